@@ -1,0 +1,7 @@
+"""The zotui engine: a subprocess that fine-tunes a language model with forward passes.
+
+`engine.messages`, `engine.preset`, `engine.rundir` and `engine.errors` are its public face: they
+import nothing heavy and are all that the app may use. Start it with `python -m engine`.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,17 @@
+"""The one exception that is shown to people, and the exit codes."""
+
+EXIT_DONE = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+class UserError(Exception):
+    """A mistake that the user can mend: usage, preset or data.
+
+    The message is one line that says what is wrong, where, and what to do. Whoever catches it
+    prints it without a traceback and exits with `EXIT_USAGE`.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))

@@ -1,0 +1,168 @@
+"""The typed messages between the engine and whatever launched it, as JSON lines.
+
+The engine writes events to its standard output; the app writes commands to the engine's standard
+input. Each line is one JSON object whose `type` names the message.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+StateName = Literal["starting", "running", "pausing", "paused", "evaluating", "checkpointing", "stopping"]
+"""What the engine is doing; `pausing` and `stopping` wait for the step in flight."""
+
+
+class Event(msgspec.Struct, tag_field="type", tag=str.lower, frozen=True, kw_only=True):
+    """Base of everything the engine says."""
+
+
+class Hello(Event):
+    """First event of a run, once the engine knows what it runs on."""
+
+    run: str  # path of the run's directory
+    name: str  # the run's name
+    preset: str
+    model: str
+    runtime: str  # vllm | training-loop
+    device: str  # e.g. "cpu", "cuda:0 (NVIDIA H200)"
+    dtype: str
+    steps: int  # how many steps the run has in all
+    first_step: int = 0  # > 0 when resumed
+    pid: int = 0
+    versions: dict[str, str] = {}
+
+
+class Phase(Event):
+    """Progress of the start-up: loading, warm-up, ..."""
+
+    name: str
+    progress: float | None = None  # 0..1; null when it cannot be known
+    detail: str = ""
+
+
+class Step(Event):
+    """One optimisation step. Losses are natural-log cross entropies, seconds are wall-clock."""
+
+    step: int
+    loss: float  # (loss_plus + loss_minus) / 2
+    loss_plus: float
+    loss_minus: float
+    projected_grad: float
+    lr: float
+    tokens: int  # tokens scored in this step, both signs
+    seconds: float
+    tokens_per_s: float
+
+
+class Telemetry(Event):
+    """Memory, load and KV-cache use, about once a second. Memory in bytes; null without a GPU."""
+
+    kv_cache_usage: float | None  # 0..1 of the KV space that scoring owns
+    gpu_memory_used: int | None
+    gpu_memory_total: int | None
+    gpu_utilisation: float | None  # 0..1
+    rss: int  # resident memory of the engine and its children, bytes
+    cpu: float  # processor use of the engine and its children, 1.0 = one core
+
+
+class Eval(Event):
+    """An evaluation of one split: `metrics` holds `loss` and, for classification, `accuracy`."""
+
+    step: int  # steps done when it was taken: 0 is before training
+    split: str
+    metrics: dict[str, float]
+    examples: int
+    seconds: float
+
+
+class Checkpoint(Event):
+    """A checkpoint that is complete on disk."""
+
+    step: int  # steps done
+    path: str
+    seconds: float
+
+
+class State(Event):
+    """A change of what the engine does; every command is answered by one."""
+
+    state: StateName
+    step: int  # steps done
+    reason: str = ""
+
+
+class Log(Event):
+    """A line for people."""
+
+    level: Literal["debug", "info", "warning", "error"]
+    text: str
+
+
+class Error(Event):
+    """Why the run ended early. `usage` means that the user can mend it and nothing was started."""
+
+    kind: Literal["usage", "failure"]
+    text: str
+
+
+class Done(Event):
+    """Last event of a run that was not an error."""
+
+    outcome: Literal["finished", "stopped"]
+    steps: int  # steps done in all
+    seconds: float  # wall-clock of this engine, start-up included
+    metrics: dict[str, float]  # of the last evaluation
+    run: str
+
+
+AnyEvent = Hello | Phase | Step | Telemetry | Eval | Checkpoint | State | Log | Error | Done
+
+
+class Command(msgspec.Struct, tag_field="type", tag=str.lower, frozen=True, kw_only=True):
+    """Base of everything the engine can be told; each acts within one step."""
+
+
+class Pause(Command):
+    """Hold after the step in flight, or before step 0 when still starting."""
+
+
+class Resume(Command):
+    """Go on after a pause."""
+
+
+class Save(Command):
+    """Write a checkpoint now."""
+
+
+class Evaluate(Command):
+    """Evaluate the validation split now."""
+
+
+class Stop(Command):
+    """Finish the step in flight, save a checkpoint and end."""
+
+
+AnyCommand = Pause | Resume | Save | Evaluate | Stop
+
+_event_decoder = msgspec.json.Decoder(AnyEvent)
+_command_decoder = msgspec.json.Decoder(AnyCommand)
+_encoder = msgspec.json.Encoder()
+
+
+def encode(message: Event | Command) -> bytes:
+    """One JSON line, newline included. Numbers that are not finite become null."""
+    return _encoder.encode(message) + b"\n"
+
+
+def decode_event(line: bytes | str) -> AnyEvent:
+    """Parse one event line. Raises `msgspec.DecodeError` for anything else."""
+    return _event_decoder.decode(line)
+
+
+def decode_command(line: bytes | str) -> AnyCommand:
+    """Parse one command line. Raises `msgspec.DecodeError` for anything else."""
+    return _command_decoder.decode(line)
+
+

@@ -1,0 +1,212 @@
+"""Presets: what to run. One TOML file, validated; unknown keys are refused with a suggestion.
+
+`Preset` is the schema and its field descriptions are the documentation of every knob. The files in
+`presets/` show them in use.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomlkit
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from engine.errors import UserError
+
+BUILTIN_DEMO = "builtin:demo"
+
+
+def _text_keys(value: Any) -> Any:
+    """Labels are compared as text: `1 = "great"` and `"1" = "great"` are the same verbalizer."""
+    return {str(k): v for k, v in value.items()} if isinstance(value, dict) else value
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+
+class Model(_Section):
+    path: str = Field(min_length=1, description="Folder of a model, its hub id, or builtin:demo.")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="Precision of the weights; auto is float32 on CPU, the model's own on a GPU."
+    )
+    runtime: Literal["auto", "vllm", "training-loop"] = Field(
+        "auto", description="What scores the probes; auto is vllm when it loads, else training-loop."
+    )
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
+        description="auto, cpu, cuda or cuda:N; auto is the first GPU, else the CPU.",
+    )
+    memory_limit_gib: float | None = Field(
+        None, gt=0, description="Most memory to use on the device, in GiB; unset is what is free."
+    )
+    max_length: int | None = Field(
+        None, ge=8, description="Longest sequence in tokens; unset is the model's own context."
+    )
+    trust_remote_code: bool = Field(False, description="Run Python code that comes with the model.")
+
+
+class Task(_Section):
+    name: Literal["sst2", "demo"] | None = Field(
+        None, description="A built-in task; every other task.* key overrides what it brings."
+    )
+    train: str | None = Field(
+        None, description="A .jsonl, .json, .csv or .parquet file, or a hub id name[:config]@split."
+    )
+    validation: str | None = Field(None, description="Held-out examples; same forms as task.train.")
+    test: str | None = Field(None, description="Read only by `zotui eval`; same forms as task.train.")
+    template: str | None = Field(
+        None, description="The prompt, with {column} where a column of the data goes."
+    )
+    label: str | None = Field(None, description="Column that holds the label.")
+    verbalizer: Annotated[dict[str, str] | None, BeforeValidator(_text_keys)] = Field(
+        None, description="Label -> option text, joined to the prompt by one space."
+    )
+    target: str | None = Field(
+        None, description="Objective lm: the text to learn after the prompt, with {column} fields."
+    )
+    objective: Literal["classification", "lm"] | None = Field(
+        None, description="classification over the options, or lm: likelihood of the target."
+    )
+    train_examples: int | None = Field(
+        None, ge=1, description="Size of the seeded training sample; unset is all of it."
+    )
+    validation_examples: int | None = Field(
+        None, ge=1, description="Size of the seeded validation sample; unset is all of it."
+    )
+    too_long: Literal["refuse", "truncate", "skip"] = Field(
+        "refuse", description="What to do with examples longer than the model's context."
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Task:
+        if self.name is None and self.train is None:
+            raise ValueError("set task.name to a built-in task, or task.train to a file or hub id")
+        return self
+
+
+class Method(_Section):
+    name: Literal["lozo"] = Field("lozo", description="The zeroth-order method.")
+    rank: int = Field(2, ge=1, le=512, description="Rank r of a direction Z = U V^T.")
+    interval: int = Field(50, ge=1, description="Steps between redraws of V (nu); each ends in a fold.")
+    eps: float = Field(1e-3, gt=0, description="Size of the perturbation W +- eps Z.")
+    lr: float = Field(1e-6, gt=0, description="Learning rate.")
+    schedule: Literal["constant", "linear"] = Field(
+        "constant", description="Learning rate over the run: constant, or linear down to 0."
+    )
+    queries: int = Field(1, ge=1, le=256, description="Directions per step (q), averaged.")
+    scope: Literal["linear"] = Field(
+        "linear", description="Which parameters move: linear is every linear layer of the blocks."
+    )
+
+
+class Run(_Section):
+    steps: int = Field(1000, ge=1, description="Optimisation steps.")
+    batch_size: int = Field(16, ge=1, description="Examples per step.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Seed of the sample, the batches and the directions.")
+    eval_every: int | None = Field(
+        None, ge=1, description="Steps between evaluations; unset is only before and after."
+    )
+    checkpoint_every: int | None = Field(
+        None, ge=1, description="Steps between checkpoints; unset is only when asked and at a stop."
+    )
+
+
+class Preset(_Section):
+    """What to run."""
+
+    description: str = Field("", description="One line for the list of presets.")
+    model: Model
+    task: Task
+    method: Method = Method()  # type: ignore[call-arg]
+    run: Run = Run()  # type: ignore[call-arg]
+
+    def to_toml(self) -> str:
+        """The resolved preset, every key that is set."""
+        return tomlkit.dumps(self.model_dump(exclude_none=True))
+
+
+def load(source: str, text: str, overrides: Iterable[str] = ()) -> Preset:
+    """Validate the TOML `text` of the preset called `source`, with `key=value` overrides applied.
+
+    Raises `UserError` naming the key and the remedy.
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{source}: not valid TOML: {error}") from None
+    for override in overrides:
+        _apply(data, override)
+    try:
+        return Preset.model_validate(data)
+    except ValidationError as error:
+        raise UserError(f"{source}: {_explain(error)}") from None
+
+
+def load_file(path: Path) -> Preset:
+    """Read and validate a preset file. Raises `UserError`."""
+    return load(str(path), path.read_text())
+
+
+def keys() -> dict[str, str]:
+    """Every dotted key with its documentation."""
+    found: dict[str, str] = {}
+    for name, field in Preset.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, _Section):
+            for key, inner in section.model_fields.items():
+                found[f"{name}.{key}"] = inner.description or ""
+        else:
+            found[name] = field.description or ""
+    return found
+
+
+def _apply(data: dict[str, Any], override: str) -> None:
+    key, equals, raw = override.partition("=")
+    key = key.strip()
+    if not equals or not key:
+        raise UserError(f"--set {override}: expected key=value, for example --set method.lr=1e-6")
+    parts = key.split(".")
+    if key not in keys() and not key.startswith("task.verbalizer."):
+        raise UserError(f"--set {key}: unknown key{suggest(key, keys())}")
+    section = data
+    for part in parts[:-1]:
+        section = section.setdefault(part, {})
+        if not isinstance(section, dict):
+            raise UserError(f"--set {key}: {part} is a value, not a section")
+    try:
+        section[parts[-1]] = tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        section[parts[-1]] = raw.strip()
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """`; did you mean '...'?`, or nothing when no known word is near."""
+    known = list(known)
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if not near:  # a right name in the wrong section
+        tail = {name.rpartition(".")[2]: name for name in known}
+        near = [tail[t] for t in difflib.get_close_matches(word.rpartition(".")[2], tail, n=1, cutoff=0.8)]
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def _explain(error: ValidationError) -> str:
+    """The first fault, as `key: what is wrong; what to do`."""
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        return f"{key}: unknown key{suggest(key, [*keys(), *Preset.model_fields])}{more}"
+    if first["type"] == "missing":
+        return f"{key}: missing; {keys().get(key, 'a required section')}{more}"
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    given = first.get("input")
+    shown = f", not {given!r}" if isinstance(given, (int, float, str)) else ""
+    about = keys().get(key, "")
+    return f"{key}: {message}{shown}{'; ' + about if about else ''}{more}"

@@ -1,0 +1,284 @@
+"""The file format of a run: one directory, readable without the engine.
+
+    preset.toml         the resolved preset
+    run.json            which preset, runtime, versions and hardware; where the run stands
+    journal.jsonl       one line per step: the scalars from which the weights can be rebuilt
+    evaluations.jsonl   one line per evaluation
+    checkpoints/        step-00000450/ with weights.safetensors and manifest.json
+    engine.log          the engine's and vLLM's log
+    lock                held (flock) by the engine while it lives
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import platformdirs
+
+from engine.errors import UserError
+from engine.preset import Preset, load_file
+
+Standing = Literal["live", "finished", "stopped", "failed", "crashed", "new"]
+"""Where a run stands; `crashed` is an engine that is gone without having said why."""
+
+_FSYNC_EVERY = 1.0  # seconds of steps that a power cut may take
+
+
+def home() -> Path:
+    """The folder that holds everything zotui keeps; `ZOTUI_HOME` moves it."""
+    chosen = os.environ.get("ZOTUI_HOME")
+    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_data_dir("zotui", appauthor=False))
+
+
+def runs_home() -> Path:
+    """The folder of runs that were not given a folder of their own."""
+    return home() / "runs"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One line about a run, for lists."""
+
+    name: str
+    path: str
+    preset: str
+    standing: Standing
+    steps_done: int
+    steps: int
+    metrics: dict[str, float]  # of the last evaluation
+    started: float  # seconds since the epoch
+    error: str
+
+
+class RunDir:
+    """A run's directory. Reading needs no lock; the engine holds it while it writes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self.preset_file = self.path / "preset.toml"
+        self.journal_file = self.path / "journal.jsonl"
+        self.evaluations_file = self.path / "evaluations.jsonl"
+        self.log_file = self.path / "engine.log"
+        self.checkpoints = self.path / "checkpoints"
+        self._info_file = self.path / "run.json"
+        self._lock_file = self.path / "lock"
+        self._lock: IO[bytes] | None = None
+
+    @property
+    def name(self) -> str:
+        """The run's name: that of its folder."""
+        return self.path.name
+
+    @classmethod
+    def create(cls, preset: Preset, preset_name: str, path: Path | None = None) -> RunDir:
+        """Make the directory of a new run, named after its preset unless `path` is given.
+
+        Raises `UserError` if `path` already holds a run or cannot be written.
+        """
+        try:
+            if path is None:
+                path = _unused_path(preset_name)
+            if (path / "run.json").exists():
+                raise UserError(f"{path}: already holds a run; `zotui resume {path}`, or choose another --run-dir")
+            if path.exists() and not path.is_dir():
+                raise UserError(f"{path}: is a file; choose another --run-dir")
+            path.mkdir(parents=True, exist_ok=True)
+            run = cls(path)
+            run.preset_file.write_text(preset.to_toml())
+            run.update_info(preset=preset_name, started=time.time(), steps=preset.run.steps, state="new")
+        except OSError as error:
+            raise UserError(f"{path}: cannot be written ({error.strerror}); choose another --run-dir") from None
+        return run
+
+    @classmethod
+    def find(cls, run: str) -> RunDir:
+        """The run called `run`, or at that path. Raises `UserError` if there is none."""
+        for candidate in (runs_home() / run, Path(run)):
+            if (candidate / "run.json").is_file():
+                return cls(candidate)
+        raise UserError(f"{run}: no such run; `zotui list` shows them")
+
+    def preset(self) -> Preset:
+        """The resolved preset that the run was started with."""
+        return load_file(self.preset_file)
+
+    # -- what is known about the run ------------------------------------------------------------
+
+    def info(self) -> dict[str, Any]:
+        """What `run.json` holds; empty when it is missing or torn."""
+        try:
+            loaded = json.loads(self._info_file.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return loaded if isinstance(loaded, dict) else {}
+
+    def update_info(self, **changes: Any) -> None:
+        """Merge `changes` into `run.json`, written aside and renamed."""
+        aside = self._info_file.with_suffix(".tmp")
+        aside.write_text(json.dumps({**self.info(), **changes}, indent=1))
+        aside.replace(self._info_file)
+
+    def summary(self) -> Summary:
+        """Where the run stands, from its small files and the end of its journal."""
+        info = self.info()
+        state = info.get("state", "new")
+        if self.is_live():
+            state = "live"
+        elif state == "running":
+            state = "crashed"
+        last = last_line(self.journal_file)
+        evaluation = last_line(self.evaluations_file) or {}
+        return Summary(
+            name=self.name,
+            path=str(self.path),
+            preset=str(info.get("preset", "?")),
+            standing=state,
+            steps_done=last["step"] + 1 if last else 0,
+            steps=int(info.get("steps", 0)),
+            metrics=evaluation.get("metrics", {}),
+            started=float(info.get("started", 0.0)),
+            error=str(info.get("error", "")),
+        )
+
+    # -- the lock -------------------------------------------------------------------------------
+
+    def acquire(self) -> None:
+        """Take the lock for as long as this process lives. Raises `UserError` if another has it."""
+        handle = self._lock_file.open("ab")
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            handle.close()
+            raise UserError(f"{self.name}: is live in another engine; watch that one, or stop it first") from None
+        self._lock = handle
+
+    def is_live(self) -> bool:
+        """Whether an engine holds the lock."""
+        try:
+            with self._lock_file.open("rb") as handle:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
+    # -- records --------------------------------------------------------------------------------
+
+    def journal(self) -> Iterator[dict[str, Any]]:
+        """The steps in order. A torn last line (a process killed while writing) is left out.
+
+        Raises `UserError` naming the line where the steps stop being consecutive or readable.
+        """
+        for number, record in enumerate(_records(self.journal_file)):
+            if record.get("step") != number:
+                raise UserError(f"{self.journal_file}: line {number + 1} is not step {number}; the journal is damaged")
+            yield record
+
+    def evaluations(self) -> list[dict[str, Any]]:
+        """Every evaluation, in the order taken."""
+        return list(_records(self.evaluations_file))
+
+    def add_evaluation(self, record: dict[str, Any]) -> None:
+        """Append one evaluation."""
+        with self.evaluations_file.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def log_tail(self, lines: int = 15) -> list[str]:
+        """The last lines of the engine's log."""
+        try:
+            with self.log_file.open("rb") as file:
+                file.seek(0, os.SEEK_END)
+                file.seek(max(0, file.tell() - 65536))
+                return file.read().decode(errors="replace").splitlines()[-lines:]
+        except OSError:
+            return []
+
+
+class JournalWriter:
+    """Appends steps to the journal: whole lines, flushed at once, fsynced at least every second."""
+
+    def __init__(self, run: RunDir) -> None:
+        _drop_torn_line(run.journal_file)
+        self._file = run.journal_file.open("ab")
+        self._synced = time.monotonic()
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Write one step. `record` must hold `step`."""
+        self._file.write(json.dumps(record, allow_nan=False).encode() + b"\n")
+        self._file.flush()
+        if time.monotonic() - self._synced >= _FSYNC_EVERY:
+            self.sync()
+
+    def sync(self) -> None:
+        """Make everything written so far survive a power cut."""
+        os.fsync(self._file.fileno())
+        self._synced = time.monotonic()
+
+    def close(self) -> None:
+        """Sync and close."""
+        self.sync()
+        self._file.close()
+
+
+def all_runs() -> list[RunDir]:
+    """The runs under the home folder, newest first."""
+    found = [RunDir(path.parent) for path in runs_home().glob("*/run.json")]
+    return sorted(found, key=lambda run: run.info().get("started", 0.0), reverse=True)
+
+
+def last_line(path: Path) -> dict[str, Any] | None:
+    """The last whole record of a JSON-lines file, read from its end."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - 65536))
+            lines = file.read().split(b"\n")[:-1]
+    except OSError:
+        return None
+    for line in reversed(lines):
+        try:
+            loaded = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(loaded, dict):
+            return loaded
+    return None
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return
+    for number, line in enumerate(lines[:-1], start=1):  # what follows the last newline is torn
+        try:
+            yield json.loads(line)
+        except ValueError:
+            raise UserError(f"{path}: line {number} is not readable; the file is damaged") from None
+
+
+def _drop_torn_line(path: Path) -> None:
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        content = file.read()
+        file.truncate(content.rfind(b"\n") + 1)
+
+
+def _unused_path(preset_name: str) -> Path:
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(preset_name).stem).strip("-.") or "run"
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    for suffix in ("", *(f"-{n}" for n in range(2, 1000))):
+        path = runs_home() / f"{stem}-{stamp}{suffix}"
+        if not path.exists():
+            return path
+    raise UserError(f"{runs_home()}: too many runs called {stem}-{stamp}; give --run-dir")

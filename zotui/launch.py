@@ -1,0 +1,91 @@
+"""Start the engine as a child process and talk to it over its pipes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import msgspec
+
+from engine.errors import EXIT_USAGE
+from engine.messages import AnyCommand, AnyEvent, Error, decode_event, encode
+from engine.rundir import RunDir
+
+
+class EngineProcess:
+    """A running `python -m engine` for one run.
+
+    The engine is a direct child in a session of its own, so that a closing terminal does not take
+    it along; its log goes to a file in the run's directory, never onto the terminal.
+    """
+
+    def __init__(self, run: RunDir, *, resume: bool = False) -> None:
+        self.run = run
+        self._resume = resume
+        self._usage_error = False
+        command = [sys.executable, "-m", "engine", str(run.path)]
+        if resume:
+            command.append("--resume")
+        with run.log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """Process id of the engine."""
+        return self._process.pid
+
+    def events(self) -> Iterator[AnyEvent]:
+        """Every event until the engine closes its pipe. Lines that are no event are skipped."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            try:
+                event = decode_event(line)
+            except msgspec.DecodeError:
+                continue
+            if isinstance(event, Error) and event.kind == "usage":
+                self._usage_error = True
+            yield event
+
+    def send(self, command: AnyCommand) -> bool:
+        """Tell the engine something; False when it can no longer hear."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(encode(command))
+            self._process.stdin.flush()
+        except (BrokenPipeError, ValueError, OSError):
+            return False
+        return True
+
+    def signal(self, number: int) -> None:
+        """Pass a signal on (INT and TERM: finish the step, save, end)."""
+        if self._process.poll() is None:
+            os.kill(self._process.pid, number)
+
+    def kill(self) -> None:
+        """End the engine at once; the journal keeps every finished step."""
+        self.signal(signal.SIGKILL)
+
+    def alive(self) -> bool:
+        """Whether the engine still runs."""
+        return self._process.poll() is None
+
+    def wait(self) -> int:
+        """The engine's exit code (128 + n when signal n ended it), once it has ended.
+
+        A new run that was refused before its first step leaves no directory behind.
+        """
+        code = self._process.wait()
+        code = 128 - code if code < 0 else code
+        if code == EXIT_USAGE and self._usage_error and not self._resume and not self.run.journal_file.exists():
+            shutil.rmtree(self.run.path, ignore_errors=True)
+        return code
