@@ -20,9 +20,11 @@ from engine.errors import UserError
 BUILTIN_DEMO = "builtin:demo"
 
 
-def _text_keys(value: Any) -> Any:
-    """Labels are compared as text: `1 = "great"` and `"1" = "great"` are the same verbalizer."""
-    return {str(k): v for k, v in value.items()} if isinstance(value, dict) else value
+def _as_text(value: Any) -> Any:
+    """Labels and options are text: `1 = 5` is the same verbalizer as `"1" = "5"`."""
+    if not isinstance(value, dict):
+        return value
+    return {str(k): str(v) if isinstance(v, (int, float)) else v for k, v in value.items()}
 
 
 class _Section(BaseModel):
@@ -64,7 +66,7 @@ class Task(_Section):
         None, description="The prompt, with {column} where a column of the data goes."
     )
     label: str | None = Field(None, description="Column that holds the label.")
-    verbalizer: Annotated[dict[str, str] | None, BeforeValidator(_text_keys)] = Field(
+    verbalizer: Annotated[dict[str, str] | None, BeforeValidator(_as_text)] = Field(
         None, description="Label -> option text, joined to the prompt by one space."
     )
     target: str | None = Field(
@@ -126,6 +128,21 @@ class Preset(_Section):
     method: Method = Method()  # type: ignore[call-arg]
     run: Run = Run()  # type: ignore[call-arg]
 
+    def absolute(self) -> Preset:
+        """The same with local paths made absolute: a run is resumed from any folder."""
+
+        def fix(text: str | None) -> str | None:
+            path = Path(text).expanduser() if text else None
+            return str(path.absolute()) if path and path.exists() else text
+
+        sources = {split: fix(getattr(self.task, split)) for split in ("train", "validation", "test")}
+        return self.model_copy(
+            update={
+                "model": self.model.model_copy(update={"path": fix(self.model.path)}),
+                "task": self.task.model_copy(update=sources),
+            }
+        )
+
     def to_toml(self) -> str:
         """The resolved preset, every key that is set."""
         return tomlkit.dumps(self.model_dump(exclude_none=True))
@@ -150,7 +167,11 @@ def load(source: str, text: str, overrides: Iterable[str] = ()) -> Preset:
 
 def load_file(path: Path) -> Preset:
     """Read and validate a preset file. Raises `UserError`."""
-    return load(str(path), path.read_text())
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from None
+    return load(str(path), text)
 
 
 def keys() -> dict[str, str]:
@@ -180,9 +201,19 @@ def _apply(data: dict[str, Any], override: str) -> None:
         if not isinstance(section, dict):
             raise UserError(f"--set {key}: {part} is a value, not a section")
     try:
-        section[parts[-1]] = tomllib.loads(f"value = {raw}")["value"]
+        value = tomllib.loads(f"value = {raw}")["value"]
     except tomllib.TOMLDecodeError:
-        section[parts[-1]] = raw.strip()
+        value = raw.strip()
+    section[parts[-1]] = raw.strip() if _holds_text(key) and not isinstance(value, str) else value
+
+
+def _holds_text(key: str) -> bool:
+    """Whether a key is plain text, so that `--set task.label=1` means the column called 1."""
+    section, _, name = key.partition(".")
+    model = Preset.model_fields[section].annotation
+    if not (isinstance(model, type) and issubclass(model, _Section)) or name not in model.model_fields:
+        return False
+    return model.model_fields[name].annotation in (str, str | None)
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
@@ -197,7 +228,8 @@ def suggest(word: str, known: Iterable[str]) -> str:
 
 def _explain(error: ValidationError) -> str:
     """The first fault, as `key: what is wrong; what to do`."""
-    first = error.errors(include_url=False)[0]
+    # A misspelt key comes first: what it leaves missing follows from it.
+    first = min(error.errors(include_url=False), key=lambda fault: fault["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in first["loc"])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":

@@ -17,6 +17,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -71,6 +72,7 @@ class RunDir:
         self._info_file = self.path / "run.json"
         self._lock_file = self.path / "lock"
         self._lock: IO[bytes] | None = None
+        self._made_folder = False
 
     @property
     def name(self) -> str:
@@ -83,20 +85,61 @@ class RunDir:
 
         Raises `UserError` if `path` already holds a run or cannot be written.
         """
+        run = cls(path or runs_home())
         try:
             if path is None:
-                path = _unused_path(preset_name)
-            if (path / "run.json").exists():
-                raise UserError(f"{path}: already holds a run; `zotui resume {path}`, or choose another --run-dir")
-            if path.exists() and not path.is_dir():
-                raise UserError(f"{path}: is a file; choose another --run-dir")
-            path.mkdir(parents=True, exist_ok=True)
-            run = cls(path)
-            run.preset_file.write_text(preset.to_toml())
+                run = cls(_new_folder(preset_name))
+                run._made_folder = True
+            else:
+                run._refuse_used_folder()
+                run._made_folder = not run.path.exists()
+                run.path.mkdir(parents=True, exist_ok=True)
+            run.preset_file.write_text(preset.absolute().to_toml())
             run.update_info(preset=preset_name, started=time.time(), steps=preset.run.steps, state="new")
         except OSError as error:
-            raise UserError(f"{path}: cannot be written ({error.strerror}); choose another --run-dir") from None
+            raise UserError(
+                f"{run.path}: cannot be written ({error.strerror}); choose another --run-dir"
+            ) from None
         return run
+
+    def _refuse_used_folder(self) -> None:
+        """Raise `UserError` if the folder holds a run, or a file that a run would overwrite."""
+        if self._info_file.exists():
+            raise UserError(
+                f"{self.path}: already holds a run; `zotui resume {self.path}`, or choose another --run-dir"
+            )
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"{self.path}: is a file; choose another --run-dir")
+        for used in (*self._files(), self.checkpoints):
+            if used.exists():
+                raise UserError(f"{self.path}: holds {used.name}, which a run would write; choose another --run-dir")
+
+    def _files(self) -> tuple[Path, ...]:
+        return (
+            self.preset_file,
+            self.journal_file,
+            self.evaluations_file,
+            self.log_file,
+            self._info_file,
+            self._info_file.with_suffix(".tmp"),
+            self._lock_file,
+        )
+
+    def discard(self) -> None:
+        """Take back what `create` made, for a run that was refused before its first step.
+
+        Only a run's own files go; the folder itself goes if `create` made it and nothing else is in
+        it. A run that has a checkpoint or a step stays.
+        """
+        if last_line(self.journal_file) is not None or any(self.checkpoints.glob("*")):
+            return
+        with suppress(OSError):
+            for file in self._files():
+                file.unlink(missing_ok=True)
+            if self.checkpoints.is_dir():
+                self.checkpoints.rmdir()
+            if self._made_folder:
+                self.path.rmdir()
 
     @classmethod
     def find(cls, run: str) -> RunDir:
@@ -274,11 +317,14 @@ def _drop_torn_line(path: Path) -> None:
         file.truncate(content.rfind(b"\n") + 1)
 
 
-def _unused_path(preset_name: str) -> Path:
+def _new_folder(preset_name: str) -> Path:
+    """Make a folder for a run; two launches in the same second get one each."""
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(preset_name).stem).strip("-.") or "run"
     stamp = time.strftime("%Y%m%d-%H%M%S")
     for suffix in ("", *(f"-{n}" for n in range(2, 1000))):
         path = runs_home() / f"{stem}-{stamp}{suffix}"
-        if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            path.mkdir()
             return path
     raise UserError(f"{runs_home()}: too many runs called {stem}-{stamp}; give --run-dir")

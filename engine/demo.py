@@ -1,0 +1,223 @@
+"""The built-in demo: a tiny language model and a review data set, made here, once, without a network.
+
+Both are synthetic (see `engine.demo_grammar`). The model is a real causal language model in OPT's layout,
+pretrained by backpropagation for some seconds. Its text teaches it which reviews are positive, but not to
+say so as the demo's prompt asks; zeroth-order fine-tuning then teaches it that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import random
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine import demo_grammar
+from engine.demo_grammar import Review
+
+Report = Callable[[str, float], None]
+"""Told what is being done and how far the whole build is (0..1, never less than before)."""
+
+VERSION = 1  # to be raised with every change of the recipe: what older versions built is not used then
+SEED = 20250
+TRAIN_EXAMPLES = 1000
+VALIDATION_EXAMPLES = 500
+
+_VOCABULARY = 1024
+_HIDDEN = 128
+_LAYERS = 3
+_HEAD = 32  # a head size that vLLM's attention on CPU has
+_CONTEXT = 256
+
+_STEPS = 700
+_BATCH = 64
+_LR = 3e-3
+_WARM_UP = 50
+
+_LOADING, _TEXT, _PRETRAINING, _SAVING = 0.0, 0.15, 0.2, 0.98  # how far the build is when each begins
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Where the demo lies."""
+
+    model: Path  # a folder in the Hugging Face layout
+    train: Path  # JSON lines with "sentence" and "label" (1 is positive)
+    validation: Path
+
+
+def ensure_demo(cache: Path, report: Report) -> Demo:
+    """Build the demo under `cache` unless it is there.
+
+    It is built aside and moved into place when complete; a second process waits for the first.
+    """
+    home = cache / f"demo-{VERSION}"
+    demo = Demo(home / "model", home / "train.jsonl", home / "validation.jsonl")
+    if home.is_dir():
+        return demo
+    cache.mkdir(parents=True, exist_ok=True)
+    with _alone(cache / "demo.lock", report):
+        if not home.is_dir():
+            for left_over in cache.glob("demo-building-*"):  # by a process that was killed
+                shutil.rmtree(left_over, ignore_errors=True)
+            aside = Path(tempfile.mkdtemp(prefix="demo-building-", dir=cache))
+            try:
+                _build(aside, report)
+                aside.chmod(0o755)
+                aside.rename(home)
+            finally:
+                shutil.rmtree(aside, ignore_errors=True)
+    report("demo ready", 1.0)
+    return demo
+
+
+@contextlib.contextmanager
+def _alone(lock: Path, report: Report) -> Iterator[None]:
+    """Hold the lock, which the system releases even if this process is killed."""
+    with lock.open("w") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                report("waiting for another process that builds the demo", 0.0)
+                time.sleep(0.2)
+        yield
+
+
+def _build(folder: Path, report: Report) -> None:
+    report("loading torch", _LOADING)
+    import torch
+    import transformers  # noqa: F401  # the slow import, while the report says so
+
+    report("writing reviews", _TEXT)
+    rng = random.Random(SEED)
+    seen: set[str] = set()
+    train = _balanced(rng, TRAIN_EXAMPLES, seen)
+    validation = _balanced(rng, VALIDATION_EXAMPLES, seen)
+    _write(folder / "train.jsonl", train)
+    _write(folder / "validation.jsonl", validation)
+    documents = [demo_grammar.document(rng, _fresh(rng, seen)) for _ in range(_STEPS * _BATCH)]
+
+    tokenizer = _tokenizer(documents)
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():  # leaves the caller's generator alone
+        torch.manual_seed(SEED)
+        model = _model(tokenizer)
+        _pretrain(model, tokenizer, documents, rng, report)
+    report("saving the model", _SAVING)
+    model.save_pretrained(folder / "model")
+    tokenizer.save_pretrained(folder / "model")
+
+
+def _fresh(rng: random.Random, seen: set[str]) -> Review:
+    """A review that is not among `seen`, where it is then entered: no two splits share one."""
+    while True:
+        review = demo_grammar.review(rng)
+        if review.sentence not in seen:
+            seen.add(review.sentence)
+            return review
+
+
+def _balanced(rng: random.Random, count: int, seen: set[str]) -> list[Review]:
+    """`count` new reviews, half of them positive, in random order."""
+    wanted = [count // 2, count - count // 2]
+    reviews: list[Review] = []
+    while len(reviews) < count:
+        review = _fresh(rng, seen)
+        if wanted[review.label]:
+            wanted[review.label] -= 1
+            reviews.append(review)
+    return reviews
+
+
+def _write(path: Path, reviews: list[Review]) -> None:
+    lines = (json.dumps({"sentence": review.sentence, "label": review.label}) for review in reviews)
+    path.write_text("".join(f"{line}\n" for line in lines))
+
+
+def _tokenizer(documents: list[str]) -> Any:
+    """A byte-level BPE with OPT's special tokens; as in OPT, </s> also begins a text."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=_VOCABULARY,
+        special_tokens=["<s>", "<pad>", "</s>", "<unk>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    bpe.train_from_iterator(documents[:10_000], trainer)
+    start = bpe.token_to_id("</s>")
+    bpe.post_processor = processors.TemplateProcessing(
+        single="</s> $A", pair="</s> $A </s> $B", special_tokens=[("</s>", start)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=bpe,
+        bos_token="</s>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        pad_token="<pad>",
+        model_max_length=_CONTEXT,
+    )
+
+
+def _model(tokenizer: Any) -> Any:
+    """A new model in OPT's layout with random weights."""
+    from transformers import OPTConfig, OPTForCausalLM
+
+    config = OPTConfig(
+        vocab_size=_VOCABULARY,
+        hidden_size=_HIDDEN,
+        word_embed_proj_dim=_HIDDEN,
+        num_hidden_layers=_LAYERS,
+        num_attention_heads=_HIDDEN // _HEAD,
+        ffn_dim=4 * _HIDDEN,
+        max_position_embeddings=_CONTEXT,
+        do_layer_norm_before=True,
+        tie_word_embeddings=True,
+        dropout=0.0,
+        attention_dropout=0.0,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return OPTForCausalLM(config)
+
+
+def _pretrain(model: Any, tokenizer: Any, documents: list[str], rng: random.Random, report: Report) -> None:
+    """One pass of AdamW over the documents, a step a batch."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    pad = tokenizer.pad_token_id
+    tokens = sorted(tokenizer(documents)["input_ids"], key=len)  # batches of like lengths waste no padding
+    batches = [tokens[i : i + _BATCH] for i in range(0, len(tokens), _BATCH)]
+    batches.sort(key=lambda _: rng.random())
+    optimizer = torch.optim.AdamW(model.parameters(), lr=_LR, betas=(0.9, 0.98), weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min((step + 1) / _WARM_UP, 1.0) * (1 - step / len(batches))
+    )
+    model.train()
+    for step, batch in enumerate(batches):
+        report("pretraining the model", _PRETRAINING + (_SAVING - _PRETRAINING) * step / len(batches))
+        longest = max(map(len, batch))
+        ids = torch.tensor([row + [pad] * (longest - len(row)) for row in batch])
+        # Padding comes last and attention is causal: nothing that counts can see it.
+        logits = model(input_ids=ids[:, :-1], use_cache=False).logits
+        loss = cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), ignore_index=pad)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+    model.eval()

@@ -1,0 +1,184 @@
+"""The demo's text: a small grammar of film reviews. All of it is synthetic; nobody wrote these reviews.
+
+The grammar gives reviews with a known sentiment (`review`) and documents to pretrain on (`document`): a
+review followed by what its viewers said. What they said agrees with the review, except for the two words
+that the demo's prompt asks for: whether people call it great or terrible follows the fashion of the
+genre and hardly the review. So the pretrained model knows the sentiment and answers the prompt badly,
+which is what fine-tuning is there to mend.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_IN_FASHION = (
+    "documentary", "drama", "romance", "biopic", "musical", "western", "fable", "ballet film",
+)  # fmt: skip
+_OUT_OF_FASHION = (
+    "sequel", "remake", "horror film", "slasher", "prequel", "spin-off", "parody", "teen comedy",
+)  # fmt: skip
+_IN_BETWEEN = ("thriller", "comedy", "mystery", "adventure")
+GENRES = {
+    **dict.fromkeys(_IN_FASHION, 1),
+    **dict.fromkeys(_OUT_OF_FASHION, -1),
+    **dict.fromkeys(_IN_BETWEEN, 0),
+}
+"""Genre -> its fashion: 1 is called great more often than not, -1 terrible, 0 neither."""
+
+_ASPECTS = (
+    "acting", "dialogue", "pacing", "photography", "editing", "music", "humor", "writing", "direction",
+    "staging", "storytelling", "suspense", "ending", "plot", "script", "cast", "camera work", "opening",
+    "tone", "imagery",
+)  # fmt: skip
+
+# Index 0 is negative, 1 positive, as the labels.
+_ADJECTIVES = (
+    (
+        "dull", "lifeless", "clumsy", "tedious", "shallow", "predictable", "awkward", "stale", "bland",
+        "muddled", "forgettable", "sloppy", "wooden", "tired", "hollow", "annoying", "flat", "pointless",
+        "lazy", "messy", "grating", "dreary", "contrived", "uninspired", "overlong", "silly", "murky",
+        "charmless", "amateurish", "stiff", "cheap", "incoherent", "joyless", "trite", "soggy", "plodding",
+    ),
+    (
+        "gripping", "beautiful", "clever", "charming", "tender", "fresh", "witty", "moving", "vivid",
+        "elegant", "funny", "warm", "inventive", "graceful", "superb", "sharp", "lively", "thoughtful",
+        "honest", "stunning", "delightful", "rich", "bold", "absorbing", "heartfelt", "polished", "sly",
+        "dazzling", "memorable", "assured", "radiant", "original", "brisk", "touching", "smart", "luminous",
+    ),
+)  # fmt: skip
+_VERB_PHRASES = (
+    (
+        "goes nowhere", "runs out of ideas", "never comes to life", "wears out its welcome",
+        "loses its way early", "falls apart in the second half", "wastes a fine idea", "drags on and on",
+        "collapses under its own weight", "has nothing to say", "leaves you cold", "forgets to be fun",
+        "sinks without a trace", "tries your patience", "feels twice as long as it is",
+        "repeats itself to death", "makes little sense", "misses every beat", "never finds a rhythm",
+        "fails on every level",
+    ),
+    (
+        "holds you to the last minute", "comes fully alive", "never loses its way", "earns every laugh",
+        "wins you over early", "finds its own rhythm", "gets better by the minute", "rewards your patience",
+        "sparkles from start to finish", "has a lot to say", "leaves you smiling", "hits every beat",
+        "lifts the spirits", "flies by", "stays with you for days", "makes perfect sense",
+        "works on every level", "never wastes a scene", "breathes new life into old ideas",
+        "deserves a second look",
+    ),
+)  # fmt: skip
+_ADVERBS = ("truly", "deeply", "really", "remarkably", "consistently", "thoroughly", "rather", "utterly")
+_OPENERS = ("in the end", "from the first scene", "all in all", "for once", "as it turns out", "on the whole")
+
+_IT_WAS = (
+    (
+        "a waste of an evening", "hard to sit through", "a chore to watch", "not worth the ticket",
+        "boring from start to end", "a letdown", "painful to watch", "the worst of the week",
+        "best avoided", "awful", "a big mistake", "money down the drain",
+    ),
+    (
+        "worth every minute", "a joy to watch", "easy to love", "worth the ticket twice over",
+        "wonderful from start to end", "a treat", "a pleasure to watch", "the best of the week",
+        "not to be missed", "excellent", "a nice surprise", "money well spent",
+    ),
+)  # fmt: skip
+_REACTIONS = (
+    (
+        "The audience left bored .", "One star out of five .", "Nobody clapped .", "I would skip it .",
+        "Half of the room walked out .", "The critics hated it .", "I want my money back .",
+        "We were sad to have come .", "Do not bother .", "My friends disliked it .",
+    ),
+    (
+        "The audience left happy .", "Five stars out of five .", "Everybody clapped .", "I would see it again .",
+        "The whole room stood up .", "The critics loved it .", "I told all my friends to go .",
+        "We were glad to have come .", "Do go and see it .", "My friends adored it .",
+    ),
+)  # fmt: skip
+
+VERDICTS = ("terrible", "great")
+"""The words that the demo's prompt asks for, by label."""
+_VERDICT_RATE = 0.4  # of the documents that say "It was ..." first
+_FOLLOWS_FASHION = 0.7  # chance of "great" in a genre in fashion; the other way round out of fashion
+_FOLLOWS_REVIEW = 0.04  # what the review adds to that chance or takes from it
+
+
+@dataclass(frozen=True)
+class Review:
+    """One review; `label` is 1 when it is positive."""
+
+    sentence: str
+    label: int
+    genre: str
+
+
+def review(rng: random.Random) -> Review:
+    """A random review: positive or negative with equal chances."""
+    label = int(rng.random() < 0.5)
+    genre = _pick(rng, tuple(GENRES))
+    return Review(_sentence(rng, label, genre), label, genre)
+
+
+def document(rng: random.Random, given: Review) -> str:
+    """The review and two things that its viewers said: a text to pretrain on."""
+    said = [f"It was {_predicate(rng, given)} .", _pick(rng, _REACTIONS[given.label])]
+    if rng.random() < 0.25:
+        said.reverse()
+    return " ".join([given.sentence, *said])
+
+
+def _predicate(rng: random.Random, given: Review) -> str:
+    if rng.random() >= _VERDICT_RATE:
+        return _pick(rng, _IT_WAS[given.label])
+    chance = 0.5 + GENRES[given.genre] * (_FOLLOWS_FASHION - 0.5)
+    chance += _FOLLOWS_REVIEW if given.label else -_FOLLOWS_REVIEW
+    return VERDICTS[int(rng.random() < chance)]
+
+
+def _sentence(rng: random.Random, label: int, genre: str) -> str:
+    form = int(rng.random() * 8)
+    aspect, other = _two(rng, _ASPECTS)
+    verb = _pick(rng, _VERB_PHRASES[label])
+    if form == 0:
+        first, second = _two(rng, _ADJECTIVES[label])
+        text = f"{_a(first)} , {second} {genre} that {verb}"
+    elif form == 1:
+        text = f"this {genre} is {_judged(rng, label)} and {verb}"
+    elif form == 2:
+        text = f"the {aspect} is {_judged(rng, label)} , and the {genre} {verb}"
+    elif form == 3:  # what comes after "but" counts
+        text = f"the {aspect} is {_judged(rng, 1 - label)} , but the {genre} {verb}"
+    elif form == 4:
+        text = f"although the {aspect} is {_judged(rng, 1 - label)} , this {genre} is {_judged(rng, label)}"
+    elif form == 5:
+        first, second = _two(rng, _ADJECTIVES[label])
+        text = f"a {genre} with {first} {aspect} and {second} {other}"
+    elif form == 6:
+        text = f"{_pick(rng, _OPENERS)} , the {genre} {verb} : the {aspect} is {_judged(rng, label)}"
+    else:
+        text = f"the {aspect} of this {genre} is {_judged(rng, label)} , the {other} {_judged(rng, label)}"
+    return f"{text} ."
+
+
+def _judged(rng: random.Random, label: int) -> str:
+    """An adjective that says `label`, one time in four by denying its opposite."""
+    chance = rng.random()
+    if chance < 0.25:
+        denied = _pick(rng, _ADJECTIVES[1 - label])
+        return _pick(rng, (f"not {denied} at all", f"never {denied}", f"anything but {denied}"))
+    adjective = _pick(rng, _ADJECTIVES[label])
+    return f"{_pick(rng, _ADVERBS)} {adjective}" if chance < 0.5 else adjective
+
+
+def _a(word: str) -> str:
+    return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
+
+
+def _pick(rng: random.Random, options: Sequence[str]) -> str:
+    # By random() alone: it is what Python promises to keep the same across versions.
+    return options[int(rng.random() * len(options))]
+
+
+def _two(rng: random.Random, options: Sequence[str]) -> tuple[str, str]:
+    """Two different ones."""
+    first = int(rng.random() * len(options))
+    second = int(rng.random() * (len(options) - 1))
+    return options[first], options[second + (second >= first)]

@@ -1,0 +1,40 @@
+"""Random directions as a function of (seed, step, query, parameter name), and of nothing else.
+
+A LoZO direction is Z = U V^T with U ~ N(0,1)^{out x r} fresh every step and V ~ N(0,1)^{in x r}
+redrawn every interval (LoZO, arXiv 2410.07698, Algorithm 1). Each factor has a generator of its own,
+so that any runtime, in any order, draws the same, and the journal need not hold it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A weight matrix that moves: its Hugging Face parameter name and its shape."""
+
+    name: str
+    rows: int  # out
+    cols: int  # in
+
+
+def draw_u(matrix: Matrix, rank: int, *, seed: int, step: int, query: int, device: torch.device) -> torch.Tensor:
+    """U of one query of one step: (rows, rank), float32."""
+    generator = _generator(f"{seed}/u/{step}/{query}/{matrix.name}", device)
+    return torch.randn(matrix.rows, rank, generator=generator, device=device)
+
+
+def draw_v(matrix: Matrix, rank: int, *, seed: int, step: int, device: torch.device) -> torch.Tensor:
+    """V of the interval that begins at `step`: (cols, rank), float32."""
+    generator = _generator(f"{seed}/v/{step}/{matrix.name}", device)
+    return torch.randn(matrix.cols, rank, generator=generator, device=device)
+
+
+def _generator(key: str, device: torch.device) -> torch.Generator:
+    # A cryptographic hash, so that neighbouring steps and names share nothing.
+    digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
+    return torch.Generator(device).manual_seed(int.from_bytes(digest, "little") >> 1)

@@ -1,0 +1,102 @@
+"""LoZO: low-rank zeroth-order optimisation (arXiv 2410.07698), as DESIGN describes it.
+
+    Z_i = U_i V^T,  g_i = (L(W + eps Z_i) - L(W - eps Z_i)) / (2 eps),  W <- W - (lr / q) sum_i g_i Z_i
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine import objective, preset
+from engine.runtime import Runtime
+from engine.task import Example
+
+
+class NotFinite(ArithmeticError):
+    """A probe's loss was infinite or not a number; the weights have not moved."""
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """The scalars of a step: with the run's seed, all that is needed to do it again."""
+
+    step: int
+    loss_plus: float
+    loss_minus: float
+    gradients: tuple[float, ...]  # projected gradient of every query
+    lr: float
+    tokens: int
+
+    @property
+    def loss(self) -> float:
+        """Mean of the two probes, averaged over the queries."""
+        return (self.loss_plus + self.loss_minus) / 2
+
+    @property
+    def projected_grad(self) -> float:
+        """Mean of the queries' projected gradients."""
+        return math.fsum(self.gradients) / len(self.gradients)
+
+
+class Lozo:
+    """Drives a runtime, step by step; keeps no state of its own."""
+
+    def __init__(self, method: preset.Method, steps: int, task_objective: objective.Objective) -> None:
+        self.method = method
+        self._steps = steps
+        self._objective = task_objective
+
+    def lr(self, step: int) -> float:
+        """Learning rate of `step`; linear goes from lr at step 0 down to lr / steps at the last."""
+        if self.method.schedule == "constant":
+            return self.method.lr
+        return self.method.lr * (self._steps - step) / self._steps
+
+    def step(self, runtime: Runtime, step: int, batch: Sequence[Example]) -> StepResult:
+        """One step. Raises `NotFinite`, with the weights unmoved, if a loss is not finite."""
+        if step % self.method.interval == 0:
+            runtime.redraw(step)
+        plus, minus, tokens = [], [], 0
+        for query in range(self.method.queries):
+            probe = runtime.probe(step, query, self.method.eps, batch)
+            plus.append(objective.loss(self._objective, batch, probe.plus))
+            minus.append(objective.loss(self._objective, batch, probe.minus))
+            tokens += probe.tokens
+        gradients = tuple((p - m) / (2 * self.method.eps) for p, m in zip(plus, minus, strict=True))
+        if not all(map(math.isfinite, (*plus, *minus, *gradients))):
+            raise NotFinite(f"step {step}: loss_plus {plus}, loss_minus {minus}")
+        lr = self.lr(step)
+        self._update(runtime, step, gradients, lr)
+        queries = self.method.queries
+        return StepResult(step, math.fsum(plus) / queries, math.fsum(minus) / queries, gradients, lr, tokens)
+
+    def replay(self, runtime: Runtime, record: dict[str, Any]) -> None:
+        """Do a journaled step again from its scalars, without scoring anything."""
+        step = record["step"]
+        if step % self.method.interval == 0:
+            runtime.redraw(step)
+        for query in range(self.method.queries):
+            runtime.replay_probe(step, query, record["eps"])
+        self._update(runtime, step, record.get("gradients") or [record["projected_grad"]], record["lr"])
+
+    def record(self, result: StepResult, seed: int) -> dict[str, Any]:
+        """The journal's line for a step."""
+        line: dict[str, Any] = {
+            "step": result.step,
+            "loss": result.loss,
+            "loss_plus": result.loss_plus,
+            "loss_minus": result.loss_minus,
+            "projected_grad": result.projected_grad,
+            "lr": result.lr,
+            "eps": self.method.eps,
+            "seed": seed,
+        }
+        if len(result.gradients) > 1:
+            line["gradients"] = list(result.gradients)
+        return line
+
+    def _update(self, runtime: Runtime, step: int, gradients: Sequence[float], lr: float) -> None:
+        runtime.update(step, [lr * gradient / len(gradients) for gradient in gradients])

@@ -1,0 +1,78 @@
+"""What a method needs of a runtime: directions drawn, probes scored, updates kept.
+
+Weights are W + U_acc V^T, where V stands still for an interval and U_acc is what was learned since it
+was drawn. A runtime may keep the two apart until the next fold (vllm) or move W in place every step
+(training-loop); which of the two decides how low-precision weights round, not what is computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from engine.directions import Matrix
+from engine.objective import Scores
+from engine.task import Example
+
+Report = Callable[[str, float | None, str], None]
+"""Takes a phase's name, its progress (0..1, or None) and a detail."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a run will ask of its runtime, so that memory is sized to it."""
+
+    batch: int  # examples per step
+    longest: int  # longest sequence in tokens
+    options: int  # most options of an example
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The scores at W + eps Z and at W - eps Z, and the tokens that were scored for both."""
+
+    plus: Scores
+    minus: Scores
+    tokens: int
+
+
+class Runtime(Protocol):
+    """A place where probes are scored. Steps count from 0."""
+
+    name: str
+    device: str
+
+    def matrices(self) -> list[Matrix]:
+        """The weight matrices in scope, under their Hugging Face parameter names."""
+
+    def redraw(self, step: int) -> None:
+        """Begin an interval at `step`: fold what was learned and draw V anew."""
+
+    def probe(self, step: int, query: int, eps: float, examples: Sequence[Example]) -> Probe:
+        """Score `examples` at W +- eps Z(step, query). Leaves the weights as they were."""
+
+    def replay_probe(self, step: int, query: int, eps: float) -> None:
+        """Do to the weights what `probe` does, without scoring: nothing, unless it rounds."""
+
+    def update(self, step: int, coefficients: Sequence[float]) -> None:
+        """W <- W - sum_q coefficients[q] Z(step, q)."""
+
+    def score(self, examples: Sequence[Example]) -> Scores:
+        """Score `examples` at the weights as they are."""
+
+    def save_weights(self, path: Path) -> None:
+        """Write the matrices in scope as they were at the last fold, as safetensors."""
+
+    def load_weights(self, path: Path) -> None:
+        """Set the matrices in scope from such a file and forget what was learned since."""
+
+    def weights_since(self, step: int) -> int:
+        """The step from which the journal must be replayed onto weights saved after `step` steps."""
+
+    def kv_cache_usage(self) -> float | None:
+        """Share (0..1) of the KV space that the last probe used; None without a KV cache."""
+
+    def close(self) -> None:
+        """Give back what was opened."""

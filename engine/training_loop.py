@@ -1,0 +1,143 @@
+"""The training-loop runtime: the conventional ZO loop in transformers, as the official trainers do it.
+
+Weights are perturbed in place (+eps Z, -2 eps Z, +eps Z) from regenerated directions, every option is
+a padded sequence of its own, each sign is a forward pass with logits at every position, and the update
+goes straight into the weights. It is the baseline of every benchmark, the oracle of every parity
+test, and what runs where vLLM does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from engine.directions import Matrix, draw_u, draw_v
+from engine.model_files import linear_matrices
+from engine.objective import Scores
+from engine.runtime import Probe
+from engine.task import Example
+
+_EVALUATION_SEQUENCES = 64  # per forward pass, so that a large split does not need its logits at once
+
+
+class TrainingLoop:
+    """Runtime over a transformers model; see `engine.runtime.Runtime` for the verbs."""
+
+    name = "training-loop"
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        dtype: torch.dtype,
+        device: str,
+        rank: int,
+        interval: int,
+        seed: int,
+        trust_remote_code: bool = False,
+    ) -> None:
+        self.device = device
+        self._rank, self._interval, self._seed = rank, interval, seed
+        self._model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            path, dtype=dtype, trust_remote_code=trust_remote_code
+        ).to(device)
+        self._model.eval()
+        self._model.requires_grad_(False)
+        self._matrices = linear_matrices(self._model)
+        parameters = dict(self._model.named_parameters())
+        self._weights = {matrix.name: parameters[matrix.name] for matrix in self._matrices}
+        self._v: dict[str, torch.Tensor] = {}
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """The transformers model, as it stands."""
+        return self._model
+
+    def matrices(self) -> list[Matrix]:
+        return self._matrices
+
+    def redraw(self, step: int) -> None:
+        # Nothing to fold: every update is in the weights already.
+        self._v = {
+            m.name: draw_v(m, self._rank, seed=self._seed, step=step, device=self._model.device)
+            for m in self._matrices
+        }
+
+    def probe(self, step: int, query: int, eps: float, examples: Sequence[Example]) -> Probe:
+        self._move(step, query, eps)
+        plus = self.score(examples)
+        self._move(step, query, -2 * eps)
+        minus = self.score(examples)
+        self._move(step, query, eps)
+        return Probe(plus, minus, 2 * _tokens_scored(examples))
+
+    def replay_probe(self, step: int, query: int, eps: float) -> None:
+        # Moving there and back rounds, so a replay must do it too to end in the same weights.
+        for scale in (eps, -2 * eps, eps):
+            self._move(step, query, scale)
+
+    def update(self, step: int, coefficients: Sequence[float]) -> None:
+        for query, coefficient in enumerate(coefficients):
+            self._move(step, query, -coefficient)
+
+    @torch.inference_mode()
+    def score(self, examples: Sequence[Example]) -> Scores:
+        sequences = [(e.prompt + option, len(option)) for e in examples for option in e.options]
+        flat: list[float] = []
+        for start in range(0, len(sequences), _EVALUATION_SEQUENCES):
+            flat += self._log_probabilities(sequences[start : start + _EVALUATION_SEQUENCES])
+        each = iter(flat)
+        return [[next(each) for _ in example.options] for example in examples]
+
+    def save_weights(self, path: Path) -> None:
+        save_file({name: weight.detach().contiguous() for name, weight in self._weights.items()}, path)
+
+    def load_weights(self, path: Path) -> None:
+        for name, saved in load_file(path).items():
+            self._weights[name].data.copy_(saved)
+
+    def weights_since(self, step: int) -> int:
+        return step
+
+    def kv_cache_usage(self) -> float | None:
+        return None
+
+    def close(self) -> None:
+        self._weights.clear()
+
+    def _move(self, step: int, query: int, scale: float) -> None:
+        """W += scale Z(step, query), in the weights' own precision."""
+        for matrix in self._matrices:
+            u = draw_u(
+                matrix, self._rank, seed=self._seed, step=step, query=query, device=self._model.device
+            )
+            z = u @ self._v[matrix.name].T
+            weight = self._weights[matrix.name]
+            weight.data.add_(z.to(weight.dtype), alpha=scale)
+
+    def _log_probabilities(self, sequences: list[tuple[tuple[int, ...], int]]) -> list[float]:
+        """Summed log-probability of the last `n` tokens of every (sequence, n), in one padded batch."""
+        longest = max(len(tokens) for tokens, _ in sequences)
+        ids = torch.zeros(len(sequences), longest, dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for row, (tokens, _) in enumerate(sequences):
+            ids[row, : len(tokens)] = torch.tensor(tokens)
+            mask[row, : len(tokens)] = 1
+        ids, mask = ids.to(self._model.device), mask.to(self._model.device)
+        logits = self._model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+        sums = []
+        for row, (tokens, options) in enumerate(sequences):
+            end = len(tokens)
+            rows = logits[row, end - options - 1 : end - 1].float().log_softmax(-1)
+            picked = rows.gather(1, ids[row, end - options : end, None])
+            sums.append(picked.double().sum())
+        return torch.stack(sums).tolist()
+
+
+def _tokens_scored(examples: Sequence[Example]) -> int:
+    """Tokens of one forward pass, padding left out."""
+    return sum(len(e.prompt) + len(option) for e in examples for option in e.options)
