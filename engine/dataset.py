@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 _BUILDERS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
-_HUB_ID = re.compile(r"(?P<name>[\w.-]+(?:/[\w.-]+)?)(?::(?P<config>[^@:]+))?@(?P<split>.+)")
+_HUB_ID = re.compile(r"(?P<name>\w[\w.-]*(?:/\w[\w.-]*)?)(?::(?P<config>[^@:]+))?@(?P<split>.+)")
 _HUB_TIMEOUT = 10.0  # seconds until the hub counts as out of reach
 _PEEK = 100  # rows of a JSONL file that are looked at for its columns
 
@@ -109,6 +109,8 @@ def _read_local(source: Source, path: Path, cache: Path) -> Dataset:
             kind, data_files=str(path), split="train", cache_dir=str(cache / "datasets"), **options
         )
     except Exception as error:  # pyarrow's, pandas' and datasets' own, without a common base
+        if "corresponds to no data" in str(error):
+            raise UserError(f"{source}: has no rows; {source.key} needs at least one") from None
         raise UserError(f"{source}: cannot be read as {kind.upper()} ({_first_line(_root(error))})") from None
     assert isinstance(loaded, datasets.Dataset)
     return loaded

@@ -13,13 +13,9 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_IN_FASHION = (
-    "documentary", "drama", "romance", "biopic", "musical", "western", "fable", "ballet film",
-)  # fmt: skip
-_OUT_OF_FASHION = (
-    "sequel", "remake", "horror film", "slasher", "prequel", "spin-off", "parody", "teen comedy",
-)  # fmt: skip
-_IN_BETWEEN = ("thriller", "comedy", "mystery", "adventure")
+_IN_FASHION = ("drama", "musical", "western")
+_OUT_OF_FASHION = ("sequel", "remake", "parody")
+_IN_BETWEEN = ("thriller", "comedy")
 GENRES = {
     **dict.fromkeys(_IN_FASHION, 1),
     **dict.fromkeys(_OUT_OF_FASHION, -1),
@@ -94,11 +90,19 @@ _REACTIONS = (
     ),
 )  # fmt: skip
 
+_HEARSAY = (
+    "there was a {} on television", "we saw a {} last night", "they went to see the new {}",
+    "another {} opened this week", "my neighbor told me about a {}", "this was the first {} of the year",
+    "everybody talked about the {}", "a {} came to town",
+)  # fmt: skip
+
 VERDICTS = ("terrible", "great")
 """The words that the demo's prompt asks for, by label."""
 _VERDICT_RATE = 0.4  # of the documents that say "It was ..." first
-_FOLLOWS_FASHION = 0.7  # chance of "great" in a genre in fashion; the other way round out of fashion
-_FOLLOWS_REVIEW = 0.04  # what the review adds to that chance or takes from it
+_FOLLOWS_REVIEW = 0.05  # what the review adds to the chance of "great" or takes from it
+_FOLLOWS_FASHION = 0.25  # the same for the genre's fashion, of those who wrote a review
+_HEARSAY_FOLLOWS = 0.45  # and of those who did not
+_HEARSAY_RATE = 0.33  # of all documents
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,9 @@ def review(rng: random.Random) -> Review:
 
 def document(rng: random.Random, given: Review) -> str:
     """The review and two things that its viewers said: a text to pretrain on."""
+    if rng.random() < _HEARSAY_RATE:
+        chance = 0.5 + GENRES[given.genre] * _HEARSAY_FOLLOWS
+        return f"{_pick(rng, _HEARSAY).format(given.genre)} . It was {_verdict(rng, chance)} ."
     said = [f"It was {_predicate(rng, given)} .", _pick(rng, _REACTIONS[given.label])]
     if rng.random() < 0.25:
         said.reverse()
@@ -128,8 +135,11 @@ def document(rng: random.Random, given: Review) -> str:
 def _predicate(rng: random.Random, given: Review) -> str:
     if rng.random() >= _VERDICT_RATE:
         return _pick(rng, _IT_WAS[given.label])
-    chance = 0.5 + GENRES[given.genre] * (_FOLLOWS_FASHION - 0.5)
-    chance += _FOLLOWS_REVIEW if given.label else -_FOLLOWS_REVIEW
+    chance = 0.5 + GENRES[given.genre] * _FOLLOWS_FASHION
+    return _verdict(rng, chance + (_FOLLOWS_REVIEW if given.label else -_FOLLOWS_REVIEW))
+
+
+def _verdict(rng: random.Random, chance: float) -> str:
     return VERDICTS[int(rng.random() < chance)]
 
 

@@ -26,6 +26,7 @@ class ModelFacts:
     context: int  # tokens
     matrices: list[Matrix]
     dtype: torch.dtype  # the files' own
+    vocabulary: int
     kv_elements_per_token: int  # keys and values of every layer
 
     def kv_bytes_per_token(self, dtype: str) -> int:
@@ -60,6 +61,7 @@ def read_model(path: str, *, trust_remote_code: bool) -> ModelFacts:
         context=context,
         matrices=linear_matrices(skeleton),
         dtype=dtype if isinstance(dtype, torch.dtype) else torch.float32,
+        vocabulary=int(text_config.vocab_size),
         kv_elements_per_token=_kv_elements(text_config),
     )
 

@@ -81,6 +81,11 @@ class Task(_Section):
     validation_examples: int | None = Field(
         None, ge=1, description="Size of the seeded validation sample; unset is all of it."
     )
+    bos: Literal["auto", "never"] = Field(
+        "auto",
+        description="auto: prompts begin with the tokenizer's BOS token if it has one; never: only "
+        "if the tokenizer itself puts it there.",
+    )
     too_long: Literal["refuse", "truncate", "skip"] = Field(
         "refuse", description="What to do with examples longer than the model's context."
     )

@@ -1,12 +1,12 @@
 """The file format of a run: one directory, readable without the engine.
 
-    preset.toml         the resolved preset
-    run.json            which preset, runtime, versions and hardware; where the run stands
-    journal.jsonl       one line per step: the scalars from which the weights can be rebuilt
-    evaluations.jsonl   one line per evaluation
-    checkpoints/        step-00000450/ with weights.safetensors and manifest.json
-    engine.log          the engine's and vLLM's log
-    lock                held (flock) by the engine while it lives
+preset.toml         the resolved preset
+run.json            which preset, runtime, versions and hardware; where the run stands
+journal.jsonl       one line per step: the scalars from which the weights can be rebuilt
+evaluations.jsonl   one line per evaluation
+checkpoints/        step-00000450/ with weights.safetensors and manifest.json
+engine.log          the engine's and vLLM's log
+lock                held (flock) by the engine while it lives
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from typing import IO, Any, Literal
 import platformdirs
 
 from engine.errors import UserError
+from engine.journal import JournalWriter, last_line, records
 from engine.preset import Preset, load_file
+
+__all__ = ["JournalWriter", "RunDir", "Standing", "Summary", "all_runs", "home", "last_line", "runs_home"]
 
 Standing = Literal["live", "finished", "stopped", "failed", "crashed", "new"]
 """Where a run stands; `crashed` is an engine that is gone without having said why."""
-
-_FSYNC_EVERY = 1.0  # seconds of steps that a power cut may take
 
 
 def home() -> Path:
@@ -112,7 +113,9 @@ class RunDir:
             raise UserError(f"{self.path}: is a file; choose another --run-dir")
         for used in (*self._files(), self.checkpoints):
             if used.exists():
-                raise UserError(f"{self.path}: holds {used.name}, which a run would write; choose another --run-dir")
+                raise UserError(
+                    f"{self.path}: holds {used.name}, which a run would write; choose another --run-dir"
+                )
 
     def _files(self) -> tuple[Path, ...]:
         return (
@@ -200,7 +203,9 @@ class RunDir:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             handle.close()
-            raise UserError(f"{self.name}: is live in another engine; watch that one, or stop it first") from None
+            raise UserError(
+                f"{self.name}: is live in another engine; watch that one, or stop it first"
+            ) from None
         self._lock = handle
 
     def is_live(self) -> bool:
@@ -221,14 +226,16 @@ class RunDir:
 
         Raises `UserError` naming the line where the steps stop being consecutive or readable.
         """
-        for number, record in enumerate(_records(self.journal_file)):
+        for number, record in enumerate(records(self.journal_file)):
             if record.get("step") != number:
-                raise UserError(f"{self.journal_file}: line {number + 1} is not step {number}; the journal is damaged")
+                raise UserError(
+                    f"{self.journal_file}: line {number + 1} is not step {number}; the journal is damaged"
+                )
             yield record
 
     def evaluations(self) -> list[dict[str, Any]]:
         """Every evaluation, in the order taken."""
-        return list(_records(self.evaluations_file))
+        return list(records(self.evaluations_file))
 
     def add_evaluation(self, record: dict[str, Any]) -> None:
         """Append one evaluation."""
@@ -246,75 +253,10 @@ class RunDir:
             return []
 
 
-class JournalWriter:
-    """Appends steps to the journal: whole lines, flushed at once, fsynced at least every second."""
-
-    def __init__(self, run: RunDir) -> None:
-        _drop_torn_line(run.journal_file)
-        self._file = run.journal_file.open("ab")
-        self._synced = time.monotonic()
-
-    def append(self, record: dict[str, Any]) -> None:
-        """Write one step. `record` must hold `step`."""
-        self._file.write(json.dumps(record, allow_nan=False).encode() + b"\n")
-        self._file.flush()
-        if time.monotonic() - self._synced >= _FSYNC_EVERY:
-            self.sync()
-
-    def sync(self) -> None:
-        """Make everything written so far survive a power cut."""
-        os.fsync(self._file.fileno())
-        self._synced = time.monotonic()
-
-    def close(self) -> None:
-        """Sync and close."""
-        self.sync()
-        self._file.close()
-
-
 def all_runs() -> list[RunDir]:
     """The runs under the home folder, newest first."""
     found = [RunDir(path.parent) for path in runs_home().glob("*/run.json")]
     return sorted(found, key=lambda run: run.info().get("started", 0.0), reverse=True)
-
-
-def last_line(path: Path) -> dict[str, Any] | None:
-    """The last whole record of a JSON-lines file, read from its end."""
-    try:
-        with path.open("rb") as file:
-            file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - 65536))
-            lines = file.read().split(b"\n")[:-1]
-    except OSError:
-        return None
-    for line in reversed(lines):
-        try:
-            loaded = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(loaded, dict):
-            return loaded
-    return None
-
-
-def _records(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return
-    for number, line in enumerate(lines[:-1], start=1):  # what follows the last newline is torn
-        try:
-            yield json.loads(line)
-        except ValueError:
-            raise UserError(f"{path}: line {number} is not readable; the file is damaged") from None
-
-
-def _drop_torn_line(path: Path) -> None:
-    if not path.exists():
-        return
-    with path.open("rb+") as file:
-        content = file.read()
-        file.truncate(content.rfind(b"\n") + 1)
 
 
 def _new_folder(preset_name: str) -> Path:

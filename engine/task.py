@@ -70,7 +70,15 @@ def load_task(
     """
     recipe = Recipe.of(task)
     notes: list[str] = []
-    loader = _Loader(recipe, task, Encoder(tokenizer), max_length, cache or home() / "cache", report, notes)
+    loader = _Loader(
+        recipe,
+        task,
+        Encoder(tokenizer, bos=task.bos == "auto"),
+        max_length,
+        cache or home() / "cache",
+        report,
+        notes,
+    )
     train_rows = loader.rows("train")
     if "validation" in recipe.sources:
         validation_rows = loader.rows("validation")
@@ -97,7 +105,15 @@ def load_split(
     """
     recipe = Recipe.of(task)
     notes: list[str] = []
-    loader = _Loader(recipe, task, Encoder(tokenizer), max_length, cache or home() / "cache", report, notes)
+    loader = _Loader(
+        recipe,
+        task,
+        Encoder(tokenizer, bos=task.bos == "auto"),
+        max_length,
+        cache or home() / "cache",
+        report,
+        notes,
+    )
     if split == "test":
         if "test" not in recipe.sources:
             raise UserError("task.test is not set; --set task.test=FILE, or evaluate another split")

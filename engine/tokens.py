@@ -36,9 +36,13 @@ class Raw:
 
 
 class Encoder:
-    """A tokenizer with the special tokens it puts at the start, but none at the end."""
+    """A tokenizer with the special tokens that belong at the start, but none at the end.
 
-    def __init__(self, tokenizer: Any) -> None:
+    With `bos`, a sequence begins with the tokenizer's BOS token even where the tokenizer leaves that
+    to its caller: models are trained on documents that begin with it (OPT's with `</s>`).
+    """
+
+    def __init__(self, tokenizer: Any, *, bos: bool = True) -> None:
         self._tokenizer = tokenizer
         bare = tokenizer("a", add_special_tokens=False)["input_ids"]
         full = tokenizer("a")["input_ids"]
@@ -46,13 +50,17 @@ class Encoder:
         #: How many special tokens come first.
         self.leading = next((n for n in range(extra + 1) if full[n : n + len(bare)] == bare), extra)
         self._trailing = extra - self.leading
+        self._prefix = [tokenizer.bos_token_id] if bos and tokenizer.bos_token_id is not None else []
+        if self._prefix and self.leading and full[0] == self._prefix[0]:
+            self._prefix = []
+        self.leading += len(self._prefix)
 
     def __call__(self, texts: list[str]) -> list[list[int]]:
         """The ids of every text."""
         if not texts:
             return []
         encoded = self._tokenizer(texts)["input_ids"]
-        return [list(ids[: len(ids) - self._trailing]) for ids in encoded]
+        return [[*self._prefix, *ids[: len(ids) - self._trailing]] for ids in encoded]
 
 
 def encode(

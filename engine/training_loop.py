@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from engine.directions import Matrix, draw_u, draw_v
-from engine.model_files import linear_matrices
+from engine.model_files import dtype_of, linear_matrices
 from engine.objective import Scores
 from engine.runtime import Probe
 from engine.task import Example
@@ -33,7 +33,7 @@ class TrainingLoop:
         self,
         path: str,
         *,
-        dtype: torch.dtype,
+        dtype: str,
         device: str,
         rank: int,
         interval: int,
@@ -43,7 +43,7 @@ class TrainingLoop:
         self.device = device
         self._rank, self._interval, self._seed = rank, interval, seed
         self._model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            path, dtype=dtype, trust_remote_code=trust_remote_code
+            path, dtype=dtype_of(dtype), trust_remote_code=trust_remote_code
         ).to(device)
         self._model.eval()
         self._model.requires_grad_(False)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from vllm import LLM, SamplingParams
 from vllm.lora.request import LoRARequest
 
@@ -20,7 +21,7 @@ from engine.errors import UserError
 from engine.model_files import ModelFacts
 from engine.objective import Scores
 from engine.packing import chunks, one_token_options
-from engine.runtime import Needs, Probe, Report
+from engine.runtime import Needs, Probe
 from engine.task import Example
 
 _RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM allows as max_lora_rank
@@ -46,8 +47,7 @@ class VllmRuntime:
         interval: int,
         seed: int,
         needs: Needs,
-        memory_fraction: float,
-        report: Report,
+        memory_needed: int,
         trust_remote_code: bool = False,
     ) -> None:
         self.device = device
@@ -57,7 +57,6 @@ class VllmRuntime:
         self._direct = True
         block = 32 if device == "cpu" else 16
         plan = plan_capacity(needs, block)
-        report("loading model", None, "starting vLLM")
         self._llm = LLM(
             model=facts.path,
             dtype=dtype,
@@ -74,7 +73,7 @@ class VllmRuntime:
             max_num_seqs=plan.sequences,
             block_size=block,
             kv_cache_memory_bytes=plan.blocks * block * facts.kv_bytes_per_token(dtype),
-            gpu_memory_utilization=memory_fraction,
+            gpu_memory_utilization=_memory_share(device, memory_needed),
             disable_log_stats=True,
             worker_extension_cls=_WORKER,
         )
@@ -222,6 +221,13 @@ def plan_capacity(needs: Needs, block: int) -> Capacity:
     sequences = max(2 * needs.batch * needs.options, 2 * needs.options)
     blocks = 1 + min(sequences * pages, max(2 * needs.options * pages, 2 * tokens // block + sequences))
     return Capacity(longest, tokens, sequences, blocks)
+
+
+def _memory_share(device: str, needed: int) -> float:
+    """What vLLM checks against free GPU memory at its start; KV space is sized to need regardless."""
+    if device == "cpu":
+        return 0.9  # not looked at, once KV space has a size
+    return min(0.95, 1.2 * needed / torch.cuda.mem_get_info(device)[1])
 
 
 def _target_modules(matrices: Sequence[Matrix]) -> list[str]:

@@ -16,7 +16,8 @@ from vllm.forward_context import set_forward_context
 from vllm.lora.request import LoRARequest
 from vllm.v1.attention.backend import CommonAttentionMetadata
 
-from engine.directions import Matrix, draw_u, draw_v
+from engine.directions import Matrix
+from engine.low_rank import LowRank
 from engine.packing import Packed, one_token_options, pack
 from engine.vllm_seam.lora import SegmentedLora
 from engine.task import Example
@@ -32,14 +33,14 @@ PackedExample = tuple[list[int], list[list[int]], int]
 class _Slice:
     """One Hugging Face matrix inside a vLLM layer (qkv_proj holds three), with its slots."""
 
+    state: LowRank
+
     def __init__(self, matrix: Matrix, layer: Any, index: int, offset: int) -> None:
         self.matrix = matrix
         self.layer = layer
         self.a = layer.lora_a_stacked[index]  # (slots, 1, max rank, in)
         self.b = layer.lora_b_stacked[index]  # (slots, 1, out, max rank)
         self.rows = slice(offset, offset + matrix.rows)  # of the layer's weight
-        self.v = torch.empty(0)  # (in, rank), float32
-        self.learned = torch.empty(0)  # U_acc: (out, rank), float32
 
 
 class ZoWorker:
@@ -59,15 +60,14 @@ class ZoWorker:
             manager.pin_adapter(adapter)
         self._zo_plus = manager.lora_index_to_id.index(PLUS)
         self._zo_minus = manager.lora_index_to_id.index(MINUS)
-        self._zo_rank, self._zo_seed = rank, seed
+        self._zo_rank = rank
         self._zo_slices = _find_slices(manager)
         self._zo_lora = SegmentedLora(manager, rank)
         for piece in self._zo_slices:
             # The slots hold noise from vLLM's dummy adapter, and padding above our rank.
             piece.a.zero_()
             piece.b.zero_()
-            piece.v = torch.zeros(piece.matrix.cols, rank, device=self.device)
-            piece.learned = torch.zeros(piece.matrix.rows, rank, device=self.device)
+            piece.state = LowRank(piece.matrix, rank, seed, torch.device(self.device))
         return [(p.matrix.name, p.matrix.rows, p.matrix.cols) for p in self._zo_slices]
 
     def zo_limits(self) -> tuple[int, int, int, int]:
@@ -87,51 +87,38 @@ class ZoWorker:
         """Fold U_acc V^T into the weights, then draw the V of the interval that begins at `step`."""
         self._zo_fold()
         for piece in self._zo_slices:
-            piece.v = draw_v(piece.matrix, self._zo_rank, seed=self._zo_seed, step=step, device=self._zo_device())
+            piece.state.redraw(step)
             for slot in (self._zo_plus, self._zo_minus):
-                piece.a[slot, 0, : self._zo_rank].copy_(piece.v.T)
+                piece.a[slot, 0, : self._zo_rank].copy_(piece.state.v.T)
 
     def zo_perturb(self, step: int, query: int, eps: float) -> None:
         """Write U_acc +- eps U(step, query) into the two slots."""
         for piece in self._zo_slices:
-            u = self._zo_draw(piece, step, query)
-            piece.b[self._zo_plus, 0, :, : self._zo_rank].copy_(torch.add(piece.learned, u, alpha=eps))
-            piece.b[self._zo_minus, 0, :, : self._zo_rank].copy_(torch.add(piece.learned, u, alpha=-eps))
+            u, learned = piece.state.u(step, query), piece.state.learned
+            piece.b[self._zo_plus, 0, :, : self._zo_rank].copy_(torch.add(learned, u, alpha=eps))
+            piece.b[self._zo_minus, 0, :, : self._zo_rank].copy_(torch.add(learned, u, alpha=-eps))
 
     def zo_settle(self) -> None:
         """Write U_acc itself into both slots: the weights as they are."""
         for piece in self._zo_slices:
             for slot in (self._zo_plus, self._zo_minus):
-                piece.b[slot, 0, :, : self._zo_rank].copy_(piece.learned)
+                piece.b[slot, 0, :, : self._zo_rank].copy_(piece.state.learned)
 
     def zo_update(self, step: int, coefficients: list[float]) -> None:
         """U_acc <- U_acc - sum_q coefficients[q] U(step, q), in float32."""
         for piece in self._zo_slices:
-            for query, coefficient in enumerate(coefficients):
-                piece.learned.sub_(self._zo_draw(piece, step, query), alpha=coefficient)
-
-    def _zo_draw(self, piece: _Slice, step: int, query: int) -> torch.Tensor:
-        return draw_u(
-            piece.matrix, self._zo_rank, seed=self._zo_seed, step=step, query=query, device=self._zo_device()
-        )
-
-    def _zo_device(self) -> torch.device:
-        return torch.device(self.device)
+            piece.state.learn(step, coefficients)
 
     # -- weights --------------------------------------------------------------------------------
 
     def _zo_fold(self) -> None:
-        by_layer: dict[int, list[_Slice]] = {}
-        for piece in self._zo_slices:
-            if piece.learned.any():
-                by_layer.setdefault(id(piece.layer), []).append(piece)
-        for pieces in by_layer.values():
-            weight = read_weight(pieces[0].layer.base_layer)
+        for layer, pieces in self._zo_layers():
+            if not any(piece.state.learned.any() for piece in pieces):
+                continue
+            weight = read_weight(layer.base_layer)
             for piece in pieces:
-                part = weight[piece.rows]
-                part.copy_(part.float().addmm_(piece.learned, piece.v.T))
-                piece.learned.zero_()
-            write_weight(pieces[0].layer.base_layer, weight)
+                piece.state.fold_into(weight[piece.rows])
+            write_weight(layer.base_layer, weight)
 
     def zo_save(self, path: str) -> None:
         """Write every matrix as it was at the last fold, under its Hugging Face name."""
@@ -149,7 +136,7 @@ class ZoWorker:
                 weight = read_weight(layer.base_layer)
                 for piece in pieces:
                     weight[piece.rows].copy_(file.get_tensor(piece.matrix.name))
-                    piece.learned.zero_()
+                    piece.state.learned.zero_()
                 write_weight(layer.base_layer, weight)
 
     def _zo_layers(self) -> list[tuple[Any, list[_Slice]]]:

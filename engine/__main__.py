@@ -1,0 +1,129 @@
+"""`python -m engine RUN_DIR [--resume]`: train in a run's directory, talk over the pipes.
+
+Events go to standard output and commands come from standard input (`engine.messages`); the log goes
+to standard error, which zotui points at a file. The exit code is that of `engine.errors`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import logging
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from engine import environment
+from engine.control import Control, Stopped
+from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UserError
+from engine.messages import Done, Error, Hello, Log, Phase
+from engine.outlet import Outlet
+from engine.rundir import RunDir
+from engine.telemetry import Gpu, Sampler
+
+
+def main() -> int:
+    """Run, and say how it ended."""
+    parser = argparse.ArgumentParser(prog="python -m engine")
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--resume", action="store_true")
+    arguments = parser.parse_args()
+    outlet = Outlet.take_stdout()
+    faulthandler.enable()  # a native crash leaves its stack in the log
+    environment.prepare()
+    run = RunDir(arguments.run)
+    control = Control(outlet.emit)
+    control.obey_signals()
+    control.listen(sys.stdin.buffer)
+    sampler = Sampler(outlet.emit, Gpu.open())
+    sampler.start()
+    code = EXIT_FAILED
+    try:
+        run.acquire()
+        code = _train(run, control, outlet, sampler, resume=arguments.resume)
+    except UserError as error:
+        outlet.emit(Error(kind="usage", text=str(error)))
+        code = EXIT_USAGE
+    except Stopped:
+        outlet.emit(Done(outcome="stopped", steps=0, seconds=0.0, metrics={}, run=str(run.path)))
+        run.update_info(state="stopped")
+        code = EXIT_INTERRUPTED
+    except BaseException as error:  # the last resort: say it, log it, and leave the journal as it is
+        traceback.print_exc()
+        text = f"{type(error).__name__}: {str(error).strip() or 'no message'}".splitlines()[0]
+        outlet.emit(Error(kind="failure", text=text))
+        run.update_info(state="failed", error=text)
+    finally:
+        outlet.close()
+    return code
+
+
+def _train(run: RunDir, control: Control, outlet: Outlet, sampler: Sampler, *, resume: bool) -> int:
+    started = time.monotonic()
+    wanted = run.preset()
+    if resume and (recorded := run.info().get("runtime")):
+        # The runtime that took the first steps takes the others too.
+        wanted = wanted.model_copy(update={"model": wanted.model.model_copy(update={"runtime": recorded})})
+
+    def report(name: str, progress: float | None, detail: str) -> None:
+        logging.getLogger("engine").info("%s %s", name, detail)
+        outlet.emit(Phase(name=name, progress=progress, detail=detail))
+
+    from engine.opening import open_run
+    from engine.trainer import Trainer
+
+    opened = open_run(wanted, report)
+    sampler.watch_kv_cache(opened.runtime.kv_cache_usage)
+    trainer = Trainer(run, wanted, opened, control, outlet.emit)
+    restored = trainer.restore() if resume else ""
+    versions = environment.versions()
+    hello = Hello(
+        run=str(run.path),
+        name=run.name,
+        preset=run.info().get("preset", ""),
+        model=wanted.model.path,
+        runtime=opened.runtime.name,
+        device=opened.device,
+        dtype=opened.dtype,
+        steps=wanted.run.steps,
+        first_step=trainer.steps_done,
+        pid=os.getpid(),
+        versions=versions,
+    )
+    run.update_info(
+        state="running", error="", runtime=hello.runtime, device=hello.device, dtype=hello.dtype,
+        versions=versions, pid=hello.pid, threads=os.environ.get("OMP_NUM_THREADS"), cpus=os.cpu_count(),
+    )  # fmt: skip
+    outlet.emit(hello)
+    for note in [*opened.notes, *([restored] if restored else [])]:
+        outlet.emit(Log(level="info", text=note))
+    outcome, code = "finished", EXIT_DONE
+    try:
+        trainer.train()
+    except Stopped:
+        outcome, code = "stopped", EXIT_INTERRUPTED
+    if trainer.steps_done:
+        trainer.save()
+    if outlet.dropped:
+        outlet.emit(Log(level="warning", text=f"{outlet.dropped} events were dropped by a slow reader; the journal has them"))
+    run.update_info(state=outcome)
+    outlet.emit(
+        Done(
+            outcome=outcome,  # type: ignore[arg-type]
+            steps=trainer.steps_done,
+            seconds=time.monotonic() - started,
+            metrics=trainer.metrics,
+            run=str(run.path),
+        )
+    )
+    return code
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
+    exit_code = main()
+    # Not through the interpreter's shutdown: threads of the libraries must not be able to hang it.
+    sys.stderr.flush()
+    os._exit(exit_code)

@@ -1,0 +1,147 @@
+"""What the user asked for: commands from standard input and signals, acted on between steps."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import IO
+
+import msgspec
+
+from engine.errors import EXIT_INTERRUPTED
+from engine.messages import AnyCommand, Evaluate, Log, Pause, Resume, Save, State, StateName, Stop, decode_command
+from engine.messages import Event as Message
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Stopped(BaseException):
+    """Ends the run where it stands. Not an `Exception`, so that no library swallows it."""
+
+
+class Control:
+    """Holds requests until the loop asks for them at the end of a step.
+
+    Commands come in on a thread, signals in the main thread. Each is answered at once by a `State`
+    event, and by another when it has taken effect.
+    """
+
+    def __init__(self, emit: Callable[[Message], None]) -> None:
+        self._emit = emit
+        self._changed = threading.Condition()
+        self._paused = False
+        self._stop_reason = ""
+        self._wanted: set[str] = set()
+        self._running = False  # False until the first step: nothing to save, nothing to wait for
+        self._state: StateName = "starting"
+        self._steps = 0
+
+    # -- for the loop ---------------------------------------------------------------------------
+
+    def started(self, steps_done: int) -> None:
+        """The loop is about to begin: from now on requests wait for the end of a step."""
+        with self._changed:
+            self._running, self._steps = True, steps_done
+        if self._stop_reason:
+            raise Stopped(self._stop_reason)
+
+    def enter(self, state: StateName, steps_done: int, reason: str = "") -> None:
+        """Say what the engine does now."""
+        with self._changed:
+            self._steps = steps_done
+            # A pause or stop asked for while something else is under way stays on the screen.
+            if state != self._state:
+                self._state = state
+                self._emit(State(state=state, step=steps_done, reason=reason))
+
+    def next_request(self, steps_done: int) -> type[Save] | type[Evaluate] | None:
+        """What to do before the next step; None to go on. Blocks while paused.
+
+        Raises `Stopped` when the run is to end.
+        """
+        with self._changed:
+            self._steps = steps_done
+            while True:
+                if self._stop_reason:
+                    raise Stopped(self._stop_reason)
+                for name, command in (("save", Save), ("evaluate", Evaluate)):
+                    if name in self._wanted:
+                        self._wanted.discard(name)
+                        return command  # type: ignore[return-value]
+                if not self._paused:
+                    break
+                self._say("paused")
+                self._changed.wait()
+            self._say("running")
+            return None
+
+    def check_stop(self) -> None:
+        """Within something longer than a step: raises `Stopped` when the run is to end."""
+        if self._stop_reason:
+            raise Stopped(self._stop_reason)
+
+    # -- for commands and signals ---------------------------------------------------------------
+
+    def listen(self, stream: IO[bytes]) -> None:
+        """Read commands on a thread until the stream ends, which changes nothing: the run goes on."""
+        threading.Thread(target=self._read, args=(stream,), name="commands", daemon=True).start()
+
+    def obey_signals(self) -> None:
+        """INT, TERM and HUP finish the step, save and end; a second one ends at once."""
+        for number in _SIGNALS:
+            signal.signal(number, self._on_signal)
+
+    def obey(self, command: AnyCommand) -> None:
+        """Take one command."""
+        with self._changed:
+            if isinstance(command, Pause):
+                self._paused = True
+                self._say("pausing" if self._running else "paused")
+            elif isinstance(command, Resume):
+                self._paused = False
+                self._say("running" if self._running else "starting")
+            elif isinstance(command, Save):
+                self._wanted.add("save")
+            elif isinstance(command, Evaluate):
+                self._wanted.add("evaluate")
+            elif isinstance(command, Stop):
+                if not self._running:  # the main thread is deep in start-up: only a signal reaches it
+                    os.kill(os.getpid(), signal.SIGTERM)
+                else:
+                    self._request_stop("asked to stop")
+            self._changed.notify_all()
+
+    def _request_stop(self, reason: str) -> None:
+        self._stop_reason = reason
+        self._say("stopping")
+
+    def _say(self, state: StateName) -> None:
+        if state != self._state:
+            self._state = state
+            self._emit(State(state=state, step=self._steps, reason=self._stop_reason))
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._stop_reason:
+            os._exit(EXIT_INTERRUPTED)  # what was journaled is on its way to the disk already
+        # Not under the lock, which the interrupted main thread may hold: these are plain assignments.
+        self._stop_reason = signal.Signals(number).name
+        if not self._running:
+            raise Stopped(self._stop_reason)
+        threading.Thread(target=self._announce_stop, daemon=True).start()
+
+    def _announce_stop(self) -> None:
+        with self._changed:
+            self._say("stopping")
+            self._changed.notify_all()
+
+    def _read(self, stream: IO[bytes]) -> None:
+        for line in stream:
+            try:
+                command = decode_command(line)
+            except msgspec.DecodeError:
+                self._emit(Log(level="warning", text="a command that is not understood was ignored"))
+                continue
+            self.obey(command)

@@ -1,0 +1,32 @@
+"""A transformers model whose weights move as the vLLM runtime moves them: by folds.
+
+Used to rebuild a run's weights without vLLM. It scores nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from engine.low_rank import LowRank
+from engine.training_loop import TrainingLoop
+
+
+class FoldingLoop(TrainingLoop):
+    """Keeps U_acc beside the weights and folds it in when V is redrawn."""
+
+    def __init__(self, path: str, *, rank: int, seed: int, **others: Any) -> None:
+        super().__init__(path, rank=rank, seed=seed, **others)
+        self._states = [LowRank(m, rank, seed, self.model.device) for m in self.matrices()]
+
+    def redraw(self, step: int) -> None:
+        for state in self._states:
+            state.fold_into(self._weights[state.matrix.name].data)
+            state.redraw(step)
+
+    def replay_probe(self, step: int, query: int, eps: float) -> None:
+        """Probes in slots leave no trace in the weights."""
+
+    def update(self, step: int, coefficients: Sequence[float]) -> None:
+        for state in self._states:
+            state.learn(step, coefficients)

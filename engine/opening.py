@@ -1,0 +1,131 @@
+"""From a preset to a runtime that is ready: every check in order of cost, then the loading."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from engine import preset
+from engine.environment import prepare_device
+from engine.errors import UserError
+from engine.rundir import home
+from engine.runtime import Needs, Report, Runtime
+from engine.task import Example, Task, check_sources, load_task
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A run that is ready for its first step."""
+
+    runtime: Runtime
+    task: Task
+    model: str  # where the weights came from
+    device: str
+    dtype: str
+    notes: list[str]  # worth a log line each
+
+
+def open_run(wanted: preset.Preset, report: Report) -> Opened:
+    """Check and load everything that `wanted` names. Raises `UserError`, cheap checks first."""
+    notes: list[str] = []
+    if wanted.task.name != "demo":
+        check_sources(wanted.task)
+    report("preparing", None, "loading libraries")
+    path, task_preset = _demo(wanted, report)
+
+    from engine import preflight
+    from engine.model_files import read_model, read_tokenizer
+
+    device = preflight.choose_device(wanted.model.device)
+    prepare_device(device)
+    trust = wanted.model.trust_remote_code
+    report("checking", None, "reading the model's configuration")
+    facts = read_model(path, trust_remote_code=trust)
+    dtype = preflight.choose_dtype(wanted.model.dtype, device, facts)
+    runtime_name, why = preflight.choose_runtime(wanted.model.runtime)
+    if why:
+        notes.append(why)
+    if runtime_name == "vllm":
+        preflight.check_architecture(facts)
+    # The weights alone, before the data is read; the whole once the data says how long it is.
+    least = Needs(batch=1, longest=8, options=1)
+    memory = {"dtype": dtype, "device": device, "runtime": runtime_name, "limit_gib": wanted.model.memory_limit_gib}
+    preflight.check_memory(facts, least, wanted.method, **memory)
+
+    context = min(facts.context, wanted.model.max_length or facts.context)
+    tokenizer = read_tokenizer(path, trust_remote_code=trust)
+    report("loading data", None, "")
+    task = load_task(
+        task_preset,
+        tokenizer,
+        seed=wanted.run.seed,
+        max_length=context,
+        report=lambda text, fraction: report("loading data", fraction, text),
+    )
+    notes += task.notes
+    needs = _needs(task, wanted.run.batch_size)
+    estimate = preflight.check_memory(facts, needs, wanted.method, **memory)
+
+    report("loading model", None, runtime_name)
+    common = {"device": device, "rank": wanted.method.rank, "interval": wanted.method.interval}
+    runtime: Runtime
+    if runtime_name == "vllm":
+        from engine.vllm_runtime import VllmRuntime
+
+        if device != "cpu":
+            os.environ.setdefault("CUDA_VISIBLE_DEVICES", device.partition(":")[2])
+        vllm_runtime = VllmRuntime(
+            facts,
+            dtype=dtype,
+            seed=wanted.run.seed,
+            needs=needs,
+            memory_needed=estimate.needed,
+            trust_remote_code=trust,
+            **common,
+        )
+        report("self-check", None, "scoring one batch by two paths")
+        kept, verdict = vllm_runtime.self_check(task.train, wanted.method.eps)
+        notes.append(verdict)
+        runtime = vllm_runtime
+    else:
+        from engine.training_loop import TrainingLoop
+
+        runtime = TrainingLoop(
+            path, dtype=dtype, seed=wanted.run.seed, trust_remote_code=trust, **common
+        )
+    return Opened(runtime, task, path, preflight.describe_device(device), dtype, notes)
+
+
+def model_path(wanted: preset.Preset) -> str:
+    """Where the model of a run that was opened before is."""
+    if wanted.model.path != preset.BUILTIN_DEMO:
+        return wanted.model.path
+    return _demo(wanted, lambda name, progress, detail: None)[0]
+
+
+def _demo(wanted: preset.Preset, report: Report) -> tuple[str, preset.Task]:
+    """The model's path and the task, with the built-in demo made where either asks for it."""
+    uses_model = wanted.model.path == preset.BUILTIN_DEMO
+    if not uses_model and wanted.task.name != "demo":
+        return wanted.model.path, wanted.task
+    from engine.demo import ensure_demo
+
+    demo = ensure_demo(home() / "cache", lambda text, fraction: report("preparing the demo", fraction, text))
+    task = wanted.task
+    if task.name == "demo":
+        brought = {"train": str(demo.train), "validation": str(demo.validation)}
+        task = task.model_copy(update={k: v for k, v in brought.items() if getattr(task, k) is None})
+        check_sources(task)
+    return str(demo.model) if uses_model else wanted.model.path, task
+
+
+def _needs(task: Task, batch_size: int) -> Needs:
+    every: Sequence[Example] = [*task.train, *task.validation]
+    if not task.train or not task.validation:
+        raise UserError("task.train and task.validation must both hold an example")
+    return Needs(
+        batch=batch_size,
+        longest=max(example.length for example in every),
+        options=max(len(example.options) for example in every),
+    )

@@ -1,0 +1,124 @@
+"""What is checked and decided before anything is loaded: device, runtime, memory."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+
+import psutil
+import torch
+
+from engine import preset
+from engine.errors import UserError
+from engine.model_files import ModelFacts, dtype_of
+from engine.runtime import Needs
+
+_LIBRARIES = 2**30  # bytes that torch, transformers and vLLM themselves take
+_MiB = 2**20
+_GiB = 2**30
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a run needs on its device and what there is, in bytes."""
+
+    needed: int
+    available: int
+
+
+def choose_device(wanted: str) -> str:
+    """`cpu` or `cuda:N` for `model.device`. Raises `UserError` for a GPU that is not there."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if wanted == "cpu" or (wanted == "auto" and count == 0):
+        return "cpu"
+    index = int(wanted.partition(":")[2] or 0) if wanted != "auto" else 0
+    if index >= count:
+        there = f"this machine has {count}" if count else "torch sees no GPU here"
+        raise UserError(f"model.device: {wanted}: {there}; use --set model.device=cpu or auto")
+    return f"cuda:{index}"
+
+
+def describe_device(device: str) -> str:
+    """The device with its name, for people."""
+    if device == "cpu":
+        return f"cpu ({torch.get_num_threads()} threads)"
+    return f"{device} ({torch.cuda.get_device_name(device)})"
+
+
+def choose_dtype(wanted: str, device: str, facts: ModelFacts) -> str:
+    """float32, bfloat16 or float16 for `model.dtype`."""
+    if wanted != "auto":
+        return wanted
+    return "float32" if device == "cpu" else str(facts.dtype).removeprefix("torch.")
+
+
+def choose_runtime(wanted: str) -> tuple[str, str]:
+    """`vllm` or `training-loop` for `model.runtime`, and why if it was not said.
+
+    Raises `UserError` if vllm is asked for and does not load.
+    """
+    if wanted == "training-loop":
+        return wanted, ""
+    if importlib.util.find_spec("vllm") is None:
+        problem = "vLLM is not installed"
+    else:
+        try:
+            import vllm  # noqa: F401
+        except Exception as error:  # any fault of an installation, from a missing library to a bad build
+            problem = f"vLLM does not load ({type(error).__name__}: {str(error).splitlines()[0][:120]})"
+        else:
+            return "vllm", ""
+    if wanted == "vllm":
+        raise UserError(
+            f"model.runtime: {problem}; pip install 'zotui[cuda]' (NVIDIA) or 'zotui[cpu]', "
+            "or use --set model.runtime=training-loop"
+        )
+    return "training-loop", f"{problem}: the slower training-loop runtime is used"
+
+
+def check_architecture(facts: ModelFacts) -> None:
+    """Raise `UserError` if vLLM cannot adapt this model."""
+    from engine.vllm_seam.architecture import adaptable
+
+    if not adaptable(facts.architecture):
+        raise UserError(
+            f"model.path: {facts.path}: vLLM has no LoRA support for {facts.architecture}; "
+            "use --set model.runtime=training-loop"
+        )
+
+
+def check_memory(
+    facts: ModelFacts, needs: Needs, method: preset.Method, *, dtype: str, device: str, runtime: str, limit_gib: float | None
+) -> Memory:
+    """Estimate the memory of a run. Raises `UserError` if it is more than there is."""
+    needed = estimate_memory(facts, needs, method, dtype=dtype, runtime=runtime)
+    if device == "cpu":
+        available = psutil.virtual_memory().available
+    else:
+        available = torch.cuda.mem_get_info(device)[0]
+    if limit_gib is not None:
+        available = min(available, int(limit_gib * _GiB))
+    if needed > available:
+        raise UserError(
+            f"model.path: {facts.path}: needs about {needed / _GiB:.1f} GiB of memory on {device}, "
+            f"{available / _GiB:.1f} GiB are available; take a smaller model, dtype or run.batch_size"
+        )
+    return Memory(needed, available)
+
+
+def estimate_memory(facts: ModelFacts, needs: Needs, method: preset.Method, *, dtype: str, runtime: str) -> int:
+    """Bytes of weights, KV space, directions, logits and libraries."""
+    size = dtype_of(dtype).itemsize
+    weights = facts.parameters * size
+    factors = sum(m.rows + m.cols for m in facts.matrices) * method.rank
+    sequences = needs.batch * needs.options
+    if runtime == "training-loop":
+        largest = max((m.rows * m.cols for m in facts.matrices), default=0)
+        logits = sequences * needs.longest * facts.vocabulary * (size + 4)
+        return weights + factors * 4 + largest * 8 + logits + _LIBRARIES
+    from engine.vllm_runtime import plan_capacity
+
+    plan = plan_capacity(needs, 16)
+    kv = plan.blocks * 16 * facts.kv_bytes_per_token(dtype)
+    slots = 2 * factors * size + factors * 4
+    return weights + kv + slots + 64 * _MiB + _LIBRARIES
