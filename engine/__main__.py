@@ -17,7 +17,7 @@ from pathlib import Path
 
 from engine import environment
 from engine.control import Control, Stopped
-from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UserError
+from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, RunFailed, UserError
 from engine.messages import Done, Error, Hello, Log, Phase
 from engine.outlet import Outlet
 from engine.rundir import RunDir
@@ -50,6 +50,9 @@ def main() -> int:
         outlet.emit(Done(outcome="stopped", steps=0, seconds=0.0, metrics={}, run=str(run.path)))
         run.update_info(state="stopped")
         code = EXIT_INTERRUPTED
+    except RunFailed as error:
+        outlet.emit(Error(kind="failure", text=str(error)))
+        run.update_info(state="failed", error=str(error))
     except BaseException as error:  # the last resort: say it, log it, and leave the journal as it is
         traceback.print_exc()
         text = f"{type(error).__name__}: {str(error).strip() or 'no message'}".splitlines()[0]

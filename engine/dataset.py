@@ -68,7 +68,7 @@ def columns(source: Source) -> list[str] | None:
         if source.path.suffix.lower() == ".csv":
             return _csv_header(source.path)
         if source.path.suffix.lower() == ".parquet":
-            import pyarrow.parquet
+            import pyarrow.parquet  # type: ignore[import-untyped]
 
             return list(pyarrow.parquet.read_schema(source.path).names)
         return _jsonl_columns(source)
@@ -108,7 +108,7 @@ def _read_local(source: Source, path: Path, cache: Path) -> Dataset:
         loaded = datasets.load_dataset(
             kind, data_files=str(path), split="train", cache_dir=str(cache / "datasets"), **options
         )
-    except Exception as error:  # pyarrow's, pandas' and datasets' own, without a common base
+    except Exception as error:  # noqa: BLE001 - pyarrow's, pandas' and datasets' own, without a common base
         if "corresponds to no data" in str(error):
             raise UserError(f"{source}: has no rows; {source.key} needs at least one") from None
         raise UserError(f"{source}: cannot be read as {kind.upper()} ({_first_line(_root(error))})") from None
@@ -123,7 +123,7 @@ def _read_hub(source: Source) -> Dataset:
     try:
         with _offline(offline):
             loaded = datasets.load_dataset(source.name, source.config, split=source.split)
-    except Exception as error:  # connection, unknown configuration, unknown split, broken data
+    except Exception as error:  # noqa: BLE001 - connection, configuration, split, broken data
         if offline:
             raise UserError(
                 f"{source.key}: {source}: {offline}, and it is not in the local cache; "
@@ -160,7 +160,7 @@ def _hub_is_out_of_reach(source: Source) -> str:
         ) from None
     except OfflineModeIsEnabled:
         return "HF_HUB_OFFLINE is set"
-    except Exception as error:  # the HTTP library's errors: no network, no answer in time, a server's fault
+    except Exception as error:  # noqa: BLE001 - of the HTTP library: no network, a time-out, a server's fault
         return f"the Hugging Face hub cannot be reached ({_first_line(error)})"
     return ""
 

@@ -32,13 +32,13 @@ VALIDATION_EXAMPLES = 500
 
 _VOCABULARY = 1024
 _HIDDEN = 128
-_LAYERS = 3
+_LAYERS = 2
 _HEAD = 32  # a head size that vLLM's attention on CPU has
 _CONTEXT = 256
 
-_STEPS = 700
-_BATCH = 64
-_LR = 3e-3
+_STEPS = 800
+_BATCH = 32
+_LR = 6e-3
 _WARM_UP = 50
 
 _LOADING, _TEXT, _PRETRAINING, _SAVING = 0.0, 0.15, 0.2, 0.98  # how far the build is when each begins

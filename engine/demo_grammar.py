@@ -99,8 +99,8 @@ _HEARSAY = (
 VERDICTS = ("terrible", "great")
 """The words that the demo's prompt asks for, by label."""
 _VERDICT_RATE = 0.4  # of the documents that say "It was ..." first
-_FOLLOWS_REVIEW = 0.05  # what the review adds to the chance of "great" or takes from it
-_FOLLOWS_FASHION = 0.25  # the same for the genre's fashion, of those who wrote a review
+_FOLLOWS_REVIEW = 0.04  # what the review adds to the chance of "great" or takes from it
+_FOLLOWS_FASHION = 0.3  # the same for the genre's fashion, of those who wrote a review
 _HEARSAY_FOLLOWS = 0.45  # and of those who did not
 _HEARSAY_RATE = 0.33  # of all documents
 
@@ -144,15 +144,15 @@ def _verdict(rng: random.Random, chance: float) -> str:
 
 
 def _sentence(rng: random.Random, label: int, genre: str) -> str:
-    form = int(rng.random() * 8)
+    form = int(rng.random() * 10)
     aspect, other = _two(rng, _ASPECTS)
     verb = _pick(rng, _VERB_PHRASES[label])
-    if form == 0:
+    if form in (0, 8):
         first, second = _two(rng, _ADJECTIVES[label])
         text = f"{_a(first)} , {second} {genre} that {verb}"
     elif form == 1:
         text = f"this {genre} is {_judged(rng, label)} and {verb}"
-    elif form == 2:
+    elif form in (2, 9):
         text = f"the {aspect} is {_judged(rng, label)} , and the {genre} {verb}"
     elif form == 3:  # what comes after "but" counts
         text = f"the {aspect} is {_judged(rng, 1 - label)} , but the {genre} {verb}"
@@ -169,13 +169,13 @@ def _sentence(rng: random.Random, label: int, genre: str) -> str:
 
 
 def _judged(rng: random.Random, label: int) -> str:
-    """An adjective that says `label`, one time in four by denying its opposite."""
+    """An adjective that says `label`, sometimes by denying its opposite."""
     chance = rng.random()
-    if chance < 0.25:
+    if chance < 0.15:
         denied = _pick(rng, _ADJECTIVES[1 - label])
         return _pick(rng, (f"not {denied} at all", f"never {denied}", f"anything but {denied}"))
     adjective = _pick(rng, _ADJECTIVES[label])
-    return f"{_pick(rng, _ADVERBS)} {adjective}" if chance < 0.5 else adjective
+    return f"{_pick(rng, _ADVERBS)} {adjective}" if chance < 0.45 else adjective
 
 
 def _a(word: str) -> str:

@@ -15,3 +15,10 @@ class UserError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))
+
+
+class RunFailed(Exception):
+    """A run that cannot go on, for a reason that the message tells in one line, with the remedy.
+
+    What was journaled is sound; whoever catches it exits with `EXIT_FAILED`.
+    """

@@ -11,12 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine import objective, preset
+from engine.errors import RunFailed
 from engine.runtime import Runtime
 from engine.task import Example
-
-
-class NotFinite(ArithmeticError):
-    """A probe's loss was infinite or not a number; the weights have not moved."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,7 @@ class Lozo:
         return self.method.lr * (self._steps - step) / self._steps
 
     def step(self, runtime: Runtime, step: int, batch: Sequence[Example]) -> StepResult:
-        """One step. Raises `NotFinite`, with the weights unmoved, if a loss is not finite."""
+        """One step. Raises `RunFailed`, with the weights unmoved, if a loss is not finite."""
         if step % self.method.interval == 0:
             runtime.redraw(step)
         plus, minus, tokens = [], [], 0
@@ -67,7 +64,10 @@ class Lozo:
             tokens += probe.tokens
         gradients = tuple((p - m) / (2 * self.method.eps) for p, m in zip(plus, minus, strict=True))
         if not all(map(math.isfinite, (*plus, *minus, *gradients))):
-            raise NotFinite(f"step {step}: loss_plus {plus}, loss_minus {minus}")
+            raise RunFailed(
+                f"the loss at step {step} is not a finite number, the run has diverged; lower method.lr "
+                "or method.eps, or use float32 (the weights did not move)"
+            )
         lr = self.lr(step)
         self._update(runtime, step, gradients, lr)
         queries = self.method.queries

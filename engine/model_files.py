@@ -15,6 +15,8 @@ from engine.errors import UserError
 # Positions that OPT's learned table keeps for padding are already left out of its context length.
 _CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx")
 
+_WEIGHTS = ("*.safetensors", "*.bin")
+
 
 @dataclass(frozen=True)
 class ModelFacts:
@@ -106,6 +108,8 @@ def _check_folder(path: str) -> None:
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise UserError(f"model.path: {path}: no config.json in this folder; give the folder of a model")
+        if not any(any(folder.glob(pattern)) for pattern in _WEIGHTS):
+            raise UserError(f"model.path: {path}: no weights in this folder (*.safetensors or *.bin)")
         return
     looks_local = path.startswith(("/", "./", "../", "~")) or path.count("/") > 1 or folder.exists()
     if looks_local:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import ClassVar
 
 import msgspec
 
@@ -23,11 +23,14 @@ class EngineProcess:
     it along; its log goes to a file in the run's directory, never onto the terminal.
     """
 
+    COMMAND: ClassVar[tuple[str, ...]] = (sys.executable, "-P", "-m", "engine")
+    """What starts an engine (-P: not a folder called engine here); tests put a scripted one in its place."""
+
     def __init__(self, run: RunDir, *, resume: bool = False) -> None:
         self.run = run
         self._resume = resume
         self._usage_error = False
-        command = [sys.executable, "-m", "engine", str(run.path)]
+        command = [*self.COMMAND, str(run.path)]
         if resume:
             command.append("--resume")
         with run.log_file.open("ab") as log:
@@ -86,6 +89,6 @@ class EngineProcess:
         """
         code = self._process.wait()
         code = 128 - code if code < 0 else code
-        if code == EXIT_USAGE and self._usage_error and not self._resume and not self.run.journal_file.exists():
-            shutil.rmtree(self.run.path, ignore_errors=True)
+        if code == EXIT_USAGE and self._usage_error and not self._resume:
+            self.run.discard()
         return code

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from engine.errors import UserError
-from engine.preset import Preset, load, suggest
+from engine.preset import Preset, load, load_file, suggest
 from engine.rundir import home
 
 _PACKAGED = Path(__file__).parent / "_presets"  # in an installed wheel
@@ -25,7 +26,9 @@ def user_folder() -> Path:
 
 def available() -> dict[str, Path]:
     """Every preset's file by name, in alphabetical order but for `demo`, which comes first."""
-    found = {path.stem: path for folder in (builtin_folder(), user_folder()) for path in folder.glob("*.toml")}
+    found = {
+        path.stem: path for folder in (builtin_folder(), user_folder()) for path in folder.glob("*.toml")
+    }
     return dict(sorted(found.items(), key=lambda item: (item[0] != "demo", item[0])))
 
 
@@ -44,9 +47,42 @@ def find(preset: str) -> Path:
 
 def read(preset: str, overrides: Iterable[str] = ()) -> Preset:
     """Find and validate a preset, with `key=value` overrides. Raises `UserError`."""
-    path = find(preset)
+    return load(preset, text(find(preset)), overrides)
+
+
+def text(path: Path) -> str:
+    """What a preset's file says. Raises `UserError` if it cannot be read."""
     try:
-        text = path.read_text()
+        return path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({error})") from None
-    return load(preset, text, overrides)
+
+
+def describe(path: Path) -> str:
+    """One line about a preset for a list; it says so if the preset is not valid."""
+    try:
+        return load_file(path).description
+    except UserError as error:
+        return f"(not valid: {error})"
+
+
+def copy(preset: str, name: str | None = None) -> Path:
+    """Copy a preset into the user's folder under `name`, else its own, and return the new file.
+
+    Raises `UserError` if that name is taken or no name for a file.
+    """
+    source = find(preset)
+    name = (name or source.stem).removesuffix(".toml")
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", name):
+        raise UserError(f"{name}: not a name for a preset; use letters, digits, dot, dash and underscore")
+    target = user_folder() / f"{name}.toml"
+    content = text(source)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("x") as file:
+            file.write(content)
+    except FileExistsError:
+        raise UserError(f"{target}: exists already; give the copy another name") from None
+    except OSError as error:
+        raise UserError(f"{target}: cannot be written ({error.strerror})") from None
+    return target

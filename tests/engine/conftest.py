@@ -1,0 +1,129 @@
+"""Real runs for the engine's tests: tiny models, a small task, and the engine started as zotui does."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+needs_vllm = pytest.mark.skipif(
+    importlib.util.find_spec("vllm") is None, reason="needs vLLM: pip install -e '.[cpu]'"
+)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A headless run that has ended."""
+
+    code: int
+    events: list[dict[str, Any]]
+    stderr: str
+    folder: Path
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        """The events of one type."""
+        return [event for event in self.events if event["type"] == kind]
+
+
+@dataclass
+class Runner:
+    """`zotui run --json` on a preset file, in a ZOTUI_HOME of its own."""
+
+    home: Path
+    preset: Path
+    settings: list[str] = field(default_factory=list)
+
+    def __call__(self, *settings: str, folder: Path | None = None, command: str = "run") -> Finished:
+        folder = folder or self.home / f"run-{len(list(self.home.glob('run-*')))}"
+        arguments = [sys.executable, "-m", "zotui", command]
+        arguments += [str(folder)] if command == "resume" else [str(self.preset), "--run-dir", str(folder)]
+        for setting in (*self.settings, *settings):
+            arguments += ["--set", setting]
+        done = subprocess.run(
+            [*arguments, "--json"],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "ZOTUI_HOME": str(self.home)},
+            timeout=300,
+        )
+        events = [json.loads(line) for line in done.stdout.splitlines()]
+        return Finished(done.returncode, events, done.stderr, folder)
+
+
+@pytest.fixture(scope="session")
+def reviews(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Path:
+    """48 real reviews, as a file."""
+    lines = (shared / "data/sst2/validation.jsonl").read_text().splitlines()[:48]
+    path = tmp_path_factory.mktemp("data") / "reviews.jsonl"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> dict[str, Path]:
+    """Random models of a few layers: OPT as shared, Llama and Qwens made here, one tokenizer."""
+    import torch
+    from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
+
+    folder = tmp_path_factory.mktemp("models")
+    opt = shared / "models/tiny-opt"
+    shape = {
+        "vocab_size": 512,
+        "hidden_size": 128,
+        "intermediate_size": 256,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 256,
+        "pad_token_id": 0,
+        "bos_token_id": 1,
+        "eos_token_id": 1,
+    }
+    configs = {
+        "llama": LlamaConfig(**shape),
+        "qwen2": Qwen2Config(**shape),
+        "qwen3": Qwen3Config(**shape, head_dim=32, tie_word_embeddings=True),
+    }
+    models = {"opt": opt}
+    for name, config in configs.items():
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(folder / name)
+        for file in ("tokenizer.json", "tokenizer_config.json"):
+            shutil.copy(opt / file, folder / name)
+        models[name] = folder / name
+    return models
+
+
+@pytest.fixture
+def tiny_run(tmp_path: Path, tiny_models: dict[str, Path], reviews: Path) -> Runner:
+    """Runs of LoZO on tiny-opt and 48 reviews; the training-loop runtime unless a test says otherwise."""
+    preset = tmp_path / "tiny.toml"
+    preset.write_text(
+        f"""
+        [model]
+        path = "{tiny_models["opt"]}"
+        dtype = "float32"
+        device = "cpu"
+        runtime = "training-loop"
+        [task]
+        name = "sst2"
+        train = "{reviews}"
+        validation = "{reviews}"
+        [method]
+        interval = 10
+        lr = 1e-4
+        [run]
+        steps = 12
+        batch_size = 4
+        """
+    )
+    return Runner(tmp_path, preset)

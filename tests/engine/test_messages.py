@@ -1,0 +1,75 @@
+"""Messages survive the pipe, and nothing else does."""
+
+import json
+import math
+
+import msgspec
+import pytest
+
+from engine import messages
+
+EVENTS = [
+    messages.Hello(
+        run="/r", name="r", preset="p", model="m", runtime="vllm", device="cpu", dtype="float32", steps=3
+    ),
+    messages.Phase(name="loading", progress=0.5, detail="weights"),
+    messages.Step(
+        step=0,
+        loss=0.5,
+        loss_plus=0.6,
+        loss_minus=0.4,
+        projected_grad=100.0,
+        lr=1e-6,
+        tokens=7,
+        seconds=0.1,
+        tokens_per_s=70.0,
+    ),
+    messages.Telemetry(
+        kv_cache_usage=None, gpu_memory_used=None, gpu_memory_total=None, gpu_utilisation=None, rss=1, cpu=0.5
+    ),
+    messages.Eval(
+        step=0, split="validation", metrics={"loss": 0.6, "accuracy": 0.5}, examples=2, seconds=1.0
+    ),
+    messages.Checkpoint(step=3, path="/c", seconds=0.1),
+    messages.State(state="stopping", step=2),
+    messages.Log(level="info", text="two\nlines"),
+    messages.Error(kind="usage", text="no"),
+    messages.Done(outcome="finished", steps=3, seconds=1.0, metrics={}, run="/r"),
+]
+COMMANDS = [messages.Pause(), messages.Resume(), messages.Save(), messages.Evaluate(), messages.Stop()]
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda e: type(e).__name__)
+def test_an_event_is_one_line_that_reads_back(event: messages.AnyEvent) -> None:
+    line = messages.encode(event)
+    assert line.endswith(b"\n")
+    assert line.count(b"\n") == 1
+    assert json.loads(line)["type"] == type(event).__name__.lower()
+    assert messages.decode_event(line) == event
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda c: type(c).__name__)
+def test_a_command_reads_back(command: messages.AnyCommand) -> None:
+    assert messages.decode_command(messages.encode(command)) == command
+
+
+def test_every_event_of_the_contract_is_tried_here() -> None:
+    assert {type(event) for event in EVENTS} == set(messages.AnyEvent.__args__)
+
+
+@pytest.mark.parametrize(
+    "line", [b"", b"INFO 01-01 vllm started", b"{}", b'{"type": "nonsense"}', b'{"type": "step"}']
+)
+def test_a_line_that_is_no_event_is_refused(line: bytes) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        messages.decode_event(line)
+
+
+def test_a_command_is_no_event() -> None:
+    with pytest.raises(msgspec.DecodeError):
+        messages.decode_event(messages.encode(messages.Stop()))
+
+
+def test_a_number_that_is_not_finite_becomes_null() -> None:
+    event = messages.Eval(step=0, split="v", metrics={"loss": math.nan}, examples=1, seconds=0.0)
+    assert json.loads(messages.encode(event))["metrics"] == {"loss": None}

@@ -1,0 +1,226 @@
+"""The engine over real pipes: commands, signals, readers that are slow or gone, and resuming."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from engine import messages
+from engine.preset import load_file as load_preset
+from engine.rundir import RunDir
+
+from .conftest import Runner, needs_vllm
+
+SETTINGS = ("run.steps=4000", "run.batch_size=2")
+
+
+class Engine:
+    """`python -m engine` on a new run, read line by line."""
+
+    def __init__(self, run: RunDir, *, resume: bool = False) -> None:
+        self.run = run
+        with run.log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "engine", str(run.path), *(["--resume"] if resume else [])],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.seen: list[messages.AnyEvent] = []
+
+    def events(self) -> Iterator[messages.AnyEvent]:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.seen.append(messages.decode_event(line))
+            yield self.seen[-1]
+
+    def until(self, kind: type[Any], **wanted: Any) -> Any:
+        """The next event of a type with these fields."""
+        for event in self.events():
+            if isinstance(event, kind) and all(getattr(event, k) == v for k, v in wanted.items()):
+                return event
+        raise AssertionError(f"the engine ended without {kind.__name__} {wanted}: {self.run.log_tail()}")
+
+    def send(self, command: messages.AnyCommand) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(messages.encode(command))
+        self.process.stdin.flush()
+
+    def finish(self) -> int:
+        for _ in self.events():
+            pass
+        return self.process.wait(60)
+
+
+@pytest.fixture
+def start(tiny_run: Runner, tmp_path: Path) -> Iterator[Any]:
+    started: list[Engine] = []
+
+    def start(*settings: str, **options: Any) -> Engine:
+        from engine.preset import load
+
+        preset = load("tiny", tiny_run.preset.read_text(), (*SETTINGS, *settings))
+        run = RunDir.create(preset, "tiny", tmp_path / f"run{len(started)}")
+        started.append(Engine(run, **options))
+        return started[-1]
+
+    yield start
+    for engine in started:
+        engine.process.kill()
+        engine.process.wait()
+
+
+def steps(engine: Engine) -> list[messages.Step]:
+    return [event for event in engine.seen if isinstance(event, messages.Step)]
+
+
+def test_every_control_acts_within_one_step_and_says_so(start: Any) -> None:
+    engine = start()
+    engine.until(messages.Step)
+    engine.send(messages.Pause())
+    paused = engine.until(messages.State, state="paused")
+    after_request = [e for e in engine.seen if isinstance(e, messages.State) and e.state == "pausing"]
+    assert after_request and paused.step - after_request[-1].step <= 1
+    assert paused.step == steps(engine)[-1].step + 1
+    # While paused a checkpoint and an evaluation are made at once, and no step is taken.
+    engine.send(messages.Save())
+    assert engine.until(messages.Checkpoint).step == paused.step
+    engine.send(messages.Evaluate())
+    assert engine.until(messages.Eval).step == paused.step
+    engine.until(messages.State, state="paused")
+    engine.send(messages.Resume())
+    assert engine.until(messages.Step).step == paused.step
+    engine.send(messages.Stop())
+    done = engine.until(messages.Done)
+    assert (done.outcome, done.steps) == ("stopped", steps(engine)[-1].step + 1)
+    assert engine.finish() == 130
+    assert (engine.run.checkpoints / f"step-{done.steps:08d}").is_dir()
+    assert engine.run.summary().standing == "stopped"
+
+
+def test_a_pause_during_start_up_shows_at_once_and_holds_before_the_first_step(start: Any) -> None:
+    engine = start()
+    engine.until(messages.Phase)
+    engine.send(messages.Pause())
+    assert engine.until(messages.State).state == "paused"
+    engine.until(messages.Hello)
+    engine.send(messages.Evaluate())  # answered while it holds
+    assert engine.until(messages.Eval).step == 0
+    assert not steps(engine)
+    engine.send(messages.Resume())
+    assert engine.until(messages.Step).step == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_finishes_the_step_saves_and_exits_130(start: Any, number: signal.Signals) -> None:
+    engine = start()
+    engine.until(messages.Step, step=3)
+    os.kill(engine.process.pid, number)
+    done = engine.until(messages.Done)
+    assert done.outcome == "stopped"
+    assert engine.finish() == 130
+    assert [record["step"] for record in engine.run.journal()] == list(range(done.steps))
+    assert (engine.run.checkpoints / f"step-{done.steps:08d}/weights.safetensors").is_file()
+
+
+def test_a_signal_during_start_up_ends_at_once(start: Any) -> None:
+    engine = start()
+    engine.until(messages.Phase)
+    os.kill(engine.process.pid, signal.SIGTERM)
+    assert engine.until(messages.Done).steps == 0
+    assert engine.finish() == 130
+
+
+def test_a_reader_that_leaves_does_not_stop_the_run(start: Any) -> None:
+    engine = start("run.steps=60")
+    engine.until(messages.Step)
+    engine.process.stdout.close()
+    engine.process.stdin.close()
+    assert engine.process.wait(120) == 0
+    assert len(list(engine.run.journal())) == 60
+    assert engine.run.summary().standing == "finished"
+
+
+def test_a_reader_that_never_reads_does_not_stop_the_run(start: Any) -> None:
+    engine = start("run.steps=600")  # far more events than a pipe holds
+    assert engine.process.wait(180) == 0
+    assert len(list(engine.run.journal())) == 600
+
+
+def test_a_command_that_is_not_understood_changes_nothing(start: Any) -> None:
+    engine = start()
+    engine.until(messages.Step)
+    engine.process.stdin.write(b'{"type": "explode"}\nnot json\n\xff\n')
+    engine.send(messages.Pause())
+    engine.until(messages.State, state="paused")
+    warnings = [e for e in engine.seen if isinstance(e, messages.Log) and e.level == "warning"]
+    assert len(warnings) == 3
+
+
+def test_nothing_but_events_is_on_standard_output_and_the_log_is_in_its_file(start: Any) -> None:
+    engine = start("run.steps=2")
+    assert engine.finish() == 0  # every line decoded
+    assert "loading model" in engine.run.log_file.read_text()
+
+
+def test_a_second_engine_on_the_same_run_is_refused(start: Any) -> None:
+    engine = start()
+    engine.until(messages.Step)
+    second = Engine(engine.run, resume=True)
+    assert second.finish() == 2
+    assert any(isinstance(e, messages.Error) and "is live" in e.text for e in second.seen)
+
+
+@needs_vllm
+@pytest.mark.parametrize("runtime", ["vllm", "training-loop"])
+def test_a_killed_run_resumes_and_ends_in_the_weights_of_an_undisturbed_one(start: Any, runtime: str) -> None:
+    settings = (f"model.runtime={runtime}", "run.steps=25", "run.batch_size=4")
+    undisturbed = start(*settings)
+    assert undisturbed.finish() == 0
+    killed = start(*settings)
+    killed.until(messages.Step, step=13)
+    killed.process.kill()
+    killed.process.wait()
+    assert killed.run.summary().standing == "crashed"
+    again = Engine(killed.run, resume=True)
+    assert again.until(messages.Hello).first_step >= 14
+    assert again.finish() == 0
+    name = "checkpoints/step-00000025/weights.safetensors"
+    expected, found = load_file(undisturbed.run.path / name), load_file(killed.run.path / name)
+    assert all(bool((expected[key] == found[key]).all()) for key in expected)
+    losses = [[r["loss_plus"] for r in engine.run.journal()] for engine in (undisturbed, killed)]
+    assert losses[0] == losses[1]
+
+
+def test_a_resume_from_a_checkpoint_ends_in_the_same_weights_too(start: Any) -> None:
+    undisturbed = start("run.steps=25", "run.batch_size=4")
+    assert undisturbed.finish() == 0
+    stopped = start("run.steps=25", "run.batch_size=4", "run.checkpoint_every=7")
+    stopped.until(messages.Checkpoint, step=14)
+    stopped.process.kill()
+    stopped.process.wait()
+    again = Engine(stopped.run, resume=True)
+    assert again.finish() == 0
+    name = "checkpoints/step-00000025/weights.safetensors"
+    expected, found = load_file(undisturbed.run.path / name), load_file(stopped.run.path / name)
+    assert all(bool((expected[key] == found[key]).all()) for key in expected)
+
+
+def test_a_run_that_diverges_fails_with_a_reason_and_keeps_its_journal_finite(start: Any) -> None:
+    engine = start("method.lr=1e30", "run.steps=50")
+    assert engine.finish() == 1
+    error = next(e for e in engine.seen if isinstance(e, messages.Error))
+    assert error.kind == "failure"
+    assert "lower method.lr" in error.text
+    assert all(json.dumps(record, allow_nan=False) for record in engine.run.journal())
+    assert load_preset(engine.run.preset_file).method.lr == 1e30

@@ -1,0 +1,180 @@
+"""A run's directory: what is in it, who holds it, and that nothing of the user's is touched."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine import preset
+from engine.errors import UserError
+from engine.rundir import JournalWriter, RunDir, all_runs, home, runs_home
+
+
+@pytest.fixture(autouse=True)
+def _home(home: Path) -> None:
+    """Every run of these tests is under a home of its own."""
+
+
+def make(path: Path | None = None) -> RunDir:
+    chosen = preset.load("p", '[model]\npath = "m"\n[task]\nname = "sst2"\n[run]\nsteps = 7\n')
+    return RunDir.create(chosen, "my preset.toml", path)
+
+
+def test_everything_is_under_the_chosen_home(tmp_path: Path) -> None:
+    run = make()
+    assert home() == tmp_path / "home"
+    assert run.path.parent == runs_home()
+    assert run.name.startswith("my-preset-")
+    assert run.preset().run.steps == 7
+
+
+def test_two_runs_in_one_second_have_a_folder_each() -> None:
+    assert make().path != make().path
+
+
+def test_a_run_is_found_by_name_and_by_path(tmp_path: Path) -> None:
+    inside, outside = make(), make(tmp_path / "elsewhere")
+    assert RunDir.find(inside.name).path == inside.path
+    assert RunDir.find(str(outside.path)).path == outside.path
+    with pytest.raises(UserError, match=r"^nope: no such run; `zotui list` shows them$"):
+        RunDir.find("nope")
+    assert [run.path for run in all_runs()] == [inside.path]
+
+
+def test_a_folder_that_holds_a_run_is_refused(tmp_path: Path) -> None:
+    make(tmp_path / "r")
+    with pytest.raises(
+        UserError, match=r"already holds a run; `zotui resume .*/r`, or choose another --run-dir"
+    ):
+        make(tmp_path / "r")
+
+
+def test_a_file_of_the_user_is_never_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "preset.toml").write_text("mine")
+    with pytest.raises(
+        UserError, match=r"holds preset\.toml, which a run would write; choose another --run-dir"
+    ):
+        make(tmp_path)
+    assert (tmp_path / "preset.toml").read_text() == "mine"
+
+
+def test_a_run_dir_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file: is a file; choose another --run-dir"):
+        make(tmp_path / "file")
+    with pytest.raises(UserError, match=r"cannot be written .*; choose another --run-dir"):
+        make(tmp_path / "file" / "below")
+
+
+def test_discard_takes_back_what_create_made(tmp_path: Path) -> None:
+    run = make(tmp_path / "new")
+    run.log_file.write_text("log")
+    run.acquire()
+    run.discard()
+    assert not run.path.exists()
+
+
+def test_discard_leaves_a_folder_that_was_there_before(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    run = make(mine)
+    run.discard()
+    assert mine.is_dir()
+    assert list(mine.iterdir()) == []
+
+
+def test_discard_leaves_what_the_user_put_there(tmp_path: Path) -> None:
+    run = make(tmp_path / "new")
+    (run.path / "thesis.txt").write_text("years of work")
+    run.discard()
+    assert [path.name for path in run.path.iterdir()] == ["thesis.txt"]
+
+
+def test_discard_leaves_a_run_that_took_a_step() -> None:
+    run = make()
+    journal = JournalWriter(run)
+    journal.append({"step": 0})
+    journal.close()
+    run.discard()
+    assert run.preset_file.exists()
+    assert len(list(run.journal())) == 1
+
+
+def test_the_journal_forgives_a_torn_last_line_and_goes_on_after_it() -> None:
+    run = make()
+    run.journal_file.write_text('{"step": 0}\n{"step": 1}\n{"step": 2, "lo')
+    assert [record["step"] for record in run.journal()] == [0, 1]
+    assert run.summary().steps_done == 2
+    journal = JournalWriter(run)
+    journal.append({"step": 2})
+    journal.close()
+    assert [record["step"] for record in run.journal()] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"step": 0}\n{"step": 2}\n', "line 2 is not step 1; the journal is damaged"),
+        ('{"step": 0}\nrubbish\n', "line 2 is not readable; the file is damaged"),
+        ("[0]\n", "line 1 is not readable; the file is damaged"),
+    ],
+)
+def test_a_damaged_journal_is_named_with_its_line(text: str, message: str) -> None:
+    run = make()
+    run.journal_file.write_text(text)
+    with pytest.raises(UserError) as caught:
+        list(run.journal())
+    assert str(caught.value) == f"{run.journal_file}: {message}"
+
+
+def test_the_journal_holds_no_number_that_json_has_not() -> None:
+    journal = JournalWriter(make())
+    with pytest.raises(ValueError, match="JSON compliant"):
+        journal.append({"step": 0, "loss": float("nan")})
+    journal.close()
+
+
+def test_standing_follows_the_lock_and_the_record() -> None:
+    run = make()
+    assert run.summary().standing == "new"
+    run.update_info(state="running")
+    assert run.summary().standing == "crashed"
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from pathlib import Path; from engine.rundir import RunDir\n"
+            "r = RunDir(Path(sys.argv[1])); r.acquire(); print('held', flush=True); sys.stdin.read()",
+            str(run.path),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"held\n"
+    assert run.summary().standing == "live"
+    with pytest.raises(UserError, match=r"is live in another engine"):
+        run.acquire()
+    holder.kill()
+    holder.communicate()
+    assert run.summary().standing == "crashed"
+
+
+def test_a_torn_info_file_does_not_hide_the_run() -> None:
+    run = make()
+    (run.path / "run.json").write_text('{"preset": ')
+    assert run.summary().preset == "?"
+    run.update_info(state="finished")
+    assert json.loads((run.path / "run.json").read_text()) == {"state": "finished"}
+
+
+def test_the_end_of_the_log() -> None:
+    run = make()
+    assert run.log_tail() == []
+    run.log_file.write_bytes(b"".join(b"line %d \xff\n" % i for i in range(50)))
+    tail = run.log_tail(15)
+    assert len(tail) == 15
+    assert tail[-1].startswith("line 49")

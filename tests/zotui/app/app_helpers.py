@@ -1,0 +1,74 @@
+"""Waiting for what the app shows."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from textual.app import App
+from textual.pilot import Pilot
+
+from zotui.app.application import ZotuiApp
+from zotui.app.screens.cockpit import Cockpit
+from zotui.app.widgets.status import StatusLine
+from zotui.launch import EngineProcess
+
+Launch = Callable[..., EngineProcess]
+"""Starts a scripted engine on a new run; takes the keys of its script."""
+
+PRESET = """
+description = "{description}"
+[model]
+path = "{model}"
+[task]
+name = "sst2"
+[run]
+steps = {steps}
+"""
+
+PATIENCE = 20.0  # seconds; only a failing test waits that long
+
+
+async def until(pilot: Pilot, condition: Callable[[], object], what: str = "") -> None:
+    """Let the app run until `condition`, or fail with what is on the screen."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"never came: {what}\n{screen_text(pilot.app)}")
+        await asyncio.sleep(0.02)  # not pilot.pause: a streaming app is never idle
+
+
+async def until_shown(pilot: Pilot, *texts: str) -> None:
+    """Let the app run until all `texts` are on the screen."""
+    await until(pilot, lambda: all(text in screen_text(pilot.app) for text in texts), f"{texts} on the screen")
+
+
+def screen_text(app: App) -> str:
+    """What is on the screen, as text."""
+    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+
+
+def cockpit(pilot: Pilot) -> Cockpit:
+    """The open cockpit."""
+    assert isinstance(pilot.app, ZotuiApp)
+    found = pilot.app.cockpit
+    assert found is not None
+    return found
+
+
+def status(pilot: Pilot) -> str:
+    """The status line."""
+    return str(cockpit(pilot).query_one(StatusLine).render())
+
+
+def heard(run: Path) -> list[str]:
+    """The commands that reached the scripted engine."""
+    file = run / "heard.txt"
+    return file.read_text().split() if file.exists() else []
+
+
+def preset_text(description: str = "Reviews", model: str = "builtin:demo", steps: int = 200) -> str:
+    """A small valid preset."""
+    return PRESET.format(description=description, model=model, steps=steps)

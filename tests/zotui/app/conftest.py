@@ -1,0 +1,78 @@
+"""What the tests of the app share: a home of their own and a scripted engine in the real one's place."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine.preset import load
+from engine.rundir import RunDir
+from zotui import presets
+from zotui.launch import EngineProcess
+
+sys.path.insert(0, str(Path(__file__).parent))  # for app_helpers; tests are imported by file
+
+from app_helpers import Launch, preset_text  # noqa: E402
+
+SCRIPTED_ENGINE = Path(__file__).with_name("app_scripted_engine.py")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home, and no presets but those a test writes."""
+    builtin = tmp_path / "builtin"
+    builtin.mkdir()
+    monkeypatch.setenv("ZOTUI_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(presets, "builtin_folder", lambda: builtin)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def write_preset(home: Path) -> Callable[[str, str], Path]:
+    """Write a preset into the user's folder."""
+
+    def write(name: str, text: str) -> Path:
+        path = home / "presets" / f"{name}.toml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Put the scripted engine in the real one's place and say what it does; ends what it started."""
+    started: list[EngineProcess] = []
+    begin = EngineProcess.__init__
+
+    def remember(self: EngineProcess, *given: Any, **named: Any) -> None:
+        begin(self, *given, **named)
+        started.append(self)
+
+    monkeypatch.setattr(EngineProcess, "__init__", remember)
+    monkeypatch.setattr(EngineProcess, "COMMAND", (sys.executable, str(SCRIPTED_ENGINE)))
+
+    def say(**keys: Any) -> None:
+        monkeypatch.setenv("SCRIPTED_ENGINE", json.dumps(keys))
+
+    say()
+    yield say
+    for engine in started:
+        engine.kill()
+
+
+@pytest.fixture
+def launch(script: Callable[..., None]) -> Launch:
+    """Start a scripted engine on a new run."""
+
+    def start(name: str = "demo", **keys: Any) -> EngineProcess:
+        script(**keys)
+        steps = keys.get("steps", 200)
+        return EngineProcess(RunDir.create(load("demo", preset_text(steps=steps)), name))
+
+    return start

@@ -1,0 +1,282 @@
+"""The cockpit on a scripted engine, over real pipes."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partialmethod
+from pathlib import Path
+
+import pytest
+from engine.rundir import RunDir
+from textual.app import App
+from textual.widgets import Button
+
+from app_helpers import Launch, cockpit, heard, screen_text, status, until, until_shown
+from zotui.app import run_app
+from zotui.app.application import ZotuiApp
+from zotui.app.feed import EngineFeed, RecordsFeed
+from zotui.app.screens.dialogs import Question
+from zotui.app.screens.help import COCKPIT_KEYS, WORDS, Help
+from zotui.app.widgets.loss_chart import LossChart
+from zotui.app.widgets.tile import Tile
+from zotui.app.widgets.verdict import Verdict
+from zotui.launch import EngineProcess
+
+SIZES = [(80, 24), (120, 40), (200, 60)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_shows_the_run(launch: Launch, size: tuple[int, int]) -> None:
+    app = ZotuiApp(EngineFeed(launch(hold_at=60, gpu=True)))
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: cockpit(pilot).run.done == 60)
+        await until_shown(pilot, "loss", "tok/s", "KV", "GPU", "step 60/200", "ETA ~", "24,038", "31.2/140 GiB")
+        await until_shown(pilot, "0.602 → 0.612", "space", "help", "eval")
+        for tile in cockpit(pilot).query(Tile):
+            assert app.screen.region.contains_region(tile.region) and tile.size.width >= 14
+        await pilot.press("question_mark")
+        assert isinstance(app.screen, Help)
+        await until_shown(pilot, *list(COCKPIT_KEYS)[:5])
+
+
+def test_help_explains_the_words_of_the_tiles() -> None:
+    explained = " ".join(WORDS)
+    for title in ("loss", "accuracy", "tok/s", "step time", "KV", "GPU", "memory", "CPU", "ETA"):
+        assert title in explained
+
+
+async def test_without_a_gpu_it_says_so(launch: Launch) -> None:
+    app = ZotuiApp(EngineFeed(launch(hold_at=20)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_shown(pilot, "no GPU")
+
+
+async def test_pause_and_resume(launch: Launch) -> None:
+    engine = launch(steps=5000)
+    app = ZotuiApp(EngineFeed(engine))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: cockpit(pilot).run.done > 5)
+        await pilot.press("space")
+        await until(pilot, lambda: status(pilot).startswith("● paused "))
+        held = cockpit(pilot).run.done
+        journal = engine.run.journal_file.read_bytes()
+        await until_shown(pilot, "resume")  # the footer's word for space
+        await pilot.pause(0.2)
+        assert (engine.run.journal_file.read_bytes(), cockpit(pilot).run.done) == (journal, held)
+        await pilot.press("space")
+        await until(pilot, lambda: cockpit(pilot).run.done > held)
+        assert status(pilot).startswith("● running")
+        assert heard(engine.run.path) == ["Pause", "Resume"]
+
+
+async def test_a_pause_is_shown_before_it_is_confirmed(launch: Launch) -> None:
+    app = ZotuiApp(EngineFeed(launch(steps=5000, deaf=True)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: cockpit(pilot).run.done > 5)
+        await pilot.press("space")
+        assert status(pilot).startswith("● pausing…")
+        await until_shown(pilot, "● pausing…", "resume")
+        await pilot.press("space")  # before it paused: never mind
+        await until(pilot, lambda: status(pilot).startswith("● running"))
+
+
+async def test_pause_during_start_up(launch: Launch, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    engine = launch(gate=str(gate))
+    app = ZotuiApp(EngineFeed(engine))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: status(pilot).startswith("● starting  loading model 40%"))
+        await pilot.press("space")
+        await until(pilot, lambda: status(pilot).startswith("● paused  loading model 40%"))
+        gate.touch()
+        await until(pilot, lambda: status(pilot).startswith("● paused  warm-up"))
+        await until_shown(pilot, "self-check")  # the engine is up, and holds
+        assert not engine.run.journal_file.read_bytes()
+        await pilot.press("space")
+        await until(pilot, lambda: cockpit(pilot).run.done > 0)
+
+
+async def test_checkpoint_and_evaluate(launch: Launch) -> None:
+    engine = launch(hold_at=7, eval_every=1000)
+    app = ZotuiApp(EngineFeed(engine))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: cockpit(pilot).run.done == 7)
+        await pilot.press("c")
+        assert cockpit(pilot).run.entries[-1].text == "checkpoint requested"
+        await until_shown(pilot, "checkpoint requested", "checkpoint of step 7 saved")
+        await pilot.press("e")
+        assert "evaluation requested" in status(pilot)
+        await until_shown(pilot, "step 7  accuracy 0.603")
+        assert "requested" not in status(pilot)
+        assert heard(engine.run.path) == ["Save", "Evaluate"]
+
+
+async def test_stop_shows_the_summary_and_stays(launch: Launch) -> None:
+    engine = launch(steps=5000, hold_at=120)
+    app = ZotuiApp(EngineFeed(engine))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: cockpit(pilot).run.done == 120)
+        await pilot.press("s")
+        assert status(pilot).startswith("● stopping…")
+        await until_shown(pilot, "stopped and saved at step 120", "0.602 → 0.622", "r resume")
+        text = cockpit(pilot).query_one(Verdict).text
+        assert f"zotui export {engine.run.name} --to DIR --format merged" in text
+        assert str(engine.run.path) in text and "133.4 s" in text
+        await until(pilot, lambda: cockpit(pilot).exit_code is not None)
+        assert "pause" not in screen_text(app).splitlines()[-1]
+        await pilot.press("q")
+    assert app.return_value == 0
+
+
+async def test_a_finished_run_cannot_be_resumed(launch: Launch) -> None:
+    app = ZotuiApp(EngineFeed(launch(steps=40)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_shown(pilot, "● finished", "40 of 40")
+        assert "resume" not in screen_text(app)
+        run = cockpit(pilot).run
+        await pilot.press("r")
+        assert run.outcome is not None
+
+
+@pytest.mark.parametrize("key", ["q", "ctrl+c", "ctrl+q"])
+async def test_leaving_a_live_run_asks(launch: Launch, key: str) -> None:
+    engine = launch(steps=5000)
+    app = ZotuiApp(EngineFeed(engine))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: cockpit(pilot).run.done > 0)
+        await pilot.press(key)
+        await until_shown(pilot, "Stop and save, then quit", "Keep watching")
+        await pilot.press(key)  # asking twice is asking once
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is cockpit(pilot))
+        assert engine.alive() and heard(engine.run.path) == []
+        assert app.is_running
+
+
+async def test_stop_and_save_then_quit_waits_for_the_engine(launch: Launch) -> None:
+    engine = launch(steps=5000)
+    app = ZotuiApp(EngineFeed(engine))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: cockpit(pilot).run.done > 0)
+        await pilot.press("q")
+        await until(pilot, lambda: isinstance(app.screen, Question))
+        await pilot.press("right", "enter")
+        await until(pilot, lambda: not app.is_running or app.return_value is not None)
+    assert heard(engine.run.path) == ["Stop"]
+    assert not engine.alive()
+    assert engine.run.summary().standing == "stopped"
+    assert app.return_value == 0
+
+
+async def test_a_hung_engine_does_not_hold_the_app(launch: Launch, tmp_path: Path) -> None:
+    engine = launch(steps=5000)
+    app = ZotuiApp(EngineFeed(engine))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: cockpit(pilot).run.done > 0)
+        engine.signal(19)  # SIGSTOP: alive, and deaf
+        await pilot.press("s")
+        await pilot.press("q")
+        await until_shown(pilot, "Keep waiting", "Kill it and quit")
+        app.screen.query_one("#kill", Button).press()
+        await until(pilot, lambda: app.return_value is not None)
+    assert engine.wait() == 137
+    assert app.return_value == 1
+
+
+async def test_death_offers_to_resume_and_keeps_the_history(launch: Launch) -> None:
+    engine = launch(steps=120, die_at=70)
+    app = ZotuiApp(EngineFeed(engine))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_shown(pilot, "the engine died at step 70", "SIGKILL", "engine log line 19", "r resume")
+        assert cockpit(pilot).has_class("-died")
+        before = list(cockpit(pilot).run.losses.x)
+        assert before == list(range(70))
+        await pilot.press("r")
+        await until_shown(pilot, "● finished", "120 of 120")
+        assert cockpit(pilot).run.losses.x == list(range(120))
+        assert not cockpit(pilot).has_class("-died")
+        assert [record["step"] for record in engine.run.journal()] == list(range(120))
+
+
+async def test_a_failure_says_what_happened(launch: Launch) -> None:
+    app = ZotuiApp(EngineFeed(launch(fail_at=10)))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_shown(pilot, "CUDA out of memory: 12.00 GiB wanted", "engine log line 19", "r resume")
+        await until(pilot, lambda: cockpit(pilot).exit_code == 1)
+        await pilot.press("q")
+    assert app.return_value == 1
+
+
+async def test_the_end_closes_an_open_question(launch: Launch) -> None:
+    engine = launch(steps=5000)
+    app = ZotuiApp(EngineFeed(engine))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: cockpit(pilot).run.done > 0)
+        await pilot.press("q")
+        await until(pilot, lambda: isinstance(app.screen, Question))
+        engine.kill()
+        await until_shown(pilot, "the engine died at step")
+        assert app.screen is cockpit(pilot)
+
+
+async def test_resuming_loads_the_steps_before(launch: Launch) -> None:
+    engine = launch(steps=100, die_at=60)
+    for _ in engine.events():
+        pass
+    assert engine.wait() == 137
+    app = ZotuiApp(EngineFeed(EngineProcess(engine.run, resume=True)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_shown(pilot, "● finished")
+        run = cockpit(pilot).run
+        assert run.losses.x == list(range(100))
+        assert sorted(run.evaluations) == [0, 50, 100]
+
+
+async def test_a_live_run_of_another_process_is_followed(launch: Launch) -> None:
+    engine = launch(steps=100, hold_at=50)
+    watcher = asyncio.get_running_loop().run_in_executor(None, lambda: list(engine.events()))
+    app = ZotuiApp(RecordsFeed(engine.run))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_shown(pilot, "live elsewhere", "step 50/100", "read-only")
+        await pilot.press("space", "s")
+        (engine.run.path / "go").touch()
+        await until_shown(pilot, "● finished", "100 of 100")
+        assert heard(engine.run.path) == []
+        await pilot.press("q")
+    await watcher
+    assert app.return_value == 0
+
+
+async def test_a_fast_run_is_drawn_at_most_twice_a_second(launch: Launch) -> None:
+    app = ZotuiApp(EngineFeed(launch(steps=100_000, delay=0.0005, hold_at=1500, eval_every=10_000)))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: cockpit(pilot).run.done > 0)
+        chart = cockpit(pilot).query_one(LossChart)
+        loop = asyncio.get_running_loop()
+        begun, draws = loop.time(), chart.draws
+        await until(pilot, lambda: cockpit(pilot).run.done == 1500)
+        assert chart.draws - draws <= 2 * (loop.time() - begun) + 2
+        await until(pilot, lambda: not chart.due(cockpit(pilot).run.curves_version))
+        drawn = chart.draws
+        cockpit(pilot).redraw()
+        assert chart.draws == drawn  # nothing changed, nothing drawn
+
+
+def test_a_refused_run_leaves_the_app(
+    launch: Launch, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ZotuiApp, "run", partialmethod(App.run, headless=True))
+    engine = launch(refuse="task.train: data.jsonl holds no column 'text'; did you mean 'sentence'?")
+    assert run_app(engine) == 2
+    error = capsys.readouterr().err
+    assert error.splitlines() == ["task.train: data.jsonl holds no column 'text'; did you mean 'sentence'?"]
+
+
+async def test_steps_in_the_journal_are_those_on_the_chart(launch: Launch) -> None:
+    engine = launch(steps=30)
+    app = ZotuiApp(EngineFeed(engine))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_shown(pilot, "● finished")
+        losses = cockpit(pilot).run.losses
+        recorded = [(r["loss_plus"] + r["loss_minus"]) / 2 for r in RunDir(engine.run.path).journal()]
+        assert losses.raw == pytest.approx(recorded)

@@ -1,0 +1,171 @@
+"""The app itself: which screen is open, and what leaving means."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual import on
+from textual.app import App
+from textual.binding import Binding
+
+from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, UserError
+from engine.messages import Stop
+from engine.rundir import RunDir
+from zotui.app.feed import EngineFeed, Feed, RecordsFeed
+from zotui.app.screens.cockpit import Cockpit
+from zotui.app.screens.dialogs import Message
+from zotui.app.screens.start import Start
+from zotui.app.themes import DARK, LIGHT
+from zotui.launch import EngineProcess
+
+
+class ZotuiApp(App[int]):
+    """Start screen and cockpit. Returns the exit code for the shell."""
+
+    TITLE = "zotui"
+    BINDINGS = [
+        Binding("ctrl+q", "quit", "quit", show=False, priority=True),
+        Binding("ctrl+c", "quit", "quit", show=False, priority=True, system=True),
+        Binding("t", "toggle_theme", "theme", show=False),
+    ]
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-narrow"), (100, "-normal"), (160, "-wide")]
+    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-short"), (34, "-tall"), (52, "-huge")]
+    CSS = """
+    Footer { background: $footer-background; }
+    Toast { background: $panel; }
+    """
+
+    def __init__(
+        self,
+        feed: Feed | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        local: Callable[[float], time.struct_time] = time.localtime,
+    ) -> None:
+        super().__init__()
+        self._feed = feed
+        self._clock, self._wall, self._local = clock, wall, local
+        self._cockpit: Cockpit | None = None  # the last one opened
+        self.refusal = ""  # why the engine would not start, when the app was opened on it
+
+    def on_mount(self) -> None:
+        """Open the screen that was asked for."""
+        self.register_theme(DARK)
+        self.register_theme(LIGHT)
+        self.theme = DARK.name
+        if self._feed is None:
+            self.push_screen(Start(self._wall))
+        else:
+            self._open(self._feed)
+
+    def action_toggle_theme(self) -> None:
+        """Dark to light and back."""
+        self.theme = LIGHT.name if self.current_theme.dark else DARK.name
+
+    async def action_quit(self) -> None:
+        """Leave; a live run is asked about first."""
+        cockpit = self.cockpit
+        if cockpit is None:
+            self.exit(EXIT_DONE)
+        else:
+            cockpit.action_leave()
+
+    @property
+    def cockpit(self) -> Cockpit | None:
+        """The cockpit, when one is open, whatever dialog lies over it."""
+        return next((screen for screen in self.screen_stack if isinstance(screen, Cockpit)), None)
+
+    # -- what the start screen asks for ---------------------------------------------------------
+
+    @on(Start.Launch)
+    def launch(self, message: Start.Launch) -> None:
+        """Make the run's directory and start its engine."""
+        choice = message.choice
+        if choice.preset is not None and self.cockpit is None:
+            preset = choice.preset
+            self._engage(lambda: EngineProcess(RunDir.create(preset, choice.name)), choice.name)
+
+    @on(Start.Resume)
+    def resume(self, message: Start.Resume) -> None:
+        """Start an engine that goes on with a run."""
+        if self.cockpit is None:
+            self._engage(lambda: EngineProcess(message.run, resume=True), message.run.name)
+
+    @on(Start.Look)
+    def look(self, message: Start.Look) -> None:
+        """Open a run's records."""
+        if self.cockpit is None:
+            self._open(RecordsFeed(message.run))
+
+    def _engage(self, start: Callable[[], EngineProcess], name: str) -> None:
+        try:
+            engine = start()
+        except (UserError, OSError) as error:
+            self.notify(str(error), title=f"{name} cannot run", severity="error", markup=False)
+            return
+        self._open(EngineFeed(engine))
+
+    def _open(self, feed: Feed) -> None:
+        self._cockpit = Cockpit(feed, clock=self._clock, wall=self._wall, local=self._local)
+        self.push_screen(self._cockpit)
+
+    # -- what the cockpit reports ---------------------------------------------------------------
+
+    @on(Cockpit.Left)
+    def left(self, message: Cockpit.Left) -> None:
+        """Back to the start screen, or out when there is none."""
+        cockpit = self.cockpit
+        if cockpit is None:
+            return
+        if message.quitting or self._feed is not None:
+            self.exit(exit_code(cockpit) if self._feed is not None else EXIT_DONE)
+        else:
+            self.pop_screen()
+
+    @on(Cockpit.Refused)
+    def refused(self, message: Cockpit.Refused) -> None:
+        """The engine would not start: say why where it will be seen."""
+        if self._feed is not None:
+            self.refusal = message.text
+            self.exit(EXIT_USAGE)
+        else:
+            while len(self.screen_stack) > 1 and not isinstance(self.screen, Start):
+                self.pop_screen()
+            self.push_screen(Message("the engine refused to start", message.text))
+
+    def leave_no_orphan(self) -> None:
+        """Should the app itself have failed, its engine must neither die unsaved nor run on unseen."""
+        feed = self._cockpit.feed if self._cockpit is not None else self._feed
+        if self.return_code == 0 or not isinstance(feed, EngineFeed) or not feed.engine.alive():
+            return
+        if feed.send(Stop()):
+            name = feed.run.name
+            print(f"zotui: the app ended; {name} finishes its step and saves: `zotui resume {name}`", file=sys.stderr)
+
+
+def exit_code(cockpit: Cockpit) -> int:
+    """The engine's exit code as far as it is known; 0 for a view of records."""
+    if not isinstance(cockpit.feed, EngineFeed):
+        return EXIT_DONE
+    if cockpit.exit_code is not None:
+        return cockpit.exit_code
+    outcome = cockpit.run.outcome
+    return EXIT_DONE if outcome is not None and outcome.kind in ("finished", "stopped") else EXIT_FAILED
+
+
+def run(launch: EngineProcess | RunDir | None) -> int:
+    """Run the app to its end; see `zotui.app.run_app`."""
+    feed: Feed | None
+    feed = EngineFeed(launch) if isinstance(launch, EngineProcess) else RecordsFeed(launch) if launch else None
+    app = ZotuiApp(feed)
+    try:
+        code = app.run()
+    finally:
+        app.leave_no_orphan()
+    if app.refusal:
+        print(app.refusal, file=sys.stderr)
+    return code if code is not None else (app.return_code or EXIT_DONE)

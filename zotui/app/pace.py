@@ -1,0 +1,53 @@
+"""How long a run has taken and may still take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+class Pace:
+    """Elapsed time, and an estimate of what is left from the steps that this engine took."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self.begin()
+
+    def begin(self) -> None:
+        """An engine starts now."""
+        self._began = self._clock()
+        self._ended: float | None = None
+        self._first: tuple[int, float] | None = None
+        self._last = 0
+        self._held = 0.0
+        self._holding_since: float | None = None
+
+    def step(self, step: int) -> None:
+        """A step was taken."""
+        if self._first is None:
+            self._first = (step, self._clock())
+            self._held = 0.0
+        self._last = step
+
+    def hold(self, paused: bool) -> None:
+        """The run is paused, or goes on: a pause is no measure of its pace."""
+        if paused and self._holding_since is None:
+            self._holding_since = self._clock()
+        elif not paused and self._holding_since is not None:
+            self._held += self._clock() - self._holding_since
+            self._holding_since = None
+
+    def end(self) -> None:
+        """The engine ended: the clock stands."""
+        self._ended = self._clock()
+
+    def elapsed(self) -> float:
+        """Seconds since the engine was started."""
+        return (self._clock() if self._ended is None else self._ended) - self._began
+
+    def remaining(self, steps: int) -> float | None:
+        """An estimate of the seconds left of a run of `steps` steps; None before two steps."""
+        if self._first is None or self._last <= self._first[0]:
+            return None
+        now = self._clock() if self._holding_since is None else self._holding_since
+        worked = now - self._first[1] - self._held
+        return max(0.0, worked / (self._last - self._first[0]) * (steps - 1 - self._last))

@@ -1,0 +1,1 @@
+"""The screens: start, cockpit, and the dialogs over them."""

@@ -1,0 +1,105 @@
+"""Help: every key, and every word on the screen in plain language."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Container, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+COCKPIT_KEYS = {
+    "space": "pause after the step in flight, or go on; works during start-up too",
+    "c": "write a checkpoint now",
+    "e": "evaluate on the held-out examples now",
+    "s": "finish the step in flight, save a checkpoint and end the run",
+    "r": "resume a run that stopped, failed or died",
+    "q": "leave; while the run is live it asks first (ctrl+c and ctrl+q do the same)",
+    "t": "switch between dark and light",
+    "tab": "move between charts and log; arrows then pan or scroll",
+    "+ - 0": "in a chart: zoom in, zoom out, whole run (the mouse wheel zooms too)",
+    "?": "this help",
+}
+START_KEYS = {
+    "up down": "move in a list",
+    "tab": "move between presets and runs",
+    "enter": "on a preset: start a run; on a run: look at it",
+    "r": "resume the run under the cursor",
+    "f5": "read the lists again",
+    "t": "switch between dark and light",
+    "q": "leave (ctrl+c and ctrl+q do the same)",
+    "?": "this help",
+}
+WORDS = {
+    "loss": "How wrong the model is on a batch of training examples: lower is better. A dot is one step, "
+    "the line is smoothed over about a twentieth of the run, because single steps are noisy.",
+    "accuracy": "Share of held-out examples answered right: before training → now, and the best so far. "
+    "The model never trains on these examples.",
+    "tok/s": "Tokens scored a second; the speed of the run.",
+    "step time": "How long one optimisation step takes: the batch is scored twice, a little to either "
+    "side of the current weights, and the difference says which way to go.",
+    "KV": "How full the runtime's key-value cache is, out of the part that scoring owns.",
+    "GPU": "Memory in use of what the card has, by everything on it, and how busy it is.",
+    "memory, CPU": "What the engine and its children take; 100% is one core.",
+    "ETA ~": "An estimate from the pace so far; pauses do not count.",
+    "checkpoint": "The weights on disk at one step. The journal keeps every step in between as well.",
+    "stopped": "Ended on request, with everything saved: it can be resumed.",
+    "crashed": "The engine is gone without a word. Finished steps are kept: it can be resumed.",
+}
+
+
+class Help(ModalScreen[None]):
+    """Keys and words, scrollable."""
+
+    DEFAULT_CSS = """
+    Help { align: center middle; background: $background 60%; }
+    Help VerticalScroll {
+        width: 96;
+        max-width: 94%;
+        height: auto;
+        max-height: 90%;
+        border: round $primary;
+        border-title-color: $foreground;
+        border-title-style: bold;
+        border-subtitle-color: $quiet;
+        background: $surface;
+        padding: 1 2;
+        scrollbar-size-vertical: 1;
+    }
+    Help .heading { color: $primary; text-style: bold; height: 1; }
+    Help .gap { margin-top: 1; }
+    Help .row { layout: horizontal; height: auto; }
+    Help .term { width: 14; color: $foreground; text-style: bold; }
+    Help .meaning { width: 1fr; height: auto; color: $quiet; }
+    """
+    BINDINGS = [Binding("escape,question_mark,q,enter", "close", "Close", show=False)]
+
+    def __init__(self, keys: dict[str, str]) -> None:
+        super().__init__()
+        self._keys = keys
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll() as pane:
+            pane.border_title = "help"
+            pane.border_subtitle = "arrows scroll   escape close"
+            yield Static("Keys", classes="heading")
+            yield from self._rows(self._keys)
+            yield Static("Words", classes="heading gap")
+            yield from self._rows(WORDS)
+
+    def action_close(self) -> None:
+        """Go back."""
+        self.dismiss(None)
+
+    def _rows(self, pairs: dict[str, str]) -> ComposeResult:
+        for term, meaning in pairs.items():
+            yield _Row(
+                Static(Content(term), classes="term"),
+                Static(Content(meaning), classes="meaning"),
+                classes="row",
+            )
+
+
+class _Row(Container):
+    """A term and its meaning side by side."""

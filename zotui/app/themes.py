@@ -1,0 +1,73 @@
+"""The two themes: one accent, three colours that mean something, greys for the rest."""
+
+from __future__ import annotations
+
+from textual.theme import Theme
+
+DARK = Theme(
+    name="zotui-dark",
+    primary="#8aadf4",
+    secondary="#5b6a8f",
+    accent="#c6a0f6",
+    foreground="#cdd3e6",
+    background="#12141c",
+    surface="#171a24",
+    panel="#20242f",
+    success="#8fc99b",
+    warning="#e0bd7a",
+    error="#e57a86",
+    dark=True,
+    variables={
+        "faint": "#2b3040",
+        "line": "#363d52",
+        "quiet": "#7f89a6",
+        "footer-background": "#171a24",
+        "footer-key-foreground": "#8aadf4",
+        "footer-description-foreground": "#9aa3bd",
+        "block-cursor-background": "#2d3a5c",
+        "block-cursor-foreground": "#e6eaf6",
+        "block-cursor-text-style": "none",
+        "block-cursor-blurred-background": "#1e2230",
+        "block-cursor-blurred-foreground": "#cdd3e6",
+        "scrollbar": "#2b3040",
+        "scrollbar-background": "#171a24",
+        "scrollbar-hover": "#3b445c",
+        "scrollbar-active": "#5b6a8f",
+        "scrollbar-background-hover": "#171a24",
+        "scrollbar-background-active": "#171a24",
+    },
+)
+
+LIGHT = Theme(
+    name="zotui-light",
+    primary="#2f5fc4",
+    secondary="#7a87a8",
+    accent="#7f46b8",
+    foreground="#2b3040",
+    background="#f3f4f8",
+    surface="#fbfbfd",
+    panel="#e8eaf1",
+    success="#2f7d46",
+    warning="#99660a",
+    error="#b8323f",
+    dark=False,
+    variables={
+        "faint": "#dfe2eb",
+        "line": "#c3c9d8",
+        "quiet": "#66708a",
+        "footer-background": "#e8eaf1",
+        "footer-key-foreground": "#2f5fc4",
+        "footer-description-foreground": "#4c556d",
+        "block-cursor-background": "#d3def6",
+        "block-cursor-foreground": "#1d2230",
+        "block-cursor-text-style": "none",
+        "block-cursor-blurred-background": "#e8eaf1",
+        "block-cursor-blurred-foreground": "#2b3040",
+        "scrollbar": "#cfd4e0",
+        "scrollbar-background": "#fbfbfd",
+        "scrollbar-hover": "#b5bccd",
+        "scrollbar-active": "#7a87a8",
+        "scrollbar-background-hover": "#fbfbfd",
+        "scrollbar-background-active": "#fbfbfd",
+    },
+)

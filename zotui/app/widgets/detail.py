@@ -1,0 +1,89 @@
+"""What is known about the preset or run under the cursor, where there is room for it."""
+
+from __future__ import annotations
+
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from engine.rundir import Summary
+from zotui.app import words
+from zotui.app.widgets.preset_list import Choice
+
+
+class Detail(VerticalScroll, can_focus=False):
+    """Rows of name and value."""
+
+    DEFAULT_CSS = """
+    Detail {
+        border: round $line;
+        border-title-color: $foreground;
+        background: $surface;
+        padding: 0 2;
+        scrollbar-size-vertical: 1;
+    }
+    Detail Static { width: 1fr; height: auto; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__(id="detail")
+        self._text = Static()
+
+    def on_mount(self) -> None:
+        """One text for everything."""
+        self.mount(self._text)
+
+    def show_preset(self, choice: Choice) -> None:
+        """Explain a preset."""
+        self.border_title = choice.name
+        preset = choice.preset
+        if preset is None:
+            self._text.update(Content.assemble((choice.fault, "$error")))
+            return
+        task = preset.task.name or preset.task.train or ""
+        method, run = preset.method, preset.run
+        every = "before and after" if run.eval_every is None else f"every {words.count(run.eval_every)} steps"
+        save = "when stopped" if run.checkpoint_every is None else f"every {words.count(run.checkpoint_every)} steps"
+        self._rows(
+            preset.description,
+            {
+                "model": preset.model.path,
+                "runtime": f"{preset.model.runtime} on {preset.model.device}, {preset.model.dtype}",
+                "task": task,
+                "method": f"{method.name}, rank {method.rank}, interval {method.interval}",
+                "": f"eps {method.eps:g}, lr {method.lr:g}, queries {method.queries}",
+                "steps": f"{words.count(run.steps)}, batch of {run.batch_size}, seed {run.seed}",
+                "evaluates": every,
+                "checkpoints": save,
+            },
+        )
+
+    def show_run(self, run: Summary) -> None:
+        """Explain a run."""
+        self.border_title = run.name
+        hint = {
+            "live": "enter watches it, read-only",
+            "finished": "enter looks at it",
+            "new": "r starts it",
+        }.get(run.standing, "r resumes it where it was, enter looks at it")
+        self._rows(
+            run.error,
+            {
+                "preset": run.preset,
+                "standing": run.standing,
+                "steps": f"{words.count(run.steps_done)} of {words.count(run.steps)}",
+                "held-out": words.figures(run.metrics) or words.NOTHING,
+                "folder": run.path,
+                "": hint,
+            },
+        )
+
+    def clear(self) -> None:
+        """Nothing is under the cursor."""
+        self.border_title = ""
+        self._text.update("")
+
+    def _rows(self, lead: str, rows: dict[str, str]) -> None:
+        lines = [Content(lead), Content("")] if lead else []
+        lines += [Content.assemble((f"{name:<12}", "$quiet"), value) for name, value in rows.items()]
+        self._text.update(Content("\n").join(lines))

@@ -1,0 +1,49 @@
+"""The training loss: every step as a dot, their running mean as a line."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual_plot import HiResMode
+
+from zotui.app import words
+from zotui.app.state import RunState
+from zotui.app.widgets.chart import Chart
+
+
+class LossChart(Chart):
+    """Loss against step."""
+
+    def __init__(self) -> None:
+        super().__init__("loss", "loss-chart")
+
+    def compose(self) -> ComposeResult:
+        yield self.plot
+
+    def refresh_curve(self, run: RunState) -> None:
+        """Draw the losses if they changed."""
+        plot = self.plot
+        # What moves the curve by less than half a column cannot be seen: a long run is drawn rarely.
+        grain = 1 if run.outcome else max(1, run.done // (2 * plot.columns))
+        if not self.due((run.done // grain, grain, run.losses.stride, run.steps)):
+            return
+        steps, raw, smooth = run.losses.points(2 * plot.columns)
+        plot.clear()
+        if not steps:
+            self.border_subtitle = "no step yet"
+            plot.set_ranges((0, max(1, run.steps)), (0, 1))
+            return
+        plot.set_ranges((0, max(run.done, 10)), spread(raw, smooth))
+        plot.scatter(steps, raw, marker_style=plot.style_of("plot--raw"), hires_mode=HiResMode.BRAILLE)
+        plot.plot(steps, smooth, line_style=plot.style_of("plot--line"), hires_mode=HiResMode.BRAILLE)
+        mean = run.losses.mean
+        self.border_subtitle = "" if mean is None else f"smoothed {words.loss(mean)}"
+
+
+def spread(raw: list[float], smooth: list[float]) -> tuple[float, float]:
+    """A range that holds the line and nearly all of the dots: one stray batch must not flatten it."""
+    ordered = sorted(raw)
+    cut = len(ordered) // 50
+    low = min(ordered[cut], min(smooth))
+    high = max(ordered[-1 - cut], max(smooth))
+    room = 0.05 * (high - low) or 0.05 * abs(high) or 0.01
+    return low - room, high + room

@@ -1,0 +1,112 @@
+"""The line of progress: state, bar, steps, elapsed time and the estimate of what is left."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.widget import Widget
+
+from zotui.app import words
+from zotui.app.state import RunState
+
+_COLOURS = {
+    "running": "$success",
+    "finished": "$success",
+    "starting": "$primary",
+    "evaluating": "$primary",
+    "checkpointing": "$primary",
+    "resuming…": "$primary",
+    "live elsewhere": "$primary",
+    "pausing…": "$warning",
+    "paused": "$warning",
+    "stopping…": "$warning",
+    "stopped": "$warning",
+    "died": "$error",
+}
+
+
+class StatusLine(Widget):
+    """What the run is doing, on one line."""
+
+    SCOPED_CSS = False  # the size of the screen is a class on the screen
+    DEFAULT_CSS = """
+    StatusLine {
+        height: 1;
+        padding: 0 1;
+        background: $surface;
+        text-wrap: nowrap;
+        text-overflow: ellipsis;
+    }
+    .-tall StatusLine, .-huge StatusLine { height: 3; padding: 1 2; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__(id="status")
+        self._shown: tuple[object, ...] | None = None
+        self._run: RunState | None = None
+
+    def refresh_status(self, run: RunState) -> None:
+        """Show where the run is; drawn again only when a character of it changed."""
+        self._run = run
+        parts = (state_word(run), self._middle(run), self._right(run), self._share(run))
+        if parts != self._shown:
+            self._shown = parts
+            self.refresh()
+
+    def render(self) -> Content:
+        """Left the state, right the figures, and the bar in what is left between them."""
+        if self._run is None:
+            return Content("")
+        run = self._run
+        word, middle, right, share = state_word(run), self._middle(run), self._right(run), self._share(run)
+        left = Content.assemble(("● ", _COLOURS.get(word, "$primary")), (word, "bold"))
+        if middle:
+            left = Content.assemble(left, "  ", (middle, "$quiet"))
+        room = self.content_size.width - left.cell_length - len(right) - 4
+        bar = progress_bar(share, min(room, 120)) if share is not None and room >= 6 else Content("")
+        gap = " " * max(2, room - bar.cell_length + 2)
+        return Content.assemble(left, "  ", bar, gap, right)
+
+    def _middle(self, run: RunState) -> str:
+        if run.phase is not None and run.outcome is None:
+            done = "" if run.phase.progress is None else f" {run.phase.progress:.0%}"
+            return f"{run.phase.name}{done}"
+        flags = (("checkpoint", run.wants_checkpoint), ("evaluation", run.wants_evaluation))
+        wanted = " and ".join(name for name, asked in flags if asked)
+        return f"{wanted} requested" if wanted and self.size.width >= 100 else ""
+
+    def _share(self, run: RunState) -> float | None:
+        if run.phase is not None and run.outcome is None:
+            return run.phase.progress
+        return min(1.0, run.done / run.steps) if run.steps else None
+
+    def _right(self, run: RunState) -> str:
+        parts = []
+        if run.steps:
+            parts.append(f"step {words.count(run.done)}/{words.count(run.steps)}")
+            if run.phase is None:
+                parts.append(f"{run.done / run.steps:.0%}")
+        if run.viewed is None:
+            parts.append(f"elapsed {words.duration(run.pace.elapsed())}")
+        if run.live and run.phase is None:
+            left = run.pace.remaining(run.steps)
+            parts.append(f"ETA ~{words.duration(left)}" if left is not None else "ETA ~?")
+        return "  ".join(parts)
+
+
+def state_word(run: RunState) -> str:
+    """The state in a word; what was asked and is not confirmed yet ends in an ellipsis."""
+    if run.outcome is not None:
+        return "died" if run.outcome.kind == "refused" else run.outcome.kind
+    if run.viewed is not None:
+        return "live elsewhere" if run.viewed.standing == "live" else run.viewed.standing
+    if run.asked is not None:
+        return f"{run.asked}…"
+    return f"{run.state}…" if run.state in ("pausing", "stopping") else run.state
+
+
+def progress_bar(share: float, width: int) -> Content:
+    """A thin bar of `width` cells, to half a cell."""
+    halves = round(share * width * 2)
+    full, half = divmod(halves, 2)
+    empty = width - full - half
+    return Content.assemble(("━" * full + "╸" * half, "$primary"), ("━" * empty, "$faint"))

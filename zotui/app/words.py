@@ -1,0 +1,76 @@
+"""How numbers, times and sizes are written on the screen."""
+
+from __future__ import annotations
+
+NOTHING = "–"
+"""What stands where there is no figure yet."""
+
+
+def duration(seconds: float) -> str:
+    """A span of time: `0:42`, `12:05`, `3:07:41`, `2d 03:07`."""
+    whole = max(0, round(seconds))
+    minutes, second = divmod(whole, 60)
+    hours, minute = divmod(minutes, 60)
+    if hours >= 48:
+        days, hour = divmod(hours, 24)
+        return f"{days}d {hour:02}:{minute:02}"
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def brief(seconds: float) -> str:
+    """The seconds that one thing took: `43 ms`, `1.36 s`, `75 s`."""
+    if seconds < 0.1:
+        return f"{seconds * 1000:.{1 if seconds < 0.01 else 0}f} ms"
+    return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s" if seconds < 60 else f"{seconds:.0f} s"
+
+
+def age(seconds: float) -> str:
+    """How long ago: `just now`, `12 min ago`, `3 h ago`, `4 days ago`."""
+    for limit, unit, name in ((3600, 60, "min"), (86400 * 2, 3600, "h"), (float("inf"), 86400, "days")):
+        if seconds < 60:
+            return "just now"
+        if seconds < limit:
+            return f"{int(seconds // unit)} {name} ago"
+    raise AssertionError("unreachable: the last limit is infinite")
+
+
+def gib(size: int | float) -> str:
+    """Bytes in GiB, three figures: `0.42`, `31.2`, `140`."""
+    amount = size / 2**30
+    return f"{amount:.2f}" if amount < 10 else f"{amount:.1f}" if amount < 100 else f"{amount:.0f}"
+
+
+def count(number: float) -> str:
+    """A whole number with thousands apart: `20,000`."""
+    return f"{round(number):,}"
+
+
+def short_count(number: float) -> str:
+    """A number for an axis: `0`, `500`, `1.5k`, `20k`, `1M`."""
+    for size, unit in ((1_000_000, "M"), (1_000, "k")):
+        if abs(number) >= size:
+            return f"{number / size:.4g}{unit}"
+    return f"{number:.4g}"
+
+
+def loss(value: float) -> str:
+    """A loss, with as many decimals as it can use."""
+    return f"{value:.4f}" if abs(value) < 100 else f"{value:.4g}"
+
+
+def accuracy(value: float) -> str:
+    """An accuracy as a fraction: `0.639`."""
+    return f"{value:.3f}"
+
+
+def figures(metrics: dict[str, float]) -> str:
+    """The metrics of an evaluation on one line, accuracy first."""
+    named = sorted(metrics.items(), key=lambda item: (item[0] != "accuracy", item[0] != "loss", item[0]))
+    return "  ".join(f"{name} {loss(value) if name == 'loss' else accuracy(value)}" for name, value in named)
+
+
+def metric(metrics: dict[str, float]) -> str:
+    """The one figure that stands for an evaluation: accuracy, else loss."""
+    if "accuracy" in metrics:
+        return f"acc {accuracy(metrics['accuracy'])}"
+    return f"loss {loss(metrics['loss'])}" if "loss" in metrics else NOTHING

@@ -1,0 +1,282 @@
+"""The command line: stdout is data, stderr is talk, and only the app's commands import Textual."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from typer.core import TyperGroup
+
+from engine import __version__
+from engine.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE, UserError
+from engine.messages import Done
+from engine.rundir import RunDir, all_runs
+from zotui import presets
+from zotui.app import words
+from zotui.headless import SignalRelay, close_stdout, reference, run_headless
+from zotui.launch import EngineProcess
+
+
+class _Group(TyperGroup):
+    """Turns what can go wrong in any command into an exit code and at most one line."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except UserError as error:
+            typer.echo(f"zotui: {error}", err=True)
+            raise typer.Exit(EXIT_USAGE) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+        except BrokenPipeError:  # `zotui list | head -1` has read enough
+            close_stdout()
+            raise typer.Exit(EXIT_DONE) from None
+        return result
+
+
+_PLAIN: dict[str, Any] = {
+    "rich_markup_mode": None,  # rich is slow to import
+    "pretty_exceptions_enable": False,
+    "add_completion": False,
+    "context_settings": {"help_option_names": ["--help", "-h"]},
+}
+app = typer.Typer(cls=_Group, invoke_without_command=True, **_PLAIN)
+presets_app = typer.Typer(help="List, show, copy and validate presets.", **_PLAIN)
+app.add_typer(presets_app, name="presets")
+
+_Headless = Annotated[bool, typer.Option("--headless", help="No cockpit: plain progress.")]
+_JsonEvents = Annotated[bool, typer.Option("--json", help="Print every event as a JSON line; no cockpit.")]
+_RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's name or path.", show_default=False)]
+_PresetName = Annotated[
+    str, typer.Argument(metavar="PRESET", help="A preset's name, or a file.", show_default=False)
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"zotui {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def start(
+    ctx: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Fine-tune a language model with nothing but forward passes.
+
+    Without a command the app opens, on a list of runs and presets.
+    """
+    if ctx.invoked_subcommand is None:
+        if not _has_terminal():
+            raise UserError(
+                "the app needs a terminal; `zotui run PRESET` works without, `zotui --help` lists all"
+            )
+        _open_app(None)
+
+
+@app.command()
+def run(
+    preset: _PresetName,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the preset; may be repeated."),
+    ] = None,
+    run_dir: Annotated[
+        Path | None,
+        typer.Option("--run-dir", metavar="DIR", help="The run's own folder.", show_default=False),
+    ] = None,
+    headless: _Headless = False,
+    json: _JsonEvents = False,
+) -> None:
+    """Run a preset: in the cockpit, or plainly where there is no terminal."""
+    chosen = presets.read(preset, changes or ())
+    created = RunDir.create(chosen, preset, run_dir.expanduser() if run_dir else None)
+    _follow(created, headless=headless, json=json)
+
+
+@app.command()
+def resume(run: _RunName, headless: _Headless = False, json: _JsonEvents = False) -> None:
+    """Go on with a run that was stopped, or that failed."""
+    found = RunDir.find(run)
+    summary = found.summary()
+    if summary.standing == "live":
+        raise UserError(f"{found.name}: is live in another engine; attach to it there, or stop it first")
+    if summary.standing == "finished":
+        typer.echo(f"{found.name}: is finished, all {summary.steps:,} steps are done", err=True)
+        if json:
+            _print_json(
+                Done(
+                    outcome="finished",
+                    steps=summary.steps_done,
+                    seconds=0.0,
+                    metrics=summary.metrics,
+                    run=summary.path,
+                )
+            )
+        return
+    _follow(found, headless=headless, json=json, resume=True)
+
+
+@app.command("list")
+def list_runs(json: Annotated[bool, typer.Option("--json", help="A JSON object per run.")] = False) -> None:
+    """List the runs, newest first."""
+    summaries = [found.summary() for found in all_runs()]
+    if json:
+        for summary in summaries:
+            _print_json(summary)
+        return
+    if not summaries:
+        typer.echo("no runs yet; `zotui run demo` makes the first", err=True)
+        return
+    rows = [
+        (
+            s.name,
+            s.standing,
+            f"{s.steps_done:,}/{s.steps:,}",
+            words.metric(s.metrics),
+            words.age(time.time() - s.started),
+        )
+        for s in summaries
+    ]
+    _print_table([("RUN", "STATE", "STEPS", "RESULT", "STARTED"), *rows])
+
+
+@app.command()
+def show(
+    run: _RunName, json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False
+) -> None:
+    """Show where a run stands, its evaluations and its preset."""
+    found = RunDir.find(run)
+    summary = found.summary()
+    evaluations = found.evaluations()
+    checkpoints = sorted(str(path) for path in found.checkpoints.glob("step-*"))
+    if json:
+        _print_json(
+            {
+                **msgspec.to_builtins(summary),
+                "info": found.info(),
+                "evaluations": evaluations,
+                "checkpoints": checkpoints,
+                "resolved_preset": found.preset().model_dump(),
+            }
+        )
+        return
+    pairs = [
+        ("run", summary.name),
+        ("path", summary.path),
+        ("state", f"{summary.standing}{': ' + summary.error if summary.error else ''}"),
+        ("steps", f"{summary.steps_done:,} of {summary.steps:,}"),
+        ("preset", summary.preset),
+        ("checkpoint", checkpoints[-1] if checkpoints else "none"),
+    ]
+    if summary.standing in ("stopped", "failed", "crashed", "new"):
+        pairs.append(("next", f"zotui resume {reference(found)}"))
+    elif summary.standing == "finished":
+        pairs.append(("next", f"zotui export {reference(found)} --to DIR --format merged"))
+    _print_table(pairs)
+    if evaluations:
+        typer.echo()
+        _print_table(
+            [("STEP", "SPLIT", "METRICS")]
+            + [(f"{e['step']:,}", e["split"], words.figures(e["metrics"])) for e in evaluations]
+        )
+    typer.echo(f"\n{found.preset_file.read_text().rstrip()}")
+
+
+@app.command()
+def export(
+    run: _RunName,
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Folder to write.", show_default=False)],
+    format: Annotated[
+        str, typer.Option("--format", metavar="merged", help="What to write: the whole model.")
+    ] = "merged",
+) -> None:
+    """Write the fine-tuned model, for any tool that loads a model."""
+    if format != "merged":
+        raise UserError(f"--format {format}: not a format; use --format merged")
+    found = RunDir.find(run)
+    command = [sys.executable, "-P", "-m", "engine.export", str(found.path), str(to.expanduser().absolute())]
+    code = subprocess.run(command, check=False).returncode
+    raise typer.Exit(128 - code if code < 0 else code)
+
+
+@presets_app.command("ls")
+def presets_ls() -> None:
+    """List the presets there are: those that come with zotui, and your own."""
+    _print_table([(name, presets.describe(path)) for name, path in presets.available().items()])
+
+
+@presets_app.command("show")
+def presets_show(preset: _PresetName) -> None:
+    """Print a preset's file, which explains every knob."""
+    typer.echo(presets.text(presets.find(preset)).rstrip("\n"))
+
+
+@presets_app.command("copy")
+def presets_copy(
+    preset: _PresetName,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Name of the copy.", show_default=False)
+    ] = None,
+) -> None:
+    """Copy a preset into your own folder, to be edited."""
+    typer.echo(str(presets.copy(preset, name)))
+
+
+@presets_app.command("validate")
+def presets_validate(preset: _PresetName) -> None:
+    """Check a preset's keys and values."""
+    presets.read(preset)
+    typer.echo(f"{preset}: valid")
+
+
+def main() -> None:
+    """Entry point of the `zotui` command."""
+    app(prog_name="zotui")
+
+
+def _follow(run: RunDir, *, headless: bool, json: bool, resume: bool = False) -> None:
+    """Start the engine and stay with it, in the cockpit or plainly."""
+    if not (headless or json) and _has_terminal():
+        _open_app(_start(run, resume))
+    with SignalRelay() as relay:
+        raise typer.Exit(run_headless(_start(run, resume), json, relay))
+
+
+def _start(run: RunDir, resume: bool) -> EngineProcess:
+    try:
+        return EngineProcess(run, resume=resume)
+    except OSError as error:
+        if not resume:
+            run.discard()
+        raise UserError(f"{run.path}: the engine cannot be started ({error})") from None
+
+
+def _open_app(launch: EngineProcess | None) -> None:
+    from zotui.app import run_app
+
+    raise typer.Exit(run_app(launch))
+
+
+def _has_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(msgspec.json.encode(value).decode())
+
+
+def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))] if rows else []
+    for row in rows:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -1,0 +1,168 @@
+"""What a person sees of a run without the cockpit: lines on stderr, and a table at the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from contextlib import suppress
+
+from engine.messages import AnyEvent, Checkpoint, Done, Eval, Hello, Log, Phase, State, Step
+from zotui.app import words
+
+_SMOOTH = 0.05  # weight of a new step in the smoothed loss and speed
+_EVERY_SECONDS = 10.0  # between progress lines where a line cannot be redrawn
+_EVERY_PART = 0.05  # of the run, likewise, but not more often than ...
+_LEAST_SECONDS = 2.0
+_REDRAW = 0.1  # seconds between redraws on a terminal
+_LOWER_IS_BETTER = ("loss", "perplexity")
+
+
+def talk(line: str) -> None:
+    """One line on stderr; a terminal that has gone away is no reason to stop."""
+    with suppress(OSError, ValueError):
+        print(line, file=sys.stderr, flush=True)
+
+
+class Progress:
+    """Shows events as they come; `quiet` shows only warnings."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._redraws = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._on_line = False  # whether the cursor stands on a line that will be redrawn
+        self._shown_at = 0.0
+        self._shown_part = -1.0
+        self._phase = ""
+        self._steps = 0
+        self._first: tuple[int, float] | None = None  # the first step seen, and when
+        self._loss: float | None = None
+        self._speed: float | None = None
+
+    def show(self, event: AnyEvent) -> None:
+        """Show what is worth showing of an event."""
+        if isinstance(event, Log):
+            if event.level in ("warning", "error"):
+                self._line(f"{event.level}: {event.text}")
+            elif event.level == "info" and not self._quiet:
+                self._line(event.text)
+        elif self._quiet:
+            return
+        elif isinstance(event, Hello):
+            self._steps = event.steps
+            begin = f", from step {words.count(event.first_step)}" if event.first_step else ""
+            self._line(
+                f"{event.name}: {event.model} on {event.device}, {event.runtime}, {event.dtype}, "
+                f"{words.count(event.steps)} steps{begin}"
+            )
+        elif isinstance(event, Phase):
+            self._show_phase(event)
+        elif isinstance(event, Step):
+            self._show_step(event)
+        elif isinstance(event, Eval):
+            self._line(
+                f"step {words.count(event.step)}: {event.split} {words.figures(event.metrics)} "
+                f"({words.count(event.examples)} examples, {words.brief(event.seconds)})"
+            )
+        elif isinstance(event, Checkpoint):
+            self._line(f"step {words.count(event.step)}: checkpoint saved ({words.brief(event.seconds)})")
+        elif isinstance(event, State) and event.state == "stopping":
+            self._line(f"stopping: {event.reason or 'the step in flight is finished and saved first'}")
+
+    def clear(self) -> None:
+        """Take the line that was being redrawn off the terminal."""
+        if self._on_line:
+            self._on_line = False
+            _write("\r\x1b[2K")
+
+    def _show_phase(self, event: Phase) -> None:
+        text = " ".join(part for part in (event.name, event.detail) if part)
+        if self._redraws:
+            self._redraw(text if event.progress is None else f"{text} {event.progress:.0%}")
+        elif text != self._phase:
+            self._line(text)
+        self._phase = text
+
+    def _show_step(self, event: Step) -> None:
+        now = time.monotonic()
+        if self._first is None:
+            self._first = (event.step, now - event.seconds)
+        self._loss = _smooth(self._loss, event.loss)
+        self._speed = _smooth(self._speed, event.tokens_per_s)
+        done = event.step + 1
+        part = done / self._steps if self._steps else 0.0
+        last = done == self._steps
+        waited = now - self._shown_at
+        if self._redraws:
+            due = waited >= _REDRAW
+        else:
+            due = waited >= _EVERY_SECONDS or (
+                waited >= _LEAST_SECONDS and part - self._shown_part >= _EVERY_PART
+            )
+        if not (due or last):
+            return
+        self._shown_at, self._shown_part = now, part
+        total = f"/{words.count(self._steps)}" if self._steps else ""
+        text = (
+            f"step {words.count(done)}{total}  loss {words.loss(self._loss)}  "
+            f"{words.count(self._speed)} tok/s{self._eta(done, now)}"
+        )
+        if self._redraws:
+            self._redraw(text)
+        else:
+            self._line(text)
+
+    def _eta(self, done: int, now: float) -> str:
+        assert self._first is not None
+        first, began = self._first
+        left = self._steps - done
+        if done - first < 3 or left <= 0:  # the first steps are no measure
+            return ""
+        return f"  ~{words.duration((now - began) / (done - first) * left)} left"
+
+    def _line(self, text: str) -> None:
+        self.clear()
+        talk(text)
+
+    def _redraw(self, text: str) -> None:
+        width = shutil.get_terminal_size().columns
+        self._on_line = True
+        _write(f"\r\x1b[2K{text[: width - 1]}")
+
+
+def result_table(evaluations: list[Eval], done: Done, following: str) -> list[str]:
+    """Before, after and best of every metric, and where the run is; `following` is the next command."""
+    split = evaluations[0].split if evaluations else ""
+    taken = [evaluation for evaluation in evaluations if evaluation.split == split]
+    lines = []
+    if taken:
+        lines.append(f"{split:<12}{'before':>10}{'after':>10}{'best':>10}")
+    for name in sorted({name for e in taken for name in e.metrics}, key=lambda n: (n != "accuracy", n)):
+        having = [e for e in taken if e.metrics.get(name) is not None]
+        choose = min if name in _LOWER_IS_BETTER else max
+        best = choose(having, key=lambda e: e.metrics[name])
+        shown = [having[0].metrics[name], having[-1].metrics[name], best.metrics[name]]
+        cells = "".join(f"{_figure(name, value):>10}" for value in shown)
+        lines.append(f"{name:<12}{cells}  at step {words.count(best.step)}")
+    lines += [
+        f"{'steps':<12}{words.count(done.steps)}{'' if done.outcome == 'finished' else ' (stopped)'}",
+        f"{'wall-clock':<12}{words.duration(done.seconds)}",
+        f"{'run':<12}{done.run}",
+        f"{'next':<12}{following}",
+    ]
+    return lines
+
+
+def _figure(name: str, value: float) -> str:
+    return words.loss(value) if name in _LOWER_IS_BETTER else words.accuracy(value)
+
+
+def _smooth(before: float | None, value: float) -> float:
+    return value if before is None else before + _SMOOTH * (value - before)
+
+
+def _write(text: str) -> None:
+    with suppress(OSError, ValueError):
+        sys.stderr.write(text)
+        sys.stderr.flush()
