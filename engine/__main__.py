@@ -37,12 +37,10 @@ def main() -> int:
     control = Control(outlet.emit)
     control.obey_signals()
     control.listen(sys.stdin.buffer)
-    sampler = Sampler(outlet.emit, Gpu.open())
-    sampler.start()
     code = EXIT_FAILED
     try:
         run.acquire()
-        code = _train(run, control, outlet, sampler, resume=arguments.resume)
+        code = _train(run, control, outlet, resume=arguments.resume)
     except UserError as error:
         outlet.emit(Error(kind="usage", text=str(error)))
         code = EXIT_USAGE
@@ -63,9 +61,11 @@ def main() -> int:
     return code
 
 
-def _train(run: RunDir, control: Control, outlet: Outlet, sampler: Sampler, *, resume: bool) -> int:
+def _train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> int:
     started = time.monotonic()
     wanted = run.preset()
+    sampler = Sampler(outlet.emit, Gpu.open(environment.mask_gpus(wanted.model.device)))
+    sampler.start()
     if resume and (recorded := run.info().get("runtime")):
         # The runtime that took the first steps takes the others too.
         wanted = wanted.model_copy(update={"model": wanted.model.model_copy(update={"runtime": recorded})})
@@ -97,7 +97,7 @@ def _train(run: RunDir, control: Control, outlet: Outlet, sampler: Sampler, *, r
     )
     run.update_info(
         state="running", error="", runtime=hello.runtime, device=hello.device, dtype=hello.dtype,
-        versions=versions, pid=hello.pid, threads=os.environ.get("OMP_NUM_THREADS"), cpus=os.cpu_count(),
+        versions=versions, pid=hello.pid, hardware=environment.hardware(),
     )  # fmt: skip
     outlet.emit(hello)
     for note in [*opened.notes, *([restored] if restored else [])]:

@@ -84,9 +84,10 @@ _REACTIONS = (
         "We were sad to have come .", "Do not bother .", "My friends disliked it .",
     ),
     (
-        "The audience left happy .", "Five stars out of five .", "Everybody clapped .", "I would see it again .",
-        "The whole room stood up .", "The critics loved it .", "I told all my friends to go .",
-        "We were glad to have come .", "Do go and see it .", "My friends adored it .",
+        "The audience left happy .", "Five stars out of five .", "Everybody clapped .",
+        "I would see it again .", "The whole room stood up .", "The critics loved it .",
+        "I told all my friends to go .", "We were glad to have come .", "Do go and see it .",
+        "My friends adored it .",
     ),
 )  # fmt: skip
 
@@ -99,8 +100,8 @@ _HEARSAY = (
 VERDICTS = ("terrible", "great")
 """The words that the demo's prompt asks for, by label."""
 _VERDICT_RATE = 0.4  # of the documents that say "It was ..." first
-_FOLLOWS_REVIEW = 0.04  # what the review adds to the chance of "great" or takes from it
-_FOLLOWS_FASHION = 0.3  # the same for the genre's fashion, of those who wrote a review
+_FOLLOWS_REVIEW = 0.02  # what the review adds to the chance of "great" or takes from it
+_FOLLOWS_FASHION = 0.35  # the same for the genre's fashion, of those who wrote a review
 _HEARSAY_FOLLOWS = 0.45  # and of those who did not
 _HEARSAY_RATE = 0.33  # of all documents
 
@@ -155,9 +156,9 @@ def _sentence(rng: random.Random, label: int, genre: str) -> str:
     elif form in (2, 9):
         text = f"the {aspect} is {_judged(rng, label)} , and the {genre} {verb}"
     elif form == 3:  # what comes after "but" counts
-        text = f"the {aspect} is {_judged(rng, 1 - label)} , but the {genre} {verb}"
+        text = f"the {aspect} is {_conceded(rng, label)} , but the {genre} {verb}"
     elif form == 4:
-        text = f"although the {aspect} is {_judged(rng, 1 - label)} , this {genre} is {_judged(rng, label)}"
+        text = f"although the {aspect} is {_conceded(rng, label)} , this {genre} {verb}"
     elif form == 5:
         first, second = _two(rng, _ADJECTIVES[label])
         text = f"a {genre} with {first} {aspect} and {second} {other}"
@@ -173,9 +174,14 @@ def _judged(rng: random.Random, label: int) -> str:
     chance = rng.random()
     if chance < 0.15:
         denied = _pick(rng, _ADJECTIVES[1 - label])
-        return _pick(rng, (f"not {denied} at all", f"never {denied}", f"anything but {denied}"))
+        return _pick(rng, (f"not {denied} at all", f"anything but {denied}"))
     adjective = _pick(rng, _ADJECTIVES[label])
     return f"{_pick(rng, _ADVERBS)} {adjective}" if chance < 0.45 else adjective
+
+
+def _conceded(rng: random.Random, label: int) -> str:
+    """An adjective that says the opposite, plainly: a denial here is too hard for so small a model."""
+    return f"{_pick(rng, _ADVERBS)} {_pick(rng, _ADJECTIVES[1 - label])}"
 
 
 def _a(word: str) -> str:

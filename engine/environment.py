@@ -23,6 +23,8 @@ _ENVIRONMENT = {
     # The packed path is written against the V1 model runner.
     "VLLM_USE_V2_MODEL_RUNNER": "0",
     "TOKENIZERS_PARALLELISM": "false",
+    # Progress is told as phases; bars would only fill the log.
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     # Idle OpenMP threads must not spin: two cores have other things to do between kernels.
     "OMP_WAIT_POLICY": "PASSIVE",
 }
@@ -43,6 +45,19 @@ def prepare() -> None:
             sys.modules[name] = None  # type: ignore[assignment]
 
 
+def mask_gpus(wanted: str) -> int:
+    """Hide every GPU but the one of `model.device`, before CUDA is started; returns its NVML index.
+
+    vLLM takes the first GPU that it sees, so `cuda:N` has to become the first.
+    """
+    index = int(wanted.partition(":")[2] or 0) if wanted.startswith("cuda") else 0
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    chosen = visible.split(",")[index] if visible and index < visible.count(",") + 1 else str(index)
+    if wanted.startswith("cuda:"):
+        os.environ["CUDA_VISIBLE_DEVICES"] = chosen
+    return int(chosen) if chosen.isdigit() else 0
+
+
 def prepare_device(device: str) -> None:
     """Settings that depend on the device, before vLLM is imported."""
     if device == "cpu":
@@ -61,3 +76,17 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+def hardware() -> dict[str, str | int]:
+    """The machine: what, besides the versions, decides a run's speed and its last bits."""
+    import psutil
+    import torch
+
+    return {
+        "processor": platform.processor() or platform.machine(),
+        "cpus": os.cpu_count() or 1,
+        "threads": torch.get_num_threads(),
+        "memory": psutil.virtual_memory().total,
+        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "",
+    }

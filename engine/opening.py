@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine import preset
 from engine.environment import prepare_device
@@ -35,6 +34,7 @@ def open_run(wanted: preset.Preset, report: Report) -> Opened:
     path, task_preset = _demo(wanted, report)
 
     from engine import preflight
+    from engine.hub import fetch_model
     from engine.model_files import read_model, read_tokenizer
 
     device = preflight.choose_device(wanted.model.device)
@@ -44,14 +44,16 @@ def open_run(wanted: preset.Preset, report: Report) -> Opened:
     facts = read_model(path, trust_remote_code=trust)
     dtype = preflight.choose_dtype(wanted.model.dtype, device, facts)
     runtime_name, why = preflight.choose_runtime(wanted.model.runtime)
-    if why:
-        notes.append(why)
+    notes.append(why)
     if runtime_name == "vllm":
         preflight.check_architecture(facts)
     # The weights alone, before the data is read; the whole once the data says how long it is.
     least = Needs(batch=1, longest=8, options=1)
     memory = {"dtype": dtype, "device": device, "runtime": runtime_name, "limit_gib": wanted.model.memory_limit_gib}
     preflight.check_memory(facts, least, wanted.method, **memory)
+
+    path = fetch_model(path, lambda fraction, detail: report("downloading", fraction, detail))
+    facts = replace(facts, path=path)
 
     context = min(facts.context, wanted.model.max_length or facts.context)
     tokenizer = read_tokenizer(path, trust_remote_code=trust)
@@ -73,8 +75,6 @@ def open_run(wanted: preset.Preset, report: Report) -> Opened:
     if runtime_name == "vllm":
         from engine.vllm_runtime import VllmRuntime
 
-        if device != "cpu":
-            os.environ.setdefault("CUDA_VISIBLE_DEVICES", device.partition(":")[2])
         vllm_runtime = VllmRuntime(
             facts,
             dtype=dtype,

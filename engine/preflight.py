@@ -27,15 +27,16 @@ class Memory:
 
 
 def choose_device(wanted: str) -> str:
-    """`cpu` or `cuda:N` for `model.device`. Raises `UserError` for a GPU that is not there."""
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if wanted == "cpu" or (wanted == "auto" and count == 0):
+    """`cpu`, or `cuda:0` for the one GPU that `environment.mask_gpus` left visible.
+
+    Raises `UserError` for a GPU that is not there.
+    """
+    there = torch.cuda.is_available() and torch.cuda.device_count() > 0
+    if wanted == "cpu" or (wanted == "auto" and not there):
         return "cpu"
-    index = int(wanted.partition(":")[2] or 0) if wanted != "auto" else 0
-    if index >= count:
-        there = f"this machine has {count}" if count else "torch sees no GPU here"
-        raise UserError(f"model.device: {wanted}: {there}; use --set model.device=cpu or auto")
-    return f"cuda:{index}"
+    if not there:
+        raise UserError(f"model.device: {wanted}: torch sees no such GPU here; use --set model.device=cpu or auto")
+    return "cuda:0"
 
 
 def describe_device(device: str) -> str:
@@ -53,21 +54,21 @@ def choose_dtype(wanted: str, device: str, facts: ModelFacts) -> str:
 
 
 def choose_runtime(wanted: str) -> tuple[str, str]:
-    """`vllm` or `training-loop` for `model.runtime`, and why if it was not said.
+    """`vllm` or `training-loop` for `model.runtime`, and a line for the log.
 
     Raises `UserError` if vllm is asked for and does not load.
     """
     if wanted == "training-loop":
-        return wanted, ""
+        return wanted, "runtime: training-loop, as asked for"
     if importlib.util.find_spec("vllm") is None:
         problem = "vLLM is not installed"
     else:
         try:
-            import vllm  # noqa: F401
+            import vllm
         except Exception as error:  # any fault of an installation, from a missing library to a bad build
             problem = f"vLLM does not load ({type(error).__name__}: {str(error).splitlines()[0][:120]})"
         else:
-            return "vllm", ""
+            return "vllm", f"runtime: vLLM {vllm.__version__}"
     if wanted == "vllm":
         raise UserError(
             f"model.runtime: {problem}; pip install 'zotui[cuda]' (NVIDIA) or 'zotui[cpu]', "

@@ -28,6 +28,7 @@ class Trainer:
         self._method = Lozo(wanted.method, wanted.run.steps, opened.task.objective)
         self._drew = opened.device.partition(" ")[0].partition(":")[0]
         self._evaluated_at = -1
+        self._saved_at = -1
         self.steps_done = 0
         self.metrics: dict[str, float] = {}
 
@@ -75,10 +76,13 @@ class Trainer:
             writer.close()
 
     def save(self) -> None:
-        """Write a checkpoint of the state as it is."""
+        """Write a checkpoint of the state as it is, unless the last one is of this very state."""
+        if self._saved_at == self.steps_done:
+            return
         self._control.enter("checkpointing", self.steps_done)
         started = time.perf_counter()
         path = checkpoint.save(self._run, self._runtime, self.steps_done)
+        self._saved_at = self.steps_done
         self._emit(Checkpoint(step=self.steps_done, path=str(path), seconds=time.perf_counter() - started))
 
     def _step(self, writer: JournalWriter) -> None:

@@ -82,7 +82,7 @@ def test_a_gpu_that_is_not_there(tiny_run: Runner) -> None:
 
     if torch.cuda.is_available():
         pytest.skip("needs a machine without a GPU")
-    assert "torch sees no GPU" in refused(tiny_run, "model.device=cuda")
+    assert "torch sees no such GPU" in refused(tiny_run, "model.device=cuda")
 
 
 def test_more_memory_than_there_is(tiny_run: Runner, tiny_models: dict[str, Path], tmp_path: Path) -> None:

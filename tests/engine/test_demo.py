@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import subprocess
@@ -51,7 +52,7 @@ def test_progress_rises_to_one(built: Built) -> None:
     assert fractions == sorted(fractions)
     assert fractions[0] >= 0 and fractions[-1] == 1
     assert len(set(fractions)) > 100
-    assert max(b - a for a, b in zip(fractions, fractions[1:], strict=False)) < 0.2
+    assert max(b - a for a, b in itertools.pairwise(fractions)) < 0.2
 
 
 def test_a_second_call_is_instant_and_imports_no_torch(built: Built) -> None:
@@ -80,7 +81,13 @@ def test_an_interrupted_build_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_second_process_waits_for_the_first(built: Built, tmp_path: Path) -> None:
-    held = "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); input()"
+    held = (
+        "import fcntl, sys\n"
+        "file = open(sys.argv[1], 'w')\n"
+        "fcntl.flock(file, fcntl.LOCK_EX)\n"
+        "print(flush=True)\n"
+        "sys.stdin.read()"
+    )
     said: list[str] = []
     with subprocess.Popen(
         [sys.executable, "-c", held, str(tmp_path / "demo.lock")],
@@ -192,4 +199,4 @@ def test_the_preset_is_valid_and_names_every_key() -> None:
     assert preset.load_file(path).model.path == preset.BUILTIN_DEMO
     lines = [line.removeprefix("# ") for line in path.read_text().splitlines()]
     named = {line.split(" = ")[0] for line in lines if " = " in line}
-    assert {key.rpartition(".")[2] for key in preset.keys()} <= named
+    assert {key.rpartition(".")[2] for key in dict(preset.keys())} <= named
