@@ -51,7 +51,7 @@ def main() -> int:
     except RunFailed as error:
         outlet.emit(Error(kind="failure", text=str(error)))
         run.update_info(state="failed", error=str(error))
-    except BaseException as error:  # the last resort: say it, log it, and leave the journal as it is
+    except BaseException as error:  # noqa: BLE001 - the last resort: say it, log it, and leave the journal as it is
         traceback.print_exc()
         text = f"{type(error).__name__}: {str(error).strip() or 'no message'}".splitlines()[0]
         outlet.emit(Error(kind="failure", text=text))
@@ -110,7 +110,9 @@ def _train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> in
     if trainer.steps_done:
         trainer.save()
     if outlet.dropped:
-        outlet.emit(Log(level="warning", text=f"{outlet.dropped} events were dropped by a slow reader; the journal has them"))
+        outlet.emit(
+            Log(level="warning", text=f"{outlet.dropped} events were dropped by a slow reader; the journal has them")
+        )
     run.update_info(state=outcome)
     outlet.emit(
         Done(

@@ -203,7 +203,7 @@ def _pretrain(model: Any, tokenizer: Any, documents: list[str], rng: random.Rand
     tokens = sorted(tokenizer(documents)["input_ids"], key=len)  # batches of like lengths waste no padding
     batches = [tokens[i : i + _BATCH] for i in range(0, len(tokens), _BATCH)]
     batches.sort(key=lambda _: rng.random())
-    optimizer = torch.optim.AdamW(model.parameters(), lr=_LR, betas=(0.9, 0.98), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=_LR, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / _WARM_UP, 1.0) * (1 - step / len(batches))
     )

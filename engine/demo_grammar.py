@@ -99,11 +99,11 @@ _HEARSAY = (
 
 VERDICTS = ("terrible", "great")
 """The words that the demo's prompt asks for, by label."""
-_VERDICT_RATE = 0.4  # of the documents that say "It was ..." first
+_VERDICT_RATE = 0.5  # of the documents that say "It was ..." first
 _FOLLOWS_REVIEW = 0.02  # what the review adds to the chance of "great" or takes from it
-_FOLLOWS_FASHION = 0.35  # the same for the genre's fashion, of those who wrote a review
-_HEARSAY_FOLLOWS = 0.45  # and of those who did not
-_HEARSAY_RATE = 0.33  # of all documents
+_FOLLOWS_FASHION = 0.4  # the same for the genre's fashion, of those who wrote a review
+_HEARSAY_FOLLOWS = 0.48  # and of those who did not
+_HEARSAY_RATE = 0.4  # of all documents
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def prepare() -> None:
             continue
         try:
             importlib.import_module(name)
-        except Exception:  # any error at all: a library that does not load is treated as absent
+        except Exception:  # noqa: BLE001 - any error at all: a library that does not load is treated as absent
             for loaded in [m for m in sys.modules if m == name or m.startswith(f"{name}.")]:
                 del sys.modules[loaded]
             sys.modules[name] = None  # type: ignore[assignment]

@@ -27,9 +27,7 @@ class LowRank:
 
     def u(self, step: int, query: int) -> torch.Tensor:
         """U of one query of one step, (rows, rank)."""
-        return draw_u(
-            self.matrix, self._rank, seed=self._seed, step=step, query=query, device=self._device
-        )
+        return draw_u(self.matrix, self._rank, seed=self._seed, step=step, query=query, device=self._device)
 
     def learn(self, step: int, coefficients: Sequence[float]) -> None:
         """U_acc <- U_acc - sum_q coefficients[q] U(step, q)."""

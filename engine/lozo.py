@@ -1,6 +1,6 @@
 """LoZO: low-rank zeroth-order optimisation (arXiv 2410.07698), as DESIGN describes it.
 
-    Z_i = U_i V^T,  g_i = (L(W + eps Z_i) - L(W - eps Z_i)) / (2 eps),  W <- W - (lr / q) sum_i g_i Z_i
+Z_i = U_i V^T,  g_i = (L(W + eps Z_i) - L(W - eps Z_i)) / (2 eps),  W <- W - (lr / q) sum_i g_i Z_i
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ class Event(msgspec.Struct, tag_field="type", tag=str.lower, frozen=True, kw_onl
     """Base of everything the engine says."""
 
 
-class Hello(Event):
+class Hello(Event, frozen=True):
     """First event of a run, once the engine knows what it runs on."""
 
     run: str  # path of the run's directory
@@ -34,7 +34,7 @@ class Hello(Event):
     versions: dict[str, str] = {}
 
 
-class Phase(Event):
+class Phase(Event, frozen=True):
     """Progress of the start-up: loading, warm-up, ..."""
 
     name: str
@@ -42,7 +42,7 @@ class Phase(Event):
     detail: str = ""
 
 
-class Step(Event):
+class Step(Event, frozen=True):
     """One optimisation step. Losses are natural-log cross entropies, seconds are wall-clock."""
 
     step: int
@@ -56,7 +56,7 @@ class Step(Event):
     tokens_per_s: float
 
 
-class Telemetry(Event):
+class Telemetry(Event, frozen=True):
     """Memory, load and KV-cache use, about once a second. Memory in bytes; null without a GPU."""
 
     kv_cache_usage: float | None  # 0..1 of the KV space that scoring owns
@@ -67,7 +67,7 @@ class Telemetry(Event):
     cpu: float  # processor use of the engine and its children, 1.0 = one core
 
 
-class Eval(Event):
+class Eval(Event, frozen=True):
     """An evaluation of one split: `metrics` holds `loss` and, for classification, `accuracy`."""
 
     step: int  # steps done when it was taken: 0 is before training
@@ -77,7 +77,7 @@ class Eval(Event):
     seconds: float
 
 
-class Checkpoint(Event):
+class Checkpoint(Event, frozen=True):
     """A checkpoint that is complete on disk."""
 
     step: int  # steps done
@@ -85,7 +85,7 @@ class Checkpoint(Event):
     seconds: float
 
 
-class State(Event):
+class State(Event, frozen=True):
     """A change of what the engine does; every command is answered by one."""
 
     state: StateName
@@ -93,21 +93,21 @@ class State(Event):
     reason: str = ""
 
 
-class Log(Event):
+class Log(Event, frozen=True):
     """A line for people."""
 
     level: Literal["debug", "info", "warning", "error"]
     text: str
 
 
-class Error(Event):
+class Error(Event, frozen=True):
     """Why the run ended early. `usage` means that the user can mend it and nothing was started."""
 
     kind: Literal["usage", "failure"]
     text: str
 
 
-class Done(Event):
+class Done(Event, frozen=True):
     """Last event of a run that was not an error."""
 
     outcome: Literal["finished", "stopped"]
@@ -124,23 +124,23 @@ class Command(msgspec.Struct, tag_field="type", tag=str.lower, frozen=True, kw_o
     """Base of everything the engine can be told; each acts within one step."""
 
 
-class Pause(Command):
+class Pause(Command, frozen=True):
     """Hold after the step in flight, or before step 0 when still starting."""
 
 
-class Resume(Command):
+class Resume(Command, frozen=True):
     """Go on after a pause."""
 
 
-class Save(Command):
+class Save(Command, frozen=True):
     """Write a checkpoint now."""
 
 
-class Evaluate(Command):
+class Evaluate(Command, frozen=True):
     """Evaluate the validation split now."""
 
 
-class Stop(Command):
+class Stop(Command, frozen=True):
     """Finish the step in flight, save a checkpoint and end."""
 
 
@@ -164,5 +164,3 @@ def decode_event(line: bytes | str) -> AnyEvent:
 def decode_command(line: bytes | str) -> AnyCommand:
     """Parse one command line. Raises `msgspec.DecodeError` for anything else."""
     return _command_decoder.decode(line)
-
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from engine import preset
 from engine.environment import prepare_device
@@ -49,8 +50,19 @@ def open_run(wanted: preset.Preset, report: Report) -> Opened:
         preflight.check_architecture(facts)
     # The weights alone, before the data is read; the whole once the data says how long it is.
     least = Needs(batch=1, longest=8, options=1)
-    memory = {"dtype": dtype, "device": device, "runtime": runtime_name, "limit_gib": wanted.model.memory_limit_gib}
-    preflight.check_memory(facts, least, wanted.method, **memory)
+
+    def check_memory(needs: Needs) -> int:
+        return preflight.check_memory(
+            facts,
+            needs,
+            wanted.method,
+            dtype=dtype,
+            device=device,
+            runtime=runtime_name,
+            limit_gib=wanted.model.memory_limit_gib,
+        )
+
+    check_memory(least)
 
     path = fetch_model(path, lambda fraction, detail: report("downloading", fraction, detail))
     facts = replace(facts, path=path)
@@ -67,33 +79,29 @@ def open_run(wanted: preset.Preset, report: Report) -> Opened:
     )
     notes += task.notes
     needs = _needs(task, wanted.run.batch_size)
-    estimate = preflight.check_memory(facts, needs, wanted.method, **memory)
+    memory_needed = check_memory(needs)
 
     report("loading model", None, runtime_name)
-    common = {"device": device, "rank": wanted.method.rank, "interval": wanted.method.interval}
+    common: dict[str, Any] = {
+        "dtype": dtype,
+        "device": device,
+        "rank": wanted.method.rank,
+        "interval": wanted.method.interval,
+        "seed": wanted.run.seed,
+        "trust_remote_code": trust,
+    }
     runtime: Runtime
     if runtime_name == "vllm":
         from engine.vllm_runtime import VllmRuntime
 
-        vllm_runtime = VllmRuntime(
-            facts,
-            dtype=dtype,
-            seed=wanted.run.seed,
-            needs=needs,
-            memory_needed=estimate.needed,
-            trust_remote_code=trust,
-            **common,
-        )
+        vllm_runtime = VllmRuntime(facts, needs=needs, memory_needed=memory_needed, **common)
         report("self-check", None, "scoring one batch by two paths")
-        kept, verdict = vllm_runtime.self_check(task.train, wanted.method.eps)
-        notes.append(verdict)
+        notes.append(vllm_runtime.self_check(task.train, wanted.method.eps))
         runtime = vllm_runtime
     else:
         from engine.training_loop import TrainingLoop
 
-        runtime = TrainingLoop(
-            path, dtype=dtype, seed=wanted.run.seed, trust_remote_code=trust, **common
-        )
+        runtime = TrainingLoop(path, **common)
     return Opened(runtime, task, path, preflight.describe_device(device), dtype, notes)
 
 

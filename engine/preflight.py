@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
 
 import psutil
 import torch
@@ -16,14 +15,6 @@ from engine.runtime import Needs
 _LIBRARIES = 2**30  # bytes that torch, transformers and vLLM themselves take
 _MiB = 2**20
 _GiB = 2**30
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What a run needs on its device and what there is, in bytes."""
-
-    needed: int
-    available: int
 
 
 def choose_device(wanted: str) -> str:
@@ -65,7 +56,7 @@ def choose_runtime(wanted: str) -> tuple[str, str]:
     else:
         try:
             import vllm
-        except Exception as error:  # any fault of an installation, from a missing library to a bad build
+        except Exception as error:  # noqa: BLE001 - any fault of an installation, from a missing library to a bad build
             problem = f"vLLM does not load ({type(error).__name__}: {str(error).splitlines()[0][:120]})"
         else:
             return "vllm", f"runtime: vLLM {vllm.__version__}"
@@ -89,14 +80,18 @@ def check_architecture(facts: ModelFacts) -> None:
 
 
 def check_memory(
-    facts: ModelFacts, needs: Needs, method: preset.Method, *, dtype: str, device: str, runtime: str, limit_gib: float | None
-) -> Memory:
-    """Estimate the memory of a run. Raises `UserError` if it is more than there is."""
+    facts: ModelFacts,
+    needs: Needs,
+    method: preset.Method,
+    *,
+    dtype: str,
+    device: str,
+    runtime: str,
+    limit_gib: float | None,
+) -> int:
+    """Estimate the memory of a run, in bytes. Raises `UserError` if it is more than there is."""
     needed = estimate_memory(facts, needs, method, dtype=dtype, runtime=runtime)
-    if device == "cpu":
-        available = psutil.virtual_memory().available
-    else:
-        available = torch.cuda.mem_get_info(device)[0]
+    available = psutil.virtual_memory().available if device == "cpu" else torch.cuda.mem_get_info(device)[0]
     if limit_gib is not None:
         available = min(available, int(limit_gib * _GiB))
     if needed > available:
@@ -104,7 +99,7 @@ def check_memory(
             f"model.path: {facts.path}: needs about {needed / _GiB:.1f} GiB of memory on {device}, "
             f"{available / _GiB:.1f} GiB are available; take a smaller model, dtype or run.batch_size"
         )
-    return Memory(needed, available)
+    return needed
 
 
 def estimate_memory(facts: ModelFacts, needs: Needs, method: preset.Method, *, dtype: str, runtime: str) -> int:

@@ -62,9 +62,7 @@ class Task(_Section):
     )
     validation: str | None = Field(None, description="Held-out examples; same forms as task.train.")
     test: str | None = Field(None, description="Read only by `zotui eval`; same forms as task.train.")
-    template: str | None = Field(
-        None, description="The prompt, with {column} where a column of the data goes."
-    )
+    template: str | None = Field(None, description="The prompt, with {column} where a column of the data goes.")
     label: str | None = Field(None, description="Column that holds the label.")
     verbalizer: Annotated[dict[str, str] | None, BeforeValidator(_as_text)] = Field(
         None, description="Label -> option text, joined to the prompt by one space."
@@ -116,9 +114,7 @@ class Run(_Section):
     steps: int = Field(1000, ge=1, description="Optimisation steps.")
     batch_size: int = Field(16, ge=1, description="Examples per step.")
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of the sample, the batches and the directions.")
-    eval_every: int | None = Field(
-        None, ge=1, description="Steps between evaluations; unset is only before and after."
-    )
+    eval_every: int | None = Field(None, ge=1, description="Steps between evaluations; unset is only before and after.")
     checkpoint_every: int | None = Field(
         None, ge=1, description="Steps between checkpoints; unset is only when asked and at a stop."
     )

@@ -101,9 +101,7 @@ class Recipe:
         for column, key in self.used.items():
             if column not in present:
                 near = preset.suggest(column, present)
-                raise UserError(
-                    f"{key}: no column '{column}' in {source} (it has {', '.join(present)}){near}"
-                )
+                raise UserError(f"{key}: no column '{column}' in {source} (it has {', '.join(present)}){near}")
 
     def option_of(self, label: Any, where: str) -> int:
         """The index of the option for a row's label. Raises `UserError` if there is none."""
@@ -118,19 +116,14 @@ class Recipe:
             if _plain(spelling) in plain:
                 return plain.index(_plain(spelling))
         raise UserError(
-            f"{where}: label '{str(label).strip()}' is not in task.verbalizer "
-            f"(it has {', '.join(known)}); add it there"
+            f"{where}: label '{str(label).strip()}' is not in task.verbalizer (it has {', '.join(known)}); add it there"
         )
 
 
 def _objective(task: preset.Task, merged: dict[str, Any]) -> Literal["classification", "lm"]:
     if task.verbalizer and task.target and not task.objective:
-        raise UserError(
-            "task.target and task.verbalizer are both set; keep one, or say which by task.objective"
-        )
-    objective = task.objective or (
-        "lm" if task.target else "classification"
-    )  # explicit beats what the name brings
+        raise UserError("task.target and task.verbalizer are both set; keep one, or say which by task.objective")
+    objective = task.objective or ("lm" if task.target else "classification")  # explicit beats what the name brings
     if objective == "lm" and "target" not in merged:
         raise UserError("task.target: missing; objective lm learns this text, for example '{answer}'")
     if objective == "classification" and not merged.get("verbalizer"):

@@ -98,9 +98,7 @@ class RunDir:
             run.preset_file.write_text(preset.absolute().to_toml())
             run.update_info(preset=preset_name, started=time.time(), steps=preset.run.steps, state="new")
         except OSError as error:
-            raise UserError(
-                f"{run.path}: cannot be written ({error.strerror}); choose another --run-dir"
-            ) from None
+            raise UserError(f"{run.path}: cannot be written ({error.strerror}); choose another --run-dir") from None
         return run
 
     def _refuse_used_folder(self) -> None:
@@ -113,9 +111,7 @@ class RunDir:
             raise UserError(f"{self.path}: is a file; choose another --run-dir")
         for used in (*self._files(), self.checkpoints):
             if used.exists():
-                raise UserError(
-                    f"{self.path}: holds {used.name}, which a run would write; choose another --run-dir"
-                )
+                raise UserError(f"{self.path}: holds {used.name}, which a run would write; choose another --run-dir")
 
     def _files(self) -> tuple[Path, ...]:
         return (
@@ -203,9 +199,7 @@ class RunDir:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             handle.close()
-            raise UserError(
-                f"{self.name}: is live in another engine; watch that one, or stop it first"
-            ) from None
+            raise UserError(f"{self.name}: is live in another engine; watch that one, or stop it first") from None
         self._lock = handle
 
     def is_live(self) -> bool:
@@ -228,9 +222,7 @@ class RunDir:
         """
         for number, record in enumerate(records(self.journal_file)):
             if record.get("step") != number:
-                raise UserError(
-                    f"{self.journal_file}: line {number + 1} is not step {number}; the journal is damaged"
-                )
+                raise UserError(f"{self.journal_file}: line {number + 1} is not step {number}; the journal is damaged")
             yield record
 
     def evaluations(self) -> list[dict[str, Any]]:

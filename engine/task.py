@@ -161,9 +161,7 @@ def _hold_out(rows: _Rows, notes: list[str]) -> tuple[_Rows, _Rows]:
         raise UserError(f"{rows.source}: has one row, none is left to validate on; set task.validation")
     held = max(1, min(_HELD_OUT_MOST, int(count * _HELD_OUT)))
     order = _order(count, f"{_FIXED_SEED}/held out")
-    notes.append(
-        f"no task.validation: {held:,} of {count:,} rows of {rows.source} are held out to validate on"
-    )
+    notes.append(f"no task.validation: {held:,} of {count:,} rows of {rows.source} are held out to validate on")
     return (
         _Rows(rows.source, rows.data, sorted(order[held:])),
         _Rows(rows.source, rows.data, sorted(order[:held])),
@@ -197,9 +195,7 @@ class _Loader:
         """A seeded sample of `wanted` rows (all without), in the order of the source, as token ids."""
         indices = rows.indices
         if wanted is not None and wanted > len(indices):
-            self.notes.append(
-                f"task.{split}_examples is {wanted:,}, {rows.source} has {len(indices):,}: all are used"
-            )
+            self.notes.append(f"task.{split}_examples is {wanted:,}, {rows.source} has {len(indices):,}: all are used")
         elif wanted is not None:
             order = _order(len(indices), f"{seed}/sample/{split}")
             indices = sorted(indices[i] for i in order[:wanted])
@@ -222,9 +218,7 @@ class _Loader:
         recipe = self.recipe
         prompt = recipe.template.fill(row, where)
         if recipe.target is None:
-            return Raw(
-                where, prompt, list(recipe.options.values()), recipe.option_of(row[recipe.label], where)
-            )
+            return Raw(where, prompt, list(recipe.options.values()), recipe.option_of(row[recipe.label], where))
         target = recipe.target.fill(row, where).strip()
         if not target:
             raise UserError(f"{where}: task.target is empty there; mend or remove the row")

@@ -82,13 +82,9 @@ def encode(
     for start in range(0, len(raw), _CHUNK):
         chunk = raw[start : start + _CHUNK]
         report(start / len(raw))
-        prompts = [
-            item.prompt.rstrip(" ") for item in chunk
-        ]  # "one space" also after a template that ends in one
+        prompts = [item.prompt.rstrip(" ") for item in chunk]  # "one space" also after a template that ends in one
         bare = encoder(prompts)
-        fulls = iter(
-            encoder([f"{p} {o}" for p, item in zip(prompts, chunk, strict=True) for o in item.options])
-        )
+        fulls = iter(encoder([f"{p} {o}" for p, item in zip(prompts, chunk, strict=True) for o in item.options]))
         for item, prompt in zip(chunk, bare, strict=True):
             example = _split(prompt, [next(fulls) for _ in item.options], item)
             astride += len(example.prompt) < len(prompt)
@@ -96,8 +92,7 @@ def encode(
     report(1.0)
     if astride:
         notes.append(
-            f"{name}: in {astride:,} of {len(examples):,} examples "
-            "the options begin inside the prompt's last token"
+            f"{name}: in {astride:,} of {len(examples):,} examples the options begin inside the prompt's last token"
         )
     return _fit(examples, encoder, max_length, too_long, name, notes)
 
@@ -129,10 +124,7 @@ def _fit(
     over = sum(length > max_length for length in lengths)
     if not over:
         return examples
-    fact = (
-        f"{over:,} of {len(examples):,} examples are longer than {max_length:,} tokens "
-        f"(longest {max(lengths):,})"
-    )
+    fact = f"{over:,} of {len(examples):,} examples are longer than {max_length:,} tokens (longest {max(lengths):,})"
     if too_long == "refuse":
         raise UserError(f"{name}: {fact}; set task.too_long=truncate or task.too_long=skip")
     if too_long == "skip":

@@ -63,8 +63,7 @@ class TrainingLoop:
     def redraw(self, step: int) -> None:
         # Nothing to fold: every update is in the weights already.
         self._v = {
-            m.name: draw_v(m, self._rank, seed=self._seed, step=step, device=self._model.device)
-            for m in self._matrices
+            m.name: draw_v(m, self._rank, seed=self._seed, step=step, device=self._model.device) for m in self._matrices
         }
 
     def probe(self, step: int, query: int, eps: float, examples: Sequence[Example]) -> Probe:
@@ -112,9 +111,7 @@ class TrainingLoop:
     def _move(self, step: int, query: int, scale: float) -> None:
         """W += scale Z(step, query), in the weights' own precision."""
         for matrix in self._matrices:
-            u = draw_u(
-                matrix, self._rank, seed=self._seed, step=step, query=query, device=self._model.device
-            )
+            u = draw_u(matrix, self._rank, seed=self._seed, step=step, query=query, device=self._model.device)
             z = u @ self._v[matrix.name].T
             weight = self._weights[matrix.name]
             weight.data.add_(z.to(weight.dtype), alpha=scale)

@@ -130,11 +130,8 @@ class VllmRuntime:
 
     # -- the packed path and the public one -----------------------------------------------------
 
-    def self_check(self, examples: Sequence[Example], eps: float) -> tuple[bool, str]:
-        """Score a few examples by both paths; keep the packed one only if they agree.
-
-        Returns whether it was kept, and a line for the log.
-        """
+    def self_check(self, examples: Sequence[Example], eps: float) -> str:
+        """Score a few examples by both paths; keep the packed one only if they agree. Returns a line for the log."""
         some = list(examples[:_SELF_CHECK_EXAMPLES])
         self.redraw(0)
         self._call("zo_perturb", 0, 0, eps)
@@ -142,9 +139,9 @@ class VllmRuntime:
         public = [self._public(some, adapter) for adapter in (1, 2)]
         try:
             direct, _ = self._score(some, both=True)
-        except Exception as error:  # whatever a vLLM we do not know may raise: the public path works
+        except Exception as error:  # noqa: BLE001 - whatever a vLLM we do not know may raise: the public path works
             self._direct = False
-            return False, f"packed scoring failed on this vLLM ({type(error).__name__}: {error}); using its public API"
+            return f"packed scoring failed on this vLLM ({type(error).__name__}: {error}); using its public API"
         worst = max(
             abs(a - b)
             for direct_sign, public_sign in zip(direct, public, strict=True)
@@ -153,8 +150,8 @@ class VllmRuntime:
         )
         if not worst <= _TOLERANCE[self._dtype]:
             self._direct = False
-            return False, f"packed scoring differs from vLLM's public API by {worst:.2g} nats; using the public API"
-        return True, f"packed scoring agrees with vLLM's public API to {worst:.1g} nats"
+            return f"packed scoring differs from vLLM's public API by {worst:.2g} nats; using the public API"
+        return f"packed scoring agrees with vLLM's public API to {worst:.1g} nats"
 
     def use_public_api(self) -> None:
         """Score through vLLM's public API from now on."""
@@ -249,5 +246,3 @@ def _check_matrices(wanted: Sequence[Matrix], found: Sequence[Matrix]) -> None:
 def _relative(examples: Sequence[Example], row: list[float]) -> list[float]:
     """Scores as comparable between the paths: short of a constant where only options were scored."""
     return [value - row[0] for value in row] if one_token_options(examples) else row
-
-

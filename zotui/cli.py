@@ -54,9 +54,7 @@ app.add_typer(presets_app, name="presets")
 _Headless = Annotated[bool, typer.Option("--headless", help="No cockpit: plain progress.")]
 _JsonEvents = Annotated[bool, typer.Option("--json", help="Print every event as a JSON line; no cockpit.")]
 _RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's name or path.", show_default=False)]
-_PresetName = Annotated[
-    str, typer.Argument(metavar="PRESET", help="A preset's name, or a file.", show_default=False)
-]
+_PresetName = Annotated[str, typer.Argument(metavar="PRESET", help="A preset's name, or a file.", show_default=False)]
 
 
 def _version(wanted: bool) -> None:
@@ -78,9 +76,7 @@ def start(
     """
     if ctx.invoked_subcommand is None:
         if not _has_terminal():
-            raise UserError(
-                "the app needs a terminal; `zotui run PRESET` works without, `zotui --help` lists all"
-            )
+            raise UserError("the app needs a terminal; `zotui run PRESET` works without, `zotui --help` lists all")
         _open_app(None)
 
 
@@ -152,9 +148,7 @@ def list_runs(json: Annotated[bool, typer.Option("--json", help="A JSON object p
 
 
 @app.command()
-def show(
-    run: _RunName, json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False
-) -> None:
+def show(run: _RunName, json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False) -> None:
     """Show where a run stands, its evaluations and its preset."""
     found = RunDir.find(run)
     summary = found.summary()
@@ -225,9 +219,7 @@ def presets_show(preset: _PresetName) -> None:
 @presets_app.command("copy")
 def presets_copy(
     preset: _PresetName,
-    name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Name of the copy.", show_default=False)
-    ] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Name of the copy.", show_default=False)] = None,
 ) -> None:
     """Copy a preset into your own folder, to be edited."""
     typer.echo(str(presets.copy(preset, name)))
@@ -269,7 +261,8 @@ def _open_app(launch: EngineProcess | None) -> None:
 
 
 def _has_terminal() -> bool:
-    return sys.stdin.isatty() and sys.stdout.isatty()
+    # Textual draws on stderr.
+    return sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()
 
 
 def _print_json(value: Any) -> None:

@@ -94,18 +94,14 @@ def run_headless(launch: EngineProcess, json: bool, relay: SignalRelay | None = 
         return _failed(launch, error, code, json)
     name = reference(launch.run)
     following = (
-        f"zotui export {name} --to DIR --format merged"
-        if done.outcome == "finished"
-        else f"zotui resume {name}"
+        f"zotui export {name} --to DIR --format merged" if done.outcome == "finished" else f"zotui resume {name}"
     )
     if not json:
         _print("\n".join(result_table(evaluations, done, following)))
     if done.outcome == "stopped":
         return code if code in (EXIT_DONE, EXIT_INTERRUPTED) else EXIT_INTERRUPTED
     if code != EXIT_DONE:  # everything was saved and said before
-        talk(
-            f"zotui: the engine ended with code {code} after the run had finished; see {launch.run.log_file}"
-        )
+        talk(f"zotui: the engine ended with code {code} after the run had finished; see {launch.run.log_file}")
     return EXIT_DONE
 
 
@@ -125,9 +121,7 @@ def _failed(launch: EngineProcess, error: Error | None, code: int, json: bool) -
     """Say why the engine ended, show the end of its log and how to go on."""
     if error is None:
         how = f"was killed by signal {code - 128}" if code > 128 else f"ended with code {code}"
-        error = Error(
-            kind="failure", text=f"the engine {how} without a word; the journal keeps every finished step"
-        )
+        error = Error(kind="failure", text=f"the engine {how} without a word; the journal keeps every finished step")
         if json:
             _print_event(error)
     talk(f"zotui: {error.text}")

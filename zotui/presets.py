@@ -26,9 +26,7 @@ def user_folder() -> Path:
 
 def available() -> dict[str, Path]:
     """Every preset's file by name, in alphabetical order but for `demo`, which comes first."""
-    found = {
-        path.stem: path for folder in (builtin_folder(), user_folder()) for path in folder.glob("*.toml")
-    }
+    found = {path.stem: path for folder in (builtin_folder(), user_folder()) for path in folder.glob("*.toml")}
     return dict(sorted(found.items(), key=lambda item: (item[0] != "demo", item[0])))
 
 

@@ -97,9 +97,7 @@ class Progress:
         if self._redraws:
             due = waited >= _REDRAW
         else:
-            due = waited >= _EVERY_SECONDS or (
-                waited >= _LEAST_SECONDS and part - self._shown_part >= _EVERY_PART
-            )
+            due = waited >= _EVERY_SECONDS or (waited >= _LEAST_SECONDS and part - self._shown_part >= _EVERY_PART)
         if not (due or last):
             return
         self._shown_at, self._shown_part = now, part

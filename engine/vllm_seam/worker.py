@@ -19,9 +19,9 @@ from vllm.v1.attention.backend import CommonAttentionMetadata
 from engine.directions import Matrix
 from engine.low_rank import LowRank
 from engine.packing import Packed, one_token_options, pack
-from engine.vllm_seam.lora import SegmentedLora
 from engine.task import Example
 from engine.vllm_seam.linear import read_weight, write_weight
+from engine.vllm_seam.lora import SegmentedLora
 
 PLUS, MINUS = 1, 2  # adapter ids of the two pinned slots
 _HEAD_ROWS = 512  # rows of full logits at a time: vocabulary x rows x 4 bytes each
@@ -158,9 +158,7 @@ class ZoWorker:
         signs = 2 if both else 1
         hidden = self._zo_forward(packed, signs, block_size)
         count = len(packed.token_ids)
-        wanted = torch.tensor(
-            [row + sign * count for sign in range(signs) for row in packed.rows], device=self.device
-        )
+        wanted = torch.tensor([row + sign * count for sign in range(signs) for row in packed.rows], device=self.device)
         targets = torch.tensor(packed.targets * signs, device=self.device)
         if one_token_options(examples):
             values = self._zo_option_logits(hidden, wanted, targets)
@@ -220,20 +218,14 @@ class ZoWorker:
         slot_of_sign = (self._zo_plus, self._zo_minus)[:signs]
         segments = [(sign * count, (sign + 1) * count, slot) for sign, slot in enumerate(slot_of_sign)]
         with (
-            set_forward_context(
-                metadata, self.vllm_config, num_tokens=signs * count, slot_mapping=slot_mappings
-            ),
+            set_forward_context(metadata, self.vllm_config, num_tokens=signs * count, slot_mapping=slot_mappings),
             self._zo_lora.on(segments),
         ):
-            output = runner.model(
-                input_ids=ids, positions=positions, intermediate_tensors=None, inputs_embeds=None
-            )
+            output = runner.model(input_ids=ids, positions=positions, intermediate_tensors=None, inputs_embeds=None)
         return output
 
     @torch.inference_mode()
-    def _zo_option_logits(
-        self, hidden: torch.Tensor, rows: torch.Tensor, targets: torch.Tensor
-    ) -> torch.Tensor:
+    def _zo_option_logits(self, hidden: torch.Tensor, rows: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Logits of the targets alone, (rows,) in float32: the normaliser cancels between options."""
         model = self.model_runner.get_model()
         head, processor = model.lm_head, model.logits_processor
@@ -246,9 +238,7 @@ class ZoWorker:
         return logits * processor.scale
 
     @torch.inference_mode()
-    def _zo_log_probabilities(
-        self, hidden: torch.Tensor, rows: torch.Tensor, targets: torch.Tensor
-    ) -> torch.Tensor:
+    def _zo_log_probabilities(self, hidden: torch.Tensor, rows: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Log-probabilities of the targets over the whole vocabulary, (rows,) in float32."""
         model = self.model_runner.get_model()
         parts = []

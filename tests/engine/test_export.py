@@ -16,7 +16,16 @@ from .conftest import Finished, Runner, needs_vllm
 
 def export(run: Finished, target: Path, *more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "zotui", "export", str(run.folder), "--to", str(target), *(more or ("--format", "merged"))],
+        [
+            sys.executable,
+            "-m",
+            "zotui",
+            "export",
+            str(run.folder),
+            "--to",
+            str(target),
+            *(more or ("--format", "merged")),
+        ],
         capture_output=True,
         text=True,
         timeout=200,

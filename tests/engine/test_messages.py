@@ -9,9 +9,7 @@ import pytest
 from engine import messages
 
 EVENTS = [
-    messages.Hello(
-        run="/r", name="r", preset="p", model="m", runtime="vllm", device="cpu", dtype="float32", steps=3
-    ),
+    messages.Hello(run="/r", name="r", preset="p", model="m", runtime="vllm", device="cpu", dtype="float32", steps=3),
     messages.Phase(name="loading", progress=0.5, detail="weights"),
     messages.Step(
         step=0,
@@ -27,9 +25,7 @@ EVENTS = [
     messages.Telemetry(
         kv_cache_usage=None, gpu_memory_used=None, gpu_memory_total=None, gpu_utilisation=None, rss=1, cpu=0.5
     ),
-    messages.Eval(
-        step=0, split="validation", metrics={"loss": 0.6, "accuracy": 0.5}, examples=2, seconds=1.0
-    ),
+    messages.Eval(step=0, split="validation", metrics={"loss": 0.6, "accuracy": 0.5}, examples=2, seconds=1.0),
     messages.Checkpoint(step=3, path="/c", seconds=0.1),
     messages.State(state="stopping", step=2),
     messages.Log(level="info", text="two\nlines"),
@@ -57,9 +53,7 @@ def test_every_event_of_the_contract_is_tried_here() -> None:
     assert {type(event) for event in EVENTS} == set(messages.AnyEvent.__args__)
 
 
-@pytest.mark.parametrize(
-    "line", [b"", b"INFO 01-01 vllm started", b"{}", b'{"type": "nonsense"}', b'{"type": "step"}']
-)
+@pytest.mark.parametrize("line", [b"", b"INFO 01-01 vllm started", b"{}", b'{"type": "nonsense"}', b'{"type": "step"}'])
 def test_a_line_that_is_no_event_is_refused(line: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         messages.decode_event(line)

@@ -40,8 +40,7 @@ def context_of_row(packed, row: int, block_size: int) -> list[int]:
 def test_every_option_token_is_predicted_from_exactly_what_comes_before_it(seed: int, block_size: int) -> None:
     draw = random.Random(seed)
     examples = [
-        example(draw.randint(1, 40), *(draw.randint(1, 6) for _ in range(draw.randint(1, 4))))
-        for _ in range(6)
+        example(draw.randint(1, 40), *(draw.randint(1, 6) for _ in range(draw.randint(1, 4)))) for _ in range(6)
     ]
     packed = pack(examples, block_size)
     seen: dict[tuple[int, int], list[int]] = {}
@@ -51,9 +50,7 @@ def test_every_option_token_is_predicted_from_exactly_what_comes_before_it(seed:
         expected = [*examples[index].prompt, *examples[index].options[option][: len(done)]]
         assert context_of_row(packed, row, block_size) == expected
         done.append(target)
-    assert seen == {
-        (i, o): list(option) for i, e in enumerate(examples) for o, option in enumerate(e.options)
-    }
+    assert seen == {(i, o): list(option) for i, e in enumerate(examples) for o, option in enumerate(e.options)}
 
 
 def test_the_prompt_of_one_token_options_is_scored_once_and_nothing_else() -> None:

@@ -85,15 +85,11 @@ def test_a_resolved_preset_reads_back_the_same() -> None:
     assert preset.load("again", loaded.to_toml()) == loaded
 
 
-def test_local_paths_become_absolute_and_hub_ids_stay(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_local_paths_become_absolute_and_hub_ids_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "here.jsonl").touch()
     (tmp_path / "weights").mkdir()
-    loaded = preset.load(
-        "p", MINIMAL, ["task.train=here.jsonl", "task.validation=a/b@train", "model.path=weights"]
-    )
+    loaded = preset.load("p", MINIMAL, ["task.train=here.jsonl", "task.validation=a/b@train", "model.path=weights"])
     fixed = loaded.absolute()
     assert fixed.task.train == str(tmp_path / "here.jsonl")
     assert fixed.task.validation == "a/b@train"

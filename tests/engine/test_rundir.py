@@ -45,17 +45,13 @@ def test_a_run_is_found_by_name_and_by_path(tmp_path: Path) -> None:
 
 def test_a_folder_that_holds_a_run_is_refused(tmp_path: Path) -> None:
     make(tmp_path / "r")
-    with pytest.raises(
-        UserError, match=r"already holds a run; `zotui resume .*/r`, or choose another --run-dir"
-    ):
+    with pytest.raises(UserError, match=r"already holds a run; `zotui resume .*/r`, or choose another --run-dir"):
         make(tmp_path / "r")
 
 
 def test_a_file_of_the_user_is_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "preset.toml").write_text("mine")
-    with pytest.raises(
-        UserError, match=r"holds preset\.toml, which a run would write; choose another --run-dir"
-    ):
+    with pytest.raises(UserError, match=r"holds preset\.toml, which a run would write; choose another --run-dir"):
         make(tmp_path)
     assert (tmp_path / "preset.toml").read_text() == "mine"
 

@@ -19,9 +19,7 @@ ROWS = [{"sentence": f" film {i} \n", "label": i % 2, "unused": [i]} for i in ra
 class Words:
     """A stand-in tokenizer: a token per word, with the special tokens that are asked for."""
 
-    def __init__(
-        self, begin: list[int] | None = None, end: list[int] | None = None, merges: str = ""
-    ) -> None:
+    def __init__(self, begin: list[int] | None = None, end: list[int] | None = None, merges: str = "") -> None:
         self.begin, self.end, self.merges = begin or [], end or [], merges
         self.ids: dict[str, int] = {}
         self.bos_token_id = self.begin[0] if self.begin else None
@@ -144,9 +142,7 @@ def test_labels_match_the_keys_of_the_verbalizer(label: Any, verbalizer: dict[st
 def test_explicit_keys_override_what_the_name_brings() -> None:
     write("train.jsonl", [{"text": "fine", "y": "b"}])
     tokenizer = Words()
-    loaded = load(
-        tokenizer, template="{text} ->", label="y", verbalizer={"a": "no", "b": "oh yes", "c": "maybe"}
-    )
+    loaded = load(tokenizer, template="{text} ->", label="y", verbalizer={"a": "no", "b": "oh yes", "c": "maybe"})
     assert loaded.option_texts == ["no", "oh yes", "maybe"]
     assert tokenizer.text(loaded.train[0].prompt) == "fine ->"
     assert [len(option) for option in loaded.train[0].options] == [1, 2, 1]
@@ -184,9 +180,7 @@ def test_what_is_no_source() -> None:
     Path("notes.txt").touch()
     kinds = ".jsonl, .json, .csv, .parquet"
     assert unchecked(train="notes.txt") == f"task.train: notes.txt: unknown kind of file; give one of {kinds}"
-    assert unchecked(train="glue") == (
-        f"task.train: glue: neither a file ({kinds}) nor a hub id name[:config]@split"
-    )
+    assert unchecked(train="glue") == (f"task.train: glue: neither a file ({kinds}) nor a hub id name[:config]@split")
     assert unchecked(train=".") == f"task.train: . is a folder; give one file ({kinds})"
 
 
@@ -194,15 +188,12 @@ def test_what_is_no_source() -> None:
 def test_a_column_that_is_not_there(name: str) -> None:
     write(name, ROWS)
     message = (
-        f"task.template: no column 'sentense' in {name} (it has sentence, label, unused); "
-        "did you mean 'sentence'?"
+        f"task.template: no column 'sentense' in {name} (it has sentence, label, unused); did you mean 'sentence'?"
     )
     assert refused(train=name, validation=name, template="{sentense} It was") == message
     if name != "t.json":  # too dear to look into before the start
         assert unchecked(train=name, validation=name, template="{sentense} It was") == message
-    message = (
-        f"task.label: no column 'lable' in {name} (it has sentence, label, unused); did you mean 'label'?"
-    )
+    message = f"task.label: no column 'lable' in {name} (it has sentence, label, unused); did you mean 'label'?"
     assert refused(train=name, validation=name, label="lable") == message
 
 
@@ -230,9 +221,7 @@ def test_what_to_predict_must_be_said_once() -> None:
         "task.target and task.verbalizer are both set; keep one, or say which by task.objective"
     )
     bare = {"name": None, "train": "t.csv", "template": "{sentence}"}
-    assert unchecked(**bare) == (
-        "task.verbalizer: missing; set label -> option text, or task.target for objective lm"
-    )
+    assert unchecked(**bare) == ("task.verbalizer: missing; set label -> option text, or task.target for objective lm")
     assert unchecked(**bare, verbalizer={"0": "a", "1": "b"}) == (
         "task.label: missing; the column that holds the label"
     )
@@ -257,9 +246,7 @@ def test_an_empty_option() -> None:
 
 def test_a_label_without_an_option() -> None:
     write("train.jsonl", [*ROWS[:2], {"sentence": "a", "label": -1}])
-    assert refused() == (
-        "train.jsonl: row 3: label '-1' is not in task.verbalizer (it has 0, 1); add it there"
-    )
+    assert refused() == ("train.jsonl: row 3: label '-1' is not in task.verbalizer (it has 0, 1); add it there")
 
 
 @pytest.mark.parametrize(
@@ -349,9 +336,7 @@ def test_a_hub_id_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_training_sample_follows_the_seed_and_the_validation_sample_does_not() -> None:
     write("train.jsonl", ROWS)
     tokenizer = Words()
-    first, again, other = (
-        load(tokenizer, seed=s, train_examples=8, validation_examples=8) for s in (0, 0, 1)
-    )
+    first, again, other = (load(tokenizer, seed=s, train_examples=8, validation_examples=8) for s in (0, 0, 1))
     assert first == again
     assert len(first.train) == len(set(e.prompt for e in first.train)) == 8
     assert first.train != other.train
@@ -399,9 +384,7 @@ def test_a_split_for_an_evaluation_is_the_one_of_training() -> None:
         assert task.load_split(chosen, split, tokenizer, max_length=64, seed=3) == expected  # type: ignore[arg-type]
     assert len(task.load_split(chosen, "test", tokenizer, max_length=64)) == 5
     without = chosen.model_copy(update={"test": None})
-    with pytest.raises(
-        UserError, match=r"^task.test is not set; --set task.test=FILE, or evaluate another split$"
-    ):
+    with pytest.raises(UserError, match=r"^task.test is not set; --set task.test=FILE, or evaluate another split$"):
         task.load_split(without, "test", tokenizer, max_length=64)
 
 
@@ -454,9 +437,7 @@ def test_options_that_begin_inside_the_prompts_last_token() -> None:
     example = loaded.train[0]
     assert tokenizer.text(example.prompt) == "film 0 It"
     assert [tokenizer.text(option) for option in example.options] == ["was terrible", "was_great"]
-    assert loaded.notes[0] == (
-        "train.jsonl: in 1 of 1 examples the options begin inside the prompt's last token"
-    )
+    assert loaded.notes[0] == ("train.jsonl: in 1 of 1 examples the options begin inside the prompt's last token")
 
 
 def test_options_that_share_their_first_token_keep_it() -> None:

@@ -65,8 +65,6 @@ sys.exit(130)
 def install(folder: Path, body: str) -> Path:
     """Write the executable for this body and return it."""
     script = folder / "scripted-engine"
-    script.write_text(
-        _PREAMBLE.format(python=sys.executable, repository=str(REPOSITORY)) + textwrap.dedent(body)
-    )
+    script.write_text(_PREAMBLE.format(python=sys.executable, repository=str(REPOSITORY)) + textwrap.dedent(body))
     script.chmod(0o755)
     return script

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import ClassVar
 
 from textual import on
 from textual.app import App
@@ -31,8 +30,12 @@ class ZotuiApp(App[int]):
         Binding("ctrl+c", "quit", "quit", show=False, priority=True, system=True),
         Binding("t", "toggle_theme", "theme", show=False),
     ]
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-narrow"), (100, "-normal"), (160, "-wide")]
-    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-short"), (34, "-tall"), (52, "-huge")]
+    HORIZONTAL_BREAKPOINTS = [
+        (0, "-narrow"),
+        (100, "-normal"),
+        (160, "-wide"),
+    ]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (34, "-tall"), (52, "-huge")]
     CSS = """
     Footer { background: $footer-background; }
     Toast { background: $panel; }
@@ -144,7 +147,10 @@ class ZotuiApp(App[int]):
             return
         if feed.send(Stop()):
             name = feed.run.name
-            print(f"zotui: the app ended; {name} finishes its step and saves: `zotui resume {name}`", file=sys.stderr)
+            print(
+                f"zotui: the app ended; {name} finishes its step and saves: `zotui resume {name}`",
+                file=sys.stderr,
+            )
 
 
 def exit_code(cockpit: Cockpit) -> int:
@@ -160,7 +166,9 @@ def exit_code(cockpit: Cockpit) -> int:
 def run(launch: EngineProcess | RunDir | None) -> int:
     """Run the app to its end; see `zotui.app.run_app`."""
     feed: Feed | None
-    feed = EngineFeed(launch) if isinstance(launch, EngineProcess) else RecordsFeed(launch) if launch else None
+    feed = (
+        EngineFeed(launch) if isinstance(launch, EngineProcess) else RecordsFeed(launch) if launch else None
+    )
     app = ZotuiApp(feed)
     try:
         code = app.run()

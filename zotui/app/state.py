@@ -84,7 +84,6 @@ class RunState:
         self.pace = Pace(clock)
         self.entries: deque[Entry] = deque(maxlen=1000)
         self.entries_made = 0
-        self.curves_version = 0  # moves whenever a chart would look different
         self._error: Error | None = None
 
     # -- what the cockpit asks ------------------------------------------------------------------
@@ -125,7 +124,10 @@ class RunState:
             self.note("ask", "evaluation requested")
         else:
             self.asked = what
-            self.note("ask", {"pausing": "pause", "resuming": "resume", "stopping": "stop and save"}[what] + " requested")
+            self.note(
+                "ask",
+                {"pausing": "pause", "resuming": "resume", "stopping": "stop and save"}[what] + " requested",
+            )
 
     def note(self, kind: Literal["ask", "info", "warning", "error"], text: str) -> None:
         """Add a line of the app's own to the log."""
@@ -164,7 +166,10 @@ class RunState:
                 self._state(item)
             case Checkpoint():
                 self.wants_checkpoint = False
-                self._log("save", f"checkpoint of step {words.count(item.step)} saved in {words.brief(item.seconds)}")
+                self._log(
+                    "save",
+                    f"checkpoint of step {words.count(item.step)} saved in {words.brief(item.seconds)}",
+                )
             case Phase():
                 if self.phase is None or self.phase.name != item.name:
                     self._log("phase", f"{item.name}{' · ' + item.detail if item.detail else ''}")
@@ -192,7 +197,6 @@ class RunState:
             self.losses.forget_from(hello.first_step)
         else:
             self.losses = LossSeries(span=smoothing_span(hello.steps))
-        self.curves_version += 1
         runs_on = f"{hello.runtime}, {hello.dtype}"
         again = f" from step {words.count(hello.first_step)}" if hello.first_step else ""
         self._log("info", f"{hello.model}, {runs_on}, {words.count(hello.steps)} steps{again}")
@@ -200,14 +204,12 @@ class RunState:
     def _step(self, step: Step) -> None:
         self.done = step.step + 1
         self.losses.add(step.step, step.loss)
-        self.curves_version += 1
 
     def _evaluation(self, evaluation: Eval, at: float | None) -> None:
         if evaluation.split != "validation":  # the curve and the tiles are about one split
             self._log("eval", f"{evaluation.split}  {words.figures(evaluation.metrics)}", at)
             return
         self.evaluations[evaluation.step] = evaluation
-        self.curves_version += 1
         self._log("eval", f"step {words.count(evaluation.step)}  {words.figures(evaluation.metrics)}", at)
 
     def _state(self, event: State) -> None:
@@ -220,7 +222,9 @@ class RunState:
         self.pace.hold(event.state == "paused")
         if event.state in ("running", "evaluating"):
             self.phase = None
-        settled = event.state == "paused" if self.asked == "pausing" else event.state not in ("pausing", "paused")
+        settled = (
+            event.state == "paused" if self.asked == "pausing" else event.state not in ("pausing", "paused")
+        )
         if self.asked in ("pausing", "resuming") and settled:
             self.asked = None
 

@@ -31,7 +31,7 @@ steps = {steps}
 PATIENCE = 20.0  # seconds; only a failing test waits that long
 
 
-async def until(pilot: Pilot, condition: Callable[[], object], what: str = "") -> None:
+async def until(pilot: Pilot[int], condition: Callable[[], object], what: str = "") -> None:
     """Let the app run until `condition`, or fail with what is on the screen."""
     end = time.monotonic() + PATIENCE
     while not condition():
@@ -40,17 +40,19 @@ async def until(pilot: Pilot, condition: Callable[[], object], what: str = "") -
         await asyncio.sleep(0.02)  # not pilot.pause: a streaming app is never idle
 
 
-async def until_shown(pilot: Pilot, *texts: str) -> None:
+async def until_shown(pilot: Pilot[int], *texts: str) -> None:
     """Let the app run until all `texts` are on the screen."""
-    await until(pilot, lambda: all(text in screen_text(pilot.app) for text in texts), f"{texts} on the screen")
+    await until(
+        pilot, lambda: all(text in screen_text(pilot.app) for text in texts), f"{texts} on the screen"
+    )
 
 
-def screen_text(app: App) -> str:
+def screen_text(app: App[int]) -> str:
     """What is on the screen, as text."""
     return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
 
 
-def cockpit(pilot: Pilot) -> Cockpit:
+def cockpit(pilot: Pilot[int]) -> Cockpit:
     """The open cockpit."""
     assert isinstance(pilot.app, ZotuiApp)
     found = pilot.app.cockpit
@@ -58,7 +60,7 @@ def cockpit(pilot: Pilot) -> Cockpit:
     return found
 
 
-def status(pilot: Pilot) -> str:
+def status(pilot: Pilot[int]) -> str:
     """The status line."""
     return str(cockpit(pilot).query_one(StatusLine).render())
 

@@ -107,8 +107,17 @@ class Engine:
 
     def evaluate(self) -> None:
         say(State(state="evaluating", step=self.step))
-        metrics = {"loss": round(0.70 - 0.0004 * self.step, 4), "accuracy": round(0.602 + 0.0002 * self.step, 4)}
-        record = {"step": self.step, "split": "validation", "metrics": metrics, "examples": 872, "seconds": 1.5}
+        metrics = {
+            "loss": round(0.70 - 0.0004 * self.step, 4),
+            "accuracy": round(0.602 + 0.0002 * self.step, 4),
+        }
+        record = {
+            "step": self.step,
+            "split": "validation",
+            "metrics": metrics,
+            "examples": 872,
+            "seconds": 1.5,
+        }
         self.run.add_evaluation(record)
         say(Eval(**record))
         self.metrics = metrics
@@ -170,7 +179,12 @@ class Engine:
             if self.paused or self.stopping:
                 continue
             loss = loss_at(self.step)
-            step = {"step": self.step, "loss_plus": loss + 0.001, "loss_minus": loss - 0.001, "projected_grad": 1.0}
+            step = {
+                "step": self.step,
+                "loss_plus": loss + 0.001,
+                "loss_minus": loss - 0.001,
+                "projected_grad": 1.0,
+            }
             journal.write(json.dumps(step) + "\n")
             journal.flush()
             claimed = script["seconds"]
@@ -187,7 +201,11 @@ class Engine:
             self.save()
         outcome = "stopped" if stopped else "finished"
         self.run.update_info(state=outcome)
-        say(Done(outcome=outcome, steps=self.step, seconds=133.4, metrics=self.metrics, run=str(self.run.path)))
+        say(
+            Done(
+                outcome=outcome, steps=self.step, seconds=133.4, metrics=self.metrics, run=str(self.run.path)
+            )
+        )
         return 0
 
 
@@ -205,4 +223,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    os._exit(code)  # the thread that listens is blocked on stdin, and would trip the interpreter's end

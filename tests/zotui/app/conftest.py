@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from engine.preset import load
 from engine.rundir import RunDir
 from zotui import presets
@@ -16,7 +17,7 @@ from zotui.launch import EngineProcess
 
 sys.path.insert(0, str(Path(__file__).parent))  # for app_helpers; tests are imported by file
 
-from app_helpers import Launch, preset_text  # noqa: E402
+from app_helpers import Launch, preset_text
 
 SCRIPTED_ENGINE = Path(__file__).with_name("app_scripted_engine.py")
 

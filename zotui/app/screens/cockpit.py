@@ -98,6 +98,7 @@ class Cockpit(Screen[None]):
         self._resumed_here = False
         self._footer_shows: object = None
         self._second = -1
+        self.redraws = 0  # how often charts and tiles were looked at
 
     def compose(self) -> ComposeResult:
         yield HeaderLine()
@@ -145,6 +146,7 @@ class Cockpit(Screen[None]):
 
     def redraw(self) -> None:
         """Draw the charts and tiles again where they changed and can be seen."""
+        self.redraws += 1
         self.query_one(LossChart).refresh_curve(self.run)
         self.query_one(EvaluationChart).refresh_curve(self.run)
         self.query_one(Tiles).refresh_figures(self.run)
@@ -166,7 +168,7 @@ class Cockpit(Screen[None]):
             self.refresh_bindings()
 
     def _ended(self, outcome: Outcome) -> None:
-        if isinstance(self.app.screen, Question) and self.app.screen is not self:
+        if isinstance(self.app.screen, Question):
             self.app.pop_screen()  # what it asks about is over
         if outcome.kind == "refused" and not self._resumed_here:
             self.post_message(self.Refused(outcome.text))

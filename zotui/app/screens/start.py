@@ -116,7 +116,11 @@ class Start(Screen[None]):
         if chosen is None:
             return
         if chosen.standing in ("live", "finished"):
-            why = "is live: enter watches it" if chosen.standing == "live" else "is finished: nothing is left to do"
+            why = (
+                "is live: enter watches it"
+                if chosen.standing == "live"
+                else "is finished: nothing is left to do"
+            )
             self.notify(f"{chosen.name} {why}", severity="warning", markup=False)
             return
         self.post_message(self.Resume(RunDir.find(chosen.path)))
@@ -141,8 +145,12 @@ class Start(Screen[None]):
 
     @on(OptionList.OptionHighlighted, "#presets")
     @on(DataTable.RowHighlighted, "#runs")
+    def moved(self) -> None:
+        """Another line is under the cursor."""
+        self._explain()
+
     def on_descendant_focus(self) -> None:
-        """Another line, or another list, is under the cursor."""
+        """Another list has the cursor."""
         self._explain()
 
     def _explain(self) -> None:

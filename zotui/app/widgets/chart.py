@@ -13,6 +13,10 @@ from textual_plot import NumericAxisFormatter, PlotWidget
 from zotui.app import words
 
 
+LARGE = 2500
+"""Cells from which on a chart is drawn once a second instead of twice."""
+
+
 class Ticks(NumericAxisFormatter):
     """Round ticks, no more of them than there is room for."""
 
@@ -23,10 +27,10 @@ class Ticks(NumericAxisFormatter):
     def get_ticks(self, min_: float, max_: float, max_ticks: int = 8) -> list[float]:
         """Multiples of 1, 2 or 5 times a power of ten inside the range."""
         span = max_ - min_
-        if span <= 0:
+        if span <= 1e-9 * max(abs(min_), abs(max_)):  # nothing left to tell apart, however far it was zoomed
             return [min_]
         power = 10.0 ** floor(log10(span / max(1, self.most)))
-        spacing = next(power * m for m in (1, 2, 5, 10, 20) if floor(span / (power * m)) <= self.most)
+        spacing = next(power * m for m in (1, 2, 5, 10, 20) if floor(span / (power * m) + 1e-9) <= self.most)
         if self._whole:
             spacing = max(1.0, spacing)
         first = ceil(min_ / spacing - 1e-9)
@@ -42,7 +46,7 @@ class Ticks(NumericAxisFormatter):
         return [f"{tick:.{decimals}f}" for tick in ticks]
 
 
-class Plot(PlotWidget, inherit_bindings=False):
+class Plot(PlotWidget, inherit_bindings=False):  # type: ignore[call-arg]
     """The plot inside a chart. Its zoom keys leave the cockpit's keys alone."""
 
     BINDINGS = [
@@ -88,11 +92,14 @@ class Plot(PlotWidget, inherit_bindings=False):
 
     def _render_plot(self) -> None:
         """Draw as the library does, then lighten its heavy box to two thin axes."""
-        super()._render_plot()
         canvas = self.query_one("#plot", Canvas)
+        with canvas.batch_refresh():  # else every pixel asks for a refresh of its own
+            super()._render_plot()
+            if canvas.size == canvas._canvas_size and canvas.size.width > 2 and canvas.size.height > 2:
+                self._thin_axes(canvas)
+
+    def _thin_axes(self, canvas: Canvas) -> None:
         right, bottom = canvas.size.width - 1, canvas.size.height - 1
-        if right < 2 or bottom < 2 or canvas._canvas_size != canvas.size:
-            return
         style = self.style_of("plot--axis")
         for x in range(right + 1):
             ticked = canvas.get_pixel(x, bottom)[0] != "━"
@@ -104,9 +111,18 @@ class Plot(PlotWidget, inherit_bindings=False):
             canvas.set_pixel(right, y, " ", style)
         canvas.set_pixel(0, bottom, "└", style)
 
-    def style_of(self, part: str) -> str:
-        """The theme's colours for a part of the plot, as the plotting library wants them."""
-        return str(self.get_component_rich_style(part))
+    def show_nothing(self) -> None:
+        """Empty axes, without figures that nothing was measured by."""
+        self.clear()
+        self.set_xticks([])
+        self.set_yticks([])
+        self.set_ranges((0, 1), (0, 1))
+
+    def show_axes(self) -> None:
+        """Start a drawing, with figures at the axes."""
+        self.clear()
+        self.set_xticks(None)
+        self.set_yticks(None)
 
     def set_ranges(self, x: tuple[float, float], y: tuple[float, float]) -> None:
         """Show these ranges, unless the user chose others."""
@@ -114,6 +130,10 @@ class Plot(PlotWidget, inherit_bindings=False):
             return
         self.set_xlimits(*x)
         self.set_ylimits(*y)
+
+    def up_to(self, last: float) -> tuple[float, float]:
+        """The range from 0 that leaves the column at the right to a mark at `last`."""
+        return 0.0, last * (1 + 1.5 / self.columns)
 
     @property
     def columns(self) -> int:
@@ -144,6 +164,7 @@ class Chart(Container):
         self.plot = Plot()
         self.draws = 0  # how often it was drawn, for those who watch its appetite
         self._drawn: object = None
+        self._skipped = 0
 
     def on_mount(self) -> None:
         """Colours come from the theme: another theme is another drawing."""
@@ -157,6 +178,10 @@ class Chart(Container):
         wanted = (version, self.size)
         if not self.display or not self.is_on_screen or wanted == self._drawn:
             return False
+        if self._drawn is not None and self.size.area > LARGE and self._skipped < 1:
+            self._skipped += 1  # a large one costs the terminal more: every other time will do
+            return False
+        self._skipped = 0
         self._drawn = wanted
         self.draws += 1
         height = self.plot.size.height - 3

@@ -28,12 +28,14 @@ class EvaluationChart(Chart):
             return
         plot = self.plot
         metric = "accuracy" if any("accuracy" in e.metrics for e in run.evaluations.values()) else "loss"
-        taken = sorted((step, e.metrics[metric]) for step, e in run.evaluations.items() if metric in e.metrics)
-        plot.clear()
+        taken = sorted(
+            (step, e.metrics[metric]) for step, e in run.evaluations.items() if metric in e.metrics
+        )
         if not taken:
             self.border_subtitle = "no evaluation yet"
-            plot.set_ranges((0, max(1, reach)), (0, 1))
+            plot.show_nothing()
             return
+        plot.show_axes()
         self.border_title = f"held-out {metric}"
         best = run.best(metric)
         if best is not None:
@@ -43,8 +45,8 @@ class EvaluationChart(Chart):
         taken = taken[-1 :: -max(1, -(-len(taken) // most))][::-1]
         steps, values = [step for step, _ in taken], [value for _, value in taken]
         low, high = min(values), max(values)
-        room = max(0.12 * (high - low), 0.01)
-        plot.set_ranges((0, max(reach, steps[-1])), (low - room, high + room))
+        room = max(0.12 * (high - low), 0.01 * abs(high), 1e-6)
+        plot.set_ranges(plot.up_to(max(reach, steps[-1])), (low - room, high + room))
         plot.plot(steps, values, line_style=plot.style_of("plot--mark"), hires_mode=HiResMode.BRAILLE)
         if len(taken) <= plot.columns // 3:  # marks that would touch say nothing more than the line
             plot.scatter(steps, values, marker="●", marker_style=plot.style_of("plot--mark"))

@@ -27,12 +27,12 @@ class LossChart(Chart):
         if not self.due((run.done // grain, grain, run.losses.stride, run.steps)):
             return
         steps, raw, smooth = run.losses.points(2 * plot.columns)
-        plot.clear()
         if not steps:
             self.border_subtitle = "no step yet"
-            plot.set_ranges((0, max(1, run.steps)), (0, 1))
+            plot.show_nothing()
             return
-        plot.set_ranges((0, max(run.done, 10)), spread(raw, smooth))
+        plot.show_axes()
+        plot.set_ranges(plot.up_to(max(run.done, 10)), spread(raw, smooth))
         plot.scatter(steps, raw, marker_style=plot.style_of("plot--raw"), hires_mode=HiResMode.BRAILLE)
         plot.plot(steps, smooth, line_style=plot.style_of("plot--line"), hires_mode=HiResMode.BRAILLE)
         mean = run.losses.mean
@@ -45,5 +45,5 @@ def spread(raw: list[float], smooth: list[float]) -> tuple[float, float]:
     cut = len(ordered) // 50
     low = min(ordered[cut], min(smooth))
     high = max(ordered[-1 - cut], max(smooth))
-    room = 0.05 * (high - low) or 0.05 * abs(high) or 0.01
+    room = max(0.05 * (high - low), 0.001 * abs(high), 1e-6)  # a flat curve has a range of rounding errors
     return low - room, high + room

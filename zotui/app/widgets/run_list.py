@@ -68,7 +68,9 @@ class RunList(DataTable[Text]):
         for row, run in enumerate(runs):
             if run.path == under:
                 self.move_cursor(row=row)
-        self.border_subtitle = "enter looks at a run   r resumes it" if runs else "none yet: enter on a preset starts one"
+        self.border_subtitle = (
+            "enter looks at a run   r resumes it" if runs else "none yet: enter on a preset starts one"
+        )
 
     @property
     def chosen(self) -> Summary | None:
@@ -79,4 +81,10 @@ class RunList(DataTable[Text]):
 def _cells(run: Summary, now: float, room: int) -> tuple[str, ...]:
     name = run.name if len(run.name) <= room else run.name[: room - 1] + "…"
     steps = f"{words.count(run.steps_done)}/{words.count(run.steps)}"
-    return name, run.standing, steps, words.metric(run.metrics), words.age(now - run.started).removesuffix(" ago").replace("just now", "now")
+    return (
+        name,
+        run.standing,
+        steps,
+        words.metric(run.metrics),
+        words.age(now - run.started).removesuffix(" ago").replace("just now", "now"),
+    )

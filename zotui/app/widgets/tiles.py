@@ -56,8 +56,14 @@ class Tiles(Grid):
         before, now = first.metrics.get("accuracy"), last.metrics.get("accuracy")
         if before is None or now is None:
             return
-        past = [taken.metrics["accuracy"] for _, taken in sorted(run.evaluations.items()) if "accuracy" in taken.metrics]
-        both = words.accuracy(before) if first is last else f"{words.accuracy(before)} → {words.accuracy(now)}"
+        past = [
+            taken.metrics["accuracy"]
+            for _, taken in sorted(run.evaluations.items())
+            if "accuracy" in taken.metrics
+        ]
+        both = (
+            words.accuracy(before) if first is last else f"{words.accuracy(before)} → {words.accuracy(now)}"
+        )
         self._show("accuracy", both, f"best {words.accuracy(best.metrics['accuracy'])}", past)
 
     def _load(self, run: RunState, now: Telemetry) -> None:

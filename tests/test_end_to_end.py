@@ -1,0 +1,118 @@
+"""The product as its user meets it: the real app in a real terminal, on the real engine, to the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+needs_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux: apt-get install tmux")
+
+
+class Terminal:
+    """A tmux pane that runs one command."""
+
+    def __init__(self, socket: Path, command: str, environment: dict[str, str]) -> None:
+        self._tmux = ["tmux", "-S", str(socket), "-f", "/dev/null"]
+        settings = [f"{name}={value}" for name, value in environment.items()]
+        # pytest's own COLUMNS and LINES would shadow the size of the pane.
+        shell = f"env -u COLUMNS -u LINES {' '.join(settings)} {command}; echo left with $?; exec sleep 600"
+        subprocess.run([*self._tmux, "new-session", "-d", "-x", "120", "-y", "40", shell], check=True)
+
+    def screen(self) -> str:
+        done = subprocess.run([*self._tmux, "capture-pane", "-p"], capture_output=True, text=True, check=True)
+        return done.stdout
+
+    def press(self, *keys: str) -> None:
+        subprocess.run([*self._tmux, "send-keys", *keys], check=True)
+
+    def wait(self, pattern: str, seconds: float, *, gone: bool = False) -> str:
+        """The screen, as soon as it shows `pattern`, or no longer does."""
+        deadline = time.monotonic() + seconds
+        while bool(re.search(pattern, screen := self.screen())) == gone:
+            assert time.monotonic() < deadline, f"{gone=}: {pattern!r} not within {seconds} s on this screen:\n{screen}"
+            time.sleep(0.1)  # a terminal has no event to wait for
+        return screen
+
+    def close(self) -> None:
+        subprocess.run([*self._tmux, "kill-server"], check=False)
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, home: Path) -> Iterator[Terminal]:
+    opened = Terminal(
+        tmp_path / "tmux",
+        f"{sys.executable} -m zotui",
+        {"ZOTUI_HOME": str(home), "COLORTERM": "truecolor", "LANG": "C.UTF-8"},
+    )
+    yield opened
+    opened.close()
+
+
+def step_on(screen: str) -> int:
+    found = re.search(r"step ([\d,]+)/", screen)
+    assert found, screen
+    return int(found[1].replace(",", ""))
+
+
+@needs_tmux
+def test_from_the_start_screen_to_a_finished_demo(terminal: Terminal, home: Path, tmp_path: Path) -> None:
+    screen = terminal.wait("demo", 30)
+    assert "presets" in screen
+    terminal.press("Enter")
+    # A pause during start-up shows at once, and holds before the first step.
+    terminal.wait("preparing", 30)
+    terminal.press("Space")
+    terminal.wait("● paused", 10)
+    terminal.wait("packed scoring agrees", 240)
+    terminal.wait(r"● paused .* step 0/", 30)
+    terminal.press("e")
+    terminal.wait(r"eval +step 0 +accuracy", 60)
+    terminal.press("Space")
+    terminal.wait(r"● running", 30)
+    screen = terminal.wait(r"step [1-9]\d*/", 60)
+    for word in ("loss", "tok/s", "KV", "GPU"):
+        assert word in screen
+    # Pause in the middle: no step is taken, evaluation and checkpoint still work.
+    terminal.press("Space")
+    held = step_on(terminal.wait(r"● paused", 10))
+    terminal.press("e")
+    terminal.wait(rf"eval +step {held:,} +accuracy", 60)
+    terminal.press("c")
+    terminal.wait(rf"checkpoint of step {held:,} saved", 60)
+    assert step_on(terminal.screen()) == held
+    # q asks, because the run is live, and staying is one key.
+    terminal.press("q")
+    terminal.wait("[Kk]eep watching", 10)
+    terminal.press("Enter")
+    terminal.wait("[Kk]eep watching", 10, gone=True)
+    terminal.press("Space")
+    screen = terminal.wait(r"● finished", 180)
+    run = next((home / "runs").iterdir())
+    evaluations = [json.loads(line) for line in (run / "evaluations.jsonl").read_text().splitlines()]
+    before, after = (evaluations[i]["metrics"]["accuracy"] for i in (0, -1))
+    assert before <= 0.65
+    assert after >= 0.90
+    assert f"{after:.3f}" in screen
+    assert (run / f"checkpoints/step-{held:08d}/weights.safetensors").is_file()
+    # Leaving gives the terminal back; the run is listed, and its model can be taken away.
+    terminal.press("q")
+    terminal.wait(r"1,000/1,000|finished", 10)
+    terminal.press("q")
+    terminal.wait("left with 0", 10)
+    environment = {**os.environ, "ZOTUI_HOME": str(home)}
+    zotui = [sys.executable, "-m", "zotui"]
+    listed = subprocess.run([*zotui, "list", "--json"], capture_output=True, text=True, env=environment, check=True)
+    summary = json.loads(listed.stdout)
+    assert (summary["name"], summary["standing"]) == (run.name, "finished")
+    target = tmp_path / "tuned"
+    subprocess.run([*zotui, "export", run.name, "--to", str(target), "--format", "merged"], env=environment, check=True)
+    assert (target / "model.safetensors").is_file()

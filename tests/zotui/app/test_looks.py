@@ -1,0 +1,234 @@
+"""Snapshots of what the screens look like, from canned events on a clock of their own."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from app_helpers import cockpit, preset_text, until, until_shown
+from textual.pilot import Pilot
+
+from engine.messages import (
+    AnyCommand,
+    AnyEvent,
+    Checkpoint,
+    Done,
+    Error,
+    Eval,
+    Hello,
+    Log,
+    Phase,
+    State,
+    Step,
+    Telemetry,
+)
+from engine.preset import load
+from engine.rundir import RunDir
+from zotui.app.application import ZotuiApp
+from zotui.app.feed import Ended, Item
+
+SIZES = [(80, 24), (120, 40), (200, 60)]
+NOON = 1_760_000_000.0
+SnapCompare = Callable[..., bool]
+
+
+def named(size: tuple[int, int]) -> str:
+    """A size in the name of a test."""
+    return f"{size[0]}x{size[1]}"
+
+
+class Canned:
+    """A feed of given events; each moves its clock on, so that speed and estimate are the same every time."""
+
+    def __init__(self, run: RunDir, items: list[Item]) -> None:
+        self.run = run
+        self.now = 0.0
+        self._items = items
+
+    def start(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def send(self, command: AnyCommand) -> bool:
+        return True
+
+    def drain(self) -> list[Item]:
+        items, self._items = self._items, []
+        return Ticking(self, items)
+
+
+class Ticking(list):
+    """Items that take a twentieth of a second each, once."""
+
+    def __init__(self, feed: Canned, items: list[Item]) -> None:
+        super().__init__(items)
+        self._feed: Canned | None = feed
+
+    def __iter__(self) -> Iterator[Item]:
+        feed, self._feed = self._feed, None
+        for item in super().__iter__():
+            if feed is not None:
+                feed.now += 0.05
+            yield item
+
+
+def story(run: RunDir, steps: int = 320, gpu: bool = True) -> list[AnyEvent]:
+    """A run up to `steps` of 450."""
+    device = "cuda:0 (NVIDIA H200)" if gpu else "cpu"
+    events: list[AnyEvent] = [
+        Hello(
+            run=str(run.path), name=run.name, preset="demo", model="opt-reviews", runtime="vllm",
+            device=device, dtype="float32", steps=450,
+        ),
+        Phase(name="loading model", progress=0.4),
+    ]  # fmt: skip
+    if steps == 0:
+        return events
+    events += [
+        Phase(name="warm-up"),
+        State(state="running", step=0),
+        Log(level="info", text="self-check: both scoring paths agree to 2e-7"),
+    ]
+    for number in range(steps + 1):
+        wave = math.sin(number / 25)
+        if number % 50 == 0:
+            metrics = {
+                "loss": 0.66 - 0.0002 * number,
+                "accuracy": 0.602 + 0.0001 * number + 0.006 * math.sin(number),
+            }
+            events.append(Eval(step=number, split="validation", metrics=metrics, examples=872, seconds=1.5))
+        if number % 20 == 0:
+            events.append(
+                Telemetry(
+                    kv_cache_usage=0.4 + 0.1 * wave,
+                    gpu_memory_used=int(31.2 * 2**30) if gpu else None,
+                    gpu_memory_total=int(139.8 * 2**30) if gpu else None,
+                    gpu_utilisation=0.75 + 0.15 * wave if gpu else None,
+                    rss=int((1.5 + 0.002 * number) * 2**30),
+                    cpu=1.5 + 0.4 * wave,
+                )
+            )
+        if number < steps:
+            noise = (math.sin(number * 12.9898) * 43758.5453) % 1 - 0.5
+            loss = 0.35 + 0.36 * math.exp(-number / 90) + 0.16 * noise
+            taken = 0.02 + 0.004 * wave
+            events.append(
+                Step(
+                    step=number, loss=loss, loss_plus=loss, loss_minus=loss, projected_grad=1.0,
+                    lr=1e-6, tokens=512, seconds=taken, tokens_per_s=512 / taken,
+                )
+            )  # fmt: skip
+    events.append(Checkpoint(step=steps, path="", seconds=0.21))
+    return events
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, home: Path) -> RunDir:
+    """A run whose folder is called the same on every machine."""
+    created = RunDir.create(
+        load("demo", preset_text(steps=450)), "demo", home / "runs" / "demo-20251009-085320"
+    )
+    log = [f"INFO worker: line {n} of the engine's log" for n in range(40)]
+    shown = Path("/home/you/.local/share/zotui/runs") / created.name
+    monkeypatch.setattr(created, "path", shown)
+    monkeypatch.setattr(created, "log_file", shown / "engine.log")
+    monkeypatch.setattr(created, "log_tail", lambda lines: log[-lines:])
+    monkeypatch.setattr("zotui.app.widgets.verdict.runs_home", lambda: shown.parent)
+    return created
+
+
+def open_on(run: RunDir, items: list[Item]) -> ZotuiApp:
+    feed = Canned(run, items)
+    return ZotuiApp(feed, clock=lambda: feed.now, wall=lambda: NOON, local=time.gmtime)
+
+
+async def drawn(pilot: Pilot[int]) -> None:
+    """Wait until both charts show all there is."""
+    await until(pilot, lambda: cockpit(pilot).run.entries, "the first event")
+    before = cockpit(pilot).redraws
+    await until(pilot, lambda: cockpit(pilot).redraws >= before + 2, "two more redraws")
+    await pilot.pause()
+
+
+@pytest.mark.parametrize("size", SIZES, ids=named)
+def test_cockpit(snap_compare: SnapCompare, run: RunDir, size: tuple[int, int]) -> None:
+    assert snap_compare(open_on(run, story(run)), terminal_size=size, run_before=drawn)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=named)
+def test_starting(snap_compare: SnapCompare, run: RunDir, size: tuple[int, int]) -> None:
+    assert snap_compare(open_on(run, story(run, steps=0)), terminal_size=size, run_before=drawn)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=named)
+def test_finished(snap_compare: SnapCompare, run: RunDir, size: tuple[int, int]) -> None:
+    done = Done(outcome="finished", steps=450, seconds=133.4, metrics={}, run=str(run.path))
+    app = open_on(run, [*story(run, steps=450, gpu=False), done, Ended(0)])
+    assert snap_compare(app, terminal_size=size, run_before=drawn)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=named)
+def test_died(snap_compare: SnapCompare, run: RunDir, size: tuple[int, int]) -> None:
+    error = Error(kind="failure", text="CUDA out of memory: 12.00 GiB wanted, 3.10 GiB free")
+    assert snap_compare(open_on(run, [*story(run), error, Ended(1)]), terminal_size=size, run_before=drawn)
+
+
+def test_question(snap_compare: SnapCompare, run: RunDir) -> None:
+    async def ask(pilot: Pilot[int]) -> None:
+        await drawn(pilot)
+        await pilot.press("q")
+        await until_shown(pilot, "Keep watching")
+
+    assert snap_compare(open_on(run, story(run)), run_before=ask)
+
+
+def test_light(snap_compare: SnapCompare, run: RunDir) -> None:
+    async def lighten(pilot: Pilot[int]) -> None:
+        await drawn(pilot)
+        await pilot.press("t")
+        await drawn(pilot)
+
+    assert snap_compare(open_on(run, story(run)), terminal_size=(120, 40), run_before=lighten)
+
+
+def test_help(snap_compare: SnapCompare, run: RunDir) -> None:
+    async def ask(pilot: Pilot[int]) -> None:
+        await drawn(pilot)
+        await pilot.press("question_mark")
+        await until_shown(pilot, "escape close")
+
+    assert snap_compare(open_on(run, story(run)), terminal_size=(120, 40), run_before=ask)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=named)
+def test_start_screen(
+    snap_compare: SnapCompare, home: Path, write_preset: Callable[[str, str], Path], size: tuple[int, int]
+) -> None:
+    write_preset("demo", preset_text("Sentiment on a small OPT, minutes on a laptop", steps=450))
+    write_preset(
+        "opt-13b-sst2", preset_text("OPT-13B on SST-2, the published setting", "facebook/opt-13b", 20_000)
+    )
+    write_preset("tickets", preset_text().replace("steps", "stepz"))
+    for name, standing, done, steps, accuracy, ago in (
+        ("demo-20251009-085320", "finished", 450, 450, 0.652, 600),
+        ("opt-13b-sst2-20251008-221000", "stopped", 12_450, 20_000, 0.911, 40_000),
+        ("demo-20251007-090000", "running", 120, 450, 0.611, 90_000),
+        ("tickets-20251004-101500", "failed", 31, 5_000, None, 400_000),
+    ):
+        run = RunDir.create(
+            load("demo", preset_text(steps=steps)), name.rsplit("-", 2)[0], home / "runs" / name
+        )
+        run.update_info(state=standing, started=NOON - ago, steps=steps)
+        run.journal_file.write_text(json.dumps({"step": done - 1}) + "\n")
+        if accuracy is not None:
+            run.add_evaluation({"step": done, "metrics": {"loss": 0.6, "accuracy": accuracy}})
+
+    async def filled(pilot: Pilot[int]) -> None:
+        await until_shown(pilot, "4 days", "12,450/20,000")
+        await pilot.pause()
+
+    assert snap_compare(ZotuiApp(wall=lambda: NOON), terminal_size=size, run_before=filled)

@@ -1,0 +1,169 @@
+"""The start screen: presets, runs, and the way to the cockpit and back."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from app_helpers import Launch, cockpit, preset_text, screen_text, status, until, until_shown
+from textual.widgets import DataTable
+
+from engine.messages import Eval
+from engine.preset import load
+from engine.rundir import RunDir, all_runs
+from zotui.app.application import ZotuiApp
+from zotui.app.screens.cockpit import Cockpit
+from zotui.app.screens.dialogs import Message
+from zotui.app.screens.start import Start
+
+WritePreset = Callable[[str, str], Path]
+
+
+def past_run(name: str, standing: str, done: int, accuracy: float | None = None, ago: float = 600) -> RunDir:
+    """A run as an engine leaves it behind."""
+    run = RunDir.create(load("demo", preset_text(steps=200)), name)
+    run.update_info(state=standing, started=time.time() - ago, steps=200)
+    lines = ({"step": n, "loss_plus": 0.6, "loss_minus": 0.5, "projected_grad": 1.0} for n in range(done))
+    run.journal_file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    if accuracy is not None:
+        for step, value in ((0, 0.602), (done, accuracy)):
+            metrics = {"loss": 0.6, "accuracy": value}
+            event = Eval(step=step, split="validation", metrics=metrics, examples=872, seconds=1.0)
+            run.add_evaluation({name: getattr(event, name) for name in event.__struct_fields__})
+    return run
+
+
+async def test_lists_presets_and_runs(write_preset: WritePreset) -> None:
+    write_preset("demo", preset_text("Movie reviews"))
+    past_run("old", "finished", 200, 0.652, ago=7200)
+    past_run("young", "stopped", 120)
+    app = ZotuiApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_shown(pilot, "demo", "Movie reviews", "old-", "finished", "200/200", "acc 0.652", "2 h")
+        text = screen_text(app)
+        assert text.index("young-") < text.index("old-")  # newest first
+        assert "120/200" in text and "10 min" in text and "q quit" in text
+
+
+async def test_a_faulty_preset_shows_its_fault(write_preset: WritePreset) -> None:
+    write_preset("bad", preset_text().replace("steps", "stepz"))
+    app = ZotuiApp()
+    async with app.run_test(notifications=True, size=(120, 40)) as pilot:
+        await until_shown(pilot, "run.stepz: unknown key; did you mean 'run.steps'?")
+        await pilot.press("enter")
+        await until_shown(pilot, "bad cannot run")
+        assert isinstance(app.screen, Start)
+        assert all_runs() == []
+
+
+async def test_enter_on_a_preset_starts_it_and_q_comes_back(
+    write_preset: WritePreset, script: Callable[..., None]
+) -> None:
+    write_preset("demo", preset_text(steps=20))
+    script(steps=20)
+    app = ZotuiApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_shown(pilot, "Reviews", "none yet")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, Cockpit))
+        await until_shown(pilot, "● finished", "20 of 20")
+        name = cockpit(pilot).feed.run.name
+        await pilot.press("q")
+        await until_shown(pilot, "presets", name, "20/20", "finished")
+        assert app.is_running
+        await pilot.press("q")
+    assert app.return_value == 0
+
+
+async def test_a_refused_preset_comes_back_with_the_reason(
+    write_preset: WritePreset, script: Callable[..., None]
+) -> None:
+    write_preset("demo", preset_text())
+    script(refuse="model.path: /models/nowhere does not exist")
+    app = ZotuiApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_shown(pilot, "Reviews")
+        await pilot.press("enter")
+        await until_shown(pilot, "the engine refused to start", "model.path: /models/nowhere does not exist")
+        assert isinstance(app.screen, Message)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, Start))
+        assert all_runs() == []  # a refused run leaves nothing behind
+
+
+async def test_enter_on_a_run_looks_at_it(script: Callable[..., None]) -> None:
+    past_run("old", "finished", 200, 0.652)
+    app = ZotuiApp()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_shown(pilot, "old-")
+        await pilot.press("tab", "enter")
+        await until_shown(pilot, "read-only", "● finished", "0.602 → 0.652", "zotui export old-")
+        assert cockpit(pilot).run.losses.x == list(range(200))
+        await pilot.press("space", "c", "e", "s", "r")  # none of them means anything here
+        assert status(pilot).startswith("● finished")
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, Start))
+
+
+async def test_r_resumes_a_stopped_run(script: Callable[..., None]) -> None:
+    run = past_run("half", "stopped", 100, 0.61)
+    app = ZotuiApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_shown(pilot, "half-", "100/200")
+        await pilot.press("tab", "r")
+        await until_shown(pilot, "● finished", "200 of 200")
+        assert cockpit(pilot).run.losses.x == list(range(200))
+        assert len(list(run.journal())) == 200
+
+
+async def test_a_crashed_run_can_be_looked_at_and_resumed_from_there(script: Callable[..., None]) -> None:
+    past_run("lost", "running", 60, 0.61)  # says running, and holds no lock
+    app = ZotuiApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_shown(pilot, "lost-", "crashed")
+        await pilot.press("tab", "enter")
+        await until_shown(pilot, "the engine died at step 60", "r resume")
+        await pilot.press("r")
+        await until_shown(pilot, "● finished", "200 of 200")
+        assert cockpit(pilot).run.losses.x == list(range(200))
+
+
+async def test_a_finished_run_is_not_resumed(script: Callable[..., None]) -> None:
+    past_run("old", "finished", 200)
+    app = ZotuiApp()
+    async with app.run_test(notifications=True, size=(80, 24)) as pilot:
+        await until_shown(pilot, "old-")
+        await pilot.press("tab", "r")
+        await until_shown(pilot, "is finished")
+        assert isinstance(app.screen, Start)
+
+
+async def test_keys_move_in_and_between_the_lists(write_preset: WritePreset) -> None:
+    for name in ("alpha", "beta"):
+        write_preset(name, preset_text(f"About {name}"))
+    past_run("one", "finished", 1, ago=10)
+    past_run("two", "finished", 1, ago=20)
+    app = ZotuiApp()
+    async with app.run_test(size=(120, 40)) as pilot:
+        detail = app.screen.query_one("#detail")
+        await until(pilot, lambda: detail.border_title == "alpha")
+        await pilot.press("down")
+        await until(pilot, lambda: detail.border_title == "beta")
+        await pilot.press("tab", "down")
+        await until(pilot, lambda: str(detail.border_title).startswith("two-"))
+        await pilot.press("tab")
+        await until(pilot, lambda: detail.border_title == "beta")
+        assert app.screen.query_one(DataTable).cursor_row == 1
+
+
+async def test_the_theme_changes_and_everything_follows(launch: Launch) -> None:
+    app = ZotuiApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_shown(pilot, "presets")
+        dark = app.screen.styles.background
+        assert app.current_theme.dark
+        await pilot.press("t")
+        assert not app.current_theme.dark
+        await until(pilot, lambda: app.screen.styles.background != dark)

@@ -1,0 +1,291 @@
+"""What the cockpit knows, without a screen."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+
+import pytest
+from app_helpers import preset_text
+
+from engine.errors import UserError
+from engine.messages import Done, Error, Eval, Hello, Phase, State, Step, Telemetry
+from engine.preset import load
+from engine.rundir import RunDir
+from zotui.app import words
+from zotui.app.feed import Ended, Past
+from zotui.app.history import follow, past
+from zotui.app.pace import Pace
+from zotui.app.series import LossSeries
+from zotui.app.state import RunState, explain_exit
+from zotui.app.widgets.chart import Ticks
+from zotui.app.widgets.loss_chart import spread
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def step(number: int, loss: float = 0.5) -> Step:
+    return Step(
+        step=number, loss=loss, loss_plus=loss, loss_minus=loss, projected_grad=0.0,
+        lr=1e-6, tokens=100, seconds=0.5, tokens_per_s=200.0,
+    )  # fmt: skip
+
+
+def evaluation(at: int, **metrics: float) -> Eval:
+    return Eval(step=at, split="validation", metrics=metrics, examples=10, seconds=1.0)
+
+
+HELLO = Hello(
+    run="/r", name="r", preset="demo", model="m", runtime="vllm", device="cpu", dtype="float32", steps=100
+)
+
+
+def test_importing_the_app_imports_no_textual() -> None:
+    code = "import sys, zotui.app; print(sorted({'textual', 'numpy', 'rich', 'torch'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_long_series_stays_small_and_even() -> None:
+    series = LossSeries(span=50, capacity=1000)
+    for number in range(100_000):
+        series.add(number, math.sin(number))
+    assert 500 <= len(series.x) <= 1000
+    gaps = {b - a for a, b in zip(series.x, series.x[1:], strict=False)}
+    assert gaps == {series.stride}
+    assert series.x[0] == 0 and series.x[-1] > 99_000
+    steps, raw, smooth = series.points(160)
+    assert len(steps) == len(raw) == len(smooth) <= 160
+    assert steps[-1] == series.x[-1]
+    assert raw == [math.sin(number) for number in steps]
+
+
+def test_the_mean_is_unbiased_and_follows() -> None:
+    series = LossSeries(span=10)
+    series.add(0, 2.0)
+    assert series.mean == pytest.approx(2.0)
+    for number in range(1, 200):
+        series.add(number, 1.0)
+    assert series.mean == pytest.approx(1.0, abs=1e-6)
+    series.add(200, math.nan)
+    assert series.mean == pytest.approx(1.0, abs=1e-6) and series.x[-1] == 199
+
+
+def test_forgetting_makes_room_for_the_same_steps() -> None:
+    series = LossSeries(span=10)
+    for number in range(30):
+        series.add(number, 1.0)
+    series.forget_from(20)
+    for number in range(20, 25):
+        series.add(number, 3.0)
+    assert series.x == list(range(25)) and series.raw[20:] == [3.0] * 5
+
+
+def test_one_stray_batch_does_not_flatten_the_curve() -> None:
+    low, high = spread([0.5, 0.6] * 50 + [40.0], [0.55] * 101)
+    assert 0.4 < low < 0.5 and 0.6 < high < 0.7
+
+
+def test_a_flat_curve_has_ticks_that_differ() -> None:
+    low, high = spread([0.55] * 60, [0.55 + 1e-16 * n for n in range(60)])
+    ticks = Ticks(4).get_ticks(low, high)
+    assert 2 <= len(set(ticks)) == len(set(Ticks(4).get_labels_for_ticks(ticks))) <= 5
+    assert Ticks(4).get_ticks(0.55, 0.55 + 1e-15) == [0.55]
+
+
+@pytest.mark.parametrize("span", [1e-5, 0.003, 0.9, 7.0, 450.0, 1e5])
+@pytest.mark.parametrize("most", [1, 2, 5, 8])
+def test_ticks_are_round_and_few(span: float, most: int) -> None:
+    ticks = Ticks(most).get_ticks(0.3, 0.3 + span)
+    assert len(ticks) <= most + 1
+    assert all(0.3 - 1e-9 * span <= tick <= 0.3 + span * (1 + 1e-9) for tick in ticks)
+
+
+def test_a_pause_is_confirmed_by_the_state_only() -> None:
+    run = RunState("r")
+    run.apply(HELLO)
+    run.apply(State(state="running", step=0))
+    run.ask("pausing")
+    run.apply(State(state="pausing", step=3))
+    run.apply(step(3))
+    assert run.asked == "pausing" and run.holding
+    run.apply(State(state="paused", step=4))
+    assert run.asked is None and run.holding
+    run.ask("resuming")
+    assert not run.holding
+    run.apply(State(state="running", step=4))
+    assert run.asked is None and run.state == "running"
+
+
+def test_phases_end_with_the_start_up_also_when_paused() -> None:
+    run = RunState("r")
+    run.apply(HELLO)
+    run.apply(State(state="paused", step=0))
+    run.apply(Phase(name="loading model", progress=0.4))
+    assert run.phase is not None and run.state == "paused"
+    run.apply(State(state="running", step=0))
+    assert run.phase is None
+
+
+def test_best_is_highest_accuracy_and_lowest_loss() -> None:
+    run = RunState("r")
+    for at, loss, accuracy in ((0, 0.7, 0.6), (10, 0.5, 0.7), (20, 0.6, 0.65)):
+        run.apply(evaluation(at, loss=loss, accuracy=accuracy))
+    best_accuracy, best_loss = run.best("accuracy"), run.best("loss")
+    assert best_accuracy and best_loss and (best_accuracy.step, best_loss.step) == (10, 10)
+    assert run.first_evaluation and run.first_evaluation.step == 0
+    assert run.last_evaluation and run.last_evaluation.step == 20
+
+
+@pytest.mark.parametrize(
+    ("events", "kind", "text"),
+    [
+        ([Done(outcome="finished", steps=100, seconds=9.0, metrics={}, run="/r"), Ended(0)], "finished", ""),
+        ([Done(outcome="stopped", steps=7, seconds=9.0, metrics={}, run="/r"), Ended(130)], "stopped", ""),
+        ([Error(kind="failure", text="out of memory"), Ended(1)], "died", "out of memory"),
+        ([Error(kind="usage", text="no such file"), Ended(2)], "refused", "no such file"),
+        ([Ended(139)], "died", "SIGSEGV"),
+        ([Ended(0)], "died", "without saying why"),
+    ],
+)
+def test_how_a_run_can_end(events: list, kind: str, text: str) -> None:
+    run = RunState("r")
+    run.apply(HELLO)
+    for event in events:
+        run.apply(event)
+    assert run.outcome and run.outcome.kind == kind and text in run.outcome.text
+    assert not run.live
+
+
+def test_an_error_is_no_end_until_the_pipe_closes() -> None:
+    run = RunState("r")
+    run.apply(Error(kind="failure", text="x"))
+    assert run.live
+
+
+def test_the_estimate_leaves_pauses_out() -> None:
+    clock = Clock()
+    pace = Pace(clock)
+    clock.now = 100.0  # start-up
+    assert pace.remaining(11) is None
+    for number in range(6):
+        pace.step(number)
+        clock.now += 2.0 if number < 5 else 0.0
+    assert pace.remaining(11) == pytest.approx(10.0)
+    pace.hold(True)
+    clock.now += 1000.0
+    assert pace.remaining(11) == pytest.approx(10.0)
+    pace.hold(False)
+    assert pace.remaining(11) == pytest.approx(10.0)
+    assert pace.elapsed() == pytest.approx(1110.0)
+    pace.end()
+    clock.now += 50.0
+    assert pace.elapsed() == pytest.approx(1110.0)
+
+
+def test_sparklines_hold_two_minutes_of_seconds() -> None:
+    clock = Clock()
+    run = RunState("r", clock)
+    for number in range(5000):
+        clock.now = number / 50
+        run.apply(step(number))
+    assert 99 <= len(run.gauges.speeds) <= 101
+    assert run.gauges.tokens_per_s == pytest.approx(200.0)
+    assert run.gauges.step_time == pytest.approx(0.5)
+    for _ in range(1000):
+        run.apply(
+            Telemetry(
+                kv_cache_usage=None,
+                gpu_memory_used=None,
+                gpu_memory_total=None,
+                gpu_utilisation=None,
+                rss=1,
+                cpu=1.0,
+            )
+        )
+    assert len(run.gauges.memory) == 120 and not run.gauges.gpu
+
+
+def test_the_log_is_bounded() -> None:
+    run = RunState("r")
+    for number in range(5000):
+        run.apply(evaluation(number, loss=0.1))
+    assert len(run.entries) == 1000 and run.entries_made == 5000
+
+
+def record_run(steps: int) -> RunDir:
+    run = RunDir.create(load("demo", preset_text()), "demo")
+    lines = [{"step": n, "loss_plus": [1.0, 2.0], "loss_minus": [1.0, 0.0]} for n in range(steps)]
+    run.journal_file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    run.add_evaluation(
+        {"step": 0, "split": "validation", "metrics": {"loss": 1.0}, "examples": 1, "seconds": 1.0}
+    )
+    run.add_evaluation(
+        {"step": 4, "split": "validation", "metrics": {"loss": 0.5}, "examples": 1, "seconds": 1.0}
+    )
+    return run
+
+
+def test_the_past_comes_in_order_up_to_the_first_step() -> None:
+    events = list(past(record_run(10), 6))
+    order = [(type(event).__name__, event.step) for event in events]
+    assert order == [("Eval", 0), *(("Step", n) for n in range(4)), ("Eval", 4), ("Step", 4), ("Step", 5)]
+    assert all(event.loss == 1.0 for event in events if isinstance(event, Step))
+
+
+def test_following_takes_whole_lines_only() -> None:
+    run = record_run(3)
+    going = [True]
+    following = follow(run, lambda: going[0])
+    assert [event.step for event in next(following)] == [0, 1, 2]
+    with run.journal_file.open("a") as file:
+        file.write('{"step": 3, "loss_plus": 1.0, ')
+    assert next(following) == []
+    with run.journal_file.open("a") as file:
+        file.write('"loss_minus": 0.0}\n')
+    going[0] = False
+    assert [(event.step, event.loss) for event in next(following)] == [(3, 0.5)]
+    assert list(following) == []
+
+
+def test_following_says_where_a_journal_is_damaged() -> None:
+    run = record_run(3)
+    with run.journal_file.open("a") as file:
+        file.write("not json\n")
+    with pytest.raises(UserError, match=r"journal\.jsonl"):
+        list(follow(run, lambda: False))
+
+
+def test_what_was_read_makes_no_speed() -> None:
+    run = RunState("r")
+    run.apply(Past(step(0)))
+    assert run.losses.x == [0] and run.gauges.tokens_per_s is None
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (words.duration(42), "0:42"),
+        (words.duration(11261), "3:07:41"),
+        (words.duration(3 * 86400), "3d 00:00"),
+        (words.brief(0.0042), "4.2 ms"),
+        (words.brief(1.357), "1.36 s"),
+        (words.age(59), "just now"),
+        (words.age(3 * 86400), "3 days ago"),
+        (words.gib(150 * 2**30), "150"),
+        (words.short_count(20_000), "20k"),
+        (words.metric({"loss": 0.5}), "loss 0.5000"),
+        (explain_exit(137), "killed by SIGKILL; often the system running out of memory"),
+        (explain_exit(3), "exit code 3"),
+    ],
+)
+def test_words(shown: str, expected: str) -> None:
+    assert shown == expected
