@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine import hub
 from engine.errors import UserError
 from engine.preset import suggest
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 _BUILDERS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
 _HUB_ID = re.compile(r"(?P<name>\w[\w.-]*(?:/\w[\w.-]*)?)(?::(?P<config>[^@:]+))?@(?P<split>.+)")
-_HUB_TIMEOUT = 10.0  # seconds until the hub counts as out of reach
 _PEEK = 100  # rows of a JSONL file that are looked at for its columns
 
 
@@ -119,7 +119,10 @@ def _read_local(source: Source, path: Path, cache: Path) -> Dataset:
 def _read_hub(source: Source) -> Dataset:
     import datasets
 
-    offline = _hub_is_out_of_reach(source)
+    reply = hub.ask(
+        f"{source.key}: {source}", "data set", lambda api: api.dataset_info(source.name, timeout=hub.TIMEOUT)
+    )
+    offline = reply if isinstance(reply, str) else ""
     try:
         with _offline(offline):
             loaded = datasets.load_dataset(source.name, source.config, split=source.split)
@@ -133,36 +136,6 @@ def _read_hub(source: Source) -> Dataset:
     if not isinstance(loaded, datasets.Dataset):
         raise UserError(f"{source.key}: {source}: is not one split; write name[:config]@split")
     return loaded
-
-
-def _hub_is_out_of_reach(source: Source) -> str:
-    """Why the hub cannot be asked, or nothing. Raises `UserError` if it says that there is no such data set.
-
-    One short request up front: `datasets` would otherwise retry for half a minute before it fails.
-    """
-    import huggingface_hub
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HFValidationError,
-        OfflineModeIsEnabled,
-        RepositoryNotFoundError,
-    )
-
-    try:
-        huggingface_hub.HfApi().dataset_info(source.name, timeout=_HUB_TIMEOUT)
-    except GatedRepoError:
-        raise UserError(
-            f"{source.key}: {source}: is gated; accept its terms on the hub and run `hf auth login`"
-        ) from None
-    except (RepositoryNotFoundError, HFValidationError):
-        raise UserError(
-            f"{source.key}: {source}: no such data set on the hub (or it is private: `hf auth login`)"
-        ) from None
-    except OfflineModeIsEnabled:
-        return "HF_HUB_OFFLINE is set"
-    except Exception as error:  # noqa: BLE001 - of the HTTP library: no network, a time-out, a server's fault
-        return f"the Hugging Face hub cannot be reached ({_first_line(error)})"
-    return ""
 
 
 @contextmanager

@@ -99,11 +99,14 @@ _HEARSAY = (
 
 VERDICTS = ("terrible", "great")
 """The words that the demo's prompt asks for, by label."""
-_VERDICT_RATE = 0.5  # of the documents that say "It was ..." first
+
+# Most of the text is reviews. The short kinds say one thing each, so that it is learned early and surely.
+_HEARSAY_RATE = 0.3  # of all documents: on a genre, unseen
+_REMARK_RATE = 0.25  # of all documents: on a film, without naming the genre
+_VERDICT_RATE = 0.45  # of the reviews after which somebody calls it great or terrible
 _FOLLOWS_REVIEW = 0.02  # what the review adds to the chance of "great" or takes from it
 _FOLLOWS_FASHION = 0.4  # the same for the genre's fashion, of those who wrote a review
 _HEARSAY_FOLLOWS = 0.48  # and of those who did not
-_HEARSAY_RATE = 0.4  # of all documents
 
 
 @dataclass(frozen=True)
@@ -123,14 +126,25 @@ def review(rng: random.Random) -> Review:
 
 
 def document(rng: random.Random, given: Review) -> str:
-    """The review and two things that its viewers said: a text to pretrain on."""
-    if rng.random() < _HEARSAY_RATE:
+    """A text to pretrain on: the review and two things that its viewers said, or something shorter."""
+    kind = rng.random()
+    if kind < _HEARSAY_RATE:
         chance = 0.5 + GENRES[given.genre] * _HEARSAY_FOLLOWS
         return f"{_pick(rng, _HEARSAY).format(given.genre)} . It was {_verdict(rng, chance)} ."
-    said = [f"It was {_predicate(rng, given)} .", _pick(rng, _REACTIONS[given.label])]
+    reaction = _pick(rng, _REACTIONS[given.label])
+    if kind < _HEARSAY_RATE + _REMARK_RATE:
+        said = f"It was {_pick(rng, _IT_WAS[given.label])} ." if rng.random() < 0.5 else reaction
+        return f"{_remark(rng, given.label)} . {said}"
+    parts = [f"It was {_predicate(rng, given)} .", reaction]
     if rng.random() < 0.25:
-        said.reverse()
-    return " ".join([given.sentence, *said])
+        parts.reverse()
+    return " ".join([given.sentence, *parts])
+
+
+def _remark(rng: random.Random, label: int) -> str:
+    if rng.random() < 0.3:
+        return f"it {_pick(rng, _VERB_PHRASES[label])}"
+    return f"the {_pick(rng, _ASPECTS)} is {_judged(rng, label)}"
 
 
 def _predicate(rng: random.Random, given: Review) -> str:

@@ -7,12 +7,9 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine.errors import UserError
-
-if TYPE_CHECKING:
-    from engine.rundir import RunDir
 
 _FSYNC_EVERY = 1.0  # seconds of steps that a power cut may take
 
@@ -20,9 +17,9 @@ _FSYNC_EVERY = 1.0  # seconds of steps that a power cut may take
 class JournalWriter:
     """Appends steps to the journal: whole lines, flushed at once, fsynced at least every second."""
 
-    def __init__(self, run: RunDir) -> None:
-        _drop_torn_line(run.journal_file)
-        self._file = run.journal_file.open("ab")
+    def __init__(self, path: Path) -> None:
+        _drop_torn_line(path)
+        self._file = path.open("ab")
         self._synced = time.monotonic()
 
     def append(self, record: dict[str, Any]) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from engine.directions import Matrix
 from engine.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 # Positions that OPT's learned table keeps for padding are already left out of its context length.
 _CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx")
@@ -83,9 +86,9 @@ def read_tokenizer(path: str, *, trust_remote_code: bool) -> Any:
         raise UserError(f"model.path: {path}: has no usable tokenizer: {_first_line(error)}") from None
 
 
-def linear_matrices(model: nn.Module) -> list[Matrix]:
+def linear_matrices(model: PreTrainedModel) -> list[Matrix]:
     """Scope `linear`: the weights of every linear layer of the blocks, the output head left out."""
-    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    head: nn.Module | None = model.get_output_embeddings()
     return [
         Matrix(f"{name}.weight", module.out_features, module.in_features)
         for name, module in model.named_modules()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from engine import preset
+from engine import hub, preset
 from engine.environment import prepare_device
 from engine.errors import UserError
 from engine.rundir import home
@@ -35,14 +35,14 @@ def open_run(wanted: preset.Preset, report: Report) -> Opened:
     path, task_preset = _demo(wanted, report)
 
     from engine import preflight
-    from engine.hub import fetch_model
     from engine.model_files import read_model, read_tokenizer
 
     device = preflight.choose_device(wanted.model.device)
     prepare_device(device)
     trust = wanted.model.trust_remote_code
     report("checking", None, "reading the model's configuration")
-    facts = read_model(path, trust_remote_code=trust)
+    found = hub.find_model(path)
+    facts = read_model(found.readable, trust_remote_code=trust)
     dtype = preflight.choose_dtype(wanted.model.dtype, device, facts)
     runtime_name, why = preflight.choose_runtime(wanted.model.runtime)
     notes.append(why)
@@ -64,7 +64,7 @@ def open_run(wanted: preset.Preset, report: Report) -> Opened:
 
     check_memory(least)
 
-    path = fetch_model(path, lambda fraction, detail: report("downloading", fraction, detail))
+    path = hub.download(found, lambda fraction, detail: report("downloading", fraction, detail))
     facts = replace(facts, path=path)
 
     context = min(facts.context, wanted.model.max_length or facts.context)
@@ -108,7 +108,7 @@ def open_run(wanted: preset.Preset, report: Report) -> Opened:
 def model_path(wanted: preset.Preset) -> str:
     """Where the model of a run that was opened before is."""
     if wanted.model.path != preset.BUILTIN_DEMO:
-        return wanted.model.path
+        return hub.download(hub.find_model(wanted.model.path), lambda fraction, detail: None)
     return _demo(wanted, lambda name, progress, detail: None)[0]
 
 

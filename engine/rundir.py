@@ -25,10 +25,8 @@ from typing import IO, Any, Literal
 import platformdirs
 
 from engine.errors import UserError
-from engine.journal import JournalWriter, last_line, records
+from engine.journal import last_line, records
 from engine.preset import Preset, load_file
-
-__all__ = ["JournalWriter", "RunDir", "Standing", "Summary", "all_runs", "home", "last_line", "runs_home"]
 
 Standing = Literal["live", "finished", "stopped", "failed", "crashed", "new"]
 """Where a run stands; `crashed` is an engine that is gone without having said why."""

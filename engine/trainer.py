@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 
 from engine import checkpoint, objective, preset
 from engine.control import Control
+from engine.journal import JournalWriter
 from engine.lozo import Lozo
 from engine.messages import Checkpoint, Eval, Event, Phase, Save, Step
 from engine.opening import Opened
-from engine.rundir import JournalWriter, RunDir
+from engine.rundir import RunDir
 from engine.task import Example, batch
 
 _EVALUATION_SLICE = 64  # examples scored between two looks at the requests
@@ -56,7 +57,7 @@ class Trainer:
 
     def train(self) -> None:
         """Steps to the end. Raises `Stopped`, with the state saved, when asked to stop."""
-        writer = JournalWriter(self._run)
+        writer = JournalWriter(self._run.journal_file)
         run = self._preset.run
         try:
             self._control.started(self.steps_done)

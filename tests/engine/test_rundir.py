@@ -9,7 +9,8 @@ import pytest
 
 from engine import preset
 from engine.errors import UserError
-from engine.rundir import JournalWriter, RunDir, all_runs, home, runs_home
+from engine.journal import JournalWriter
+from engine.rundir import RunDir, all_runs, home, runs_home
 
 
 @pytest.fixture(autouse=True)
@@ -90,7 +91,7 @@ def test_discard_leaves_what_the_user_put_there(tmp_path: Path) -> None:
 
 def test_discard_leaves_a_run_that_took_a_step() -> None:
     run = make()
-    journal = JournalWriter(run)
+    journal = JournalWriter(run.journal_file)
     journal.append({"step": 0})
     journal.close()
     run.discard()
@@ -103,7 +104,7 @@ def test_the_journal_forgives_a_torn_last_line_and_goes_on_after_it() -> None:
     run.journal_file.write_text('{"step": 0}\n{"step": 1}\n{"step": 2, "lo')
     assert [record["step"] for record in run.journal()] == [0, 1]
     assert run.summary().steps_done == 2
-    journal = JournalWriter(run)
+    journal = JournalWriter(run.journal_file)
     journal.append({"step": 2})
     journal.close()
     assert [record["step"] for record in run.journal()] == [0, 1, 2]
@@ -126,7 +127,7 @@ def test_a_damaged_journal_is_named_with_its_line(text: str, message: str) -> No
 
 
 def test_the_journal_holds_no_number_that_json_has_not() -> None:
-    journal = JournalWriter(make())
+    journal = JournalWriter(make().journal_file)
     with pytest.raises(ValueError, match="JSON compliant"):
         journal.append({"step": 0, "loss": float("nan")})
     journal.close()

@@ -14,7 +14,8 @@ import pytest
 from typer.testing import CliRunner
 
 from engine import preset
-from engine.rundir import JournalWriter, RunDir
+from engine.journal import JournalWriter
+from engine.rundir import RunDir
 
 REPOSITORY = Path(__file__).parents[2]
 sys.path.insert(0, str(Path(__file__).parent))
@@ -373,7 +374,7 @@ def test_resuming_a_live_run_is_refused() -> None:
 
 def test_resuming_a_finished_run_has_nothing_to_do() -> None:
     run = make_run(state="finished")
-    journal = JournalWriter(run)
+    journal = JournalWriter(run.journal_file)
     for step in range(3):
         journal.append({"step": step})
     journal.close()
