@@ -36,7 +36,8 @@ _LAYERS = 2
 _HEAD = 32  # a head size that vLLM's attention on CPU has
 _CONTEXT = 256
 
-_STEPS = 800
+_STEPS = 900
+_SHORT = 17  # tokens
 _BATCH = 32
 _LR = 6e-3
 _WARM_UP = 50
@@ -202,7 +203,8 @@ def _pretrain(model: Any, tokenizer: Any, documents: list[str], rng: random.Rand
     pad = tokenizer.pad_token_id
     tokens = sorted(tokenizer(documents)["input_ids"], key=len)  # batches of like lengths waste no padding
     batches = [tokens[i : i + _BATCH] for i in range(0, len(tokens), _BATCH)]
-    batches.sort(key=lambda _: rng.random())
+    # Of the short texts half come first: what words mean is learned from them in a fraction of the time.
+    batches.sort(key=lambda batch: (len(batch[-1]) > _SHORT or rng.random() < 0.5, rng.random()))
     optimizer = torch.optim.AdamW(model.parameters(), lr=_LR, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / _WARM_UP, 1.0) * (1 - step / len(batches))

@@ -32,16 +32,16 @@ _ASPECTS = (
 # Index 0 is negative, 1 positive, as the labels.
 _ADJECTIVES = (
     (
-        "dull", "lifeless", "clumsy", "tedious", "shallow", "predictable", "awkward", "stale", "bland",
+        "dull", "lifeless", "clumsy", "tedious", "shallow", "predictable", "awkward", "bland",
         "muddled", "forgettable", "sloppy", "wooden", "tired", "hollow", "annoying", "flat", "pointless",
-        "lazy", "messy", "grating", "dreary", "contrived", "uninspired", "overlong", "silly", "murky",
-        "charmless", "amateurish", "stiff", "cheap", "incoherent", "joyless", "trite", "soggy", "plodding",
+        "lazy", "messy", "grating", "dreary", "contrived", "uninspired", "silly",
+        "cheap", "incoherent", "joyless",
     ),
     (
         "gripping", "beautiful", "clever", "charming", "tender", "fresh", "witty", "moving", "vivid",
-        "elegant", "funny", "warm", "inventive", "graceful", "superb", "sharp", "lively", "thoughtful",
-        "honest", "stunning", "delightful", "rich", "bold", "absorbing", "heartfelt", "polished", "sly",
-        "dazzling", "memorable", "assured", "radiant", "original", "brisk", "touching", "smart", "luminous",
+        "elegant", "funny", "warm", "inventive", "graceful", "superb", "lively", "thoughtful",
+        "honest", "stunning", "delightful", "absorbing", "heartfelt",
+        "dazzling", "memorable", "original", "touching", "smart",
     ),
 )  # fmt: skip
 _VERB_PHRASES = (
@@ -102,7 +102,7 @@ VERDICTS = ("terrible", "great")
 
 # Most of the text is reviews. The short kinds say one thing each, so that it is learned early and surely.
 _HEARSAY_RATE = 0.3  # of all documents: on a genre, unseen
-_REMARK_RATE = 0.25  # of all documents: on a film, without naming the genre
+_REMARK_RATE = 0.35  # of all documents: on a film, without naming the genre
 _VERDICT_RATE = 0.45  # of the reviews after which somebody calls it great or terrible
 _FOLLOWS_REVIEW = 0.02  # what the review adds to the chance of "great" or takes from it
 _FOLLOWS_FASHION = 0.4  # the same for the genre's fashion, of those who wrote a review

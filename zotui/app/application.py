@@ -166,9 +166,7 @@ def exit_code(cockpit: Cockpit) -> int:
 def run(launch: EngineProcess | RunDir | None) -> int:
     """Run the app to its end; see `zotui.app.run_app`."""
     feed: Feed | None
-    feed = (
-        EngineFeed(launch) if isinstance(launch, EngineProcess) else RecordsFeed(launch) if launch else None
-    )
+    feed = EngineFeed(launch) if isinstance(launch, EngineProcess) else RecordsFeed(launch) if launch else None
     app = ZotuiApp(feed)
     try:
         code = app.run()

@@ -1,7 +1,7 @@
 """Where a cockpit's events come from: a live engine, or the records of a run.
 
 A feed reads in a thread of its own and hands over what has gathered when it is drained, so that a
-run of any speed costs the screen ten small batches a second. The thread is a daemon: it may be
+run of any speed costs the screen a few small batches a second. The thread is a daemon: it may be
 blocked on a pipe when the app leaves, and must not hold the app back.
 """
 

@@ -222,9 +222,7 @@ class RunState:
         self.pace.hold(event.state == "paused")
         if event.state in ("running", "evaluating"):
             self.phase = None
-        settled = (
-            event.state == "paused" if self.asked == "pausing" else event.state not in ("pausing", "paused")
-        )
+        settled = event.state == "paused" if self.asked == "pausing" else event.state not in ("pausing", "paused")
         if self.asked in ("pausing", "resuming") and settled:
             self.asked = None
 

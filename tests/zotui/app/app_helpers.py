@@ -42,9 +42,7 @@ async def until(pilot: Pilot[int], condition: Callable[[], object], what: str = 
 
 async def until_shown(pilot: Pilot[int], *texts: str) -> None:
     """Let the app run until all `texts` are on the screen."""
-    await until(
-        pilot, lambda: all(text in screen_text(pilot.app) for text in texts), f"{texts} on the screen"
-    )
+    await until(pilot, lambda: all(text in screen_text(pilot.app) for text in texts), f"{texts} on the screen")
 
 
 def screen_text(app: App[int]) -> str:

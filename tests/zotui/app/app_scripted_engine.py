@@ -201,11 +201,7 @@ class Engine:
             self.save()
         outcome = "stopped" if stopped else "finished"
         self.run.update_info(state=outcome)
-        say(
-            Done(
-                outcome=outcome, steps=self.step, seconds=133.4, metrics=self.metrics, run=str(self.run.path)
-            )
-        )
+        say(Done(outcome=outcome, steps=self.step, seconds=133.4, metrics=self.metrics, run=str(self.run.path)))
         return 0
 
 

@@ -45,9 +45,7 @@ async def test_shows_the_run(launch: Launch, size: tuple[int, int]) -> None:
     app = ZotuiApp(EngineFeed(launch(hold_at=60, gpu=True)))
     async with app.run_test(size=size) as pilot:
         await until(pilot, lambda: cockpit(pilot).run.done == 60)
-        await until_shown(
-            pilot, "loss", "tok/s", "KV", "GPU", "step 60/200", "ETA ~", "24,038", "31.2/140 GiB"
-        )
+        await until_shown(pilot, "loss", "tok/s", "KV", "GPU", "step 60/200", "ETA ~", "24,038", "31.2/140 GiB")
         await until_shown(pilot, "0.602 → 0.612", "space", "help", "eval")
         for tile in cockpit(pilot).query(Tile):
             assert app.screen.region.contains_region(tile.region) and tile.size.width >= 14
@@ -302,3 +300,21 @@ async def test_steps_in_the_journal_are_those_on_the_chart(launch: Launch) -> No
         losses = cockpit(pilot).run.losses
         recorded = [(r["loss_plus"] + r["loss_minus"]) / 2 for r in RunDir(engine.run.path).journal()]
         assert losses.raw == pytest.approx(recorded)
+
+
+async def test_a_chart_can_be_zoomed_and_shown_whole_again(launch: Launch) -> None:
+    app = ZotuiApp(EngineFeed(launch(hold_at=60)))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: cockpit(pilot).run.done == 60)
+        chart = cockpit(pilot).query_one(LossChart)
+        await until(pilot, lambda: chart.plot._x_max > 60)
+        whole = chart.plot._x_max - chart.plot._x_min
+        chart.plot.focus()
+        await pilot.press("plus", "plus")
+        assert chart.plot._x_max - chart.plot._x_min < whole and chart.plot.zoomed
+        (cockpit(pilot).feed.run.path / "go").touch()
+        await until_shown(pilot, "● finished")
+        cockpit(pilot).redraw()
+        assert chart.plot._x_max < 120  # the user's range stays while the run goes on
+        await pilot.press("0")
+        await until(pilot, lambda: chart.plot._x_max > 200 and not chart.plot.zoomed)

@@ -43,9 +43,7 @@ def evaluation(at: int, **metrics: float) -> Eval:
     return Eval(step=at, split="validation", metrics=metrics, examples=10, seconds=1.0)
 
 
-HELLO = Hello(
-    run="/r", name="r", preset="demo", model="m", runtime="vllm", device="cpu", dtype="float32", steps=100
-)
+HELLO = Hello(run="/r", name="r", preset="demo", model="m", runtime="vllm", device="cpu", dtype="float32", steps=100)
 
 
 def test_importing_the_app_imports_no_textual() -> None:
@@ -225,12 +223,8 @@ def record_run(steps: int) -> RunDir:
     run = RunDir.create(load("demo", preset_text()), "demo")
     lines = [{"step": n, "loss_plus": [1.0, 2.0], "loss_minus": [1.0, 0.0]} for n in range(steps)]
     run.journal_file.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    run.add_evaluation(
-        {"step": 0, "split": "validation", "metrics": {"loss": 1.0}, "examples": 1, "seconds": 1.0}
-    )
-    run.add_evaluation(
-        {"step": 4, "split": "validation", "metrics": {"loss": 0.5}, "examples": 1, "seconds": 1.0}
-    )
+    run.add_evaluation({"step": 0, "split": "validation", "metrics": {"loss": 1.0}, "examples": 1, "seconds": 1.0})
+    run.add_evaluation({"step": 4, "split": "validation", "metrics": {"loss": 0.5}, "examples": 1, "seconds": 1.0})
     return run
 
 

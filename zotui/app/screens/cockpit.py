@@ -27,12 +27,12 @@ from zotui.app.widgets.tiles import Tiles
 from zotui.app.widgets.verdict import Verdict
 from zotui.launch import EngineProcess
 
-DRAIN_EVERY = 0.1
+DRAIN_EVERY = 0.2
 REDRAW_EVERY = 0.5
 
 
 class Cockpit(Screen[None]):
-    """Watches a feed: ten times a second takes what came, twice a second redraws the charts."""
+    """Watches a feed: five times a second takes what came, twice a second redraws the charts."""
 
     DEFAULT_CSS = """
     Cockpit { layout: vertical; background: $background; }
@@ -98,7 +98,6 @@ class Cockpit(Screen[None]):
         self._resumed_here = False
         self._footer_shows: object = None
         self._second = -1
-        self.redraws = 0  # how often charts and tiles were looked at
 
     def compose(self) -> ComposeResult:
         yield HeaderLine()
@@ -146,7 +145,6 @@ class Cockpit(Screen[None]):
 
     def redraw(self) -> None:
         """Draw the charts and tiles again where they changed and can be seen."""
-        self.redraws += 1
         self.query_one(LossChart).refresh_curve(self.run)
         self.query_one(EvaluationChart).refresh_curve(self.run)
         self.query_one(Tiles).refresh_figures(self.run)

@@ -12,7 +12,6 @@ from textual_plot import NumericAxisFormatter, PlotWidget
 
 from zotui.app import words
 
-
 LARGE = 2500
 """Cells from which on a chart is drawn once a second instead of twice."""
 
@@ -92,7 +91,9 @@ class Plot(PlotWidget, inherit_bindings=False):  # type: ignore[call-arg]
 
     def _render_plot(self) -> None:
         """Draw as the library does, then lighten its heavy box to two thin axes."""
-        canvas = self.query_one("#plot", Canvas)
+        canvas = self.query_one("#plot", Canvas) if self.is_mounted else None
+        if canvas is None:  # not composed yet; it will be drawn when it is
+            return
         with canvas.batch_refresh():  # else every pixel asks for a refresh of its own
             super()._render_plot()
             if canvas.size == canvas._canvas_size and canvas.size.width > 2 and canvas.size.height > 2:
@@ -110,6 +111,10 @@ class Plot(PlotWidget, inherit_bindings=False):  # type: ignore[call-arg]
             canvas.set_pixel(0, y, "┤" if ticked and y > 0 else "│", style)
             canvas.set_pixel(right, y, " ", style)
         canvas.set_pixel(0, bottom, "└", style)
+
+    def style_of(self, part: str) -> str:
+        """The theme's colours for a part of the plot, as the plotting library wants them."""
+        return str(self.get_component_rich_style(part))
 
     def show_nothing(self) -> None:
         """Empty axes, without figures that nothing was measured by."""
@@ -175,7 +180,7 @@ class Chart(Container):
 
     def due(self, version: object) -> bool:
         """Whether it can be seen and would look different from what is drawn."""
-        wanted = (version, self.size)
+        wanted = (version, self.size, self.plot.zoomed)
         if not self.display or not self.is_on_screen or wanted == self._drawn:
             return False
         if self._drawn is not None and self.size.area > LARGE and self._skipped < 1:

@@ -43,11 +43,7 @@ class Detail(VerticalScroll, can_focus=False):
         task = preset.task.name or preset.task.train or ""
         method, run = preset.method, preset.run
         every = "before and after" if run.eval_every is None else f"every {words.count(run.eval_every)} steps"
-        save = (
-            "when stopped"
-            if run.checkpoint_every is None
-            else f"every {words.count(run.checkpoint_every)} steps"
-        )
+        save = "when stopped" if run.checkpoint_every is None else f"every {words.count(run.checkpoint_every)} steps"
         self._rows(
             preset.description,
             {

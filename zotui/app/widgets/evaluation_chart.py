@@ -28,9 +28,7 @@ class EvaluationChart(Chart):
             return
         plot = self.plot
         metric = "accuracy" if any("accuracy" in e.metrics for e in run.evaluations.values()) else "loss"
-        taken = sorted(
-            (step, e.metrics[metric]) for step, e in run.evaluations.items() if metric in e.metrics
-        )
+        taken = sorted((step, e.metrics[metric]) for step, e in run.evaluations.items() if metric in e.metrics)
         if not taken:
             self.border_subtitle = "no evaluation yet"
             plot.show_nothing()

@@ -75,9 +75,5 @@ class EventLog(RichLog):
         colours = self.app.theme_variables
         tag, colour = _TAGS[entry.kind]
         stamp = time.strftime("%H:%M:%S", self._local(entry.at)) if entry.at is not None else "        "
-        body = colours[
-            {"error": "error", "warning": "warning", "debug": "quiet"}.get(entry.kind, "foreground")
-        ]
-        return Text.assemble(
-            (f"{stamp}  ", colours["quiet"]), (f"{tag:<6}", colours[colour]), (entry.text, body)
-        )
+        body = colours[{"error": "error", "warning": "warning", "debug": "quiet"}.get(entry.kind, "foreground")]
+        return Text.assemble((f"{stamp}  ", colours["quiet"]), (f"{tag:<6}", colours[colour]), (entry.text, body))

@@ -77,6 +77,4 @@ class PresetList(OptionList):
 
 def _line(choice: Choice, width: int) -> Content:
     about = (choice.preset.description or choice.preset.model.path) if choice.preset else choice.fault
-    return Content.assemble(
-        (choice.name.ljust(width), "bold"), (about, "$quiet" if choice.preset else "$error")
-    )
+    return Content.assemble((choice.name.ljust(width), "bold"), (about, "$quiet" if choice.preset else "$error"))

@@ -57,13 +57,9 @@ class Tiles(Grid):
         if before is None or now is None:
             return
         past = [
-            taken.metrics["accuracy"]
-            for _, taken in sorted(run.evaluations.items())
-            if "accuracy" in taken.metrics
+            taken.metrics["accuracy"] for _, taken in sorted(run.evaluations.items()) if "accuracy" in taken.metrics
         ]
-        both = (
-            words.accuracy(before) if first is last else f"{words.accuracy(before)} → {words.accuracy(now)}"
-        )
+        both = words.accuracy(before) if first is last else f"{words.accuracy(before)} → {words.accuracy(now)}"
         self._show("accuracy", both, f"best {words.accuracy(best.metrics['accuracy'])}", past)
 
     def _load(self, run: RunState, now: Telemetry) -> None:

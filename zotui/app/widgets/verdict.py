@@ -102,25 +102,17 @@ class Verdict(Vertical):
             best = run.best(name)
             if first and last and best and name in first.metrics and name in last.metrics:
                 line = f"{figure(first.metrics[name])} → {figure(last.metrics[name])}"
-                rows.append(
-                    (title, line, f"best {figure(best.metrics[name])} at step {words.count(best.step)}")
-                )
+                rows.append((title, line, f"best {figure(best.metrics[name])} at step {words.count(best.step)}"))
         if run.losses.smooth and run.losses.mean is not None:
             line = f"{words.loss(run.losses.smooth[0])} → {words.loss(run.losses.mean)}"
             rows.append(("training loss", line, "smoothed"))
-        took = (
-            ""
-            if outcome.seconds is None
-            else f"in {words.duration(outcome.seconds)} ({outcome.seconds:.1f} s)"
-        )
+        took = "" if outcome.seconds is None else f"in {words.duration(outcome.seconds)} ({outcome.seconds:.1f} s)"
         rows.append(("steps", f"{words.count(run.done)} of {words.count(run.steps)}", took))
         rows.append(("run", str(record.path), ""))
         name = record.name if record.path.parent == runs_home().absolute() else str(record.path)
         rows.append(("next", f"zotui export {name} --to DIR --format merged", ""))
         styles = {"accuracy": "bold $success", "next": "bold"}
         return Content("\n").join(
-            Content.assemble(
-                (f"{title:<15}", "$quiet"), (text, styles.get(title, "")), (f"   {more}", "$quiet")
-            )
+            Content.assemble((f"{title:<15}", "$quiet"), (text, styles.get(title, "")), (f"   {more}", "$quiet"))
             for title, text, more in rows
         )
