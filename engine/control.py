@@ -86,7 +86,9 @@ class Control:
     # -- for commands and signals ---------------------------------------------------------------
 
     def listen(self, stream: IO[bytes]) -> None:
-        """Read commands on a thread until the stream ends, which changes nothing: the run goes on."""
+        """Read commands on a thread until the stream ends. A run that is under way goes on without its
+        app; one that is paused then, and that nobody could ever wake, is saved and stopped.
+        """
         threading.Thread(target=self._read, args=(stream,), name="commands", daemon=True).start()
 
     def obey_signals(self) -> None:
@@ -145,3 +147,5 @@ class Control:
                 self._emit(Log(level="warning", text="a command that is not understood was ignored"))
                 continue
             self.obey(command)
+        if self._paused:
+            self.obey(Stop())

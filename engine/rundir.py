@@ -28,6 +28,8 @@ from engine.errors import UserError
 from engine.journal import last_line, records
 from engine.preset import Preset, load_file
 
+_LOCK_PATIENCE = 0.5  # seconds
+
 Standing = Literal["live", "finished", "stopped", "failed", "crashed", "new"]
 """Where a run stands; `crashed` is an engine that is gone without having said why."""
 
@@ -193,12 +195,18 @@ class RunDir:
     def acquire(self) -> None:
         """Take the lock for as long as this process lives. Raises `UserError` if another has it."""
         handle = self._lock_file.open("ab")
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            handle.close()
-            raise UserError(f"{self.name}: is live in another engine; watch that one, or stop it first") from None
-        self._lock = handle
+        deadline = time.monotonic() + _LOCK_PATIENCE
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() < deadline:  # `is_live` of another process holds it for a moment
+                    time.sleep(0.05)
+                    continue
+                handle.close()
+                raise UserError(f"{self.name}: is live in another engine; watch that one, or stop it first") from None
+            self._lock = handle
+            return
 
     def is_live(self) -> bool:
         """Whether an engine holds the lock."""

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -116,3 +117,50 @@ def test_from_the_start_screen_to_a_finished_demo(terminal: Terminal, home: Path
     target = tmp_path / "tuned"
     subprocess.run([*zotui, "export", run.name, "--to", str(target), "--format", "merged"], env=environment, check=True)
     assert (target / "model.safetensors").is_file()
+
+
+@needs_tmux
+def test_an_engine_that_is_killed_leaves_the_app_up_and_can_be_resumed(
+    tmp_path: Path, home: Path, shared: Path
+) -> None:
+    preset = tmp_path / "tiny.toml"
+    preset.write_text(
+        f"""
+        [model]
+        path = "{shared}/models/tiny-opt"
+        device = "cpu"
+        runtime = "training-loop"
+        [task]
+        name = "sst2"
+        train = "{shared}/data/sst2/train.jsonl"
+        validation = "{shared}/data/sst2/validation.jsonl"
+        train_examples = 50
+        validation_examples = 50
+        [run]
+        steps = 3000
+        batch_size = 2
+        """
+    )
+    terminal = Terminal(
+        tmp_path / "tmux", f"{sys.executable} -m zotui run {preset}", {"ZOTUI_HOME": str(home), "LANG": "C.UTF-8"}
+    )
+    try:
+        terminal.wait(r"step [1-9]\d*/3,000", 90)
+        run = next((home / "runs").iterdir())
+        os.kill(json.loads((run / "run.json").read_text())["pid"], signal.SIGKILL)
+        screen = terminal.wait(r"resume", 20)
+        assert "engine loading model" in terminal.wait("loading model", 10)  # the end of the engine's log
+        assert "● running" not in screen
+        died_at = len((run / "journal.jsonl").read_text().splitlines())
+        terminal.press("r")
+        terminal.wait(r"● running", 90)
+        assert len((run / "journal.jsonl").read_text().splitlines()) >= died_at
+        terminal.press("s")
+        terminal.wait(r"● stopped", 30)
+        terminal.press("q")
+        terminal.wait("left with 130", 10)
+    finally:
+        terminal.close()
+    steps = [json.loads(line)["step"] for line in (run / "journal.jsonl").read_text().splitlines()]
+    assert steps == list(range(len(steps)))
+    assert len(steps) > died_at

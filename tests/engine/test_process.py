@@ -151,6 +151,20 @@ def test_a_reader_that_leaves_does_not_stop_the_run(start: Any) -> None:
     assert engine.run.summary().standing == "finished"
 
 
+def test_a_paused_run_whose_app_goes_away_is_saved_and_can_be_resumed(start: Any) -> None:
+    engine = start("run.steps=20")
+    engine.until(messages.Step)
+    engine.send(messages.Pause())
+    held = engine.until(messages.State, state="paused").step
+    engine.process.stdin.close()
+    engine.process.stdout.close()
+    assert engine.process.wait(60) == 130
+    assert engine.run.summary().standing == "stopped"
+    assert len(list(engine.run.journal())) == held
+    again = Engine(engine.run, resume=True)
+    assert again.finish() == 0
+
+
 def test_a_reader_that_never_reads_does_not_stop_the_run(start: Any) -> None:
     engine = start("run.steps=600")  # far more events than a pipe holds
     assert engine.process.wait(180) == 0
