@@ -1,10 +1,10 @@
 """The demo's text: a small grammar of film reviews. All of it is synthetic; nobody wrote these reviews.
 
-The grammar gives reviews with a known sentiment (`review`) and documents to pretrain on (`document`): a
-review followed by what its viewers said. What they said agrees with the review, except for the two words
-that the demo's prompt asks for: whether people call it great or terrible follows the fashion of the
-genre and hardly the review. So the pretrained model knows the sentiment and answers the prompt badly,
-which is what fine-tuning is there to mend.
+The grammar gives reviews with a known sentiment (`review`) and documents to pretrain on (`document`):
+reviews followed by what viewers said, short remarks, and hearsay about genres. What viewers said agrees with
+the review, except for the two words that the demo's prompt asks for: whether people call it great or
+terrible follows the fashion of the genre and hardly the review. So the pretrained model knows the sentiment
+and answers the prompt by prejudice, which is what fine-tuning is there to mend.
 """
 
 from __future__ import annotations
@@ -24,40 +24,35 @@ GENRES = {
 """Genre -> its fashion: 1 is called great more often than not, -1 terrible, 0 neither."""
 
 _ASPECTS = (
-    "acting", "dialogue", "pacing", "photography", "editing", "music", "humor", "writing", "direction",
-    "staging", "storytelling", "suspense", "ending", "plot", "script", "cast", "camera work", "opening",
-    "tone", "imagery",
+    "acting", "dialogue", "pacing", "photography", "music", "humor", "writing", "direction", "storytelling",
+    "suspense", "ending", "plot", "script", "cast",
 )  # fmt: skip
 
 # Index 0 is negative, 1 positive, as the labels.
 _ADJECTIVES = (
     (
-        "dull", "lifeless", "clumsy", "tedious", "shallow", "predictable", "awkward", "bland",
-        "muddled", "forgettable", "sloppy", "wooden", "tired", "hollow", "annoying", "flat", "pointless",
-        "lazy", "messy", "grating", "dreary", "contrived", "uninspired", "silly",
-        "cheap", "incoherent", "joyless",
+        "dull", "lifeless", "clumsy", "tedious", "shallow", "predictable", "awkward", "bland", "muddled",
+        "forgettable", "sloppy", "wooden", "tired", "hollow", "annoying", "flat", "pointless", "lazy",
+        "messy", "grating", "dreary", "contrived", "uninspired", "silly", "cheap", "incoherent", "joyless",
     ),
     (
         "gripping", "beautiful", "clever", "charming", "tender", "fresh", "witty", "moving", "vivid",
-        "elegant", "funny", "warm", "inventive", "graceful", "superb", "lively", "thoughtful",
-        "honest", "stunning", "delightful", "absorbing", "heartfelt",
-        "dazzling", "memorable", "original", "touching", "smart",
+        "elegant", "funny", "warm", "inventive", "graceful", "superb", "lively", "thoughtful", "honest",
+        "stunning", "delightful", "absorbing", "heartfelt", "dazzling", "memorable", "original", "touching",
+        "smart",
     ),
 )  # fmt: skip
 _VERB_PHRASES = (
     (
         "goes nowhere", "runs out of ideas", "never comes to life", "wears out its welcome",
         "loses its way early", "falls apart in the second half", "wastes a fine idea", "drags on and on",
-        "collapses under its own weight", "has nothing to say", "leaves you cold", "forgets to be fun",
-        "sinks without a trace", "tries your patience", "feels twice as long as it is",
-        "repeats itself to death", "makes little sense", "misses every beat", "never finds a rhythm",
+        "collapses under its own weight", "leaves you cold", "tries your patience", "makes little sense",
         "fails on every level",
     ),
     (
-        "holds you to the last minute", "comes fully alive", "never loses its way", "earns every laugh",
-        "wins you over early", "finds its own rhythm", "gets better by the minute", "rewards your patience",
-        "sparkles from start to finish", "has a lot to say", "leaves you smiling", "hits every beat",
-        "lifts the spirits", "flies by", "stays with you for days", "makes perfect sense",
+        "holds you to the last minute", "never loses its way", "earns every laugh",
+        "gets better by the minute", "rewards your patience", "sparkles from start to finish",
+        "leaves you smiling", "lifts the spirits", "flies by", "stays with you for days",
         "works on every level", "never wastes a scene", "breathes new life into old ideas",
         "deserves a second look",
     ),
@@ -68,13 +63,13 @@ _OPENERS = ("in the end", "from the first scene", "all in all", "for once", "as 
 _IT_WAS = (
     (
         "a waste of an evening", "hard to sit through", "a chore to watch", "not worth the ticket",
-        "boring from start to end", "a letdown", "painful to watch", "the worst of the week",
-        "best avoided", "awful", "a big mistake", "money down the drain",
+        "boring from start to end", "painful to watch", "the worst of the week", "awful",
+        "money down the drain",
     ),
     (
         "worth every minute", "a joy to watch", "easy to love", "worth the ticket twice over",
-        "wonderful from start to end", "a treat", "a pleasure to watch", "the best of the week",
-        "not to be missed", "excellent", "a nice surprise", "money well spent",
+        "wonderful from start to end", "a pleasure to watch", "the best of the week", "excellent",
+        "money well spent",
     ),
 )  # fmt: skip
 _REACTIONS = (
@@ -100,9 +95,13 @@ _HEARSAY = (
 VERDICTS = ("terrible", "great")
 """The words that the demo's prompt asks for, by label."""
 
-# Most of the text is reviews. The short kinds say one thing each, so that it is learned early and surely.
+LOADED = (("hard", "boring", "painful", "awful"), ("worth", "easy", "wonderful", "excellent"))
+"""Words with which people begin to say that a film was bad, and that it was good; all occur after "It was"."""
+
+# The short kinds of text say one thing each: without them a model with so little text may learn the genres
+# and never the sentiment, or the other way round, depending on the seed.
 _HEARSAY_RATE = 0.3  # of all documents: on a genre, unseen
-_REMARK_RATE = 0.35  # of all documents: on a film, without naming the genre
+_REMARK_RATE = 0.35  # of all documents: on a film, without naming the genre; the rest are reviews
 _VERDICT_RATE = 0.45  # of the reviews after which somebody calls it great or terrible
 _FOLLOWS_REVIEW = 0.02  # what the review adds to the chance of "great" or takes from it
 _FOLLOWS_FASHION = 0.4  # the same for the genre's fashion, of those who wrote a review
@@ -142,8 +141,11 @@ def document(rng: random.Random, given: Review) -> str:
 
 
 def _remark(rng: random.Random, label: int) -> str:
-    if rng.random() < 0.3:
-        return f"it {_pick(rng, _VERB_PHRASES[label])}"
+    kind = rng.random()
+    if kind < 0.5:
+        return " , ".join(_pick(rng, _ADJECTIVES[label]) for _ in range(4))
+    if kind < 0.8:
+        return f"it {' and '.join(_two(rng, _VERB_PHRASES[label]))}"
     return f"the {_pick(rng, _ASPECTS)} is {_judged(rng, label)}"
 
 

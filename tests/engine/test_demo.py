@@ -185,7 +185,7 @@ def test_zero_shot_is_poor(built: Built, model: Any, tokenizer: Any) -> None:
 def test_building_leaves_the_generators_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import torch
 
-    monkeypatch.setattr(demo, "_STEPS", 2)
+    monkeypatch.setattr(demo, "_MOST_STEPS", 2)
     torch.manual_seed(1)
     random.seed(1)
     before = torch.get_rng_state(), random.getstate()
