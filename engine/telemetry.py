@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -48,7 +49,6 @@ class Sampler:
         self._process = psutil.Process()
         self._process.cpu_percent()  # the first call only sets the reference
         self._kv_cache_usage: Callable[[], float | None] = lambda: None
-        self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
 
     def start(self) -> None:
@@ -58,11 +58,6 @@ class Sampler:
     def watch_kv_cache(self, usage: Callable[[], float | None]) -> None:
         """Report this as the KV-cache usage from now on."""
         self._kv_cache_usage = usage
-
-    def stop(self) -> None:
-        """End sampling."""
-        self._stopped.set()
-        self._thread.join()
 
     def sample(self) -> Telemetry:
         """Read everything now."""
@@ -78,7 +73,8 @@ class Sampler:
         )
 
     def _run(self) -> None:
-        while not self._stopped.wait(_PERIOD):
+        while True:
+            time.sleep(_PERIOD)
             self._emit(self.sample())
 
 
