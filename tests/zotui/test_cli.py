@@ -250,8 +250,11 @@ def test_lines_that_are_no_events_are_skipped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_reaches_the_engine_which_saves_and_ends(tmp_path: Path, number: signal.Signals) -> None:
+    def heed() -> None:  # also where the tests themselves run under nohup
+        signal.signal(number, signal.SIG_DFL)
+
     engine = scripted(tmp_path, scripted_engine.UNTIL_SIGNALLED)
-    process = start("run", "p.toml", "--headless", "--run-dir", "d", engine=engine)
+    process = start("run", "p.toml", "--headless", "--run-dir", "d", engine=engine, preexec_fn=heed)
     assert process.stderr is not None
     while "step 1/10" not in process.stderr.readline():
         pass
