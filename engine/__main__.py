@@ -11,7 +11,6 @@ import faulthandler
 import logging
 import os
 import sys
-import time
 import traceback
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, 
 from engine.messages import Done, Error, Hello, Log, Phase
 from engine.outlet import Outlet
 from engine.rundir import RunDir
+from engine.stopwatch import Stopwatch, time_spent
 from engine.telemetry import Gpu, Sampler
 
 
@@ -62,7 +62,7 @@ def main() -> int:
 
 
 def _train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> int:
-    started = time.monotonic()
+    watch = Stopwatch(run)
     wanted = run.preset()
     sampler = Sampler(outlet.emit, Gpu.open(environment.mask_gpus(wanted.model.device)))
     sampler.start()
@@ -79,9 +79,12 @@ def _train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> in
 
     opened = open_run(wanted, report)
     sampler.watch_kv_cache(opened.runtime.kv_cache_usage)
-    trainer = Trainer(run, wanted, opened, control, outlet.emit)
+    trainer = Trainer(run, wanted, opened, control, outlet.emit, watch)
     restored = trainer.restore() if resume else ""
-    versions = environment.versions()
+    report("measuring the noise", None, "scoring one batch in several orders")
+    noise = trainer.measure_noise()
+    versions, hardware = environment.versions(), environment.hardware()
+    elsewhere = _keep_former_environment(run, trainer.steps_done, versions, hardware)
     hello = Hello(
         run=str(run.path),
         name=run.name,
@@ -92,38 +95,59 @@ def _train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> in
         dtype=opened.dtype,
         steps=wanted.run.steps,
         first_step=trainer.steps_done,
+        noise=noise.nats if noise else None,
         pid=os.getpid(),
         versions=versions,
     )
     run.update_info(
         state="running", error="", runtime=hello.runtime, device=hello.device, dtype=hello.dtype,
-        versions=versions, pid=hello.pid, hardware=environment.hardware(),
+        versions=versions, pid=hello.pid, hardware=hardware,
+        noise={"nats": noise.nats, "measured": noise.measured, "resolution": noise.resolution} if noise else None,
     )  # fmt: skip
     outlet.emit(hello)
     for note in [*opened.notes, *([restored] if restored else [])]:
         outlet.emit(Log(level="info", text=note))
+    if elsewhere:
+        outlet.emit(Log(level="warning", text=elsewhere))
     outcome, code = "finished", EXIT_DONE
     try:
         trainer.train()
     except Stopped:
         outcome, code = "stopped", EXIT_INTERRUPTED
-    if trainer.steps_done:
+    if trainer.steps_done or control.fault:
         trainer.save()
     if outlet.dropped:
         outlet.emit(
             Log(level="warning", text=f"{outlet.dropped} events were dropped by a slow reader; the journal has them")
         )
+    watch.save()
+    if control.fault:  # nobody could go on from there
+        raise RunFailed(control.fault)
     run.update_info(state=outcome)
     outlet.emit(
         Done(
             outcome=outcome,  # type: ignore[arg-type]
             steps=trainer.steps_done,
-            seconds=time.monotonic() - started,
+            seconds=watch.seconds(),
             metrics=trainer.metrics,
             run=str(run.path),
+            time=time_spent(run),
         )
     )
     return code
+
+
+def _keep_former_environment(
+    run: RunDir, steps_done: int, versions: dict[str, str], hardware: dict[str, str | int]
+) -> str:
+    """What took the steps until now stays on record where it differs; returns a line for the log, or nothing."""
+    before = run.info()
+    changed = environment.differences(before, versions, hardware) if steps_done else []
+    if not changed:
+        return ""
+    former = {"until_step": steps_done, "versions": before.get("versions"), "hardware": before.get("hardware")}
+    run.update_info(formerly=[*before.get("formerly", []), former])
+    return f"was run with {'; '.join(changed)}: the last bits may differ"
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def save(run: RunDir, runtime: Runtime, steps_done: int) -> Path:
     runtime.save_weights(aside / _WEIGHTS)
     manifest = {
         "step": steps_done,
-        "replay_from": runtime.weights_since(steps_done),
+        "replay_from": runtime.weights_since(),
         "sha256": _digest(aside / _WEIGHTS),
     }
     (aside / _MANIFEST).write_text(json.dumps(manifest))

@@ -34,10 +34,12 @@ class Control:
         self._changed = threading.Condition()
         self._paused = False
         self._stop_reason = ""
+        self._alone = False  # whether whoever gave commands is gone
         self._wanted: set[str] = set()
         self._running = False  # False until the first step: nothing to save, nothing to wait for
         self._state: StateName = "starting"
         self._steps = 0
+        self.fault = ""  # why the run cannot go on, while it is held for that
 
     # -- for the loop ---------------------------------------------------------------------------
 
@@ -78,6 +80,23 @@ class Control:
             self._say("running")
             return None
 
+    @property
+    def paused(self) -> bool:
+        """Whether `next_request` would block: the run is paused, and nothing else is asked for."""
+        return self._paused
+
+    def hold(self, fault: str, steps_done: int) -> None:
+        """Pause of the engine's own accord, since it cannot go on; `fault` says why and what to try.
+
+        Resuming tries again. With nobody there to say so the run ends.
+        """
+        with self._changed:
+            self._steps, self.fault = steps_done, fault
+            self._paused = True
+            self._say("paused")
+            if self._alone:
+                self._request_stop(fault)
+
     def check_stop(self) -> None:
         """Within something longer than a step: raises `Stopped` when the run is to end."""
         if self._stop_reason:
@@ -103,7 +122,7 @@ class Control:
                 self._paused = True
                 self._say("pausing" if self._running else "paused")
             elif isinstance(command, Resume):
-                self._paused = False
+                self._paused, self.fault = False, ""
                 self._say("running" if self._running else "starting")
             elif isinstance(command, Save):
                 self._wanted.add("save")
@@ -123,7 +142,8 @@ class Control:
     def _say(self, state: StateName) -> None:
         if state != self._state:
             self._state = state
-            self._emit(State(state=state, step=self._steps, reason=self._stop_reason))
+            reason = self.fault if state == "paused" else self._stop_reason
+            self._emit(State(state=state, step=self._steps, reason=reason))
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._stop_reason:
@@ -147,5 +167,7 @@ class Control:
                 self._emit(Log(level="warning", text="a command that is not understood was ignored"))
                 continue
             self.obey(command)
-        if self._paused:
-            self.obey(Stop())
+        with self._changed:
+            self._alone = True
+            if self._paused:
+                self.obey(Stop())

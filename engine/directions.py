@@ -24,17 +24,24 @@ class Matrix:
 
 def draw_u(matrix: Matrix, rank: int, *, seed: int, step: int, query: int, device: torch.device) -> torch.Tensor:
     """U of one query of one step: (rows, rank), float32."""
-    generator = _generator(f"{seed}/u/{step}/{query}/{matrix.name}", device)
-    return torch.randn(matrix.rows, rank, generator=generator, device=device)
+    out = torch.empty(matrix.rows, rank, device=device)
+    draw_u_into(out, matrix, seed=seed, step=step, query=query)
+    return out
+
+
+def draw_u_into(out: torch.Tensor, matrix: Matrix, *, seed: int, step: int, query: int) -> None:
+    """The same, into `out`, contiguous and of as many float32 elements."""
+    out.normal_(generator=keyed_generator(f"{seed}/u/{step}/{query}/{matrix.name}", out.device))
 
 
 def draw_v(matrix: Matrix, rank: int, *, seed: int, step: int, device: torch.device) -> torch.Tensor:
     """V of the interval that begins at `step`: (cols, rank), float32."""
-    generator = _generator(f"{seed}/v/{step}/{matrix.name}", device)
+    generator = keyed_generator(f"{seed}/v/{step}/{matrix.name}", device)
     return torch.randn(matrix.cols, rank, generator=generator, device=device)
 
 
-def _generator(key: str, device: torch.device) -> torch.Generator:
+def keyed_generator(key: str, device: torch.device) -> torch.Generator:
+    """A generator that is a function of `key` and of the kind of device, and of nothing else."""
     # A cryptographic hash, so that neighbouring steps and names share nothing.
     digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
     return torch.Generator(device).manual_seed(int.from_bytes(digest, "little") >> 1)

@@ -17,6 +17,13 @@ class UserError(Exception):
         super().__init__(" ".join(message.split()))
 
 
+class NotFinite(Exception):
+    """A loss, gradient or update that is not a finite number; nothing of it reached the weights or the records.
+
+    The message is one line that says what was found, where, and what to try.
+    """
+
+
 class RunFailed(Exception):
     """A run that cannot go on, for a reason that the message tells in one line, with the remedy.
 

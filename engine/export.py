@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 from engine import environment
 from engine.errors import EXIT_DONE, EXIT_USAGE, UserError
@@ -28,6 +29,7 @@ def export_merged(run: RunDir, target: Path) -> int:
 
     import torch
 
+    from engine.fold import choose_fold
     from engine.folding import FoldingLoop
     from engine.lozo import Lozo
     from engine.model_files import read_tokenizer
@@ -36,16 +38,19 @@ def export_merged(run: RunDir, target: Path) -> int:
 
     path = model_path(wanted)
     info = run.info()
+    common: dict[str, Any] = {
+        "dtype": info["dtype"],
+        "device": "cpu",
+        "rank": wanted.method.rank,
+        "interval": wanted.method.interval,
+        "seed": wanted.run.seed,
+        "trust_remote_code": wanted.model.trust_remote_code,
+    }
     # The runtime that took the steps decides how low-precision weights were rounded.
-    loop = (FoldingLoop if info["runtime"] == "vllm" else TrainingLoop)(
-        path,
-        dtype=info["dtype"],
-        device="cpu",
-        rank=wanted.method.rank,
-        interval=wanted.method.interval,
-        seed=wanted.run.seed,
-        trust_remote_code=wanted.model.trust_remote_code,
-    )
+    if info["runtime"] == "vllm":
+        loop: TrainingLoop = FoldingLoop(path, fold=choose_fold(wanted.model.fold, info["dtype"]), **common)
+    else:
+        loop = TrainingLoop(path, **common)
     method = Lozo(wanted.method, wanted.run.steps, "classification")
     for record in records:
         method.replay(loop, record)

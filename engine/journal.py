@@ -49,14 +49,17 @@ def last_line(path: Path) -> dict[str, Any] | None:
             lines = file.read().split(b"\n")[:-1]
     except OSError:
         return None
-    for line in reversed(lines):
-        try:
-            loaded = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(loaded, dict):
-            return loaded
-    return None
+    return _last_record(lines)
+
+
+def newest_with(path: Path, key: str) -> dict[str, Any] | None:
+    """The last whole record of a JSON-lines file that holds `key`, however far back."""
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]
+    except OSError:
+        return None
+    mark = json.dumps(key).encode()
+    return _last_record([line for line in lines if mark in line])
 
 
 def records(path: Path) -> Iterator[dict[str, Any]]:
@@ -73,6 +76,17 @@ def records(path: Path) -> Iterator[dict[str, Any]]:
         if not isinstance(record, dict):
             raise UserError(f"{path}: line {number} is not readable; the file is damaged")
         yield record
+
+
+def _last_record(lines: list[bytes]) -> dict[str, Any] | None:
+    for line in reversed(lines):
+        try:
+            loaded = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(loaded, dict):
+            return loaded
+    return None
 
 
 def _drop_torn_line(path: Path) -> None:

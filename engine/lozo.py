@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine import objective, preset
-from engine.errors import RunFailed
-from engine.runtime import Runtime
+from engine.errors import NotFinite
+from engine.runtime import Runtime, Upcoming
 from engine.task import Example
+
+# float32 ends at 3.4e38, and an entry of U, which a coefficient is multiplied by, stays below ten.
+_LARGEST_COEFFICIENT = 1e37
 
 
 @dataclass(frozen=True)
@@ -52,23 +55,23 @@ class Lozo:
             return self.method.lr
         return self.method.lr * (self._steps - step) / self._steps
 
-    def step(self, runtime: Runtime, step: int, batch: Sequence[Example]) -> StepResult:
-        """One step. Raises `RunFailed`, with the weights unmoved, if a loss is not finite."""
+    def step(
+        self, runtime: Runtime, step: int, batch: Sequence[Example], upcoming: Sequence[Example] | None = None
+    ) -> StepResult:
+        """One step; `upcoming` is the batch of the next. Raises `NotFinite` before the update if a loss, a
+        gradient or the update itself is not finite; `Runtime.abandon_probe` is then due.
+        """
         if step % self.method.interval == 0:
             runtime.redraw(step)
         plus, minus, tokens = [], [], 0
-        for query in range(self.method.queries):
-            probe = runtime.probe(step, query, self.method.eps, batch)
+        later = Upcoming(step + 1, upcoming) if upcoming is not None else None
+        for probe in runtime.probe(step, self.method.queries, self.method.eps, batch, later):
             plus.append(objective.loss(self._objective, batch, probe.plus))
             minus.append(objective.loss(self._objective, batch, probe.minus))
             tokens += probe.tokens
         gradients = tuple((p - m) / (2 * self.method.eps) for p, m in zip(plus, minus, strict=True))
-        if not all(map(math.isfinite, (*plus, *minus, *gradients))):
-            raise RunFailed(
-                f"the loss at step {step} is not a finite number, the run has diverged; lower method.lr "
-                "or method.eps, or use float32 (the weights did not move)"
-            )
         lr = self.lr(step)
+        self._check(step, plus, minus, gradients, lr)
         self._update(runtime, step, gradients, lr)
         queries = self.method.queries
         return StepResult(step, math.fsum(plus) / queries, math.fsum(minus) / queries, gradients, lr, tokens)
@@ -97,6 +100,24 @@ class Lozo:
         if len(result.gradients) > 1:
             line["gradients"] = list(result.gradients)
         return line
+
+    def _check(
+        self, step: int, plus: Sequence[float], minus: Sequence[float], gradients: Sequence[float], lr: float
+    ) -> None:
+        """Raise `NotFinite` unless the update that these losses ask for is made of finite numbers."""
+        lower_eps = f"a smaller method.eps (now {self.method.eps:g})"
+        lower_lr = f"a lower method.lr (now {self.method.lr:g})"
+        bad = [pair for pair in zip(plus, minus, strict=True) if not all(map(math.isfinite, pair))]
+        if bad:
+            found = f"the loss of step {step} is not a finite number (L+ {bad[0][0]:.4g}, L- {bad[0][1]:.4g})"
+            # Before the first update the weights are the model's own: only the perturbation can be too large.
+            remedies = [lower_eps, "model.dtype=float32"] + ([lower_lr] if step else [])
+        elif not all(abs(lr * gradient) <= _LARGEST_COEFFICIENT for gradient in gradients):
+            found = f"the update of step {step} is too large for a number (projected gradient {gradients[0]:.4g})"
+            remedies = [lower_lr]
+        else:
+            return
+        raise NotFinite(f"{found}; nothing of it reached the weights; try {' or '.join(remedies)} in a new run")
 
     def _update(self, runtime: Runtime, step: int, gradients: Sequence[float], lr: float) -> None:
         runtime.update(step, [lr * gradient / len(gradients) for gradient in gradients])

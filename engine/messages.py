@@ -30,6 +30,7 @@ class Hello(Event, frozen=True):
     dtype: str
     steps: int  # how many steps the run has in all
     first_step: int = 0  # > 0 when resumed
+    noise: float | None = None  # nats: what |L+ - L-| must exceed to mean anything, as measured at the start
     pid: int = 0
     versions: dict[str, str] = {}
 
@@ -42,8 +43,12 @@ class Phase(Event, frozen=True):
     detail: str = ""
 
 
-class Step(Event, frozen=True):
-    """One optimisation step. Losses are natural-log cross entropies, seconds are wall-clock."""
+class Step(Event, frozen=True, omit_defaults=True):
+    """One optimisation step. Losses are natural-log cross entropies, seconds are wall-clock.
+
+    The first step after a fold also tells how much of the intended update the run still has: the weights,
+    with their residuals where there are any.
+    """
 
     step: int
     loss: float  # (loss_plus + loss_minus) / 2
@@ -54,6 +59,8 @@ class Step(Event, frozen=True):
     tokens: int  # tokens scored in this step, both signs
     seconds: float
     tokens_per_s: float
+    update_kept: float | None = None  # <applied, intended> / |intended|^2: 1.0 is all of it
+    update_cosine: float | None = None  # of applied and intended: what rounding noise leaves
 
 
 class Telemetry(Event, frozen=True):
@@ -86,7 +93,10 @@ class Checkpoint(Event, frozen=True):
 
 
 class State(Event, frozen=True):
-    """A change of what the engine does; every command is answered by one."""
+    """A change of what the engine does; every command is answered by one.
+
+    `paused` with a reason is the engine's own doing: it cannot go on, and the reason says what to try.
+    """
 
     state: StateName
     step: int  # steps done
@@ -115,6 +125,7 @@ class Done(Event, frozen=True):
     seconds: float  # wall-clock of this engine, start-up included
     metrics: dict[str, float]  # of the last evaluation
     run: str
+    time: dict[str, float] | None = None  # seconds of the whole run by kind and in total; see `engine.stopwatch`
 
 
 AnyEvent = Hello | Phase | Step | Telemetry | Eval | Checkpoint | State | Log | Error | Done

@@ -39,14 +39,15 @@ class ModelFacts:
         return self.kv_elements_per_token * dtype_of(dtype).itemsize
 
 
-def read_model(path: str, *, trust_remote_code: bool) -> ModelFacts:
-    """Read a model's configuration and build its skeleton without weights.
+def read_model(path: str, *, trust_remote_code: bool, weights: bool = True) -> ModelFacts:
+    """Read a model's configuration and build its skeleton; `weights` says whether its folder must hold some.
 
     Raises `UserError` if there is no such model or it is no causal language model.
     """
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    _check_folder(path)
+    if weights:
+        _check_folder(path)
     try:
         config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
     except (OSError, ValueError) as error:

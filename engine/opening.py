@@ -35,6 +35,7 @@ def open_run(wanted: preset.Preset, report: Report) -> Opened:
     path, task_preset = _demo(wanted, report)
 
     from engine import preflight
+    from engine.fold import choose_fold
     from engine.model_files import read_model, read_tokenizer
 
     device = preflight.choose_device(wanted.model.device)
@@ -44,12 +45,14 @@ def open_run(wanted: preset.Preset, report: Report) -> Opened:
     found = hub.find_model(path)
     facts = read_model(found.readable, trust_remote_code=trust)
     dtype = preflight.choose_dtype(wanted.model.dtype, device, facts)
-    runtime_name, why = preflight.choose_runtime(wanted.model.runtime)
+    runtime_name, why = preflight.choose_runtime(wanted.model.runtime, device)
     notes.append(why)
     if runtime_name == "vllm":
         preflight.check_architecture(facts)
+    fold = choose_fold(wanted.model.fold, dtype)
+    notes.append(preflight.describe_fold(facts, dtype=dtype, runtime=runtime_name, fold=fold))
     # The weights alone, before the data is read; the whole once the data says how long it is.
-    least = Needs(batch=1, longest=8, options=1)
+    least = Needs(batch=1, longest=8, options=1, option_tokens=1)
 
     def check_memory(needs: Needs) -> int:
         return preflight.check_memory(
@@ -59,6 +62,7 @@ def open_run(wanted: preset.Preset, report: Report) -> Opened:
             dtype=dtype,
             device=device,
             runtime=runtime_name,
+            fold=fold,
             limit_gib=wanted.model.memory_limit_gib,
         )
 
@@ -78,7 +82,7 @@ def open_run(wanted: preset.Preset, report: Report) -> Opened:
         report=lambda text, fraction: report("loading data", fraction, text),
     )
     notes += task.notes
-    needs = _needs(task, wanted.run.batch_size)
+    needs = _needs(task, wanted.run.batch_size, wanted.method.queries)
     memory_needed = check_memory(needs)
 
     report("loading model", None, runtime_name)
@@ -86,7 +90,6 @@ def open_run(wanted: preset.Preset, report: Report) -> Opened:
         "dtype": dtype,
         "device": device,
         "rank": wanted.method.rank,
-        "interval": wanted.method.interval,
         "seed": wanted.run.seed,
         "trust_remote_code": trust,
     }
@@ -94,14 +97,17 @@ def open_run(wanted: preset.Preset, report: Report) -> Opened:
     if runtime_name == "vllm":
         from engine.vllm_runtime import VllmRuntime
 
-        vllm_runtime = VllmRuntime(facts, needs=needs, memory_needed=memory_needed, **common)
+        graphs = wanted.model.cuda_graphs == "auto"
+        vllm_runtime = VllmRuntime(
+            facts, needs=needs, memory_needed=memory_needed, fold=fold, cuda_graphs=graphs, **common
+        )
         report("self-check", None, "scoring one batch by two paths")
-        notes.append(vllm_runtime.self_check(task.train, wanted.method.eps))
+        notes.append(vllm_runtime.self_check(task.train))
         runtime = vllm_runtime
     else:
         from engine.training_loop import TrainingLoop
 
-        runtime = TrainingLoop(path, **common)
+        runtime = TrainingLoop(path, interval=wanted.method.interval, **common)
     return Opened(runtime, task, path, preflight.describe_device(device), dtype, notes)
 
 
@@ -128,7 +134,7 @@ def _demo(wanted: preset.Preset, report: Report) -> tuple[str, preset.Task]:
     return str(demo.model) if uses_model else wanted.model.path, task
 
 
-def _needs(task: Task, batch_size: int) -> Needs:
+def _needs(task: Task, batch_size: int, queries: int) -> Needs:
     every: Sequence[Example] = [*task.train, *task.validation]
     if not task.train or not task.validation:
         raise UserError("task.train and task.validation must both hold an example")
@@ -136,4 +142,6 @@ def _needs(task: Task, batch_size: int) -> Needs:
         batch=batch_size,
         longest=max(example.length for example in every),
         options=max(len(example.options) for example in every),
+        option_tokens=max(len(option) for example in every for option in example.options),
+        queries=queries,
     )

@@ -39,6 +39,14 @@ class Model(_Section):
     runtime: Literal["auto", "vllm", "training-loop"] = Field(
         "auto", description="What scores the probes; auto is vllm when it loads, else training-loop."
     )
+    fold: Literal["auto", "residual", "stochastic", "nearest"] = Field(
+        "auto",
+        description="How a fold keeps what bfloat16 or float16 weights cannot tell apart: residual (2 bytes a "
+        "parameter), stochastic (rounding, no memory) or nearest (loses it); auto is residual; float32 needs none.",
+    )
+    cuda_graphs: Literal["auto", "off"] = Field(
+        "auto", description="auto: small models on a GPU record their forward passes as CUDA graphs; off: never."
+    )
     device: str = Field(
         "auto",
         pattern=r"^(auto|cpu|cuda(:\d+)?)$",
@@ -99,7 +107,7 @@ class Method(_Section):
     name: Literal["lozo"] = Field("lozo", description="The zeroth-order method.")
     rank: int = Field(2, ge=1, le=512, description="Rank r of a direction Z = U V^T.")
     interval: int = Field(50, ge=1, description="Steps between redraws of V (nu); each ends in a fold.")
-    eps: float = Field(1e-3, gt=0, description="Size of the perturbation W +- eps Z.")
+    eps: float = Field(1e-3, gt=0, le=1e30, description="Size of the perturbation W +- eps Z.")
     lr: float = Field(1e-6, gt=0, description="Learning rate.")
     schedule: Literal["constant", "linear"] = Field(
         "constant", description="Learning rate over the run: constant, or linear down to 0."

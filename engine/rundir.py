@@ -1,7 +1,8 @@
 """The file format of a run: one directory, readable without the engine.
 
 preset.toml         the resolved preset
-run.json            which preset, runtime, versions and hardware; where the run stands
+run.json            which preset, runtime, versions and hardware, `formerly` those of steps before a resume;
+                    where the run stands
 journal.jsonl       one line per step: the scalars from which the weights can be rebuilt
 evaluations.jsonl   one line per evaluation
 checkpoints/        step-00000450/ with weights.safetensors and manifest.json
@@ -25,7 +26,7 @@ from typing import IO, Any, Literal
 import platformdirs
 
 from engine.errors import UserError
-from engine.journal import last_line, records
+from engine.journal import last_line, newest_with, records
 from engine.preset import Preset, load_file
 
 _LOCK_PATIENCE = 0.5  # seconds
@@ -81,18 +82,18 @@ class RunDir:
         return self.path.name
 
     @classmethod
-    def create(cls, preset: Preset, preset_name: str, path: Path | None = None) -> RunDir:
-        """Make the directory of a new run, named after its preset unless `path` is given.
+    def create(cls, preset: Preset, preset_name: str, path: Path | None = None, *, label: str = "") -> RunDir:
+        """Make the directory of a new run, named after its preset and `label` unless `path` is given.
 
         Raises `UserError` if `path` already holds a run or cannot be written.
         """
         run = cls(path or runs_home())
         try:
             if path is None:
-                run = cls(_new_folder(preset_name))
+                run = cls(_new_folder(preset_name, label))
                 run._made_folder = True
             else:
-                run._refuse_used_folder()
+                run.refuse_used_folder()
                 run._made_folder = not run.path.exists()
                 run.path.mkdir(parents=True, exist_ok=True)
             run.preset_file.write_text(preset.absolute().to_toml())
@@ -101,7 +102,7 @@ class RunDir:
             raise UserError(f"{run.path}: cannot be written ({error.strerror}); choose another --run-dir") from None
         return run
 
-    def _refuse_used_folder(self) -> None:
+    def refuse_used_folder(self) -> None:
         """Raise `UserError` if the folder holds a run, or a file that a run would overwrite."""
         if self._info_file.exists():
             raise UserError(
@@ -231,6 +232,13 @@ class RunDir:
                 raise UserError(f"{self.journal_file}: line {number + 1} is not step {number}; the journal is damaged")
             yield record
 
+    def update_kept(self) -> dict[str, float] | None:
+        """The newest figure of how much of the intended update the run has: `step`, `kept` and `cosine`."""
+        record = newest_with(self.journal_file, "update_kept")
+        if record is None:
+            return None
+        return {"step": record["step"], "kept": record["update_kept"], "cosine": record["update_cosine"]}
+
     def evaluations(self) -> list[dict[str, Any]]:
         """Every evaluation, in the order taken."""
         return list(records(self.evaluations_file))
@@ -257,9 +265,10 @@ def all_runs() -> list[RunDir]:
     return sorted(found, key=lambda run: run.info().get("started", 0.0), reverse=True)
 
 
-def _new_folder(preset_name: str) -> Path:
+def _new_folder(preset_name: str, label: str) -> Path:
     """Make a folder for a run; two launches in the same second get one each."""
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(preset_name).stem).strip("-.") or "run"
+    stem = f"{stem}-{label}" if label else stem
     stamp = time.strftime("%Y%m%d-%H%M%S")
     for suffix in ("", *(f"-{n}" for n in range(2, 1000))):
         path = runs_home() / f"{stem}-{stamp}{suffix}"

@@ -15,6 +15,7 @@ from typing import Protocol
 from engine.directions import Matrix
 from engine.objective import Scores
 from engine.task import Example
+from engine.update_kept import UpdateKept
 
 Report = Callable[[str, float | None, str], None]
 """Takes a phase's name, its progress (0..1, or None) and a detail."""
@@ -27,6 +28,16 @@ class Needs:
     batch: int  # examples per step
     longest: int  # longest sequence in tokens
     options: int  # most options of an example
+    option_tokens: int  # longest option in tokens
+    queries: int = 1  # directions per step
+
+
+@dataclass(frozen=True)
+class Upcoming:
+    """What the next step will score, so that it can be made ready while this one is under way."""
+
+    step: int
+    examples: Sequence[Example]
 
 
 @dataclass(frozen=True)
@@ -50,8 +61,16 @@ class Runtime(Protocol):
     def redraw(self, step: int) -> None:
         """Begin an interval at `step`: fold what was learned and draw V anew."""
 
-    def probe(self, step: int, query: int, eps: float, examples: Sequence[Example]) -> Probe:
-        """Score `examples` at W +- eps Z(step, query). Leaves the weights as they were."""
+    def probe(
+        self, step: int, queries: int, eps: float, examples: Sequence[Example], upcoming: Upcoming | None = None
+    ) -> list[Probe]:
+        """Score `examples` at W +- eps Z(step, query) for every query. Leaves the weights as they were."""
+
+    def abandon_probe(self) -> bool:
+        """What was scored last is not finite and must leave no trace: whether the weights are as before, exactly.
+
+        Where they are not, they are afterwards as the model's files hold them, for the state to be rebuilt.
+        """
 
     def replay_probe(self, step: int, query: int, eps: float) -> None:
         """Do to the weights what `probe` does, without scoring: nothing, unless it rounds."""
@@ -59,17 +78,23 @@ class Runtime(Protocol):
     def update(self, step: int, coefficients: Sequence[float]) -> None:
         """W <- W - sum_q coefficients[q] Z(step, q)."""
 
+    def update_kept(self) -> UpdateKept | None:
+        """How much of the update until the last redraw is in what the run keeps; None before there was one."""
+
     def score(self, examples: Sequence[Example]) -> Scores:
         """Score `examples` at the weights as they are."""
 
     def save_weights(self, path: Path) -> None:
         """Write the matrices in scope as they were at the last fold, as safetensors."""
 
-    def load_weights(self, path: Path) -> None:
-        """Set the matrices in scope from such a file and forget what was learned since."""
+    def load_weights(self, path: Path, step: int) -> None:
+        """Set the matrices in scope from such a file and forget what was learned since.
 
-    def weights_since(self, step: int) -> int:
-        """The step from which the journal must be replayed onto weights saved after `step` steps."""
+        `step` is what `weights_since` was when the file was written.
+        """
+
+    def weights_since(self) -> int:
+        """The step from which the journal must be replayed onto the weights that `save_weights` writes."""
 
     def kv_cache_usage(self) -> float | None:
         """Share (0..1) of the KV space that the last probe used; None without a KV cache."""

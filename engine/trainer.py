@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from engine import checkpoint, objective, preset
 from engine.control import Control
+from engine.errors import NotFinite
 from engine.journal import JournalWriter
 from engine.lozo import Lozo
-from engine.messages import Checkpoint, Eval, Event, Phase, Save, Step
+from engine.messages import Checkpoint, Eval, Evaluate, Event, Log, Phase, Save, Step
+from engine.noise import Noise, measure_noise
 from engine.opening import Opened
 from engine.rundir import RunDir
+from engine.signal_figures import WINDOW, Signal
+from engine.stopwatch import Stopwatch
 from engine.task import Example, batch
 
 _EVALUATION_SLICE = 64  # examples scored between two looks at the requests
@@ -21,33 +26,32 @@ class Trainer:
     """Runs one preset in one run directory, from the first step that is not in the journal."""
 
     def __init__(
-        self, run: RunDir, wanted: preset.Preset, opened: Opened, control: Control, emit: Callable[[Event], None]
+        self,
+        run: RunDir,
+        wanted: preset.Preset,
+        opened: Opened,
+        control: Control,
+        emit: Callable[[Event], None],
+        watch: Stopwatch,
     ) -> None:
         self._run, self._preset, self._opened = run, wanted, opened
         self._runtime, self._task = opened.runtime, opened.task
-        self._control, self._emit = control, emit
+        self._control, self._emit, self._watch = control, emit, watch
         self._method = Lozo(wanted.method, wanted.run.steps, opened.task.objective)
-        self._drew = opened.device.partition(" ")[0].partition(":")[0]
+        # CUDA draws otherwise on another model of GPU.
+        self._drew = "cpu" if opened.device.startswith("cpu") else opened.device.partition(" ")[2].strip("()")
         self._evaluated_at = -1
         self._saved_at = -1
+        self._signal = Signal(dtype=opened.dtype, rank=wanted.method.rank)
+        self._warned = ""  # the kind of the verdict that was last warned of
         self.steps_done = 0
         self.metrics: dict[str, float] = {}
 
     def restore(self) -> str:
         """Rebuild the state from the newest checkpoint and the journal; returns a line for the log."""
-        records = list(self._run.journal())
-        found = checkpoint.latest(self._run)
-        first = 0
-        if found and found[1] <= len(records):
-            path, first = found
-            self._runtime.load_weights(path)
-            if first % self._preset.method.interval:
-                self._runtime.redraw(first - first % self._preset.method.interval)
-        for record in records[first:]:
-            self._method.replay(self._runtime, record)
-            done = (record["step"] + 1 - first) / max(1, len(records) - first)
-            if record["step"] % 50 == 0 or done == 1:
-                self._emit(Phase(name="replaying the journal", progress=done, detail=f"step {record['step']}"))
+        records = self._rebuild()
+        for record in records:
+            self._signal.add(**record)
         self.steps_done = len(records)
         self._restore_metrics()
         elsewhere = {record.get("drew", self._drew) for record in records} - {self._drew}
@@ -55,24 +59,51 @@ class Trainer:
             return f"replayed {len(records)} steps drawn on {', '.join(elsewhere)}: not exact on {self._drew}"
         return f"rebuilt the state after {len(records)} steps from the journal"
 
+    def measure_noise(self) -> Noise | None:
+        """The noise of a loss here and now, on the batch that comes next. Moves nothing."""
+        run = self._preset.run
+        examples = batch(self._task.train, self.steps_done, run.batch_size, run.seed)
+        queries = self._preset.method.queries
+        found = measure_noise(self._runtime, self._task.objective, examples, dtype=self._opened.dtype, queries=queries)
+        self._signal.noise = found.nats if found else None
+        return found
+
+    def _rebuild(self) -> list[dict[str, Any]]:
+        """Bring the weights to where the journal ends; returns its records."""
+        records = list(self._run.journal())
+        found = checkpoint.latest(self._run)
+        first = 0
+        if found and found[1] <= len(records):
+            path, first = found
+            self._runtime.load_weights(path, first)
+            if first % self._preset.method.interval:
+                self._runtime.redraw(first - first % self._preset.method.interval)
+        for record in records[first:]:
+            self._method.replay(self._runtime, record)
+            done = (record["step"] + 1 - first) / max(1, len(records) - first)
+            if record["step"] % 50 == 0 or done == 1:
+                self._emit(Phase(name="replaying the journal", progress=done, detail=f"step {record['step']}"))
+        return records
+
     def train(self) -> None:
         """Steps to the end. Raises `Stopped`, with the state saved, when asked to stop."""
         writer = JournalWriter(self._run.journal_file)
         run = self._preset.run
         try:
+            self._watch.started()
             self._control.started(self.steps_done)
             self._answer_requests()
             if self.steps_done == 0:
-                self._evaluate()
+                self._until_finite(self._evaluate)
             while self.steps_done < run.steps:
                 self._answer_requests()
-                self._step(writer)
+                self._until_finite(lambda: self._step(writer))
                 if run.eval_every and self.steps_done % run.eval_every == 0:
-                    self._evaluate()
+                    self._until_finite(self._evaluate)
                 if run.checkpoint_every and self.steps_done % run.checkpoint_every == 0:
                     self.save()
             if self._evaluated_at != self.steps_done:
-                self._evaluate()
+                self._until_finite(self._evaluate)
         finally:
             writer.close()
 
@@ -81,19 +112,41 @@ class Trainer:
         if self._saved_at == self.steps_done:
             return
         self._control.enter("checkpointing", self.steps_done)
-        started = time.perf_counter()
-        path = checkpoint.save(self._run, self._runtime, self.steps_done)
+        with self._watch.during("checkpoints") as lap:
+            path = checkpoint.save(self._run, self._runtime, self.steps_done)
+        self._watch.save()
         self._saved_at = self.steps_done
-        self._emit(Checkpoint(step=self.steps_done, path=str(path), seconds=time.perf_counter() - started))
+        self._emit(Checkpoint(step=self.steps_done, path=str(path), seconds=lap.seconds))
+
+    def _until_finite(self, act: Callable[[], None]) -> None:
+        """Do it. Where its numbers are not finite, hold the run as it was before; resuming tries again."""
+        while True:
+            try:
+                return act()
+            except NotFinite as fault:
+                self._hold(fault)
+            self._answer_requests()
+
+    def _hold(self, fault: NotFinite) -> None:
+        if not self._runtime.abandon_probe():
+            self._rebuild()
+        self._control.hold(str(fault), self.steps_done)
 
     def _step(self, writer: JournalWriter) -> None:
         run = self._preset.run
-        started = time.perf_counter()
-        examples = batch(self._task.train, self.steps_done, run.batch_size, run.seed)
-        result = self._method.step(self._runtime, self.steps_done, examples)
-        seconds = time.perf_counter() - started
+        with self._watch.during("steps") as lap:
+            examples, upcoming = (
+                batch(self._task.train, step, run.batch_size, run.seed)
+                for step in (self.steps_done, self.steps_done + 1)
+            )
+            result = self._method.step(self._runtime, self.steps_done, examples, upcoming)
         record = self._method.record(result, run.seed)
-        writer.append(record | {"drew": self._drew, "tokens": result.tokens, "seconds": round(seconds, 6)})
+        record |= {"drew": self._drew, "tokens": result.tokens, "seconds": round(lap.seconds, 6)}
+        kept = self._runtime.update_kept() if self.steps_done % self._preset.method.interval == 0 else None
+        if kept:
+            record |= {"update_kept": kept.kept, "update_cosine": kept.cosine}
+        writer.append(record)
+        self._signal.add(**record)
         self.steps_done += 1
         self._emit(
             Step(
@@ -104,39 +157,79 @@ class Trainer:
                 projected_grad=result.projected_grad,
                 lr=result.lr,
                 tokens=result.tokens,
-                seconds=seconds,
-                tokens_per_s=result.tokens / seconds,
+                seconds=lap.seconds,
+                tokens_per_s=result.tokens / lap.seconds,
+                update_kept=kept.kept if kept else None,
+                update_cosine=kept.cosine if kept else None,
             )
         )
+        if self.steps_done % WINDOW == 0:
+            self._warn()
+
+    def _warn(self) -> None:
+        """Say so, once, when the run needs a hand."""
+        figures = self._signal.figures()
+        if figures is not None and figures.verdict.kind != self._warned:
+            self._warned = figures.verdict.kind
+            if figures.verdict.wrong:
+                text = f"step {self.steps_done}: {figures.verdict.text}"
+                self._emit(Log(level="warning", text=text))
 
     def _answer_requests(self) -> None:
-        while (request := self._control.next_request(self.steps_done)) is not None:
+        while (request := self._next_request()) is not None:
             if request is Save:
                 self.save()
-            else:
+                continue
+            try:
                 self._evaluate()
+            except NotFinite as fault:
+                self._hold(fault)
+
+    def _next_request(self) -> type[Save] | type[Evaluate] | None:
+        if not self._control.paused:
+            return self._control.next_request(self.steps_done)
+        try:
+            with self._watch.during("paused"):
+                return self._control.next_request(self.steps_done)
+        finally:
+            self._watch.save()
 
     def _evaluate(self) -> None:
         self._control.enter("evaluating", self.steps_done)
-        started = time.perf_counter()
         examples = self._task.validation
-        scores: objective.Scores = []
-        for part in _slices(examples):
-            self._control.check_stop()
-            scores += self._runtime.score(part)
-        self.metrics = objective.metrics(self._task.objective, examples, scores)
+        with self._watch.during("evaluations") as lap:
+            scores: objective.Scores = []
+            for part in _slices(examples):
+                self._control.check_stop()
+                scores += self._runtime.score(part)
+            metrics = objective.metrics(self._task.objective, examples, scores)
+            self._check(metrics)
+        self._watch.save()
+        self.metrics = metrics
         self._evaluated_at = self.steps_done
         event = Eval(
             step=self.steps_done,
             split="validation",
             metrics=self.metrics,
             examples=len(examples),
-            seconds=time.perf_counter() - started,
+            seconds=lap.seconds,
         )
         self._run.add_evaluation(
             {"step": event.step, "split": event.split, "metrics": event.metrics, "examples": event.examples}
         )
         self._emit(event)
+
+    def _check(self, metrics: dict[str, float]) -> None:
+        """Raise `NotFinite` for a loss that is none."""
+        if math.isfinite(metrics["loss"]):
+            return
+        method = self._preset.method
+        # Before the first step it is the model itself that overflows.
+        lower = f"a lower method.lr (now {method.lr:g}) or " if self.steps_done else ""
+        raise NotFinite(
+            f"the validation loss after {self.steps_done} steps is not a finite number ({metrics['loss']:.4g}); "
+            f"try {lower}model.dtype=float32 in a new run"
+        )
 
     def _restore_metrics(self) -> None:
         for evaluation in self._run.evaluations():

@@ -8,18 +8,20 @@ test, and what runs where vLLM does not.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from engine.directions import Matrix, draw_u, draw_v
 from engine.model_files import dtype_of, linear_matrices
 from engine.objective import Scores
-from engine.runtime import Probe
+from engine.runtime import Probe, Upcoming
 from engine.task import Example
+from engine.update_kept import Sample, UpdateKept, update_kept
 
 _EVALUATION_SEQUENCES = 64  # per forward pass, so that a large split does not need its logits at once
 
@@ -39,18 +41,26 @@ class TrainingLoop:
         interval: int,
         seed: int,
         trust_remote_code: bool = False,
+        random_weights: bool = False,
     ) -> None:
         self.device = device
         self._rank, self._interval, self._seed = rank, interval, seed
-        self._model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            path, dtype=dtype_of(dtype), trust_remote_code=trust_remote_code
-        ).to(device)
+        self._path, self._dtype, self._trust_remote_code = path, dtype_of(dtype), trust_remote_code
+        self._model: PreTrainedModel
+        if random_weights:
+            with torch.device(device):
+                self._model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(path), dtype=self._dtype)
+        else:
+            self._model = self._read_model().to(device)
         self._model.eval()
         self._model.requires_grad_(False)
         self._matrices = linear_matrices(self._model)
         parameters = dict(self._model.named_parameters())
         self._weights = {matrix.name: parameters[matrix.name] for matrix in self._matrices}
         self._v: dict[str, torch.Tensor] = {}
+        self._steps_done = 0
+        self._samples = {m.name: Sample(m, rank, seed, self._model.device) for m in self._matrices}
+        self._begin_samples()
 
     @property
     def model(self) -> PreTrainedModel:
@@ -62,17 +72,25 @@ class TrainingLoop:
 
     def redraw(self, step: int) -> None:
         # Nothing to fold: every update is in the weights already.
+        for name, v in self._v.items():
+            self._samples[name].compare(v, self._weights[name])
         self._v = {
             m.name: draw_v(m, self._rank, seed=self._seed, step=step, device=self._model.device) for m in self._matrices
         }
 
-    def probe(self, step: int, query: int, eps: float, examples: Sequence[Example]) -> Probe:
-        self._move(step, query, eps)
-        plus = self.score(examples)
-        self._move(step, query, -2 * eps)
-        minus = self.score(examples)
-        self._move(step, query, eps)
-        return Probe(plus, minus, 2 * _tokens_scored(examples))
+    def probe(
+        self, step: int, queries: int, eps: float, examples: Sequence[Example], upcoming: Upcoming | None = None
+    ) -> list[Probe]:
+        return [self._probe(step, query, eps, examples) for query in range(queries)]
+
+    def abandon_probe(self) -> bool:
+        # Moving there and back rounds, and what overflowed on the way is lost.
+        parameters = dict(self._read_model().named_parameters())
+        for name, weight in self._weights.items():
+            weight.data.copy_(parameters[name])
+        self._steps_done = 0
+        self._begin_samples()
+        return False
 
     def replay_probe(self, step: int, query: int, eps: float) -> None:
         # Moving there and back rounds, so a replay must do it too to end in the same weights.
@@ -81,26 +99,37 @@ class TrainingLoop:
 
     def update(self, step: int, coefficients: Sequence[float]) -> None:
         for query, coefficient in enumerate(coefficients):
-            self._move(step, query, -coefficient)
+            self._move(step, query, -coefficient, intended=True)
+        self._steps_done = step + 1
+
+    def update_kept(self) -> UpdateKept | None:
+        return update_kept(self._samples.values())
+
+    def score(self, examples: Sequence[Example]) -> Scores:
+        return self._score(examples, at_once=_EVALUATION_SEQUENCES)
 
     @torch.inference_mode()
-    def score(self, examples: Sequence[Example]) -> Scores:
+    def _score(self, examples: Sequence[Example], at_once: int | None = None) -> Scores:
+        """In padded batches of `at_once` sequences, or in one."""
         sequences = [(e.prompt + option, len(option)) for e in examples for option in e.options]
+        at_once = at_once or len(sequences)
         flat: list[float] = []
-        for start in range(0, len(sequences), _EVALUATION_SEQUENCES):
-            flat += self._log_probabilities(sequences[start : start + _EVALUATION_SEQUENCES])
+        for start in range(0, len(sequences), at_once):
+            flat += self._log_probabilities(sequences[start : start + at_once])
         each = iter(flat)
         return [[next(each) for _ in example.options] for example in examples]
 
     def save_weights(self, path: Path) -> None:
         save_file({name: weight.detach().contiguous() for name, weight in self._weights.items()}, path)
 
-    def load_weights(self, path: Path) -> None:
+    def load_weights(self, path: Path, step: int) -> None:
         for name, saved in load_file(path).items():
             self._weights[name].data.copy_(saved)
+        self._steps_done = step
+        self._begin_samples()
 
-    def weights_since(self, step: int) -> int:
-        return step
+    def weights_since(self) -> int:
+        return self._steps_done
 
     def kv_cache_usage(self) -> float | None:
         return None
@@ -108,13 +137,35 @@ class TrainingLoop:
     def close(self) -> None:
         self._weights.clear()
 
-    def _move(self, step: int, query: int, scale: float) -> None:
-        """W += scale Z(step, query), in the weights' own precision."""
+    def _probe(self, step: int, query: int, eps: float, examples: Sequence[Example]) -> Probe:
+        self._move(step, query, eps)
+        plus = self._score(examples)
+        self._move(step, query, -2 * eps)
+        minus = self._score(examples)
+        self._move(step, query, eps)
+        return Probe(plus, minus, 2 * _tokens_scored(examples))
+
+    def _read_model(self) -> PreTrainedModel:
+        return AutoModelForCausalLM.from_pretrained(
+            self._path, dtype=self._dtype, trust_remote_code=self._trust_remote_code
+        )
+
+    def _begin_samples(self) -> None:
+        for name, sample in self._samples.items():
+            sample.restart()
+            sample.begin(self._weights[name])
+
+    def _move(self, step: int, query: int, scale: float, *, intended: bool = False) -> None:
+        """W += scale Z(step, query), in the weights' own precision; `intended` if it is to stay."""
+        if abs(scale) > torch.finfo(self._dtype).max:
+            scale = math.copysign(math.inf, scale)  # what it overflows to; torch refuses it as it is
         for matrix in self._matrices:
             u = draw_u(matrix, self._rank, seed=self._seed, step=step, query=query, device=self._model.device)
             z = u @ self._v[matrix.name].T
             weight = self._weights[matrix.name]
             weight.data.add_(z.to(weight.dtype), alpha=scale)
+            if intended:
+                self._samples[matrix.name].learn(u, scale)
 
     def _log_probabilities(self, sequences: list[tuple[tuple[int, ...], int]]) -> list[float]:
         """Summed log-probability of the last `n` tokens of every (sequence, n), in one padded batch."""

@@ -1,6 +1,6 @@
 """The vLLM runtime: probes scored by stock vLLM, plus and minus in one packed forward pass.
 
-Two pinned LoRA slots hold U_acc +- eps U over A = V^T; the packed forward runs inside vLLM's worker
+Slots hold U_acc +- eps U over A = V^T, two for every query; the packed forward runs inside vLLM's worker
 (`engine.vllm_seam`). vLLM's public API scores the same slots more slowly: it checks the packed path at
 start-up, and takes over where that path fails.
 """
@@ -8,28 +8,37 @@ start-up, and takes over where that path fails.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from vllm import LLM, SamplingParams
 from vllm.lora.request import LoRARequest
 
+from engine import self_check
+from engine.capacity import plan_capacity
 from engine.directions import Matrix
 from engine.errors import UserError
-from engine.model_files import ModelFacts
+from engine.fold import FoldMode
+from engine.model_files import ModelFacts, dtype_of
 from engine.objective import Scores
-from engine.packing import chunks, one_token_options
-from engine.runtime import Needs, Probe
+from engine.packing import chunks, padding_room
+from engine.runtime import Needs, Probe, Upcoming
 from engine.task import Example
+from engine.update_kept import UpdateKept
+from engine.vllm_seam.linear import keeping_plain_weights
 
 _RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM allows as max_lora_rank
-_MAX_TOKENS = 8192  # of one forward pass, both signs; larger batches are chunked
-_SELF_CHECK_EXAMPLES = 4
-# Largest difference, in nats, between a score by the packed path and by the public one.
-_TOLERANCE = {"float32": 1e-3, "bfloat16": 0.5, "float16": 0.1}
-_WORKER = "engine.vllm_seam.worker.ZoWorker"
+# Floating-point operations of a pass below which launching its kernels takes longer than running them, by an
+# estimate (not measured): some 10 ms of launches for 32 blocks, on a GPU of 5e14 operations per second.
+_RECORDED_BELOW = 5e12
+_WORKER = "engine.vllm_seam.worker.ZoWorker"  # one for all: vLLM mixes it into its own class for good
+
+PackedExample = tuple[list[int], list[list[int]], int]
+"""An example as it crosses to the worker: prompt, options, label."""
 
 
 class VllmRuntime:
@@ -44,44 +53,57 @@ class VllmRuntime:
         dtype: str,
         device: str,
         rank: int,
-        interval: int,
         seed: int,
         needs: Needs,
         memory_needed: int,
+        fold: FoldMode,
         trust_remote_code: bool = False,
+        random_weights: bool = False,
+        cuda_graphs: bool = True,
     ) -> None:
         self.device = device
-        self._dtype, self._interval = dtype, interval
-        self._settled = False  # whether both slots hold U_acc itself
+        self._dtype = dtype
+        self._folded_at = 0  # the step before which the weights were last folded
+        self._settled = False  # whether the first sign holds U_acc itself
         self._usage = 0.0
+        self._laid_out: list[tuple[Any, list[list[PackedExample]]]] = []
         self._direct = True
-        block = 32 if device == "cpu" else 16
-        plan = plan_capacity(needs, block)
-        self._llm = LLM(
-            model=facts.path,
-            dtype=dtype,
-            seed=0,
-            trust_remote_code=trust_remote_code,
-            enforce_eager=True,
-            enable_prefix_caching=False,  # it would return scores of overwritten slots
-            enable_lora=True,
-            max_loras=2,
-            max_lora_rank=next(allowed for allowed in _RANKS if allowed >= rank),
-            lora_target_modules=_target_modules(facts.matrices),
-            max_model_len=plan.longest,
-            max_num_batched_tokens=plan.tokens,
-            max_num_seqs=plan.sequences,
-            block_size=block,
-            kv_cache_memory_bytes=plan.blocks * block * facts.kv_bytes_per_token(dtype),
-            gpu_memory_utilization=_memory_share(device, memory_needed),
-            disable_log_stats=True,
-            worker_extension_cls=_WORKER,
-        )
-        self._matrices = [Matrix(*row) for row in self._call("zo_open", rank, seed)]
+        self._block = 32 if device == "cpu" else 16
+        plan = plan_capacity(needs, self._block)
+        room = padding_room(plan.sequences // plan.signs, self._block)
+        more_tokens, more_blocks, more_sequences = (plan.signs * more for more in room)
+        record = cuda_graphs and device != "cpu" and 2 * facts.parameters * plan.tokens < _RECORDED_BELOW
+        with keeping_plain_weights() if _room_for_copies(facts, dtype, device) else nullcontext():
+            self._llm = LLM(
+                model=facts.path,
+                dtype=dtype,
+                seed=0,
+                load_format="dummy" if random_weights else "auto",
+                skip_tokenizer_init=random_weights,
+                trust_remote_code=trust_remote_code,
+                enforce_eager=True,
+                enable_prefix_caching=False,  # it would return scores of overwritten slots
+                enable_lora=True,
+                max_loras=2,
+                max_lora_rank=next(allowed for allowed in _RANKS if allowed >= rank),
+                lora_target_modules=_target_modules(facts.matrices),
+                max_model_len=plan.longest,
+                max_num_batched_tokens=plan.tokens + more_tokens,
+                max_num_seqs=plan.sequences + more_sequences,
+                block_size=self._block,
+                kv_cache_memory_bytes=(plan.blocks + more_blocks) * self._block * facts.kv_bytes_per_token(dtype),
+                gpu_memory_utilization=_memory_share(device, memory_needed),
+                disable_log_stats=True,
+                worker_extension_cls=_WORKER,
+            )
+        opened = self._call("zo_open", rank, seed, plan.signs, fold, plan.longest if record else None)
+        self._matrices = [Matrix(*row) for row in opened]
         _check_matrices(facts.matrices, self._matrices)
-        self._block, blocks, tokens, sequences = self._call("zo_limits")
-        self._limits = {"max_tokens": tokens, "max_blocks": blocks, "max_sequences": sequences}
-        self._blocks = blocks
+        if (size := self._call("zo_block_size")) != self._block:
+            raise RuntimeError(f"vLLM made KV blocks of {size} tokens, {self._block} were asked for")
+        # Of a pass; block 0 is vLLM's own.
+        self._limits = {"max_tokens": plan.tokens, "max_blocks": plan.blocks - 1, "max_sequences": plan.sequences}
+        self._signs = plan.signs
 
     # -- the verbs ------------------------------------------------------------------------------
 
@@ -90,13 +112,28 @@ class VllmRuntime:
 
     def redraw(self, step: int) -> None:
         self._call("zo_redraw", step)
+        self._folded_at = step
         self._settled = False
 
-    def probe(self, step: int, query: int, eps: float, examples: Sequence[Example]) -> Probe:
-        self._call("zo_perturb", step, query, eps)
+    def probe(
+        self, step: int, queries: int, eps: float, examples: Sequence[Example], upcoming: Upcoming | None = None
+    ) -> list[Probe]:
         self._settled = False
-        (plus, minus), tokens = self._score(examples, both=True)
-        return Probe(plus, minus, tokens)
+        per_pass = self._queries_per_pass(queries, examples)
+        found = []
+        for first in range(0, queries, per_pass):
+            some = list(range(first, min(first + per_pass, queries)))
+            self._call("zo_perturb", step, some, eps)
+            # Made ready only when it is what the very next pass needs.
+            later = (upcoming, some) if upcoming and per_pass == queries else None
+            scores, tokens = self._score(examples, 2 * len(some), later)
+            for plus, minus in zip(scores[::2], scores[1::2], strict=True):
+                found.append(Probe(plus, minus, tokens // len(some)))
+        return found
+
+    def abandon_probe(self) -> bool:
+        self._call("zo_clear_cache")
+        return True  # it was in the slots, which the next one overwrites
 
     def replay_probe(self, step: int, query: int, eps: float) -> None:
         """Probes leave no trace: the slots are overwritten, the weights never touched."""
@@ -105,22 +142,26 @@ class VllmRuntime:
         self._call("zo_update", step, list(coefficients))
         self._settled = False
 
+    def update_kept(self) -> UpdateKept | None:
+        found = self._call("zo_update_kept")
+        return UpdateKept(*found) if found else None
+
     def score(self, examples: Sequence[Example]) -> Scores:
         if not self._settled:
             self._call("zo_settle")
             self._settled = True
-        return self._score(examples, both=False)[0][0]
+        return self._score(examples, 1)[0][0]
 
     def save_weights(self, path: Path) -> None:
         self._call("zo_save", str(path))
 
-    def load_weights(self, path: Path) -> None:
+    def load_weights(self, path: Path, step: int) -> None:
         self._call("zo_load", str(path))
+        self._folded_at = step
         self._settled = False
 
-    def weights_since(self, step: int) -> int:
-        # After n steps the last redraw was at the beginning of the interval of step n - 1.
-        return (step - 1) // self._interval * self._interval if step else 0
+    def weights_since(self) -> int:
+        return self._folded_at
 
     def kv_cache_usage(self) -> float | None:
         return self._usage
@@ -130,58 +171,118 @@ class VllmRuntime:
 
     # -- the packed path and the public one -----------------------------------------------------
 
-    def self_check(self, examples: Sequence[Example], eps: float) -> str:
+    def self_check(self, examples: Sequence[Example]) -> str:
         """Score a few examples by both paths; keep the packed one only if they agree. Returns a line for the log."""
-        some = list(examples[:_SELF_CHECK_EXAMPLES])
+        some = self_check.shortest(examples)
         self.redraw(0)
-        self._call("zo_perturb", 0, 0, eps)
-        self._settled = False
-        public = [self._public(some, adapter) for adapter in (1, 2)]
+        # vLLM's LoRA kernels for GPUs adapt no float32 weights: there the weights as they are must do.
+        adapted = self.device == "cpu" or self._dtype != "float32"
         try:
-            direct, _ = self._score(some, both=True)
+            if adapted:
+                packed = self._at(some, self_check.telling_eps(partial(self._at, some), some, self._dtype))
+            else:
+                packed = [self.score(some)]
         except Exception as error:  # noqa: BLE001 - whatever a vLLM we do not know may raise: the public path works
             self._direct = False
-            return f"packed scoring failed on this vLLM ({type(error).__name__}: {error}); using its public API"
-        worst = max(
-            abs(a - b)
-            for direct_sign, public_sign in zip(direct, public, strict=True)
-            for direct_row, public_row in zip(direct_sign, public_sign, strict=True)
-            for a, b in zip(_relative(some, direct_row), _relative(some, public_row), strict=True)
-        )
-        if not worst <= _TOLERANCE[self._dtype]:
+            return f"packed scoring failed on this vLLM ({_named(error)}); using its public API"
+        try:
+            public = self._public(some, 2) if adapted else [self._generate(some, None)]
+        except Exception as error:  # noqa: BLE001 - the public path may be what does not work
+            return f"packed scoring could not be checked, vLLM's public API failed ({_named(error)})"
+        agreed, worst = self_check.verdict(some, packed, public, self._dtype)
+        if not agreed:
             self._direct = False
             return f"packed scoring differs from vLLM's public API by {worst:.2g} nats; using the public API"
-        return f"packed scoring agrees with vLLM's public API to {worst:.1g} nats"
+        return f"packed scoring agrees with vLLM's public API to {worst:.1g} nats{'' if adapted else ', without slots'}"
 
-    def use_public_api(self) -> None:
-        """Score through vLLM's public API from now on."""
-        self._direct = False
+    def _at(self, examples: Sequence[Example], eps: float) -> list[Scores]:
+        """Scores of both signs of the first direction."""
+        self._call("zo_perturb", 0, [0], eps)
+        self._settled = False
+        return self._score(examples, 2)[0]
 
-    def _score(self, examples: Sequence[Example], *, both: bool) -> tuple[list[Scores], int]:
-        """Scores per sign (plus, and minus if `both`), and the tokens scored."""
-        signs = 2 if both else 1
+    def use_public_api(self, yes: bool = True) -> None:
+        """Score through vLLM's public API from now on, or by packed passes again."""
+        self._direct = not yes
+
+    def floor(self, examples: Sequence[Example], queries: int) -> int:
+        """Score what `probe` scores, but without slots; returns the tokens scored. For the benchmark."""
+        per_pass = self._queries_per_pass(queries, examples)
+        tokens = 0
+        for first in range(0, queries, per_pass):
+            signs = 2 * min(per_pass, queries - first)
+            for rows in self._rows(examples, signs):
+                tokens += self._call("zo_floor", rows, signs)
+        return tokens
+
+    def recorded(self) -> int:
+        """How many shapes of a pass are recorded as CUDA graphs."""
+        return int(self._call("zo_recorded"))
+
+    def forward_seconds(self) -> float:
+        """Seconds spent in forward passes since the last call, by the device's own clock."""
+        return float(self._call("zo_forward_seconds"))
+
+    def _queries_per_pass(self, queries: int, examples: Sequence[Example]) -> int:
+        """As many as fit one pass with the whole batch; one, and the batch in chunks, if none does."""
         if not self._direct:
-            scores = [self._public(examples, adapter) for adapter in (1, 2)[:signs]]
-            return scores, signs * sum(len(e.prompt) + len(o) for e in examples for o in e.options)
+            return 1
+        per_pass = max(1, min(queries, self._signs // 2))
+        while per_pass > 1 and len(self._rows(examples, 2 * per_pass)) > 1:
+            per_pass -= 1
+        return per_pass
+
+    def _rows(self, examples: Sequence[Example], signs: int) -> list[list[PackedExample]]:
+        """The batch in chunks that fit one pass each, as they cross to the worker; the last two are remembered."""
+        wanted = (tuple(examples), signs)
+        for known, rows in self._laid_out:
+            if known == wanted:
+                return rows
+        rows = self._lay_out(examples, signs)
+        self._laid_out = [*self._laid_out[-1:], (wanted, rows)]
+        return rows
+
+    def _lay_out(self, examples: Sequence[Example], signs: int) -> list[list[PackedExample]]:
+        limits = {name: limit // signs for name, limit in self._limits.items()}
+        return [
+            [(list(e.prompt), [list(o) for o in e.options], e.label) for e in part]
+            for part in chunks(examples, block_size=self._block, **limits)
+        ]
+
+    def _score(
+        self, examples: Sequence[Example], signs: int, later: tuple[Upcoming, list[int]] | None = None
+    ) -> tuple[list[Scores], int]:
+        """Scores per sign, and the tokens scored."""
+        if not self._direct:
+            tokens = signs * sum(len(e.prompt) + len(o) for e in examples for o in e.options)
+            return self._public(examples, signs), tokens
         found: list[Scores] = [[] for _ in range(signs)]
         tokens = 0
-        limits = {name: limit // signs for name, limit in self._limits.items()}
-        for part in chunks(examples, block_size=self._block, **limits):
-            rows = [(list(e.prompt), [list(o) for o in e.options], e.label) for e in part]
-            scores, scored, blocks = self._call("zo_score", rows, both)
+        parts = self._rows(examples, signs)
+        for part in parts:
+            ahead = None
+            if later is not None and part is parts[-1]:
+                upcoming, queries = later
+                ahead = (upcoming.step, queries, self._rows(upcoming.examples, signs)[0], signs)
+            scores, scored, blocks = self._call("zo_score", part, signs, ahead)
             for sign, sign_scores in zip(found, scores, strict=True):
                 sign += sign_scores
             tokens += scored
-            self._usage = blocks / self._blocks
+            self._usage = min(1.0, blocks / self._limits["max_blocks"])
         return found, tokens
 
-    def _public(self, examples: Sequence[Example], adapter: int) -> Scores:
-        """Score through `generate`: every option a sequence of its own, its prompt scored again."""
+    def _public(self, examples: Sequence[Example], signs: int) -> list[Scores]:
+        """Score the first one or two signs through `generate`, in vLLM's own slots."""
+        self._call("zo_publish", signs)
+        return [self._generate(examples, adapter) for adapter in (1, 2)[:signs]]
+
+    def _generate(self, examples: Sequence[Example], adapter: int | None) -> Scores:
+        """Every option a sequence of its own, its prompt scored again; without an adapter, the base weights."""
         prompts = [{"prompt_token_ids": [*e.prompt, *o]} for e in examples for o in e.options]
         outputs = self._llm.generate(
             prompts,  # type: ignore[arg-type]
             SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False),
-            lora_request=LoRARequest(("plus", "minus")[adapter - 1], adapter, "/none"),
+            lora_request=LoRARequest(("plus", "minus")[adapter - 1], adapter, "/none") if adapter else None,
             use_tqdm=False,
         )
         each = iter(outputs)
@@ -198,33 +299,18 @@ class VllmRuntime:
         return self._llm.collective_rpc(method, args=args)[0]
 
 
-@dataclass(frozen=True)
-class Capacity:
-    """What one forward pass must hold, so that KV space is sized to need."""
-
-    longest: int  # tokens of a sequence
-    tokens: int  # of one forward pass
-    sequences: int  # of one forward pass
-    blocks: int  # KV pages, vLLM's null block included
-
-
-def plan_capacity(needs: Needs, block: int) -> Capacity:
-    """KV blocks, tokens and sequences for a step's batch, both signs, or as much as is worth it."""
-    longest = needs.longest + 1  # the public path asks for one token more
-    pages = -(-longest // block)
-    # An option's tail takes at most one partly filled page and its own tokens.
-    per_example = longest * needs.options
-    tokens = min(max(2 * needs.batch * per_example, 2 * per_example), max(_MAX_TOKENS, 2 * per_example))
-    sequences = max(2 * needs.batch * needs.options, 2 * needs.options)
-    blocks = 1 + min(sequences * pages, max(2 * needs.options * pages, 2 * tokens // block + sequences))
-    return Capacity(longest, tokens, sequences, blocks)
+def _room_for_copies(facts: ModelFacts, dtype: str, device: str) -> bool:
+    """Whether a CPU can hold the plain weights beside the packed ones. The results are the same either way."""
+    weights = facts.parameters * dtype_of(dtype).itemsize
+    return device == "cpu" and psutil.virtual_memory().available > 3 * weights
 
 
 def _memory_share(device: str, needed: int) -> float:
     """What vLLM checks against free GPU memory at its start; KV space is sized to need regardless."""
     if device == "cpu":
         return 0.9  # not looked at, once KV space has a size
-    return min(0.95, 1.2 * needed / torch.cuda.mem_get_info(device)[1])
+    free, total = torch.cuda.mem_get_info(device)
+    return min(needed, 0.9 * free) / total
 
 
 def _target_modules(matrices: Sequence[Matrix]) -> list[str]:
@@ -243,6 +329,5 @@ def _check_matrices(wanted: Sequence[Matrix], found: Sequence[Matrix]) -> None:
         )
 
 
-def _relative(examples: Sequence[Example], row: list[float]) -> list[float]:
-    """Scores as comparable between the paths: short of a constant where only options were scored."""
-    return [value - row[0] for value in row] if one_token_options(examples) else row
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from engine import environment
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two tests run at a time
 environment.prepare()  # before any test imports transformers
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

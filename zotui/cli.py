@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -17,10 +16,13 @@ from engine import __version__
 from engine.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE, UserError
 from engine.messages import Done
 from engine.rundir import RunDir, all_runs
-from zotui import presets
-from zotui.app import words
+from zotui import presets, tools
+from zotui import show as shown
+from zotui.app import has_terminal, run_app, words
 from zotui.headless import SignalRelay, close_stdout, reference, run_headless
-from zotui.launch import EngineProcess
+from zotui.launch import EngineProcess, start_engine
+from zotui.seeds import run_seeds
+from zotui.tools import RunName
 
 
 class _Group(TyperGroup):
@@ -53,7 +55,6 @@ app.add_typer(presets_app, name="presets")
 
 _Headless = Annotated[bool, typer.Option("--headless", help="No cockpit: plain progress.")]
 _JsonEvents = Annotated[bool, typer.Option("--json", help="Print every event as a JSON line; no cockpit.")]
-_RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's name or path.", show_default=False)]
 _PresetName = Annotated[str, typer.Argument(metavar="PRESET", help="A preset's name, or a file.", show_default=False)]
 
 
@@ -75,7 +76,7 @@ def start(
     Without a command the app opens, on a list of runs and presets.
     """
     if ctx.invoked_subcommand is None:
-        if not _has_terminal():
+        if not has_terminal():
             raise UserError("the app needs a terminal; `zotui run PRESET` works without, `zotui --help` lists all")
         _open_app(None)
 
@@ -91,17 +92,28 @@ def run(
         Path | None,
         typer.Option("--run-dir", metavar="DIR", help="The run's own folder.", show_default=False),
     ] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            "--seeds",
+            metavar="N,N,...",
+            help="One run per seed, in turn and without cockpit (DIR/seed-N each), then mean and spread.",
+            show_default=False,
+        ),
+    ] = None,
     headless: _Headless = False,
     json: _JsonEvents = False,
 ) -> None:
     """Run a preset: in the cockpit, or plainly where there is no terminal."""
+    if seeds is not None:
+        raise typer.Exit(run_seeds(preset, changes or (), seeds, run_dir, json=json))
     chosen = presets.read(preset, changes or ())
     created = RunDir.create(chosen, preset, run_dir.expanduser() if run_dir else None)
     _follow(created, headless=headless, json=json)
 
 
 @app.command()
-def resume(run: _RunName, headless: _Headless = False, json: _JsonEvents = False) -> None:
+def resume(run: RunName, headless: _Headless = False, json: _JsonEvents = False) -> None:
     """Go on with a run that was stopped, or that failed."""
     found = RunDir.find(run)
     summary = found.summary()
@@ -148,12 +160,14 @@ def list_runs(json: Annotated[bool, typer.Option("--json", help="A JSON object p
 
 
 @app.command()
-def show(run: _RunName, json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False) -> None:
+def show(run: RunName, json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False) -> None:
     """Show where a run stands, its evaluations and its preset."""
     found = RunDir.find(run)
     summary = found.summary()
     evaluations = found.evaluations()
     checkpoints = sorted(str(path) for path in found.checkpoints.glob("step-*"))
+    kept = found.update_kept()
+    spent, signal = shown.time_of(found), shown.signal_of(found)
     if json:
         _print_json(
             {
@@ -161,6 +175,9 @@ def show(run: _RunName, json: Annotated[bool, typer.Option("--json", help="One J
                 "info": found.info(),
                 "evaluations": evaluations,
                 "checkpoints": checkpoints,
+                "update_kept": kept,
+                "time": spent,
+                "signal": shown.as_json(signal),
                 "resolved_preset": found.preset().model_dump(),
             }
         )
@@ -173,6 +190,13 @@ def show(run: _RunName, json: Annotated[bool, typer.Option("--json", help="One J
         ("preset", summary.preset),
         ("checkpoint", checkpoints[-1] if checkpoints else "none"),
     ]
+    if spent and spent["total"]:
+        pairs.append(("time", f"{words.span(spent['total'])} measured: {words.time_spent(spent)}"))
+    if signal:
+        pairs += shown.signal_rows(signal)
+    if kept:
+        figure = words.update_kept(kept["kept"], kept["cosine"])
+        pairs.append(("update kept", f"{figure}, up to step {kept['step']:,} (residuals included)"))
     if summary.standing in ("stopped", "failed", "crashed", "new"):
         pairs.append(("next", f"zotui resume {reference(found)}"))
     elif summary.standing == "finished":
@@ -187,21 +211,9 @@ def show(run: _RunName, json: Annotated[bool, typer.Option("--json", help="One J
     typer.echo(f"\n{found.preset_file.read_text().rstrip()}")
 
 
-@app.command()
-def export(
-    run: _RunName,
-    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Folder to write.", show_default=False)],
-    format: Annotated[
-        str, typer.Option("--format", metavar="merged", help="What to write: the whole model.")
-    ] = "merged",
-) -> None:
-    """Write the fine-tuned model, for any tool that loads a model."""
-    if format != "merged":
-        raise UserError(f"--format {format}: not a format; use --format merged")
-    found = RunDir.find(run)
-    command = [sys.executable, "-P", "-m", "engine.export", str(found.path), str(to.expanduser().absolute())]
-    code = subprocess.run(command, check=False).returncode
-    raise typer.Exit(128 - code if code < 0 else code)
+app.command()(tools.export)
+app.command()(tools.parity)
+app.command()(tools.bench)
 
 
 @presets_app.command("ls")
@@ -239,30 +251,14 @@ def main() -> None:
 
 def _follow(run: RunDir, *, headless: bool, json: bool, resume: bool = False) -> None:
     """Start the engine and stay with it, in the cockpit or plainly."""
-    if not (headless or json) and _has_terminal():
-        _open_app(_start(run, resume))
+    if not (headless or json) and has_terminal():
+        _open_app(start_engine(run, resume=resume))
     with SignalRelay() as relay:
-        raise typer.Exit(run_headless(_start(run, resume), json, relay))
-
-
-def _start(run: RunDir, resume: bool) -> EngineProcess:
-    try:
-        return EngineProcess(run, resume=resume)
-    except OSError as error:
-        if not resume:
-            run.discard()
-        raise UserError(f"{run.path}: the engine cannot be started ({error})") from None
+        raise typer.Exit(run_headless(start_engine(run, resume=resume), json, relay))
 
 
 def _open_app(launch: EngineProcess | None) -> None:
-    from zotui.app import run_app
-
     raise typer.Exit(run_app(launch))
-
-
-def _has_terminal() -> bool:
-    # Textual draws on stderr.
-    return sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()
 
 
 def _print_json(value: Any) -> None:

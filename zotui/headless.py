@@ -11,7 +11,7 @@ from types import FrameType, TracebackType
 from typing import Self
 
 from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
-from engine.messages import AnyEvent, Done, Error, Eval, encode
+from engine.messages import AnyEvent, Done, Error, Eval, State, Stop, encode
 from engine.rundir import RunDir, runs_home
 from zotui.launch import EngineProcess
 from zotui.progress import Progress, result_table, talk
@@ -72,6 +72,7 @@ def run_headless(launch: EngineProcess, json: bool, relay: SignalRelay | None = 
     progress = Progress(quiet=json)
     error: Error | None = None
     done: Done | None = None
+    held = False
     for event in launch.events():
         if json:
             _print_event(event)
@@ -82,6 +83,8 @@ def run_headless(launch: EngineProcess, json: bool, relay: SignalRelay | None = 
             error = event
         elif isinstance(event, Done):
             done = event
+        elif isinstance(event, State) and event.state == "paused" and event.reason:
+            held = launch.send(Stop())  # nobody is here to resume it
     progress.clear()
     code = launch.wait()
     if error and error.kind == "usage":
@@ -91,13 +94,13 @@ def run_headless(launch: EngineProcess, json: bool, relay: SignalRelay | None = 
         if not error and any(code == 128 + number for number in relay.received):
             talk(f"zotui: interrupted; `zotui resume {reference(launch.run)}` goes on where it was")
             return EXIT_INTERRUPTED
-        return _failed(launch, error, code, json)
+        return _failed(launch, error, code, json, held)
     name = reference(launch.run)
     following = (
         f"zotui export {name} --to DIR --format merged" if done.outcome == "finished" else f"zotui resume {name}"
     )
     if not json:
-        _print("\n".join(result_table(evaluations, done, following)))
+        print_out("\n".join(result_table(evaluations, done, following)))
     if done.outcome == "stopped":
         return code if code in (EXIT_DONE, EXIT_INTERRUPTED) else EXIT_INTERRUPTED
     if code != EXIT_DONE:  # everything was saved and said before
@@ -117,14 +120,21 @@ def close_stdout() -> None:
     os.close(nowhere)
 
 
-def _failed(launch: EngineProcess, error: Error | None, code: int, json: bool) -> int:
-    """Say why the engine ended, show the end of its log and how to go on."""
+def _failed(launch: EngineProcess, error: Error | None, code: int, json: bool, held: bool) -> int:
+    """Say why the engine ended, show the end of its log and how to go on.
+
+    `held` means that it had paused by itself: it has said all there is, and the same again would not help.
+    """
     if error is None:
         how = f"was killed by signal {code - 128}" if code > 128 else f"ended with code {code}"
         error = Error(kind="failure", text=f"the engine {how} without a word; the journal keeps every finished step")
         if json:
             _print_event(error)
     talk(f"zotui: {error.text}")
+    if held:
+        preset = shlex.quote(str(launch.run.info().get("preset", "PRESET")))
+        talk(f"a new run: zotui run {preset} --set KEY=VALUE (`zotui resume` would try the same step again)")
+        return EXIT_FAILED
     tail = launch.run.log_tail(_LOG_LINES)
     if tail:
         talk(f"the end of {launch.run.log_file}:")
@@ -152,10 +162,11 @@ def _past_evaluations(run: RunDir) -> list[Eval]:
 
 
 def _print_event(event: AnyEvent) -> None:
-    _print(encode(event).decode().rstrip("\n"))
+    print_out(encode(event).decode().rstrip("\n"))
 
 
-def _print(text: str) -> None:
+def print_out(text: str) -> None:
+    """Lines on stdout; a reader that has gone away is no reason to stop."""
     try:
         print(text, flush=True)
     except BrokenPipeError:  # the run goes on to its end

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import msgspec
 
-from engine.errors import EXIT_USAGE
+from engine.errors import EXIT_USAGE, UserError
 from engine.messages import AnyCommand, AnyEvent, Error, decode_event, encode
 from engine.rundir import RunDir
 
@@ -92,3 +92,13 @@ class EngineProcess:
         if code == EXIT_USAGE and self._usage_error and not self._resume:
             self.run.discard()
         return code
+
+
+def start_engine(run: RunDir, *, resume: bool = False) -> EngineProcess:
+    """Start the engine on a run. Raises `UserError`, and takes a new run back, where the system refuses."""
+    try:
+        return EngineProcess(run, resume=resume)
+    except OSError as error:
+        if not resume:
+            run.discard()
+        raise UserError(f"{run.path}: the engine cannot be started ({error})") from None

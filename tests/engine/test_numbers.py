@@ -38,14 +38,14 @@ def test_factors_are_standard_normal_and_their_product_is_not_divided_by_the_ran
 
 
 def test_a_fold_keeps_everything_that_was_learned_and_starts_anew() -> None:
-    state = LowRank(MATRIX, 2, seed=0, device=CPU)
+    state = LowRank(MATRIX, 2, seed=0, device=CPU, fold="nearest")
     state.redraw(0)
     weight = torch.zeros(300, 200)
     expected = torch.zeros(300, 200)
     for step, coefficient in enumerate([0.1, -0.2, 0.3]):
         state.learn(step, [coefficient])
         expected -= coefficient * state.u(step, 0) @ state.v.T
-    state.fold_into(weight)
+    state.fold_into(weight, 3)
     assert torch.allclose(weight, expected, atol=1e-5)
     assert not state.learned.any()
 

@@ -5,79 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from safetensors.torch import load_file
 
 from engine import messages
-from engine.preset import load_file as load_preset
-from engine.rundir import RunDir
 
-from .conftest import Runner, needs_vllm
-
-SETTINGS = ("run.steps=4000", "run.batch_size=2")
-
-
-class Engine:
-    """`python -m engine` on a new run, read line by line."""
-
-    def __init__(self, run: RunDir, *, resume: bool = False) -> None:
-        self.run = run
-        with run.log_file.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "engine", str(run.path), *(["--resume"] if resume else [])],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                start_new_session=True,
-            )
-        self.seen: list[messages.AnyEvent] = []
-
-    def events(self) -> Iterator[messages.AnyEvent]:
-        assert self.process.stdout
-        for line in self.process.stdout:
-            self.seen.append(messages.decode_event(line))
-            yield self.seen[-1]
-
-    def until(self, kind: type[Any], **wanted: Any) -> Any:
-        """The next event of a type with these fields."""
-        for event in self.events():
-            if isinstance(event, kind) and all(getattr(event, k) == v for k, v in wanted.items()):
-                return event
-        raise AssertionError(f"the engine ended without {kind.__name__} {wanted}: {self.run.log_tail()}")
-
-    def send(self, command: messages.AnyCommand) -> None:
-        assert self.process.stdin
-        self.process.stdin.write(messages.encode(command))
-        self.process.stdin.flush()
-
-    def finish(self) -> int:
-        for _ in self.events():
-            pass
-        return self.process.wait(60)
-
-
-@pytest.fixture
-def start(tiny_run: Runner, tmp_path: Path) -> Iterator[Any]:
-    started: list[Engine] = []
-
-    def start(*settings: str, **options: Any) -> Engine:
-        from engine.preset import load
-
-        preset = load("tiny", tiny_run.preset.read_text(), (*SETTINGS, *settings))
-        run = RunDir.create(preset, "tiny", tmp_path / f"run{len(started)}")
-        started.append(Engine(run, **options))
-        return started[-1]
-
-    yield start
-    for engine in started:
-        engine.process.kill()
-        engine.process.wait()
+from .conftest import Engine, needs_vllm
 
 
 def steps(engine: Engine) -> list[messages.Step]:
@@ -230,11 +165,29 @@ def test_a_resume_from_a_checkpoint_ends_in_the_same_weights_too(start: Any) -> 
     assert all(bool((expected[key] == found[key]).all()) for key in expected)
 
 
-def test_a_run_that_diverges_fails_with_a_reason_and_keeps_its_journal_finite(start: Any) -> None:
+def test_a_run_that_diverges_is_held_and_ended_there_it_fails_with_a_sound_journal(start: Any) -> None:
     engine = start("method.lr=1e30", "run.steps=50")
+    engine.until(messages.State, state="running")
+    held = engine.until(messages.State, state="paused")
+    assert "not a finite number" in held.reason and "a lower method.lr (now 1e+30)" in held.reason
+    engine.send(messages.Resume())  # tries again, with the same result
+    assert engine.until(messages.State, state="paused") == held
+    engine.send(messages.Stop())
+    assert engine.until(messages.Checkpoint).step == held.step > 0
+    assert engine.until(messages.Error).text == held.reason
     assert engine.finish() == 1
-    error = next(e for e in engine.seen if isinstance(e, messages.Error))
-    assert error.kind == "failure"
-    assert "lower method.lr" in error.text
+    assert [record["step"] for record in engine.run.journal()] == list(range(held.step))
     assert all(json.dumps(record, allow_nan=False) for record in engine.run.journal())
-    assert load_preset(engine.run.preset_file).method.lr == 1e30
+    assert (engine.run.summary().standing, engine.run.summary().error) == ("failed", held.reason)
+
+
+@pytest.mark.parametrize("gone", ["before", "after"])
+def test_a_held_run_that_nobody_is_there_to_resume_ends_as_failed(start: Any, gone: str) -> None:
+    engine = start("model.dtype=float16", "method.eps=1e6", "task.validation_examples=4")
+    if gone == "before":
+        engine.process.stdin.close()
+    engine.until(messages.State, state="paused")
+    if gone == "after":
+        engine.process.stdin.close()
+    assert engine.finish() == 1
+    assert engine.run.summary().standing == "failed"

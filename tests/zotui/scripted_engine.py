@@ -2,13 +2,16 @@
 
 `install(folder, body)` makes an executable that takes the place of `sys.executable` for
 `EngineProcess`. The body sees `say(event)`, `run` (the run's folder), `resumed` and `messages`.
+`start` and `zotui` run the command line with it.
 """
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 _PREAMBLE = """\
 #!{python}
@@ -68,3 +71,28 @@ def install(folder: Path, body: str) -> Path:
     script.write_text(_PREAMBLE.format(python=sys.executable, repository=str(REPOSITORY)) + textwrap.dedent(body))
     script.chmod(0o755)
     return script
+
+
+# Runs the command line with another program in the engine's place.
+DRIVER = "import sys; sys.executable = sys.argv.pop(1); from zotui.cli import main; main()"
+
+
+def start(*arguments: str, engine: Path | str = sys.executable, **options: Any) -> subprocess.Popen[str]:
+    """`zotui` with these arguments, as a process over pipes."""
+    return subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(engine), *arguments],
+        **{
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "text": True,
+            **options,
+        },
+    )
+
+
+def zotui(*arguments: str, engine: Path | str = sys.executable) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of one command."""
+    process = start(*arguments, engine=engine)
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err

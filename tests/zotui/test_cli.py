@@ -20,11 +20,9 @@ from engine.rundir import RunDir
 REPOSITORY = Path(__file__).parents[2]
 sys.path.insert(0, str(Path(__file__).parent))
 import scripted_engine  # noqa: E402
+from scripted_engine import start, zotui  # noqa: E402
 
 from zotui.cli import app  # noqa: E402
-
-# Runs the command line with another program in the engine's place.
-DRIVER = "import sys; sys.executable = sys.argv.pop(1); from zotui.cli import main; main()"
 
 
 @pytest.fixture(autouse=True)
@@ -35,28 +33,8 @@ def _home(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("p.toml").write_text('[model]\npath = "m"\n[task]\nname = "sst2"\n[run]\nsteps = 3\n')
 
 
-def start(*arguments: str, engine: Path | str = sys.executable, **options: Any) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", DRIVER, str(engine), *arguments],
-        **{
-            "stdin": subprocess.DEVNULL,
-            "stdout": subprocess.PIPE,
-            "stderr": subprocess.PIPE,
-            "text": True,
-            **options,
-        },
-    )
-
-
-def zotui(*arguments: str, engine: Path | str = sys.executable) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of one command."""
-    process = start(*arguments, engine=engine)
-    out, err = process.communicate(timeout=60)
-    return process.returncode, out, err
-
-
 def here(*arguments: str) -> tuple[int, str, str]:
-    """The same without a process of its own, for what never gets as far as an engine."""
+    """The same as `zotui`, without a process of its own, for what never gets as far as an engine."""
     result = CliRunner().invoke(app, list(arguments), prog_name="zotui")
     return result.exit_code, result.stdout, result.stderr
 
@@ -123,7 +101,7 @@ def test_a_mistake_is_told_in_a_few_lines(arguments: list[str], last_line: str) 
     assert not (Path(os.environ["ZOTUI_HOME"]) / "runs").exists()
 
 
-@pytest.mark.parametrize("command", ["attach", "stop", "eval", "parity", "bench", "doctor"])
+@pytest.mark.parametrize("command", ["attach", "stop", "eval", "doctor"])
 def test_what_does_not_work_yet_is_not_there(command: str) -> None:
     assert here(command)[0] == 2
 
@@ -342,7 +320,7 @@ def test_progress_on_a_terminal_is_one_line(tmp_path: Path) -> None:
     assert process.returncode == 0
     assert seen.count(b"\n") == 1  # only the greeting
     assert 2 <= seen.count(b"\r\x1b[2Kstep ") <= 20
-    assert b"left" in seen
+    assert b"ETA ~0:00" in seen
     assert seen.endswith(b"\r\x1b[2K")
     assert "steps       50" in out
 
@@ -423,6 +401,83 @@ def test_show_tells_all_about_a_run() -> None:
     assert shown["standing"] == "failed"
     assert shown["evaluations"][0]["metrics"]["accuracy"] == 0.25
     assert shown["resolved_preset"]["run"]["steps"] == 3
+    assert shown["update_kept"] is None
+    assert "update kept" not in out
+
+
+def test_show_gives_the_newest_figure_of_what_was_kept() -> None:
+    run = make_run(state="finished")
+    told = [{}, {"update_kept": 0.5, "update_cosine": 0.4}, {}, {"update_kept": 0.9994, "update_cosine": 0.9876}, {}]
+    records = [{"step": step, "loss": 0.5, **more} for step, more in enumerate(told)]
+    run.journal_file.write_text("".join(json.dumps(record) + "\n" for record in records) + '{"update_kept": 7')
+    assert "update kept  99.9%, cosine 0.988, up to step 3 (residuals included)" in here("show", "r")[1]
+    shown = json.loads(here("show", "r", "--json")[1])
+    assert shown["update_kept"] == {"step": 3, "kept": 0.9994, "cosine": 0.9876}
+
+
+def test_show_tells_where_the_time_went_and_what_the_signal_says() -> None:
+    run = make_run(
+        state="finished", dtype="bfloat16", noise={"nats": 0.004, "measured": 0.004, "resolution": 0.001},
+        time={"start_up": 21.5, "evaluations": 3.25, "checkpoints": 0.5, "paused": 3600.0, "other": 0.01},
+    )  # fmt: skip
+    step = {"loss_plus": 0.601, "loss_minus": 0.6, "projected_grad": -0.5, "lr": 0.01, "seconds": 2.0}
+    run.journal_file.write_text("".join(json.dumps({"step": n, **step}) + "\n" for n in range(100)))
+    out = here("show", "r")[1]
+    for text in (
+        "time        1:03:45 measured: start-up 21.5 s, steps 3:20, evaluations 3.25 s, checkpoints 0.50 s, "
+        "paused 1:00:00",
+        "signal      the difference between the two losses is below the noise: raise eps or use float32",
+        "|L+ - L-|   0.001 nats, noise 0.004 (0.25 times; 100% of the steps below it)",
+        "gradient    |g| 0.5, at the start 0.5",
+        "step size   0.00707 per step and weight entry, rms",  # 0.01 * 0.5 * sqrt(2)
+    ):
+        assert text in out
+    shown = json.loads(here("show", "r", "--json")[1])
+    assert shown["time"]["steps"] == 200.0 and shown["time"]["total"] == pytest.approx(3825.26)
+    assert shown["signal"]["verdict"].endswith("below the noise: raise eps or use float32")
+    assert (shown["signal"]["noise"], shown["signal"]["below_noise"]) == (0.004, 1.0)
+
+
+def test_show_of_a_damaged_journal_still_shows_the_run() -> None:
+    run = make_run(state="crashed")
+    run.journal_file.write_text('{"step": 7}\n')
+    code, out, _ = here("show", "r")
+    assert code == 0 and "crashed" in out
+    shown = json.loads(here("show", "r", "--json")[1])
+    assert (shown["time"], shown["signal"]) == (None, None)
+
+
+def test_a_run_that_holds_itself_is_stopped_and_has_failed(tmp_path: Path) -> None:
+    body = """
+    hello(3)
+    step(0)
+    say(messages.State(state="paused", step=1, reason="not finite; try less"))
+    command = sys.stdin.readline()
+    say(messages.Log(level="warning", text="heard " + command.strip()))
+    say(messages.Checkpoint(step=1, path="c", seconds=0.1))
+    say(messages.Error(kind="failure", text="not finite; try less"))
+    sys.exit(1)
+    """
+    code, out, err = zotui("run", "p.toml", "--headless", "--run-dir", "d", engine=scripted(tmp_path, body))
+    assert (code, out) == (1, "")
+    assert err.splitlines()[2:] == [
+        "paused at step 1: not finite; try less",
+        'warning: heard {"type":"stop"}',
+        "step 1: checkpoint saved (0.10 s)",
+        "zotui: not finite; try less",
+        "a new run: zotui run p.toml --set KEY=VALUE (`zotui resume` would try the same step again)",
+    ]
+
+
+def test_the_summary_separates_where_the_time_went(tmp_path: Path) -> None:
+    spent = '{"start_up": 21.5, "steps": 600.0, "evaluations": 3.25, "checkpoints": 0.0, "total": 624.75}'
+    body = f"""
+    hello(1)
+    step(0)
+    say(messages.Done(outcome="finished", steps=1, seconds=65.0, metrics={{}}, run="r", time={spent}))
+    """
+    out = zotui("run", "p.toml", "--headless", engine=scripted(tmp_path, body))[1]
+    assert "time        start-up 21.5 s, steps 10:00, evaluations 3.25 s\n" in out
 
 
 def test_export_hands_over_to_the_engine_and_returns_its_code(tmp_path: Path) -> None:

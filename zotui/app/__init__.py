@@ -1,22 +1,31 @@
-"""The Textual app: a start screen over presets and runs, and a cockpit over one run.
+"""The Textual app: a start screen over presets and runs, a cockpit over one run, a view of a comparison.
 
 Importing this package costs nothing; Textual is imported by `run_app`.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from engine.rundir import RunDir
     from zotui.launch import EngineProcess
+    from zotui.parity import Comparison
 
 
-def run_app(launch: EngineProcess | RunDir | None = None) -> int:
+def has_terminal() -> bool:
+    """Whether there is a terminal to draw on, and a keyboard."""
+    # Textual draws on stderr.
+    return sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()
+
+
+def run_app(launch: EngineProcess | RunDir | Comparison | None = None) -> int:
     """Run the app until the user leaves it, and return the exit code for the shell.
 
     Without an argument it opens the start screen; with an engine that was just launched, the cockpit
-    on it; with a run's directory, a read-only view of that run, followed while it is live.
+    on it; with a run's directory, a read-only view of that run, followed while it is live; with a
+    comparison that was just started, its curves.
     """
     from zotui.app.application import run
 

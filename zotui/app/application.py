@@ -13,16 +13,18 @@ from textual.binding import Binding
 from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, UserError
 from engine.messages import Stop
 from engine.rundir import RunDir
-from zotui.app.feed import EngineFeed, Feed, RecordsFeed
+from zotui.app.feed import ComparisonFeed, EngineFeed, Feed, RecordsFeed
 from zotui.app.screens.cockpit import Cockpit
 from zotui.app.screens.dialogs import Message
+from zotui.app.screens.parity import Parity
 from zotui.app.screens.start import Start
 from zotui.app.themes import DARK, LIGHT
 from zotui.launch import EngineProcess
+from zotui.parity import Comparison
 
 
 class ZotuiApp(App[int]):
-    """Start screen and cockpit. Returns the exit code for the shell."""
+    """Start screen and cockpit, or a comparison. Returns the exit code for the shell."""
 
     TITLE = "zotui"
     BINDINGS = [
@@ -43,7 +45,7 @@ class ZotuiApp(App[int]):
 
     def __init__(
         self,
-        feed: Feed | None = None,
+        feed: Feed | ComparisonFeed | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -53,7 +55,7 @@ class ZotuiApp(App[int]):
         self._feed = feed
         self._clock, self._wall, self._local = clock, wall, local
         self._cockpit: Cockpit | None = None  # the last one opened
-        self.refusal = ""  # why the engine would not start, when the app was opened on it
+        self.refusal = ""  # why what the app was opened on would not start, or ended without an answer
 
     def on_mount(self) -> None:
         """Open the screen that was asked for."""
@@ -62,6 +64,8 @@ class ZotuiApp(App[int]):
         self.theme = DARK.name
         if self._feed is None:
             self.push_screen(Start(self._wall))
+        elif isinstance(self._feed, ComparisonFeed):
+            self.push_screen(Parity(self._feed, clock=self._clock))
         else:
             self._open(self._feed)
 
@@ -71,11 +75,11 @@ class ZotuiApp(App[int]):
 
     async def action_quit(self) -> None:
         """Leave; a live run is asked about first."""
-        cockpit = self.cockpit
-        if cockpit is None:
+        watching = next((screen for screen in self.screen_stack if isinstance(screen, Cockpit | Parity)), None)
+        if watching is None:
             self.exit(EXIT_DONE)
         else:
-            cockpit.action_leave()
+            watching.action_leave()
 
     @property
     def cockpit(self) -> Cockpit | None:
@@ -140,8 +144,17 @@ class ZotuiApp(App[int]):
                 self.pop_screen()
             self.push_screen(Message("the engine refused to start", message.text))
 
+    @on(Parity.Left)
+    def left_parity(self, message: Parity.Left) -> None:
+        """Nothing else was asked for."""
+        self.refusal = message.text
+        self.exit(message.code)
+
     def leave_no_orphan(self) -> None:
         """Should the app itself have failed, its engine must neither die unsaved nor run on unseen."""
+        if isinstance(self._feed, ComparisonFeed):
+            self._feed.close()
+            return
         feed = self._cockpit.feed if self._cockpit is not None else self._feed
         if self.return_code == 0 or not isinstance(feed, EngineFeed) or not feed.engine.alive():
             return
@@ -163,10 +176,15 @@ def exit_code(cockpit: Cockpit) -> int:
     return EXIT_DONE if outcome is not None and outcome.kind in ("finished", "stopped") else EXIT_FAILED
 
 
-def run(launch: EngineProcess | RunDir | None) -> int:
+def run(launch: EngineProcess | RunDir | Comparison | None) -> int:
     """Run the app to its end; see `zotui.app.run_app`."""
-    feed: Feed | None
-    feed = EngineFeed(launch) if isinstance(launch, EngineProcess) else RecordsFeed(launch) if launch else None
+    feed: Feed | ComparisonFeed | None = None
+    if isinstance(launch, EngineProcess):
+        feed = EngineFeed(launch)
+    elif isinstance(launch, Comparison):
+        feed = ComparisonFeed(launch)
+    elif launch is not None:
+        feed = RecordsFeed(launch)
     app = ZotuiApp(feed)
     try:
         code = app.run()

@@ -1,4 +1,4 @@
-"""Where a cockpit's events come from: a live engine, or the records of a run.
+"""Where a screen's events come from: a live engine, the records of a run, or a comparison.
 
 A feed reads in a thread of its own and hands over what has gathered when it is drained, so that a
 run of any speed costs the screen a few small batches a second. The thread is a daemon: it may be
@@ -11,13 +11,14 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from engine.errors import UserError
 from engine.messages import AnyCommand, AnyEvent, Eval, Hello, Log, Step
 from engine.rundir import RunDir, Summary
 from zotui.app.history import evaluations, follow, past
 from zotui.launch import EngineProcess
+from zotui.parity import Comparison
 
 MOST_PER_DRAIN = 4000
 """Items handed over at once: a long history is taken in over several drains."""
@@ -38,6 +39,8 @@ class Viewed:
     device: str
     model: str
     runtime: str
+    dtype: str = ""
+    noise: float | None = None  # see `Hello`
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Ended:
 
 
 Item = AnyEvent | Past | Viewed | Ended
+Gathered = TypeVar("Gathered")
 
 
 class Feed(Protocol):
@@ -68,18 +72,18 @@ class Feed(Protocol):
         """Nobody will drain any more."""
 
 
-class _Gathering:
-    """The part that both feeds share: a reader thread and what it gathered."""
+class _Gathering(Generic[Gathered]):
+    """The part that all feeds share: a reader thread and what it gathered."""
 
-    def __init__(self, run: RunDir) -> None:
-        self.run = run
-        self._items: deque[Item] = deque()
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._items: deque[Gathered] = deque()
         self._closing = threading.Event()
 
     def start(self) -> None:
-        threading.Thread(target=self._gather, name=f"feed {self.run.name}", daemon=True).start()
+        threading.Thread(target=self._gather, name=f"feed {self._name}", daemon=True).start()
 
-    def drain(self) -> list[Item]:
+    def drain(self) -> list[Gathered]:
         # popleft and append on a deque are atomic; only this side takes, so no lock is needed.
         return [self._items.popleft() for _ in range(min(len(self._items), MOST_PER_DRAIN))]
 
@@ -92,15 +96,16 @@ class _Gathering:
             if self._closing.is_set():
                 return
 
-    def _read(self) -> Iterator[Item]:
+    def _read(self) -> Iterator[Gathered]:
         raise NotImplementedError
 
 
-class EngineFeed(_Gathering):
+class EngineFeed(_Gathering[Item]):
     """The events of an engine that this app launched."""
 
     def __init__(self, engine: EngineProcess, *, knows_the_past: bool = False) -> None:
-        super().__init__(engine.run)
+        super().__init__(engine.run.name)
+        self.run = engine.run
         self.engine = engine
         self._knows_the_past = knows_the_past
 
@@ -115,8 +120,12 @@ class EngineFeed(_Gathering):
         yield Ended(self.engine.wait())
 
 
-class RecordsFeed(_Gathering):
+class RecordsFeed(_Gathering[Item]):
     """The journal and evaluations of a run; followed as they grow while the run is live."""
+
+    def __init__(self, run: RunDir) -> None:
+        super().__init__(run.name)
+        self.run = run
 
     def send(self, command: AnyCommand) -> bool:
         return False
@@ -144,7 +153,30 @@ class RecordsFeed(_Gathering):
             model = preset.model.path
         except (UserError, OSError):
             model = str(info.get("model", ""))
-        return Viewed(self.run.summary(), str(info.get("device", "")), model, str(info.get("runtime", "")))
+        return Viewed(
+            self.run.summary(),
+            str(info.get("device", "")),
+            model,
+            str(info.get("runtime", "")),
+            str(info.get("dtype", "")),
+            (info.get("noise") or {}).get("nats"),
+        )
+
+
+class ComparisonFeed(_Gathering[dict[str, Any] | Ended]):
+    """The rows of a comparison that this app started; it ends with the feed."""
+
+    def __init__(self, comparison: Comparison) -> None:
+        super().__init__(comparison.source.name)
+        self.comparison = comparison
+
+    def close(self) -> None:
+        super().close()
+        self.comparison.close()
+
+    def _read(self) -> Iterator[dict[str, Any] | Ended]:
+        yield from self.comparison.answers()
+        yield Ended(self.comparison.wait())
 
 
 def _records_before(run: RunDir, step: int) -> Iterator[Item]:

@@ -71,6 +71,8 @@ def as_step(record: dict[str, Any]) -> Step:
         tokens=int(_scalar(record.get("tokens"), 0.0)),
         seconds=_scalar(record.get("seconds"), 0.0),
         tokens_per_s=_scalar(record.get("tokens_per_s"), 0.0),
+        update_kept=record.get("update_kept"),
+        update_cosine=record.get("update_cosine"),
     )
 
 

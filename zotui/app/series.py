@@ -61,3 +61,36 @@ class LossSeries:
     def _thin(self) -> None:
         del self.x[1::2], self.raw[1::2], self.smooth[1::2]
         self.stride *= 2
+
+
+class PeakSeries:
+    """Values over steps, thinned to at most `capacity` points of which each is the largest around it."""
+
+    def __init__(self, capacity: int = 2048) -> None:
+        self.capacity = capacity
+        self.stride = 1
+        self._points: list[tuple[int, float]] = []
+        self._seen = 0
+
+    def add(self, step: int, value: float) -> None:
+        """Take one step's value; infinity is one, too."""
+        if self._seen % self.stride:
+            self._points[-1] = max(self._points[-1], (step, value), key=_value)
+        else:
+            if len(self._points) >= self.capacity:
+                self._points = _peaks(self._points, 2)
+                self.stride *= 2
+            self._points.append((step, value))
+        self._seen += 1
+
+    def points(self, most: int) -> list[tuple[int, float]]:
+        """At most `most` points (step, value), and the largest value among them."""
+        return _peaks(self._points, max(1, -(-len(self._points) // max(1, most))))
+
+
+def _peaks(points: list[tuple[int, float]], every: int) -> list[tuple[int, float]]:
+    return [max(points[start : start + every], key=_value) for start in range(0, len(points), every)]
+
+
+def _value(point: tuple[int, float]) -> float:
+    return point[1]

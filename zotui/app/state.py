@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from msgspec import structs
+
 from engine.messages import (
     Checkpoint,
     Done,
@@ -23,6 +25,7 @@ from engine.messages import (
     Telemetry,
 )
 from engine.rundir import Summary
+from engine.signal_figures import Signal
 from zotui.app import words
 from zotui.app.feed import Ended, Item, Past, Viewed
 from zotui.app.gauges import Gauges
@@ -42,6 +45,7 @@ class Outcome:
     kind: OutcomeKind
     text: str
     seconds: float | None = None
+    time: dict[str, float] | None = None  # measured seconds of the whole run by kind
 
     @property
     def resumable(self) -> bool:
@@ -78,7 +82,9 @@ class RunState:
         self.viewed: Summary | None = None  # set when only the records are watched
         self.phase: Phase | None = None
         self.outcome: Outcome | None = None
-        self.losses = LossSeries()
+        self.losses, self.signal = LossSeries(), Signal()
+        self.update_kept: Step | None = None  # the newest step that tells it
+        self.fault = ""  # why the engine paused of its own accord
         self.evaluations: dict[int, Eval] = {}
         self.gauges = Gauges(clock)
         self.pace = Pace(clock)
@@ -182,7 +188,7 @@ class RunState:
                 self._error = item
                 self._log("error", item.text)
             case Done():
-                self._end(Outcome(item.outcome, "", item.seconds))
+                self._end(Outcome(item.outcome, "", item.seconds, item.time))
                 self.done = item.steps
             case Viewed():
                 self._view(item)
@@ -193,6 +199,7 @@ class RunState:
         self.name, self.preset, self.model = hello.name, hello.preset, hello.model
         self.runtime, self.device, self.dtype = hello.runtime, hello.device, hello.dtype
         self.steps, self.done = hello.steps, hello.first_step
+        self.signal.noise, self.signal.dtype = hello.noise, hello.dtype
         if self.losses.x:
             self.losses.forget_from(hello.first_step)
         else:
@@ -203,7 +210,10 @@ class RunState:
 
     def _step(self, step: Step) -> None:
         self.done = step.step + 1
+        self.signal.add(**structs.asdict(step))
         self.losses.add(step.step, step.loss)
+        if step.update_kept is not None:
+            self.update_kept = step
 
     def _evaluation(self, evaluation: Eval, at: float | None) -> None:
         if evaluation.split != "validation":  # the curve and the tiles are about one split
@@ -213,14 +223,17 @@ class RunState:
         self._log("eval", f"step {words.count(evaluation.step)}  {words.figures(evaluation.metrics)}", at)
 
     def _state(self, event: State) -> None:
+        if event.state in ("running", "paused"):
+            self.fault = event.reason
         if event.state != self.state:
             reason = f" · {event.reason}" if event.reason else ""
             # An evaluation or a checkpoint has a line of its own, and the step after it is no news.
             if reason or event.state in ("paused", "stopping") or self.state in ("starting", "paused"):
-                self._log("state", f"{event.state} at step {words.count(event.step)}{reason}")
+                faulty = event.state == "paused" and event.reason
+                self._log("error" if faulty else "state", f"{event.state} at step {words.count(event.step)}{reason}")
         self.state, self.done = event.state, max(self.done, event.step)
         self.pace.hold(event.state == "paused")
-        if event.state in ("running", "evaluating"):
+        if event.state in ("running", "evaluating") or event.reason:
             self.phase = None
         settled = event.state == "paused" if self.asked == "pausing" else event.state not in ("pausing", "paused")
         if self.asked in ("pausing", "resuming") and settled:
@@ -232,6 +245,7 @@ class RunState:
         summary = self.viewed = viewed.summary
         self.preset, self.model = summary.preset, viewed.model
         self.device, self.runtime = viewed.device, viewed.runtime
+        self.signal.noise, self.signal.dtype = viewed.noise, viewed.dtype
         self.steps, self.done = summary.steps, summary.steps_done
 
     def _ended(self, code: int | None) -> None:
@@ -241,7 +255,9 @@ class RunState:
             elif self.viewed.standing != "live":
                 self._end(Outcome("died", self.viewed.error or "the engine ended without saying why"))
         elif self.outcome is None:
-            if self._error is not None:
+            if self._error is not None and self._error.text == self.fault:
+                self._end(Outcome("stopped", self.fault))  # as it was asked to, while it could not go on
+            elif self._error is not None:
                 self._end(Outcome("refused" if self._error.kind == "usage" else "died", self._error.text))
             else:
                 self._end(Outcome("died", f"the engine ended without saying why ({explain_exit(code)})"))

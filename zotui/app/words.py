@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 NOTHING = "–"
 """What stands where there is no figure yet."""
 
@@ -22,6 +24,11 @@ def brief(seconds: float) -> str:
     if seconds < 0.1:
         return f"{seconds * 1000:.{1 if seconds < 0.01 else 0}f} ms"
     return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s" if seconds < 60 else f"{seconds:.0f} s"
+
+
+def span(seconds: float) -> str:
+    """A measured time, whatever its size: `43 ms`, `12.3 s`, `3:07:41`."""
+    return brief(seconds) if seconds < 60 else duration(seconds)
 
 
 def age(seconds: float) -> str:
@@ -63,6 +70,20 @@ def accuracy(value: float) -> str:
     return f"{value:.3f}"
 
 
+def update_kept(kept: float, cosine: float | None) -> str:
+    """How much of the intended update is there: `99.9%, cosine 0.998`."""
+    return f"{kept:.1%}" if cosine is None else f"{kept:.1%}, cosine {cosine:.3f}"
+
+
+def time_spent(spent: dict[str, float]) -> str:
+    """What a run's measured time went into: `start-up 3.5 s, steps 1:02:03`; what took no time is left out."""
+    return ", ".join(
+        f"{kind.replace('_', '-')} {span(seconds)}"
+        for kind, seconds in spent.items()
+        if kind != "total" and seconds >= 0.05
+    )
+
+
 def figures(metrics: dict[str, float]) -> str:
     """The metrics of an evaluation on one line, accuracy first."""
     named = sorted(metrics.items(), key=lambda item: (item[0] != "accuracy", item[0] != "loss", item[0]))
@@ -74,3 +95,8 @@ def metric(metrics: dict[str, float]) -> str:
     if "accuracy" in metrics:
         return f"acc {accuracy(metrics['accuracy'])}"
     return f"loss {loss(metrics['loss'])}" if "loss" in metrics else NOTHING
+
+
+def difference(value: float) -> str:
+    """How far apart two numbers are: `8.1e-07`."""
+    return f"{value:.1e}" if math.isfinite(value) else "not finite"

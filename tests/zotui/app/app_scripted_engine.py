@@ -51,8 +51,13 @@ DEFAULTS = {
     "fail_at": None,  # an Error of kind failure before this step, unless resumed
     "refuse": None,  # an Error of kind usage with this text
     "gpu": False,
+    "noise": None,  # of the difference between the two losses
     "deaf": False,  # never confirms a pause
+    "fault_at": None,  # pauses of its own accord before this step, again whenever it is resumed
 }
+
+
+FAULT = "the loss is not a finite number; try a smaller method.eps"
 
 
 def say(event: Event) -> None:
@@ -69,7 +74,7 @@ class Engine:
     def __init__(self, run: RunDir, resumed: bool, script: dict) -> None:
         self.run, self.resumed, self.script = run, resumed, script
         self.commands: queue.Queue = queue.Queue()
-        self.paused = self.stopping = False
+        self.paused = self.stopping = self.fault = False
         self.step = len(list(run.journal())) if resumed else 0
         threading.Thread(target=self.listen, daemon=True).start()
 
@@ -97,13 +102,15 @@ class Engine:
         elif isinstance(command, Evaluate):
             self.evaluate()
         elif isinstance(command, Stop):
+            self.fault = self.script["fault_at"] == self.step
             self.stopping = True
             say(State(state="stopping", step=self.step))
 
     def save(self) -> None:
         say(State(state="checkpointing", step=self.step))
         say(Checkpoint(step=self.step, path=str(self.run.checkpoints / f"step-{self.step:08}"), seconds=0.21))
-        say(State(state="running", step=self.step))
+        if not self.stopping:
+            say(State(state="running", step=self.step))
 
     def evaluate(self) -> None:
         say(State(state="evaluating", step=self.step))
@@ -151,7 +158,7 @@ class Engine:
             Hello(
                 run=str(self.run.path), name=self.run.name, preset="demo", model="opt-reviews",
                 runtime="vllm", device="cuda:0 (NVIDIA H200)" if script["gpu"] else "cpu", dtype="float32",
-                steps=script["steps"], first_step=self.step, pid=os.getpid(),
+                steps=script["steps"], first_step=self.step, pid=os.getpid(), noise=script["noise"],
             )
         )  # fmt: skip
         say(State(state="starting", step=self.step))
@@ -178,17 +185,22 @@ class Engine:
             self.obey()
             if self.paused or self.stopping:
                 continue
+            if self.step == script["fault_at"]:
+                self.paused = True
+                say(State(state="paused", step=self.step, reason=FAULT))
+                continue
             loss = loss_at(self.step)
             step = {
                 "step": self.step,
                 "loss_plus": loss + 0.001,
                 "loss_minus": loss - 0.001,
                 "projected_grad": 1.0,
+                "lr": 1e-6,
             }
             journal.write(json.dumps(step) + "\n")
             journal.flush()
             claimed = script["seconds"]
-            say(Step(**step, loss=loss, lr=1e-6, tokens=512, seconds=claimed, tokens_per_s=512 / claimed))
+            say(Step(**step, loss=loss, tokens=512, seconds=claimed, tokens_per_s=512 / claimed))
             self.step += 1
             if self.step % script["eval_every"] == 0:
                 self.evaluate()
@@ -199,6 +211,9 @@ class Engine:
         stopped = self.step < script["steps"]
         if stopped:
             self.save()
+        if stopped and self.fault:
+            say(Error(kind="failure", text=FAULT))
+            return 1
         outcome = "stopped" if stopped else "finished"
         self.run.update_info(state=outcome)
         say(Done(outcome=outcome, steps=self.step, seconds=133.4, metrics=self.metrics, run=str(self.run.path)))

@@ -318,3 +318,31 @@ async def test_a_chart_can_be_zoomed_and_shown_whole_again(launch: Launch) -> No
         assert chart.plot._x_max < 120  # the user's range stays while the run goes on
         await pilot.press("0")
         await until(pilot, lambda: chart.plot._x_max > 200 and not chart.plot.zoomed)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_run_that_cannot_go_on_says_why_and_can_be_tried_again_or_stopped(
+    launch: Launch, size: tuple[int, int]
+) -> None:
+    engine = launch(fault_at=30)
+    app = ZotuiApp(EngineFeed(engine))
+    async with app.run_test(size=size) as pilot:
+        await until_shown(pilot, "paused at step 30", "not a finite number", "method.eps", "resume")
+        assert status(pilot).startswith("● paused ")
+        told = len(cockpit(pilot).run.entries)
+        await pilot.press("space")
+        await until(pilot, lambda: heard(engine.run.path) == ["Resume"])
+        await until(pilot, lambda: "paused at step 30" in list(cockpit(pilot).run.entries)[-1].text)
+        assert len(cockpit(pilot).run.entries) > told
+        await pilot.press("s")
+        await until_shown(pilot, "stopped and saved at step 30", "not a finite number")
+        assert cockpit(pilot).exit_code == 1
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_verdict_on_the_signal_is_in_sight(launch: Launch, size: tuple[int, int]) -> None:
+    app = ZotuiApp(EngineFeed(launch(hold_at=60, noise=0.004)))  # the scripted losses are 0.002 apart
+    async with app.run_test(size=size) as pilot:
+        await until_shown(pilot, "the difference between the two losses is below the noise")
+        if size[0] == 120:
+            await until_shown(pilot, "signal 0.5 times the noise", "raise eps")

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from app_helpers import cockpit, preset_text, until, until_shown
 from textual.pilot import Pilot
@@ -158,6 +159,18 @@ def test_cockpit(snap_compare: SnapCompare, run: RunDir, size: tuple[int, int]) 
     assert snap_compare(open_on(run, story(run)), terminal_size=size, run_before=drawn)
 
 
+@pytest.mark.parametrize(
+    ("size", "ended"), [((80, 24), False), ((120, 40), False), ((120, 40), True)], ids=["80x24", "120x40", "finished"]
+)
+def test_update_kept(snap_compare: SnapCompare, run: RunDir, size: tuple[int, int], ended: bool) -> None:
+    items = story(run)
+    last = next(place for place, event in enumerate(items) if isinstance(event, Step) and event.step == 300)
+    items[last] = msgspec.structs.replace(items[last], update_kept=0.9987, update_cosine=0.99912)
+    done = Done(outcome="finished", steps=450, seconds=133.4, metrics={}, run=str(run.path))
+    app = open_on(run, [*items, done, Ended(0)] if ended else items)
+    assert snap_compare(app, terminal_size=size, run_before=drawn)
+
+
 @pytest.mark.parametrize("size", SIZES, ids=named)
 def test_starting(snap_compare: SnapCompare, run: RunDir, size: tuple[int, int]) -> None:
     assert snap_compare(open_on(run, story(run, steps=0)), terminal_size=size, run_before=drawn)
@@ -197,8 +210,9 @@ def test_light(snap_compare: SnapCompare, run: RunDir) -> None:
 def test_help(snap_compare: SnapCompare, run: RunDir) -> None:
     async def ask(pilot: Pilot[int]) -> None:
         await drawn(pilot)
+        await until_shown(pilot, "08:53:20")  # what lies under it is not drawn again
         await pilot.press("question_mark")
-        await until_shown(pilot, "escape close", "checkpoint of step")  # and what lies under it
+        await until_shown(pilot, "escape close", "08:53:20")
 
     assert snap_compare(open_on(run, story(run)), terminal_size=(120, 40), run_before=ask)
 

@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 
+import msgspec
 import pytest
 from app_helpers import preset_text
 
@@ -16,7 +17,7 @@ from engine.preset import load
 from engine.rundir import RunDir
 from zotui.app import words
 from zotui.app.feed import Ended, Past
-from zotui.app.history import follow, past
+from zotui.app.history import as_step, follow, past
 from zotui.app.pace import Pace
 from zotui.app.series import LossSeries
 from zotui.app.state import RunState, explain_exit
@@ -131,6 +132,19 @@ def test_phases_end_with_the_start_up_also_when_paused() -> None:
     assert run.phase is not None and run.state == "paused"
     run.apply(State(state="running", step=0))
     assert run.phase is None
+
+
+def test_what_was_kept_is_the_newest_figure_watched_or_read() -> None:
+    run = RunState("r")
+    run.apply(HELLO)
+    assert run.update_kept is None
+    run.apply(
+        Past(as_step({"step": 50, "loss_plus": 1.0, "loss_minus": 1.0, "update_kept": 0.5, "update_cosine": 0.4}))
+    )
+    run.apply(step(51))
+    assert run.update_kept is not None and run.update_kept.update_kept == 0.5
+    run.apply(msgspec.structs.replace(step(100), update_kept=0.99, update_cosine=0.98))
+    assert (run.update_kept.step, run.update_kept.update_cosine) == (100, 0.98)
 
 
 def test_best_is_highest_accuracy_and_lowest_loss() -> None:

@@ -148,6 +148,7 @@ class Cockpit(Screen[None]):
         self.query_one(LossChart).refresh_curve(self.run)
         self.query_one(EvaluationChart).refresh_curve(self.run)
         self.query_one(Tiles).refresh_figures(self.run)
+        self.query_one(EventLog).refresh_signal(self.run)
 
     def _show(self) -> None:
         run = self.run

@@ -31,9 +31,19 @@ START_KEYS = {
     "q": "leave (ctrl+c and ctrl+q do the same)",
     "?": "this help",
 }
+PARITY_KEYS = {
+    "q": "leave; a comparison that has not finished is ended (escape, ctrl+c and ctrl+q do the same)",
+    "t": "switch between dark and light",
+    "tab": "move between the charts; arrows then pan",
+    "+ - 0": "in a chart: zoom in, zoom out, all steps (the mouse wheel zooms too)",
+    "?": "this help",
+}
 WORDS = {
     "loss": "How wrong the model is on a batch of training examples: lower is better. A dot is one step, "
     "the line is smoothed over about a twentieth of the run, because single steps are noisy.",
+    "update kept": "How much of the intended change is there, residuals included; see model.fold.",
+    "signal": "The difference between the two losses of a step against the numerical noise, measured at the start "
+    "by scoring one batch over and over; and what is in the way, if the loss does not fall.",
     "accuracy": "Share of held-out examples answered right: before training → now, and the best so far. "
     "The model never trains on these examples.",
     "tok/s": "Tokens scored a second; the speed of the run.",
@@ -46,6 +56,17 @@ WORDS = {
     "checkpoint": "The weights on disk at one step. The journal keeps every step in between as well.",
     "stopped": "Ended on request, with everything saved: it can be resumed.",
     "crashed": "The engine is gone without a word. Finished steps are kept: it can be resumed.",
+}
+PARITY_WORDS = {
+    "loss": "Of a step's batch, the mean of both probes: a little to either side of the weights.",
+    "difference": "Of a loss, in nats: the larger one of the step's two probes. Rounding alone makes it about "
+    "1e-7 in float32, and more as the steps add up.",
+    "tolerance": "How large a difference may be; --tolerance sets it.",
+    "g": "The projected gradient: the difference of the two losses over twice eps. Its sign says which "
+    "way the weights go, so another sign is a step the other way.",
+    "median step": "Of each side, the first step left out, and how many times faster ours is. A recording "
+    "has no times.",
+    "within": "No step's difference was larger than the tolerance: exit code 0, else 1.",
 }
 
 
@@ -75,9 +96,9 @@ class Help(ModalScreen[None]):
     """
     BINDINGS = [Binding("escape,question_mark,q,enter", "close", "Close", show=False)]
 
-    def __init__(self, keys: dict[str, str]) -> None:
+    def __init__(self, keys: dict[str, str], meanings: dict[str, str] = WORDS) -> None:
         super().__init__()
-        self._keys = keys
+        self._keys, self._meanings = keys, meanings
 
     def compose(self) -> ComposeResult:
         with VerticalScroll() as pane:
@@ -86,7 +107,7 @@ class Help(ModalScreen[None]):
             yield Static("Keys", classes="heading")
             yield from self._rows(self._keys)
             yield Static("Words", classes="heading gap")
-            yield from self._rows(WORDS)
+            yield from self._rows(self._meanings)
 
     def action_close(self) -> None:
         """Go back."""

@@ -57,7 +57,7 @@ class Plot(PlotWidget, inherit_bindings=False):  # type: ignore[call-arg]
         Binding("down", "pan_down", "pan", show=False),
         Binding("0", "whole", "whole run", show=False),
     ]
-    COMPONENT_CLASSES = {"plot--raw", "plot--line", "plot--mark"}
+    COMPONENT_CLASSES = {"plot--raw", "plot--line", "plot--mark", "plot--reference", "plot--limit", "plot--beyond"}
     DEFAULT_CSS = """
     Plot {
         & > .plot--axis, &:focus > .plot--axis { color: $line; background: $surface; }
@@ -66,6 +66,9 @@ class Plot(PlotWidget, inherit_bindings=False):  # type: ignore[call-arg]
         & > .plot--raw { color: $secondary; background: $surface; }
         & > .plot--line { color: $primary; background: $surface; }
         & > .plot--mark { color: $success; background: $surface; }
+        & > .plot--reference { color: $accent; background: $surface; }
+        & > .plot--limit { color: $warning; background: $surface; }
+        & > .plot--beyond { color: $error; background: $surface; }
     }
     """
 
@@ -191,5 +194,9 @@ class Chart(Container):
         self.draws += 1
         height = self.plot.size.height - 3
         self.plot.set_x_formatter(Ticks(max(2, min(10, self.plot.columns // 9)), whole=True))
-        self.plot.set_y_formatter(Ticks(max(1, min(8, height // 2))))
+        self.plot.set_y_formatter(self.y_ticks(max(1, min(8, height // 2))))
         return True
+
+    def y_ticks(self, most: int) -> NumericAxisFormatter:
+        """What puts at most so many figures at the upright axis."""
+        return Ticks(most)

@@ -31,6 +31,7 @@ class EventLog(RichLog):
     EventLog {
         border: round $line;
         border-title-color: $foreground;
+        border-subtitle-color: $quiet;
         background: $surface;
         padding: 0 1;
         height: 1fr;
@@ -45,6 +46,7 @@ class EventLog(RichLog):
         self.border_title = "events"
         self._local = local
         self._written = 0
+        self._judged = -1  # steps done when the signal was last looked at
         self._run: RunState | None = None
 
     def on_mount(self) -> None:
@@ -64,6 +66,19 @@ class EventLog(RichLog):
         self._written = run.entries_made
         for entry in list(run.entries)[-new:]:
             self.write(self._line(entry))
+
+    def refresh_signal(self, run: RunState) -> None:
+        """What the figures of the signal say, in the lower border: as much of it as there is room for."""
+        figures = run.signal.figures()
+        if figures is None or run.done == self._judged:
+            return
+        self._judged = run.done
+        verdict = figures.verdict
+        long = verdict.text
+        if figures.ratio is not None:
+            long = f"signal {figures.ratio:.3g} times the noise  ·  {long}"
+        room = self.size.width - 4
+        self.border_subtitle = next((t for t in (long, verdict.text) if len(t) <= room), verdict.problem)
 
     def _rewrite(self) -> None:
         if self._run is not None:

@@ -35,8 +35,12 @@ class LossChart(Chart):
         plot.set_ranges(plot.up_to(max(run.done, 10)), spread(raw, smooth))
         plot.scatter(steps, raw, marker_style=plot.style_of("plot--raw"), hires_mode=HiResMode.BRAILLE)
         plot.plot(steps, smooth, line_style=plot.style_of("plot--line"), hires_mode=HiResMode.BRAILLE)
-        mean = run.losses.mean
-        self.border_subtitle = "" if mean is None else f"smoothed {words.loss(mean)}"
+        mean, told = run.losses.mean, run.update_kept
+        parts = [] if mean is None else [f"smoothed {words.loss(mean)}"]
+        if told is not None and told.update_kept is not None:
+            cosine = told.update_cosine if self.size.width >= 60 else None
+            parts.append(f"update kept {words.update_kept(told.update_kept, cosine)}")
+        self.border_subtitle = "  ".join(parts)
 
 
 def spread(raw: list[float], smooth: list[float]) -> tuple[float, float]:

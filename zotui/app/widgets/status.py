@@ -24,47 +24,57 @@ _COLOURS = {
 }
 
 
-class StatusLine(Widget):
-    """What the run is doing, on one line."""
+class ProgressLine(Widget):
+    """What is going on, how far it is and how long it takes, on one line."""
 
     SCOPED_CSS = False  # the size of the screen is a class on the screen
     DEFAULT_CSS = """
-    StatusLine {
+    ProgressLine {
         height: 1;
         padding: 0 1;
         background: $surface;
         text-wrap: nowrap;
         text-overflow: ellipsis;
     }
-    .-tall StatusLine, .-huge StatusLine { height: 3; padding: 1 2; }
+    .-tall ProgressLine, .-huge ProgressLine { height: 3; padding: 1 2; }
     """
 
     def __init__(self) -> None:
         super().__init__(id="status")
-        self._shown: tuple[object, ...] | None = None
-        self._run: RunState | None = None
+        self._shown: tuple[str, str, str, str, float | None] | None = None
 
-    def refresh_status(self, run: RunState) -> None:
-        """Show where the run is; drawn again only when a character of it changed."""
-        self._run = run
-        parts = (state_word(run), self._middle(run), self._right(run), self._share(run))
+    def show(self, word: str, colour: str, middle: str, right: str, share: float | None) -> None:
+        """The state in a word, what qualifies it, the figures, and the share that is done, if known.
+
+        Drawn again only when a character of it changed.
+        """
+        parts = (word, colour, middle, right, share)
         if parts != self._shown:
             self._shown = parts
             self.refresh()
 
     def render(self) -> Content:
         """Left the state, right the figures, and the bar in what is left between them."""
-        if self._run is None:
+        if self._shown is None:
             return Content("")
-        run = self._run
-        word, middle, right, share = state_word(run), self._middle(run), self._right(run), self._share(run)
-        left = Content.assemble(("● ", _COLOURS.get(word, "$primary")), (word, "bold"))
+        word, colour, middle, right, share = self._shown
+        left = Content.assemble(("● ", colour), (word, "bold"))
         if middle:
             left = Content.assemble(left, "  ", (middle, "$quiet"))
+            left = left.truncate(max(12, self.content_size.width - len(right) - 4), ellipsis=True)
         room = self.content_size.width - left.cell_length - len(right) - 4
         bar = progress_bar(share, min(room, 120)) if share is not None and room >= 6 else Content("")
         gap = " " * max(2, room - bar.cell_length + 2)
         return Content.assemble(left, "  ", bar, gap, right)
+
+
+class StatusLine(ProgressLine):
+    """What the run is doing."""
+
+    def refresh_status(self, run: RunState) -> None:
+        """Show where the run is."""
+        word = state_word(run)
+        self.show(word, _COLOURS.get(word, "$primary"), self._middle(run), self._right(run), self._share(run))
 
     def _middle(self, run: RunState) -> str:
         if run.phase is not None and run.outcome is None:

@@ -14,12 +14,12 @@ from zotui.app.state import Outcome, RunState
 LOG_LINES = 15
 
 
-class Verdict(Vertical):
-    """Hidden while a run goes on."""
+class Ending(Vertical):
+    """How something ended. Hidden until it has."""
 
     SCOPED_CSS = False  # the size of the screen is a class on the screen
     DEFAULT_CSS = """
-    Verdict {
+    Ending {
         display: none;
         height: auto;
         border: round $success;
@@ -29,19 +29,18 @@ class Verdict(Vertical):
         background: $surface;
         padding: 0 1;
     }
-    Verdict.-stopped { border: round $warning; border-title-color: $warning; }
-    Verdict.-died { border: round $error; border-title-color: $error; background: $error 8%; }
-    Verdict #said { width: 1fr; height: auto; }
-    Verdict #tail { display: none; height: auto; max-height: 17; scrollbar-size-vertical: 1; color: $quiet; }
-    Verdict.-died #tail { display: block; }
-    Verdict #lines { width: 1fr; height: auto; }
-    .-short Verdict.-died { height: 1fr; }
-    .-short Verdict #tail { height: 1fr; }
+    Ending.-stopped { border: round $warning; border-title-color: $warning; }
+    Ending.-died { border: round $error; border-title-color: $error; background: $error 8%; }
+    Ending #said { width: 1fr; height: auto; }
+    Ending #tail { display: none; height: auto; max-height: 17; scrollbar-size-vertical: 1; color: $quiet; }
+    Ending.-died #tail { display: block; }
+    Ending #lines { width: 1fr; height: auto; }
+    .-short Ending.-died { height: 1fr; }
+    .-short Ending #tail { height: 1fr; }
     """
 
     def __init__(self) -> None:
         super().__init__(id="verdict")
-        self._outcome: Outcome | None = None
 
     def compose(self) -> ComposeResult:
         yield Static(id="said")
@@ -54,36 +53,49 @@ class Verdict(Vertical):
         said, lines = self.query_one("#said", Static), self.query_one("#lines", Static)
         return f"{self.border_title}\n{said.content}\n{lines.content}\n{self.border_subtitle}"
 
+    def show(self, kind: str, title: str, subtitle: str, said: Content, lines: list[str]) -> None:
+        """How it ended: finished, stopped or died, the latter with the last lines of a log."""
+        self.display = True
+        self.set_class(kind == "died", "-died")
+        self.set_class(kind == "stopped", "-stopped")
+        self.border_title, self.border_subtitle = title, subtitle
+        self.query_one("#said", Static).update(said)
+        self.query_one("#lines", Static).update(Content("\n".join(lines)))
+        if lines:  # the last line is mostly the one that says it
+            self.query_one("#tail").call_after_refresh(self._to_the_end)
+
+    def _to_the_end(self) -> None:
+        self.query_one("#tail", VerticalScroll).scroll_end(animate=False)
+
+
+class Verdict(Ending):
+    """How a run ended: what it reached, or what went wrong, and what can be done next."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._outcome: Outcome | None = None
+
     def refresh_verdict(self, run: RunState, record: RunDir) -> None:
         """Show how the run ended, once it has."""
         outcome = run.outcome
         if outcome is self._outcome:
             return
         self._outcome = outcome
-        self.display = outcome is not None
         if outcome is None:
+            self.display = False
             return
         failed = outcome.kind in ("died", "refused")
-        self.set_class(failed, "-died")
-        self.set_class(outcome.kind == "stopped", "-stopped")
         steps = words.count(run.done)
-        self.border_title = {
+        title = {
             "finished": "finished",
             "stopped": f"stopped and saved at step {steps}",
             "died": f"the engine died at step {steps}",
             "refused": "the engine refused to go on",
         }[outcome.kind]
         resume = "r resume where it was   " if outcome.resumable else ""
-        self.border_subtitle = f"{resume}q leave"
         said = self._failure(outcome, record) if failed else self._summary(run, outcome, record)
-        self.query_one("#said", Static).update(said)
         lines = record.log_tail(LOG_LINES) if failed else []
-        self.query_one("#lines", Static).update(Content("\n".join(lines)))
-        if failed:  # the last line is mostly the one that says it
-            self.query_one("#tail").call_after_refresh(self._to_the_end)
-
-    def _to_the_end(self) -> None:
-        self.query_one("#tail", VerticalScroll).scroll_end(animate=False)
+        self.show("died" if failed else outcome.kind, title, f"{resume}q leave", said, lines)
 
     def _failure(self, outcome: Outcome, record: RunDir) -> Content:
         lines = [Content.assemble((outcome.text, "$error bold"))]
@@ -106,8 +118,19 @@ class Verdict(Vertical):
         if run.losses.smooth and run.losses.mean is not None:
             line = f"{words.loss(run.losses.smooth[0])} → {words.loss(run.losses.mean)}"
             rows.append(("training loss", line, "smoothed"))
+        told = run.update_kept
+        if told is not None and told.update_kept is not None:
+            line = words.update_kept(told.update_kept, told.update_cosine)
+            rows.append(("update kept", line, f"up to step {words.count(told.step)}"))
         took = "" if outcome.seconds is None else f"in {words.duration(outcome.seconds)} ({outcome.seconds:.1f} s)"
         rows.append(("steps", f"{words.count(run.done)} of {words.count(run.steps)}", took))
+        if outcome.time:
+            rows.append(("time", words.time_spent(outcome.time), ""))
+        figures = run.signal.figures()
+        if figures is not None:
+            rows.append(("signal", figures.verdict.text, ""))
+        if outcome.text:
+            rows.append(("why", outcome.text, ""))
         rows.append(("run", str(record.path), ""))
         name = record.name if record.path.parent == runs_home().absolute() else str(record.path)
         rows.append(("next", f"zotui export {name} --to DIR --format merged", ""))

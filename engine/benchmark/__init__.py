@@ -1,0 +1,1 @@
+"""What a step costs on this machine: the conventional loop, zotui, the bare forward pass, the public API."""

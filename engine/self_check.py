@@ -1,0 +1,59 @@
+"""Do packed passes and vLLM's public API score the same? Asked once, at every start."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from engine.objective import Scores
+from engine.packing import one_token_options
+from engine.task import Example
+
+EXAMPLES = 4
+# Largest difference, in nats, between a score by the packed path and by the public one.
+_TOLERANCE = {"float32": 1e-3, "bfloat16": 0.5, "float16": 0.1}
+# Tried in turn: the slots must move scores by several times what the dtype blurs, or a slot that does
+# nothing would pass. A random or very small model may never be moved so far.
+_EPS = (1e-2, 3e-2, 1e-1, 3e-1)
+_CLEARLY = 4.0  # times the tolerance
+
+
+def shortest(examples: Sequence[Example]) -> list[Example]:
+    """The examples to compare: the public API keeps the logits of every token of a prompt."""
+    return sorted(examples, key=lambda example: example.length)[:EXAMPLES]
+
+
+def telling_eps(score: Callable[[float], list[Scores]], examples: Sequence[Example], dtype: str) -> float:
+    """The first eps at which `score(eps)`, of both signs, tells slots apart, or else the last that is finite."""
+    found = _EPS[0]
+    for eps in _EPS:
+        scores = score(eps)
+        if not all(map(math.isfinite, _flat(examples, scores))):
+            break  # overflow: it is the path that is checked, not the model
+        found = eps
+        if moved(examples, scores) >= _CLEARLY * _TOLERANCE[dtype]:
+            break
+    return found
+
+
+def moved(examples: Sequence[Example], scores: list[Scores]) -> float:
+    """Largest difference between the signs, in nats."""
+    plus, minus = (_flat(examples, [sign]) for sign in scores)
+    return max(abs(a - b) for a, b in zip(plus, minus, strict=True))
+
+
+def verdict(examples: Sequence[Example], packed: list[Scores], public: list[Scores], dtype: str) -> tuple[bool, float]:
+    """Whether the two agree, and their largest difference in nats."""
+    pairs = zip(_flat(examples, packed), _flat(examples, public), strict=True)
+    worst = max((abs(a - b) for a, b in pairs), key=lambda value: (math.isnan(value), value))
+    agreed = worst <= _TOLERANCE[dtype]
+    if len(packed) == 2 and moved(examples, public) >= _CLEARLY * _TOLERANCE[dtype]:
+        # Signs that are swapped, or a slot that does nothing, differ by half of what the slots move.
+        agreed = agreed and worst <= moved(examples, public) / 4
+    return agreed, worst
+
+
+def _flat(examples: Sequence[Example], scores: list[Scores]) -> list[float]:
+    """All scores in a row: short of a constant where only options were scored."""
+    relative = one_token_options(examples)
+    return [value - row[0] if relative else value for sign in scores for row in sign for value in row]

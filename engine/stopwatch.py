@@ -1,0 +1,81 @@
+"""Where a run's time went: measured seconds by kind, all of its engines together.
+
+The seconds of the steps are in the journal, where a killed engine leaves them too; those of the other
+kinds are in run.json, written whenever something that is not a step has ended. Nothing is estimated.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from engine.rundir import RunDir
+
+Kind = Literal["start_up", "steps", "evaluations", "checkpoints", "paused", "other"]
+"""`start_up` includes the replay of a resumed run; `other` is the rest, and whatever came to nothing."""
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+@dataclass
+class Lap:
+    """One thing that is being timed; `seconds` is there once it has ended."""
+
+    seconds: float = 0.0
+
+
+class Stopwatch:
+    """Gives every second of this engine to one kind, beginning with the start-up."""
+
+    def __init__(self, run: RunDir, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._run, self._clock = run, clock
+        before = run.info().get("time", {})
+        self._spent: dict[Kind, float] = {kind: float(before.get(kind, 0.0)) for kind in KINDS}
+        self._kind: Kind = "start_up"
+        self._began = self._since = clock()
+
+    def started(self) -> None:
+        """The start-up is over."""
+        self._become("other")
+        self.save()
+
+    @contextmanager
+    def during(self, kind: Kind) -> Iterator[Lap]:
+        """Time what is done within; if it raises an `Exception`, as `other`."""
+        outer, lap = self._kind, Lap()
+        self._become(kind)
+        began = self._since
+        try:
+            yield lap
+        except Exception:
+            self._kind = "other"
+            raise
+        finally:
+            self._become(outer)
+            lap.seconds = self._since - began
+
+    def seconds(self) -> float:
+        """Wall-clock of this engine."""
+        return self._clock() - self._began
+
+    def save(self) -> None:
+        """Write what was measured into run.json, short of the steps."""
+        self._become(self._kind)
+        self._run.update_info(time={kind: round(self._spent[kind], 6) for kind in KINDS if kind != "steps"})
+
+    def _become(self, kind: Kind) -> None:
+        now = self._clock()
+        self._spent[self._kind] += now - self._since
+        self._kind, self._since = kind, now
+
+
+def time_spent(run: RunDir) -> dict[str, float]:
+    """Seconds by kind and in `total`, from the run's records; what an engine did last before it was killed is lost."""
+    known = run.info().get("time", {})
+    spent: dict[str, float] = {kind: float(known.get(kind, 0.0)) for kind in KINDS}
+    spent["steps"] = math.fsum(record.get("seconds", 0.0) for record in run.journal())
+    return {**spent, "total": math.fsum(spent.values())}
