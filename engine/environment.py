@@ -58,6 +58,11 @@ def prepare() -> None:
             sys.modules[name] = None  # type: ignore[assignment]
 
 
+def absent() -> list[str]:
+    """Libraries that are installed but did not load, and are treated as absent."""
+    return [name for name in _FRAGILE if name in sys.modules and sys.modules[name] is None]
+
+
 def mask_gpus(wanted: str) -> int:
     """Hide every GPU but the one of `model.device`, before CUDA is started; returns its NVML index.
 

@@ -101,7 +101,7 @@ def test_a_mistake_is_told_in_a_few_lines(arguments: list[str], last_line: str) 
     assert not (Path(os.environ["ZOTUI_HOME"]) / "runs").exists()
 
 
-@pytest.mark.parametrize("command", ["attach", "stop", "eval", "doctor"])
+@pytest.mark.parametrize("command", ["attach", "stop", "eval"])
 def test_what_does_not_work_yet_is_not_there(command: str) -> None:
     assert here(command)[0] == 2
 
