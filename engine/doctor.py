@@ -141,13 +141,12 @@ def _vllm() -> Finding:
     if name != "vllm":
         kind = "cpu" if device == "cpu" else "cuda"
         return Finding("vllm", "warning", why, f"pip install 'zotui[{kind}]'")
-    import vllm
-
-    release = tuple(int(part) for part in vllm.__version__.split("+")[0].split(".")[:2] if part.isdigit())
+    version = next((found for name, found in environment.versions().items() if name.startswith("vllm")), "")
+    release = tuple(int(part) for part in version.split("+")[0].split(".")[:2] if part.isdigit())
     if not _TRIED[0] <= release <= _TRIED[1]:
         tried = " to ".join(".".join(map(str, release)) for release in _TRIED)
-        return Finding("vllm", "warning", f"{vllm.__version__}: not tried with zotui, {tried} was")
-    return Finding("vllm", "ok", vllm.__version__)
+        return Finding("vllm", "warning", f"{version}: not tried with zotui, {tried} was")
+    return Finding("vllm", "ok", version)
 
 
 if __name__ == "__main__":
