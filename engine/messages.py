@@ -95,12 +95,14 @@ class Checkpoint(Event, frozen=True):
 class State(Event, frozen=True):
     """A change of what the engine does; every command is answered by one.
 
-    `paused` with a reason is the engine's own doing: it cannot go on, and the reason says what to try.
+    `paused` with a reason is the engine's own doing: it cannot go on, and the reason says what to try. If
+    `waits`, it tries again by itself.
     """
 
     state: StateName
     step: int  # steps done
     reason: str = ""
+    waits: bool = False
 
 
 class Log(Event, frozen=True):

@@ -165,7 +165,7 @@ def show(run: RunName, json: Annotated[bool, typer.Option("--json", help="One JS
     found = RunDir.find(run)
     summary = found.summary()
     evaluations = found.evaluations()
-    checkpoints = sorted(str(path) for path in found.checkpoints.glob("step-*"))
+    checkpoints, best = list(map(str, found.checkpoint_folders())), shown.best_of(found)
     kept = found.update_kept()
     spent, signal = shown.time_of(found), shown.signal_of(found)
     if json:
@@ -175,6 +175,7 @@ def show(run: RunName, json: Annotated[bool, typer.Option("--json", help="One JS
                 "info": found.info(),
                 "evaluations": evaluations,
                 "checkpoints": checkpoints,
+                "best": best,
                 "update_kept": kept,
                 "time": spent,
                 "signal": shown.as_json(signal),
@@ -190,6 +191,9 @@ def show(run: RunName, json: Annotated[bool, typer.Option("--json", help="One JS
         ("preset", summary.preset),
         ("checkpoint", checkpoints[-1] if checkpoints else "none"),
     ]
+    if best:
+        there = best["checkpoint"] or "no checkpoint of it"
+        pairs.append(("best", f"{words.figures(best['metrics'])} after {best['step']:,} steps: {there}"))
     if spent and spent["total"]:
         pairs.append(("time", f"{words.span(spent['total'])} measured: {words.time_spent(spent)}"))
     if signal:

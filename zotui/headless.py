@@ -83,7 +83,7 @@ def run_headless(launch: EngineProcess, json: bool, relay: SignalRelay | None = 
             error = event
         elif isinstance(event, Done):
             done = event
-        elif isinstance(event, State) and event.state == "paused" and event.reason:
+        elif isinstance(event, State) and event.state == "paused" and event.reason and not event.waits:
             held = launch.send(Stop())  # nobody is here to resume it
     progress.clear()
     code = launch.wait()

@@ -18,6 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
+from engine.journal import JournalWriter
 from engine.messages import (
     Checkpoint,
     Done,
@@ -166,7 +167,7 @@ class Engine:
         if not self.paused:
             say(State(state="running", step=self.step))
         say(Log(level="info", text="self-check: both scoring paths agree to 2e-7"))
-        journal = self.run.journal_file.open("a")
+        journal = JournalWriter(self.run.journal_file)
         self.metrics: dict[str, float] = {}
         while self.paused and not self.stopping:
             self.obey(0.02)
@@ -197,8 +198,7 @@ class Engine:
                 "projected_grad": 1.0,
                 "lr": 1e-6,
             }
-            journal.write(json.dumps(step) + "\n")
-            journal.flush()
+            journal.append(step)
             claimed = script["seconds"]
             say(Step(**step, loss=loss, tokens=512, seconds=claimed, tokens_per_s=512 / claimed))
             self.step += 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ import pytest
 from app_helpers import cockpit, preset_text, until, until_shown
 from textual.pilot import Pilot
 
+from engine.journal import encode_line
 from engine.messages import (
     AnyCommand,
     AnyEvent,
@@ -232,7 +232,7 @@ def test_start_screen(
     ):
         run = RunDir.create(load("demo", preset_text(steps=steps)), name.rsplit("-", 2)[0], home / "runs" / name)
         run.update_info(state=standing, started=NOON - ago, steps=steps)
-        run.journal_file.write_text(json.dumps({"step": done - 1}) + "\n")
+        run.journal_file.write_bytes(encode_line({"step": done - 1}))
         if accuracy is not None:
             run.add_evaluation({"step": done, "metrics": {"loss": 0.6, "accuracy": accuracy}})
 
