@@ -7,6 +7,7 @@ whose `type` names the message. A client may trust nothing of what it reads, and
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
@@ -175,7 +176,11 @@ _encoder = msgspec.json.Encoder()
 
 def encode(message: Event | Command) -> bytes:
     """One JSON line, newline included. Numbers that are not finite become null."""
-    return _encoder.encode(message) + b"\n"
+    try:
+        return _encoder.encode(message) + b"\n"
+    except UnicodeEncodeError:  # a path that is not UTF-8: it is to be shown, no more
+        text = json.dumps(msgspec.to_builtins(message), ensure_ascii=False)
+        return text.encode(errors="replace") + b"\n"
 
 
 def decode_event(line: bytes | str) -> AnyEvent:

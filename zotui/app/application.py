@@ -109,11 +109,11 @@ class ZotuiApp(App[int]):
     def look(self, message: Start.Look) -> None:
         """Open a run: attached to its engine while it is live, else its records."""
         if message.run.is_live():
-            self.run_worker(self._attach(message.run), exclusive=True)
+            self.run_worker(self._attach_to(message.run), exclusive=True)
         elif self.cockpit is None:
             self._open(RecordsFeed(message.run))
 
-    async def _attach(self, run: RunDir) -> None:
+    async def _attach_to(self, run: RunDir) -> None:
         feed: Feed
         try:
             feed = EngineFeed(await asyncio.to_thread(AttachedEngine, run))
