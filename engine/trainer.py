@@ -109,9 +109,9 @@ class Trainer:
 
     def save(self) -> None:
         """Write a checkpoint of the state as it is, unless the last one is of this very state."""
+        self._control.enter("checkpointing", self.steps_done)  # which also answers one who asks for it again
         if self._saved_at == self.steps_done:
             return
-        self._control.enter("checkpointing", self.steps_done)
         with self._watch.during("checkpoints") as lap:
             path = checkpoint.save(self._run, self._runtime, self.steps_done)
         self._watch.save()

@@ -68,6 +68,11 @@ def test_all_see_what_one_asks_for_and_asking_twice_is_asking_once(start: Any) -
     assert len(held) == 1
     other.send(messages.Evaluate())
     assert one.until(messages.Eval).step == engine.until(messages.Eval).step == held.pop()
+    for client in (one, other):  # a checkpoint that is there already is not written again
+        client.send(messages.Save())
+        engine.until(messages.State, state="checkpointing")
+        engine.until(messages.State, state="paused")
+    assert len([event for event in engine.seen if isinstance(event, messages.Checkpoint)]) == 1
     for client in (one, other):
         client.send(messages.Resume())
     for end in (engine, one, other):

@@ -117,7 +117,7 @@ class Engine:
         say(State(state="checkpointing", step=self.step))
         say(Checkpoint(step=self.step, path=str(self.run.checkpoints / f"step-{self.step:08}"), seconds=0.21))
         if not self.stopping:
-            say(State(state="running", step=self.step))
+            say(State(state="paused" if self.paused else "running", step=self.step))
 
     def evaluate(self) -> None:
         say(State(state="evaluating", step=self.step))
@@ -135,7 +135,7 @@ class Engine:
         self.run.add_evaluation(record)
         say(Eval(**record))
         self.metrics = metrics
-        say(State(state="running", step=self.step))
+        say(State(state="paused" if self.paused else "running", step=self.step))
 
     def telemetry(self) -> None:
         gpu, wave = self.script["gpu"], 0.5 + 0.5 * math.sin(self.step / 25)
