@@ -132,6 +132,10 @@ class Run(_Section):
     checkpoint_best: bool = Field(
         True, description="Whether an evaluation that is the best so far writes a checkpoint, which is kept."
     )
+    when_app_leaves: Literal["go-on", "stop"] = Field(
+        "go-on",
+        description="What a run does when its app leaves and none is attached: go-on to its end, or stop and save.",
+    )
 
 
 class Preset(_Section):

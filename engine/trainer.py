@@ -136,9 +136,9 @@ class Trainer:
 
     def save(self) -> None:
         """Write a checkpoint of the state as it is, unless there is one of this very state; prune old ones."""
+        self._control.enter("checkpointing", self.steps_done)  # which also answers one who asks for it again
         if self._saved_at == self.steps_done:
             return
-        self._control.enter("checkpointing", self.steps_done)
         with self._watch.during("checkpoints") as lap:
             path = self._patience.write(
                 "the checkpoint", self.steps_done, lambda: checkpoint.save(self._run, self._runtime, self.steps_done)

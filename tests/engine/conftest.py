@@ -6,9 +6,10 @@ import importlib.util
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,24 +63,15 @@ class Runner:
         return Finished(done.returncode, events, done.stderr, folder)
 
 
-class Engine:
-    """`python -m engine` on a new run, read line by line."""
+class Conversation:
+    """What one end hears of an engine, and what it tells it."""
 
-    def __init__(self, run: RunDir, *, resume: bool = False) -> None:
-        self.run = run
-        with run.log_file.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "engine", str(run.path), *(["--resume"] if resume else [])],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                start_new_session=True,
-            )
+    def __init__(self, run: RunDir, hear: Callable[[], Iterator[bytes]], tell: Callable[[bytes], object]) -> None:
+        self.run, self._hear, self.tell = run, hear, tell
         self.seen: list[messages.AnyEvent] = []
 
     def events(self) -> Iterator[messages.AnyEvent]:
-        assert self.process.stdout
-        for line in self.process.stdout:
+        for line in self._hear():
             self.seen.append(messages.decode_event(line))
             yield self.seen[-1]
 
@@ -91,14 +83,46 @@ class Engine:
         raise AssertionError(f"the engine ended without {kind.__name__} {wanted}: {self.run.log_tail()}")
 
     def send(self, command: messages.AnyCommand) -> None:
+        self.tell(messages.encode(command))
+
+
+class Engine(Conversation):
+    """`python -m engine` on a new run, over its pipes."""
+
+    def __init__(self, run: RunDir, *, resume: bool = False) -> None:
+        with run.log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "engine", str(run.path), *(["--resume"] if resume else [])],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
+        super().__init__(run, lambda: iter(self.process.stdout or ()), self._write)
+
+    def _write(self, data: bytes) -> None:
         assert self.process.stdin
-        self.process.stdin.write(messages.encode(command))
+        self.process.stdin.write(data)
         self.process.stdin.flush()
 
     def finish(self) -> int:
         for _ in self.events():
             pass
         return self.process.wait(60)
+
+
+class Client(Conversation):
+    """A connection to the control socket of a live run."""
+
+    def __init__(self, run: RunDir) -> None:
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        with run.control_address() as address:
+            self.socket.connect(address)
+        file = self.socket.makefile("rb")
+        super().__init__(run, lambda: iter(file), self.socket.sendall)
+
+    def leave(self) -> None:
+        self.socket.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.fixture(scope="session")

@@ -63,7 +63,7 @@ def test_help_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for command in ("run", "resume", "list", "show", "export", "presets"):
+    for command in ("run", "resume", "attach", "stop", "list", "show", "export", "presets"):
         assert f"\n  {command} " in done.stdout
 
 
@@ -101,7 +101,7 @@ def test_a_mistake_is_told_in_a_few_lines(arguments: list[str], last_line: str) 
     assert not (Path(os.environ["ZOTUI_HOME"]) / "runs").exists()
 
 
-@pytest.mark.parametrize("command", ["attach", "stop", "eval"])
+@pytest.mark.parametrize("command", ["eval"])
 def test_what_does_not_work_yet_is_not_there(command: str) -> None:
     assert here(command)[0] == 2
 
@@ -350,7 +350,7 @@ def test_resuming_a_live_run_is_refused() -> None:
     run.acquire()
     code, out, err = here("resume", "r")
     assert (code, out) == (2, "")
-    assert err == "zotui: r: is live in another engine; attach to it there, or stop it first\n"
+    assert err == "zotui: r: is live; `zotui attach r` steers it where it is\n"
 
 
 def test_resuming_a_finished_run_has_nothing_to_do() -> None:
