@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from rich.segment import Segment
 from textual import on
 from textual.app import App
 from textual.binding import Binding
+from textual.color import Color
+from textual.filter import LineFilter
 
 from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, UserError
 from engine.messages import Stop
+from engine.plain import is_plain, stripped
 from engine.rundir import RunDir
 from zotui.app.feed import ComparisonFeed, EngineFeed, Feed, RecordsFeed
 from zotui.app.screens.cockpit import Cockpit
@@ -21,6 +24,16 @@ from zotui.app.screens.start import Start
 from zotui.app.themes import DARK, LIGHT
 from zotui.launch import EngineProcess
 from zotui.parity import Comparison
+from zotui.progress import talk
+
+
+class _PlainText(LineFilter):
+    """Takes out of every line what a terminal would obey: names of files and folders may hold anything."""
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        return [
+            one if one.control or is_plain(one.text) else Segment(stripped(one.text), one.style) for one in segments
+        ]
 
 
 class ZotuiApp(App[int]):
@@ -56,6 +69,11 @@ class ZotuiApp(App[int]):
         self._clock, self._wall, self._local = clock, wall, local
         self._cockpit: Cockpit | None = None  # the last one opened
         self.refusal = ""  # why what the app was opened on would not start, or ended without an answer
+        self._plain_text = _PlainText()
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Textual's, and ours."""
+        return [*super().get_line_filters(), self._plain_text]
 
     def on_mount(self) -> None:
         """Open the screen that was asked for."""
@@ -160,10 +178,7 @@ class ZotuiApp(App[int]):
             return
         if feed.send(Stop()):
             name = feed.run.name
-            print(
-                f"zotui: the app ended; {name} finishes its step and saves: `zotui resume {name}`",
-                file=sys.stderr,
-            )
+            talk(f"zotui: the app ended; {name} finishes its step and saves: `zotui resume {name}`")
 
 
 def exit_code(cockpit: Cockpit) -> int:
@@ -191,5 +206,5 @@ def run(launch: EngineProcess | RunDir | Comparison | None) -> int:
     finally:
         app.leave_no_orphan()
     if app.refusal:
-        print(app.refusal, file=sys.stderr)
+        talk(app.refusal)
     return code if code is not None else (app.return_code or EXIT_DONE)
