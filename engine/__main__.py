@@ -15,6 +15,7 @@ import os
 import sys
 import traceback
 from pathlib import Path
+from typing import Literal
 
 from engine import environment
 from engine.control import Control, Stopped
@@ -84,10 +85,14 @@ def _train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> in
         logging.getLogger("engine").info("%s %s", name, detail)
         outlet.emit(Phase(name=name, progress=progress, detail=detail))
 
+    def note(level: Literal["info", "warning"], text: str) -> None:
+        logging.getLogger("engine").info("%s", text)
+        outlet.emit(Log(level=level, text=text))
+
     from engine.opening import open_run
     from engine.trainer import Trainer
 
-    opened = open_run(wanted, report)
+    opened = open_run(wanted, report, note, run)
     sampler.watch_kv_cache(opened.runtime.kv_cache_usage)
     patience = Patience(control, outlet.emit, watch)
     trainer = Trainer(run, wanted, opened, control, outlet.emit, watch, patience)
@@ -113,15 +118,15 @@ def _train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> in
     )
     record = dict(
         state="running", error="", runtime=hello.runtime, device=hello.device, dtype=hello.dtype,
-        versions=versions, pid=hello.pid, hardware=hardware,
+        versions=versions, pid=hello.pid, hardware=hardware, started_on=opened.started_on,
         noise={"nats": noise.nats, "measured": noise.measured, "resolution": noise.resolution} if noise else None,
     )  # fmt: skip
     patience.write("run.json", trainer.steps_done, lambda: run.update_info(**record))
     outlet.emit(hello)
-    for note in [*opened.notes, *([restored] if restored else [])]:
-        outlet.emit(Log(level="info", text=note))
+    if restored:
+        note("info", restored)
     if elsewhere:
-        outlet.emit(Log(level="warning", text=elsewhere))
+        note("warning", elsewhere)
     outcome, code = "finished", EXIT_DONE
     try:
         trainer.train()

@@ -34,10 +34,10 @@ def export_merged(run: RunDir, target: Path) -> int:
     from engine.folding import FoldingLoop
     from engine.lozo import Lozo
     from engine.model_files import read_tokenizer
-    from engine.opening import model_path
+    from engine.opening import model_of
     from engine.training_loop import TrainingLoop
 
-    path = model_path(wanted)
+    path = model_of(run, lambda level, text: print(f"{level}: {text}", file=sys.stderr))
     info = run.info()
     common: dict[str, Any] = {
         "dtype": info["dtype"],

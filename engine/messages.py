@@ -12,6 +12,8 @@ from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
+from engine.plain import is_plain, plain
+
 StateName = Literal["starting", "running", "pausing", "paused", "evaluating", "checkpointing", "stopping"]
 """What the engine is doing; `pausing` and `stopping` wait for the step in flight."""
 
@@ -186,8 +188,11 @@ def encode(message: Event | Command) -> bytes:
 
 
 def decode_event(line: bytes | str) -> AnyEvent:
-    """Parse one event line. Raises `msgspec.DecodeError` for anything else."""
-    return _decode(_event_decoder, line)
+    """Parse one event line, its texts made plain. Raises `msgspec.DecodeError` for anything else."""
+    event = _decode(_event_decoder, line)
+    texts = {name: value for name in event.__struct_fields__ if isinstance(value := getattr(event, name), str)}
+    changed = {name: plain(value) for name, value in texts.items() if not is_plain(value)}
+    return msgspec.structs.replace(event, **changed) if changed else event
 
 
 def decode_command(line: bytes | str) -> AnyCommand:

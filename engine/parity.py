@@ -97,9 +97,7 @@ def _side(wanted: preset.Preset, runtime: str) -> Callable[[int], Taken]:
 
     _say(f"opening {runtime}")
     chosen = wanted.model_copy(update={"model": wanted.model.model_copy(update={"runtime": runtime})})
-    opened = open_run(chosen, lambda name, progress, detail: None)
-    for note in opened.notes:
-        _say(f"  {note}")
+    opened = open_run(chosen, lambda name, progress, detail: None, lambda level, text: _say(f"  {text}"))
     lozo = Lozo(wanted.method, wanted.run.steps, opened.task.objective)
 
     def take(step: int) -> Taken:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomlkit
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from engine.errors import UserError
+from engine.plain import is_plain
 
 BUILTIN_DEMO = "builtin:demo"
 
@@ -29,6 +30,15 @@ def _as_text(value: Any) -> Any:
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _plain(cls, value: Any) -> Any:
+        """Presets are passed on: none may hold what a terminal that shows it would obey."""
+        texts = [*value, *value.values()] if isinstance(value, dict) else [value]
+        if not all(is_plain(text) for text in texts if isinstance(text, str)):
+            raise ValueError("holds a control character; write plain text")
+        return value
 
 
 class Model(_Section):

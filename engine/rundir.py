@@ -2,7 +2,7 @@
 
 preset.toml         the resolved preset
 run.json            which preset, runtime, versions and hardware, `formerly` those of steps before a resume;
-                    where the run stands
+                    what it was `started_on` (see `engine.fingerprint`); where the run stands
 journal.jsonl       one line per step, with its checksum: the scalars from which the weights can be rebuilt
 evaluations.jsonl   one line per evaluation, likewise
 checkpoints/        step-00000450/ with weights.safetensors and manifest.json, which has their hashes
@@ -152,7 +152,8 @@ class RunDir:
     @classmethod
     def find(cls, run: str) -> RunDir:
         """The run called `run`, or at that path. Raises `UserError` if there is none."""
-        for candidate in (runs_home() / run, Path(run)):
+        name = [runs_home() / run] if Path(run).name == run and run not in ("", "..") else []  # else a path
+        for candidate in (*name, Path(run)):
             if (candidate / "run.json").is_file():
                 return cls(candidate)
         raise UserError(f"{run}: no such run; `zotui list` shows them")
@@ -324,7 +325,7 @@ def all_runs() -> list[RunDir]:
 
 def _new_folder(preset_name: str, label: str) -> Path:
     """Make a folder for a run; two launches in the same second get one each."""
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(preset_name).stem).strip("-.") or "run"
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(preset_name).stem).strip("-.")[:80] or "run"
     stem = f"{stem}-{label}" if label else stem
     stamp = time.strftime("%Y%m%d-%H%M%S")
     for suffix in ("", *(f"-{n}" for n in range(2, 1000))):

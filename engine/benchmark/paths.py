@@ -102,7 +102,7 @@ class _Paths:
             queries=config.queries,
         )
         self.fold = choose_fold("auto", config.dtype)
-        self.memory_needed = preflight.check_memory(
+        self.memory, _ = preflight.check_memory(
             self.facts,
             self.needs,
             self.method,
@@ -201,7 +201,8 @@ class _Vllm(_Paths):
             rank=config.rank,
             seed=0,
             needs=self.needs,
-            memory_needed=self.memory_needed,
+            memory_needed=self.memory.total,
+            plain_copies=self.memory.copies > 0,
             fold=self.fold,
             random_weights=config.random_weights,
         )
