@@ -17,7 +17,7 @@ import traceback
 from pathlib import Path
 from typing import Literal
 
-from engine import environment
+from engine import environment, log
 from engine.control import Control, Stopped
 from engine.control_socket import ControlSocket
 from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, RunFailed, UserError
@@ -174,6 +174,7 @@ def _keep_former_environment(
 
 
 if __name__ == "__main__":
+    log.take_over()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
     exit_code = main()
     # Not through the interpreter's shutdown: threads of the libraries must not be able to hang it.

@@ -173,9 +173,12 @@ class RunDir:
         return loaded if isinstance(loaded, dict) else {}
 
     def update_info(self, **changes: Any) -> None:
-        """Merge `changes` into `run.json`, written aside and renamed."""
+        """Merge `changes` into `run.json`, written aside and renamed. Raises `OSError`."""
         aside = self._info_file.with_suffix(".tmp")
-        aside.write_text(json.dumps({**self.info(), **changes}, indent=1))
+        with aside.open("w") as file:
+            file.write(json.dumps({**self.info(), **changes}, indent=1))
+            file.flush()
+            os.fsync(file.fileno())  # or a power cut may leave the new name with nothing in it
         aside.replace(self._info_file)
 
     def summary(self) -> Summary:
