@@ -31,14 +31,13 @@ class AttachedEngine:
 
     attached = True
 
-    def __init__(self, run: RunDir, *, patience: float = _ANSWERING) -> None:
-        """Connect. Raises `UserError` if the run is not live, `NoAnswer` if it is and does not answer in `patience`
-        seconds."""
+    def __init__(self, run: RunDir) -> None:
+        """Connect. Raises `UserError` if the run is not live, and `NoAnswer` if it is and does not answer."""
         self.run = run
         self._left = False
         self._socket = _connect(run)
         self._hearing = Hearing(run, self._socket.recv)
-        self._socket.settimeout(patience)
+        self._socket.settimeout(_ANSWERING)
         first = next(self._hearing.events(lambda: None), None)
         self._socket.settimeout(None)
         if first is None or isinstance(first, Error):

@@ -105,10 +105,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_a_disk_that_is_really_full(start: Any, undisturbed: Any, small_disk: Path) -> None:
+def test_a_disk_that_is_really_full(
+    start: Any, undisturbed: Any, small_disk: Path, request: pytest.FixtureRequest
+) -> None:
     wanted = start(*SETTINGS)
     wanted.process.kill()
     engine = type(wanted)(RunDir.create(wanted.run.preset(), "tiny", small_disk / "run"))
+    request.addfinalizer(engine.process.kill)
     engine.until(messages.Step, step=5)
     filler = small_disk / "filler"
     with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):

@@ -82,6 +82,7 @@ class Engine:
         self.paused = self.stopping = self.fault = False
         self.step = len(list(run.journal())) if resumed else 0
         self.listen(lambda most: os.read(0, most))
+        signal.signal(signal.SIGTERM, lambda *_: self.commands.put(Stop()))
 
     def listen(self, read, ended=lambda: None) -> None:
         threading.Thread(target=self.hear, args=(read, ended), daemon=True).start()
