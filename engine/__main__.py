@@ -1,7 +1,9 @@
 """`python -m engine RUN_DIR [--resume]`: train in a run's directory, talk over the pipes.
 
-Events go to standard output and commands come from standard input (`engine.messages`); the log goes
-to standard error, which zotui points at a file. The exit code is that of `engine.errors`.
+Events go to standard output and commands come from standard input (`engine.messages`), and both go over
+the control socket in the run's directory too; the log goes to standard error, which zotui points at a
+file. The run outlives whoever launched it, unless `run.when_app_leaves` says otherwise. The exit code is
+that of `engine.errors`.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from pathlib import Path
 
 from engine import environment
 from engine.control import Control, Stopped
+from engine.control_socket import ControlSocket
 from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, RunFailed, UserError
 from engine.messages import Done, Error, Hello, Log, Phase
 from engine.outlet import Outlet
@@ -36,10 +39,12 @@ def main() -> int:
     run = RunDir(arguments.run)
     control = Control(outlet.emit)
     control.obey_signals()
-    control.listen(sys.stdin.buffer)
+    control.listen(lambda most: os.read(0, most))
+    clients = ControlSocket(run, outlet, control.listen)
     code = EXIT_FAILED
     try:
         run.acquire()
+        clients.open()
         code = _train(run, control, outlet, resume=arguments.resume)
     except UserError as error:
         outlet.emit(Error(kind="usage", text=str(error)))
@@ -58,12 +63,15 @@ def main() -> int:
         run.update_info(state="failed", error=text)
     finally:
         outlet.close()
+        clients.close()
     return code
 
 
 def _train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> int:
     watch = Stopwatch(run)
     wanted = run.preset()
+    if wanted.run.when_app_leaves == "stop":
+        control.stop_when_alone()
     sampler = Sampler(outlet.emit, Gpu.open(environment.mask_gpus(wanted.model.device)))
     sampler.start()
     if resume and (recorded := run.info().get("runtime")):
@@ -95,6 +103,7 @@ def _train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> in
         dtype=opened.dtype,
         steps=wanted.run.steps,
         first_step=trainer.steps_done,
+        seconds=watch.seconds(),
         noise=noise.nats if noise else None,
         pid=os.getpid(),
         versions=versions,
@@ -116,10 +125,8 @@ def _train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> in
         outcome, code = "stopped", EXIT_INTERRUPTED
     if trainer.steps_done or control.fault:
         trainer.save()
-    if outlet.dropped:
-        outlet.emit(
-            Log(level="warning", text=f"{outlet.dropped} events were dropped by a slow reader; the journal has them")
-        )
+    if control.ignored > 1:
+        outlet.emit(Log(level="warning", text=f"{control.ignored} commands were not understood, and ignored"))
     watch.save()
     if control.fault:  # nobody could go on from there
         raise RunFailed(control.fault)

@@ -1,17 +1,24 @@
-"""The typed messages between the engine and whatever launched it, as JSON lines.
+"""The typed messages between the engine and whatever launched it or is attached to it, as JSON lines.
 
-The engine writes events to its standard output; the app writes commands to the engine's standard
-input. Each line is one JSON object whose `type` names the message.
+The engine writes events to its standard output, and to every client of the control socket in the run's
+directory; commands come from its standard input and from those clients. Each line is one JSON object
+whose `type` names the message. A client may trust nothing of what it reads, and neither does the engine.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
 StateName = Literal["starting", "running", "pausing", "paused", "evaluating", "checkpointing", "stopping"]
 """What the engine is doing; `pausing` and `stopping` wait for the step in flight."""
+
+Whole = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""A count or an amount: what is too large for arithmetic with floats is refused at the door."""
+
+
+_Message = TypeVar("_Message")
 
 
 class Event(msgspec.Struct, tag_field="type", tag=str.lower, frozen=True, kw_only=True):
@@ -19,7 +26,10 @@ class Event(msgspec.Struct, tag_field="type", tag=str.lower, frozen=True, kw_onl
 
 
 class Hello(Event, frozen=True):
-    """First event of a run, once the engine knows what it runs on."""
+    """First event of a run, once the engine knows what it runs on; first of all to a client that comes later.
+
+    Every step from `first_step` on follows as an event; those before it are in the journal.
+    """
 
     run: str  # path of the run's directory
     name: str  # the run's name
@@ -28,10 +38,11 @@ class Hello(Event, frozen=True):
     runtime: str  # vllm | training-loop
     device: str  # e.g. "cpu", "cuda:0 (NVIDIA H200)"
     dtype: str
-    steps: int  # how many steps the run has in all
-    first_step: int = 0  # > 0 when resumed
+    steps: Whole  # how many steps the run has in all
+    first_step: Whole = 0  # > 0 when resumed, and for a client that comes later
+    seconds: float = 0.0  # wall-clock of this engine so far
     noise: float | None = None  # nats: what |L+ - L-| must exceed to mean anything, as measured at the start
-    pid: int = 0
+    pid: Whole = 0
     versions: dict[str, str] = {}
 
 
@@ -50,13 +61,13 @@ class Step(Event, frozen=True, omit_defaults=True):
     with their residuals where there are any.
     """
 
-    step: int
+    step: Whole
     loss: float  # (loss_plus + loss_minus) / 2
     loss_plus: float
     loss_minus: float
     projected_grad: float
     lr: float
-    tokens: int  # tokens scored in this step, both signs
+    tokens: Whole  # tokens scored in this step, both signs
     seconds: float
     tokens_per_s: float
     update_kept: float | None = None  # <applied, intended> / |intended|^2: 1.0 is all of it
@@ -67,27 +78,27 @@ class Telemetry(Event, frozen=True):
     """Memory, load and KV-cache use, about once a second. Memory in bytes; null without a GPU."""
 
     kv_cache_usage: float | None  # 0..1 of the KV space that scoring owns
-    gpu_memory_used: int | None
-    gpu_memory_total: int | None
+    gpu_memory_used: Whole | None
+    gpu_memory_total: Whole | None
     gpu_utilisation: float | None  # 0..1
-    rss: int  # resident memory of the engine and its children, bytes
+    rss: Whole  # resident memory of the engine and its children, bytes
     cpu: float  # processor use of the engine and its children, 1.0 = one core
 
 
 class Eval(Event, frozen=True):
     """An evaluation of one split: `metrics` holds `loss` and, for classification, `accuracy`."""
 
-    step: int  # steps done when it was taken: 0 is before training
+    step: Whole  # steps done when it was taken: 0 is before training
     split: str
     metrics: dict[str, float]
-    examples: int
+    examples: Whole
     seconds: float
 
 
 class Checkpoint(Event, frozen=True):
     """A checkpoint that is complete on disk."""
 
-    step: int  # steps done
+    step: Whole  # steps done
     path: str
     seconds: float
 
@@ -99,7 +110,7 @@ class State(Event, frozen=True):
     """
 
     state: StateName
-    step: int  # steps done
+    step: Whole  # steps done
     reason: str = ""
 
 
@@ -121,7 +132,7 @@ class Done(Event, frozen=True):
     """Last event of a run that was not an error."""
 
     outcome: Literal["finished", "stopped"]
-    steps: int  # steps done in all
+    steps: Whole  # steps done in all
     seconds: float  # wall-clock of this engine, start-up included
     metrics: dict[str, float]  # of the last evaluation
     run: str
@@ -157,8 +168,8 @@ class Stop(Command, frozen=True):
 
 AnyCommand = Pause | Resume | Save | Evaluate | Stop
 
-_event_decoder = msgspec.json.Decoder(AnyEvent)
-_command_decoder = msgspec.json.Decoder(AnyCommand)
+_event_decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+_command_decoder: msgspec.json.Decoder[AnyCommand] = msgspec.json.Decoder(AnyCommand)
 _encoder = msgspec.json.Encoder()
 
 
@@ -169,9 +180,18 @@ def encode(message: Event | Command) -> bytes:
 
 def decode_event(line: bytes | str) -> AnyEvent:
     """Parse one event line. Raises `msgspec.DecodeError` for anything else."""
-    return _event_decoder.decode(line)
+    return _decode(_event_decoder, line)
 
 
 def decode_command(line: bytes | str) -> AnyCommand:
     """Parse one command line. Raises `msgspec.DecodeError` for anything else."""
-    return _command_decoder.decode(line)
+    return _decode(_command_decoder, line)
+
+
+def _decode(decoder: msgspec.json.Decoder[_Message], line: bytes | str) -> _Message:
+    try:
+        return decoder.decode(line)
+    except msgspec.DecodeError:
+        raise
+    except (ValueError, RecursionError) as error:  # not UTF-8, nested too deeply
+        raise msgspec.DecodeError(f"{type(error).__name__}: {error}") from None

@@ -126,6 +126,10 @@ class Run(_Section):
     checkpoint_every: int | None = Field(
         None, ge=1, description="Steps between checkpoints; unset is only when asked and at a stop."
     )
+    when_app_leaves: Literal["go-on", "stop"] = Field(
+        "go-on",
+        description="What a run does when its app leaves and none is attached: go-on to its end, or stop and save.",
+    )
 
 
 class Preset(_Section):

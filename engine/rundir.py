@@ -7,7 +7,8 @@ journal.jsonl       one line per step: the scalars from which the weights can be
 evaluations.jsonl   one line per evaluation
 checkpoints/        step-00000450/ with weights.safetensors and manifest.json
 engine.log          the engine's and vLLM's log
-lock                held (flock) by the engine while it lives
+lock                held (flock) by the engine while it lives; holds its process id
+control             the socket of a live engine: events and commands, as on its pipes
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -72,6 +73,7 @@ class RunDir:
         self.log_file = self.path / "engine.log"
         self.checkpoints = self.path / "checkpoints"
         self._info_file = self.path / "run.json"
+        self.control_file = self.path / "control"
         self._lock_file = self.path / "lock"
         self._lock: IO[bytes] | None = None
         self._made_folder = False
@@ -123,6 +125,7 @@ class RunDir:
             self._info_file,
             self._info_file.with_suffix(".tmp"),
             self._lock_file,
+            self.control_file,
         )
 
     def discard(self) -> None:
@@ -205,7 +208,10 @@ class RunDir:
                     time.sleep(0.05)
                     continue
                 handle.close()
-                raise UserError(f"{self.name}: is live in another engine; watch that one, or stop it first") from None
+                raise UserError(f"{self.name}: is live in another engine; `zotui attach` steers that one") from None
+            handle.truncate(0)
+            handle.write(str(os.getpid()).encode())
+            handle.flush()
             self._lock = handle
             return
 
@@ -219,6 +225,28 @@ class RunDir:
         except BlockingIOError:
             return True
         return False
+
+    def engine_pid(self) -> int | None:
+        """The engine that holds the lock, told from others by having it open. None where there is none to be seen."""
+        with suppress(OSError, ValueError):
+            pid, lock = int(self._lock_file.read_bytes()), self._lock_file.stat()
+            for opened in Path(f"/proc/{pid}/fd").iterdir():
+                with suppress(OSError):  # closed in between
+                    if os.path.samestat(lock, opened.stat()):
+                        return pid if self.is_live() else None
+        return None
+
+    @contextmanager
+    def control_address(self) -> Iterator[str]:
+        """Where to bind or connect the control socket: Linux allows an address of 108 bytes, a folder's path is longer.
+
+        Raises `OSError`.
+        """
+        folder = os.open(self.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield f"/proc/self/fd/{folder}/{self.control_file.name}"
+        finally:
+            os.close(folder)
 
     # -- records --------------------------------------------------------------------------------
 

@@ -19,9 +19,12 @@ from engine.rundir import RunDir, all_runs
 from zotui import presets, tools
 from zotui import show as shown
 from zotui.app import has_terminal, run_app, words
-from zotui.headless import SignalRelay, close_stdout, reference, run_headless
+from zotui.attached import AttachedEngine
+from zotui.headless import SignalRelay, close_stdout, follow_headless, run_headless
 from zotui.launch import EngineProcess, start_engine
+from zotui.naming import reference
 from zotui.seeds import run_seeds
+from zotui.stopping import stop_run
 from zotui.tools import RunName
 
 
@@ -118,7 +121,7 @@ def resume(run: RunName, headless: _Headless = False, json: _JsonEvents = False)
     found = RunDir.find(run)
     summary = found.summary()
     if summary.standing == "live":
-        raise UserError(f"{found.name}: is live in another engine; attach to it there, or stop it first")
+        raise UserError(f"{found.name}: is live; `zotui attach {reference(found)}` steers it where it is")
     if summary.standing == "finished":
         typer.echo(f"{found.name}: is finished, all {summary.steps:,} steps are done", err=True)
         if json:
@@ -133,6 +136,21 @@ def resume(run: RunName, headless: _Headless = False, json: _JsonEvents = False)
             )
         return
     _follow(found, headless=headless, json=json, resume=True)
+
+
+@app.command()
+def attach(run: RunName, headless: _Headless = False, json: _JsonEvents = False) -> None:
+    """Steer a live run, in the cockpit; without a terminal, follow it plainly (an interrupt leaves it running)."""
+    found = RunDir.find(run)
+    if not (headless or json) and has_terminal():
+        _open_app(AttachedEngine(found))
+    raise typer.Exit(follow_headless(found, json))
+
+
+@app.command()
+def stop(run: RunName) -> None:
+    """Finish a live run's step in flight, save it and end it; wait until it is gone."""
+    raise typer.Exit(stop_run(RunDir.find(run)))
 
 
 @app.command("list")
@@ -199,6 +217,8 @@ def show(run: RunName, json: Annotated[bool, typer.Option("--json", help="One JS
         pairs.append(("update kept", f"{figure}, up to step {kept['step']:,} (residuals included)"))
     if summary.standing in ("stopped", "failed", "crashed", "new"):
         pairs.append(("next", f"zotui resume {reference(found)}"))
+    elif summary.standing == "live":
+        pairs.append(("next", f"zotui attach {reference(found)}"))
     elif summary.standing == "finished":
         pairs.append(("next", f"zotui export {reference(found)} --to DIR --format merged"))
     _print_table(pairs)
@@ -257,7 +277,7 @@ def _follow(run: RunDir, *, headless: bool, json: bool, resume: bool = False) ->
         raise typer.Exit(run_headless(start_engine(run, resume=resume), json, relay))
 
 
-def _open_app(launch: EngineProcess | None) -> None:
+def _open_app(launch: EngineProcess | AttachedEngine | None) -> None:
     raise typer.Exit(run_app(launch))
 
 

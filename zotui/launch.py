@@ -6,12 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import ClassVar
 
-import msgspec
-
 from engine.errors import EXIT_USAGE, UserError
+from engine.frames import frames
 from engine.messages import AnyCommand, AnyEvent, Error, decode_event, encode
 from engine.rundir import RunDir
 
@@ -20,8 +20,11 @@ class EngineProcess:
     """A running `python -m engine` for one run.
 
     The engine is a direct child in a session of its own, so that a closing terminal does not take
-    it along; its log goes to a file in the run's directory, never onto the terminal.
+    it along; its log goes to a file in the run's directory, never onto the terminal. It outlives this
+    process, and can then be attached to.
     """
+
+    attached = False
 
     COMMAND: ClassVar[tuple[str, ...]] = (sys.executable, "-P", "-m", "engine")
     """What starts an engine (-P: not a folder called engine here); tests put a scripted one in its place."""
@@ -30,6 +33,7 @@ class EngineProcess:
         self.run = run
         self._resume = resume
         self._usage_error = False
+        self.ignored = 0  # lines that were no event
         command = [*self.COMMAND, str(run.path)]
         if resume:
             command.append("--resume")
@@ -50,10 +54,10 @@ class EngineProcess:
     def events(self) -> Iterator[AnyEvent]:
         """Every event until the engine closes its pipe. Lines that are no event are skipped."""
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            try:
-                event = decode_event(line)
-            except msgspec.DecodeError:
+        read1: Callable[[int], bytes] = self._process.stdout.read1  # type: ignore[attr-defined] # it is buffered
+        for event in frames(read1, decode_event):
+            if event is None:
+                self.ignored += 1
                 continue
             if isinstance(event, Error) and event.kind == "usage":
                 self._usage_error = True
@@ -68,6 +72,12 @@ class EngineProcess:
         except (BrokenPipeError, ValueError, OSError):
             return False
         return True
+
+    def leave(self) -> None:
+        """Nothing more will be sent; see `run.when_app_leaves` for what the engine makes of it."""
+        assert self._process.stdin is not None
+        with suppress(OSError):  # it has ended, and a command was still on its way
+            self._process.stdin.close()
 
     def signal(self, number: int) -> None:
         """Pass a signal on (INT and TERM: finish the step, save, end)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from collections.abc import Callable
@@ -11,7 +12,6 @@ from textual.app import App
 from textual.binding import Binding
 
 from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, UserError
-from engine.messages import Stop
 from engine.rundir import RunDir
 from zotui.app.feed import ComparisonFeed, EngineFeed, Feed, RecordsFeed
 from zotui.app.screens.cockpit import Cockpit
@@ -19,7 +19,9 @@ from zotui.app.screens.dialogs import Message
 from zotui.app.screens.parity import Parity
 from zotui.app.screens.start import Start
 from zotui.app.themes import DARK, LIGHT
+from zotui.attached import AttachedEngine
 from zotui.launch import EngineProcess
+from zotui.naming import farewell, stops_when_left
 from zotui.parity import Comparison
 
 
@@ -55,6 +57,7 @@ class ZotuiApp(App[int]):
         self._feed = feed
         self._clock, self._wall, self._local = clock, wall, local
         self._cockpit: Cockpit | None = None  # the last one opened
+        self._left: dict[str, RunDir] = {}  # the runs that were left while they were live
         self.refusal = ""  # why what the app was opened on would not start, or ended without an answer
 
     def on_mount(self) -> None:
@@ -104,9 +107,23 @@ class ZotuiApp(App[int]):
 
     @on(Start.Look)
     def look(self, message: Start.Look) -> None:
-        """Open a run's records."""
-        if self.cockpit is None:
+        """Open a run: attached to its engine while it is live, else its records."""
+        if message.run.is_live():
+            self.run_worker(self._attach(message.run), exclusive=True)
+        elif self.cockpit is None:
             self._open(RecordsFeed(message.run))
+
+    async def _attach(self, run: RunDir) -> None:
+        feed: Feed
+        try:
+            feed = EngineFeed(await asyncio.to_thread(AttachedEngine, run))
+        except UserError as error:
+            self.notify(str(error), title="only its records can be watched", severity="warning", markup=False)
+            feed = RecordsFeed(run)
+        if self.cockpit is None:
+            self._open(feed)
+        else:
+            feed.close()
 
     def _engage(self, start: Callable[[], EngineProcess], name: str) -> None:
         try:
@@ -128,8 +145,10 @@ class ZotuiApp(App[int]):
         cockpit = self.cockpit
         if cockpit is None:
             return
+        if message.goes_on:
+            self._left[cockpit.feed.run.name] = cockpit.feed.run
         if message.quitting or self._feed is not None:
-            self.exit(exit_code(cockpit) if self._feed is not None else EXIT_DONE)
+            self.exit(exit_code(cockpit) if self._feed is not None and not message.goes_on else EXIT_DONE)
         else:
             self.pop_screen()
 
@@ -150,20 +169,17 @@ class ZotuiApp(App[int]):
         self.refusal = message.text
         self.exit(message.code)
 
-    def leave_no_orphan(self) -> None:
-        """Should the app itself have failed, its engine must neither die unsaved nor run on unseen."""
+    def last_words(self) -> list[str]:
+        """What to say on the terminal once the app is gone: which runs go on without it, and the way back to them."""
         if isinstance(self._feed, ComparisonFeed):
             self._feed.close()
-            return
+            return []
+        lines = [farewell(run) for run in self._left.values() if run.is_live() or stops_when_left(run)]
         feed = self._cockpit.feed if self._cockpit is not None else self._feed
-        if self.return_code == 0 or not isinstance(feed, EngineFeed) or not feed.engine.alive():
-            return
-        if feed.send(Stop()):
-            name = feed.run.name
-            print(
-                f"zotui: the app ended; {name} finishes its step and saves: `zotui resume {name}`",
-                file=sys.stderr,
-            )
+        crashed = self.return_code != 0 and isinstance(feed, EngineFeed) and feed.engine.alive()
+        if crashed and feed is not None and feed.run.name not in self._left:
+            lines.append(f"zotui: the app ended; {farewell(feed.run)}")
+        return lines
 
 
 def exit_code(cockpit: Cockpit) -> int:
@@ -176,10 +192,10 @@ def exit_code(cockpit: Cockpit) -> int:
     return EXIT_DONE if outcome is not None and outcome.kind in ("finished", "stopped") else EXIT_FAILED
 
 
-def run(launch: EngineProcess | RunDir | Comparison | None) -> int:
+def run(launch: EngineProcess | AttachedEngine | RunDir | Comparison | None) -> int:
     """Run the app to its end; see `zotui.app.run_app`."""
     feed: Feed | ComparisonFeed | None = None
-    if isinstance(launch, EngineProcess):
+    if isinstance(launch, EngineProcess | AttachedEngine):
         feed = EngineFeed(launch)
     elif isinstance(launch, Comparison):
         feed = ComparisonFeed(launch)
@@ -189,7 +205,8 @@ def run(launch: EngineProcess | RunDir | Comparison | None) -> int:
     try:
         code = app.run()
     finally:
-        app.leave_no_orphan()
+        for line in app.last_words():
+            print(line, file=sys.stderr)
     if app.refusal:
         print(app.refusal, file=sys.stderr)
     return code if code is not None else (app.return_code or EXIT_DONE)

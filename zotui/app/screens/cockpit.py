@@ -26,6 +26,7 @@ from zotui.app.widgets.status import StatusLine
 from zotui.app.widgets.tiles import Tiles
 from zotui.app.widgets.verdict import Verdict
 from zotui.launch import EngineProcess
+from zotui.naming import stops_when_left
 
 DRAIN_EVERY = 0.2
 REDRAW_EVERY = 0.5
@@ -73,11 +74,11 @@ class Cockpit(Screen[None]):
             self.text = text
 
     class Left(TextualMessage):
-        """The user is done here; `quitting` when the whole app was to end after saving."""
+        """The user is done here; `quitting` when the whole app was to end too, `goes_on` when the run does not end."""
 
-        def __init__(self, quitting: bool) -> None:
+        def __init__(self, *, quitting: bool = False, goes_on: bool = False) -> None:
             super().__init__()
-            self.quitting = quitting
+            self.quitting, self.goes_on = quitting, goes_on
 
     def __init__(
         self,
@@ -152,9 +153,7 @@ class Cockpit(Screen[None]):
 
     def _show(self) -> None:
         run = self.run
-        about = [run.preset, run.model, run.runtime, run.device, run.dtype]
-        if run.viewed is not None:
-            about.insert(0, "read-only")
+        about = [self.feed.role, run.preset, run.model, run.runtime, run.device, run.dtype]
         self.query_one(HeaderLine).show(run.name, "  ·  ".join(part for part in about if part))
         self.query_one(StatusLine).refresh_status(run)
         self.query_one(EventLog).refresh_events(run)
@@ -235,34 +234,53 @@ class Cockpit(Screen[None]):
     def action_leave(self) -> None:
         """Leave, or ask first while the engine is at work."""
         if not self.run.live:
-            self.post_message(self.Left(quitting=False))
+            self.post_message(self.Left())
         elif not isinstance(self.app.screen, Question):
             self.app.push_screen(self._question(), self._answered)
 
     def _question(self) -> Question:
-        if self.run.asked == "stopping":
+        run, ours = self.run, self._launched is not None
+        if run.asked == "stopping" or run.state == "stopping":
+            kill = {"kill": "Kill it and quit"} if ours else {}
             return Question(
                 "still saving",
-                "The engine is finishing its step and saving. Killing it now keeps every finished "
-                "step in the journal, but writes no checkpoint.",
-                {"keep": "Keep waiting", "kill": "Kill it and quit"},
+                "The engine is finishing its step and saving; it does so without this app too."
+                + (" Killing it keeps every finished step in the journal, but writes no checkpoint." if ours else ""),
+                {"keep": "Keep waiting", "leave": "Leave it saving", **kill},
             )
+        at = f"{run.name} is at step {run.done} of {run.steps or '?'}."
+        if stops_when_left(self.feed.run):
+            return Question(
+                "the run is live",
+                f"{at} Its preset says run.when_app_leaves = stop: it saves and stops once no app is attached, and can "
+                "be resumed later from there.",
+                {"keep": "Keep watching", "leave": "Leave (it stops)", "stop": "Stop and save"},
+            )
+        left = "stays paused" if run.holding else "goes on to its end"
         return Question(
             "the run is live",
-            f"{self.run.name} is at step {self.run.done} of {self.run.steps or '?'}. It can be stopped and "
-            "saved, and resumed later from there.",
-            {"keep": "Keep watching", "stop": "Stop and save, then quit"},
+            f"{at} Left running it {left}, and `zotui attach` comes back to it. Stopped and saved it can be resumed "
+            "later from there.",
+            {"keep": "Keep watching", "leave": "Leave it running", "stop": "Stop and save"},
         )
 
     def _answered(self, answer: str | None) -> None:
         if not self.run.live:  # it ended while the question stood
             return
-        if answer == "stop":
+        if answer == "leave":
+            self.post_message(self.Left(goes_on=True))
+        elif answer == "stop":
             self._quit_when_ended = True
             self._tell(Stop(), "stopping")
-        elif answer == "kill" and isinstance(self.feed, EngineFeed):
-            self.feed.engine.kill()
+        elif answer == "kill" and self._launched is not None:
+            self._launched.kill()
             self.post_message(self.Left(quitting=True))
+
+    @property
+    def _launched(self) -> EngineProcess | None:
+        """The engine, if this app launched it."""
+        engine = self.feed.engine if isinstance(self.feed, EngineFeed) else None
+        return engine if isinstance(engine, EngineProcess) else None
 
     def _tell(self, command: AnyCommand, asked: Asked | str) -> None:
         if self.feed.send(command):
