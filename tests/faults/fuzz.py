@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import random
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import msgspec
 
 from engine import messages
+from engine.rundir import RunDir
 
 from ..live_engine import Engine
 from .trial import Outcome, Trial
@@ -16,8 +20,8 @@ from .workshop import Workshop
 _COMMANDS = [messages.encode(kind()) for kind in (messages.Pause, messages.Resume, messages.Save, messages.Stop)]
 
 
-def on_the_pipe(shop: Workshop, outcome: Outcome) -> None:
-    """During the start-up and the steps."""
+def pipe_and_socket(shop: Workshop, outcome: Outcome) -> None:
+    """During the start-up and the steps, from the launcher and from clients that come and go."""
     chance = shop.chance("fuzz")
     trial = Trial(shop, outcome)
     engine = trial.start()
@@ -26,18 +30,29 @@ def on_the_pipe(shop: Workshop, outcome: Outcome) -> None:
     _write(engine, frames[:half])
     engine.until(messages.Step)
     _write(engine, frames[half:])
-    outcome.tried += len(frames)
+    for start in range(0, len(frames), 100):
+        with connected(trial.run) as client:
+            client.sendall(b"".join(frames[start : start + 100]))
+            client.sendall(frames[start][:-1])  # and gone in the middle of a line
+    outcome.tried += 2 * len(frames)
     engine.send(messages.Pause())  # is it still listening?
     engine.until(messages.State, state="paused")
-    assert {event.state for event in engine.of(messages.State)} <= {
-        "running",
-        "evaluating",
-        "checkpointing",
-        "paused",
-        "pausing",
-    }
-    engine.send(messages.Resume())
+    with connected(trial.run) as client:
+        client.sendall(messages.encode(messages.Resume()))
+        engine.until(messages.State, state="running")
+    states = {event.state for event in engine.of(messages.State)}
+    assert states <= {"running", "evaluating", "checkpointing", "pausing", "paused"}, f"a frame had an effect: {states}"
+    assert sum(event.state == "paused" for event in engine.of(messages.State)) == 1, "a frame has paused the run"
     trial.finish(engine)
+
+
+@contextmanager
+def connected(run: RunDir) -> Iterator[socket.socket]:
+    """A client of the engine's socket, that reads nothing by itself."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        with run.control_address() as address:
+            client.connect(address)
+        yield client
 
 
 def _write(engine: Engine, frames: list[bytes]) -> None:

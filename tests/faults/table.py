@@ -39,7 +39,7 @@ ROWS = (
     Row("limited", "no file may grow (RLIMIT_FSIZE)", disk.limited),
     Row("full", "disk full", disk.full),
     Row("clock", "clock jumps by a day", clock.jumps),
-    Row("fuzz", "frames that are no commands", fuzz.on_the_pipe),
+    Row("fuzz", "frames that are no commands, on pipe and socket", fuzz.pipe_and_socket),
     Row("readers", "reader slow or stuck", readers.slow_and_stuck, alone=True),
 )
 
