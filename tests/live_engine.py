@@ -65,7 +65,9 @@ class Engine:
 
         if self.reach(matches):
             return self.seen[-1]
-        raise AssertionError(f"the engine ended without {kind.__name__} {wanted}; its log ends with: {' '.join(self.run.log_tail(3))}")
+        raise AssertionError(
+            f"the engine ended without {kind.__name__} {wanted}; its log ends with: {' '.join(self.run.log_tail(3))}"
+        )
 
     def send(self, command: messages.AnyCommand) -> None:
         assert self.process.stdin

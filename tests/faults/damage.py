@@ -23,7 +23,7 @@ def journal_line(shop: Workshop, outcome: Outcome) -> None:
     journal = trial.run.journal_file
     sound = journal.read_bytes()
     ends = [at for at, byte in enumerate(sound) if byte == ord("\n")]
-    for _ in range(shop.tries(3, 40)):
+    for _ in range(shop.tries(2, 40)):
         at = chance.randrange(ends[-2])
         line = 1 + sum(end < at for end in ends)
         spoilt = _flip(sound, at, chance)

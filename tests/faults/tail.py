@@ -18,7 +18,7 @@ def torn(shop: Workshop, outcome: Outcome) -> None:
     chance = shop.chance("tail")
     trial = Trial(shop, outcome, steps=shop.tries(120, 400))
     for _ in range(shop.tries(1, 5)):
-        for spoil in chance.sample(_WAYS, len(_WAYS)):
+        for spoil in _WAYS[: shop.tries(4, len(_WAYS))]:
             engine = trial.start()
             for _ in range(chance.randint(8, 16)):
                 engine.until(messages.Step)
@@ -71,11 +71,11 @@ def _last_second(journal: Path, chance: random.Random) -> None:
 
 _WAYS: tuple[Callable[[Path, random.Random], None], ...] = (
     _cut,
-    _cut_within_the_last_line,
     _garbage,
     _zeros,
-    _zeros_in_place,
     _last_second,
+    _zeros_in_place,
+    _cut_within_the_last_line,
 )
 
 
@@ -83,20 +83,15 @@ def small_files(shop: Workshop, outcome: Outcome) -> None:
     """The run's other files: each is torn once, and none is needed to go on."""
     trial = Trial(shop, outcome)
     chance = shop.chance("small files")
-
-    def cut(path: Path) -> None:
-        path.write_bytes(path.read_bytes()[: -chance.randrange(2, 20)])
-
-    for harm in (
-        lambda run: cut(run.evaluations_file),
-        lambda run: (run.path / "run.json").write_bytes(b""),
-        lambda run: (run.path / "run.tmp").write_bytes(b"{"),
-    )[: shop.tries(2, 3)]:
+    evaluations, about = trial.run.evaluations_file, trial.run.path / "run.json"
+    for _ in range(shop.tries(1, 5)):
         engine = trial.start()
         engine.until(messages.Eval)
         for _ in range(5):
             engine.until(messages.Step)
         trial.killed(engine)
-        harm(trial.run)
+        evaluations.write_bytes(evaluations.read_bytes()[: -chance.randrange(2, 20)])
+        about.write_bytes(about.read_bytes()[: chance.randrange(0, 20)])
+        about.with_suffix(".tmp").write_bytes(b"{")
         outcome.tried += 1
     trial.finish()
