@@ -15,13 +15,15 @@ import os
 import sys
 import traceback
 from pathlib import Path
+from typing import Literal
 
-from engine import environment
+from engine import environment, log
 from engine.control import Control, Stopped
 from engine.control_socket import ControlSocket
 from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, RunFailed, UserError
 from engine.messages import Done, Error, Hello, Log, Phase
 from engine.outlet import Outlet
+from engine.patience import Patience
 from engine.rundir import RunDir
 from engine.stopwatch import Stopwatch, time_spent
 from engine.telemetry import Gpu, Sampler
@@ -44,6 +46,7 @@ def main() -> int:
     code = EXIT_FAILED
     try:
         run.acquire()
+        run.clear_unfinished()
         clients.open()
         code = _train(run, control, outlet, resume=arguments.resume)
     except UserError as error:
@@ -55,12 +58,12 @@ def main() -> int:
         code = EXIT_INTERRUPTED
     except RunFailed as error:
         outlet.emit(Error(kind="failure", text=str(error)))
-        run.update_info(state="failed", error=str(error))
+        _record_failure(run, str(error))
     except BaseException as error:  # noqa: BLE001 - the last resort: say it, log it, and leave the journal as it is
         traceback.print_exc()
         text = f"{type(error).__name__}: {str(error).strip() or 'no message'}".splitlines()[0]
         outlet.emit(Error(kind="failure", text=text))
-        run.update_info(state="failed", error=text)
+        _record_failure(run, text)
     finally:
         outlet.close()
         clients.close()
@@ -82,12 +85,17 @@ def _train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> in
         logging.getLogger("engine").info("%s %s", name, detail)
         outlet.emit(Phase(name=name, progress=progress, detail=detail))
 
+    def note(level: Literal["info", "warning"], text: str) -> None:
+        logging.getLogger("engine").info("%s", text)
+        outlet.emit(Log(level=level, text=text))
+
     from engine.opening import open_run
     from engine.trainer import Trainer
 
-    opened = open_run(wanted, report)
+    opened = open_run(wanted, report, note, run)
     sampler.watch_kv_cache(opened.runtime.kv_cache_usage)
-    trainer = Trainer(run, wanted, opened, control, outlet.emit, watch)
+    patience = Patience(control, outlet.emit, watch)
+    trainer = Trainer(run, wanted, opened, control, outlet.emit, watch, patience)
     restored = trainer.restore() if resume else ""
     report("measuring the noise", None, "scoring one batch in several orders")
     noise = trainer.measure_noise()
@@ -108,16 +116,17 @@ def _train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> in
         pid=os.getpid(),
         versions=versions,
     )
-    run.update_info(
+    record = dict(
         state="running", error="", runtime=hello.runtime, device=hello.device, dtype=hello.dtype,
-        versions=versions, pid=hello.pid, hardware=hardware,
+        versions=versions, pid=hello.pid, hardware=hardware, started_on=opened.started_on,
         noise={"nats": noise.nats, "measured": noise.measured, "resolution": noise.resolution} if noise else None,
     )  # fmt: skip
+    patience.write("run.json", trainer.steps_done, lambda: run.update_info(**record))
     outlet.emit(hello)
-    for note in [*opened.notes, *([restored] if restored else [])]:
-        outlet.emit(Log(level="info", text=note))
+    if restored:
+        note("info", restored)
     if elsewhere:
-        outlet.emit(Log(level="warning", text=elsewhere))
+        note("warning", elsewhere)
     outcome, code = "finished", EXIT_DONE
     try:
         trainer.train()
@@ -130,7 +139,7 @@ def _train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> in
     watch.save()
     if control.fault:  # nobody could go on from there
         raise RunFailed(control.fault)
-    run.update_info(state=outcome)
+    patience.write("run.json", trainer.steps_done, lambda: run.update_info(state=outcome))
     outlet.emit(
         Done(
             outcome=outcome,  # type: ignore[arg-type]
@@ -142,6 +151,13 @@ def _train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> in
         )
     )
     return code
+
+
+def _record_failure(run: RunDir, error: str) -> None:
+    try:
+        run.update_info(state="failed", error=error)
+    except OSError as unwritten:
+        logging.getLogger("engine").error("run.json cannot be written: %s", unwritten)
 
 
 def _keep_former_environment(
@@ -158,6 +174,7 @@ def _keep_former_environment(
 
 
 if __name__ == "__main__":
+    log.take_over()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
     exit_code = main()
     # Not through the interpreter's shutdown: threads of the libraries must not be able to hang it.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from engine.packing import padding_room
 from engine.runtime import Needs
 
 _MAX_TOKENS = 8192  # of one forward pass, all signs; what is more is chunked
+_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM allows as max_lora_rank
 
 
 @dataclass(frozen=True)
@@ -35,3 +37,19 @@ def plan_capacity(needs: Needs, block: int) -> Capacity:
     sequences = signs * needs.batch * (1 + tails)
     blocks = min(signs * needs.batch * example_pages, max(2 * example_pages, 2 * tokens // block + sequences))
     return Capacity(longest, signs, tokens, sequences, 1 + blocks)
+
+
+def with_padding(plan: Capacity, block: int) -> Capacity:
+    """The same with room for the fillers of a recorded pass."""
+    tokens, blocks, sequences = (plan.signs * more for more in padding_room(plan.sequences // plan.signs, block))
+    return replace(plan, tokens=plan.tokens + tokens, blocks=plan.blocks + blocks, sequences=plan.sequences + sequences)
+
+
+def block_size(device: str) -> int:
+    """Tokens of a KV page."""
+    return 32 if device == "cpu" else 16
+
+
+def adapter_rank(rank: int) -> int:
+    """The rank of vLLM's own slots for directions of `rank`."""
+    return next(allowed for allowed in _RANKS if allowed >= rank)

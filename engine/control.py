@@ -42,6 +42,7 @@ class Control:
         self._steps = 0
         self.ignored = 0  # lines that were no command
         self.fault = ""  # why the run cannot go on, while it is held for that
+        self._obstacle = ""  # what it waits for, to go on by itself
 
     # -- for the loop ---------------------------------------------------------------------------
 
@@ -97,6 +98,26 @@ class Control:
             self._paused = True
             self._say("paused")
             self._look_around()
+
+    def wait_out(self, obstacle: str, steps_done: int, seconds: float) -> None:
+        """Pause for what passes by itself, such as a full disk: so long, or until asked to resume.
+
+        Call it again while it lasts. Raises `Stopped` when the run is to end.
+        """
+        with self._changed:
+            self._steps, self._obstacle = steps_done, obstacle
+            self._say("paused")
+            if not self._stop_reason:
+                self._changed.wait(seconds)
+            if self._stop_reason:
+                raise Stopped(self._stop_reason)
+
+    def passed(self) -> None:
+        """What `wait_out` waited for is over."""
+        with self._changed:
+            self._obstacle = ""
+            self._state = "starting"  # said again in any case, without the obstacle
+            self._say("paused" if self._paused else "running")
 
     def check_stop(self) -> None:
         """Within something longer than a step: raises `Stopped` when the run is to end."""
@@ -163,8 +184,9 @@ class Control:
     def _say(self, state: StateName) -> None:
         if state != self._state:
             self._state = state
-            reason = self.fault if state == "paused" else self._stop_reason
-            self._emit(State(state=state, step=self._steps, reason=reason))
+            reason = self.fault or self._obstacle if state == "paused" else self._stop_reason
+            waits = state == "paused" and bool(self._obstacle) and not self.fault
+            self._emit(State(state=state, step=self._steps, reason=reason, waits=waits))
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._stop_reason:

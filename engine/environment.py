@@ -17,20 +17,40 @@ from typing import Any
 # exist`) and take transformers down with them, though nothing here needs them.
 _FRAGILE = ("torchvision", "torchaudio", "torchcodec")
 
-_ENVIRONMENT = {
+# Whatever is set in the user's environment, mostly for a server on the same machine.
+_FORCED = {
     # Nothing phones home.
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     # The worker lives in this process: no port is opened, and a call costs a function call.
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    # No pickle that could run code is loaded, neither as weights nor as a message.
+    "TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1",
+    "VLLM_ALLOW_INSECURE_SERIALIZATION": "0",
+}
+
+# Settings under which vLLM would load other files than those that were checked, or be one of several processes.
+_DROPPED = (
+    "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD",  # torch refuses to have both
+    "VLLM_MODEL_REDIRECT_PATH",
+    "VLLM_USE_MODELSCOPE",
+    "VLLM_DP_SIZE",
+    "VLLM_DP_RANK",
+    "VLLM_DP_RANK_LOCAL",
+)
+
+# Where the user's environment says otherwise, it is right.
+_PREFERRED = {
     # The packed path is written against the V1 model runner.
     "VLLM_USE_V2_MODEL_RUNNER": "0",
     "TOKENIZERS_PARALLELISM": "false",
     # Progress is told as phases; bars would only fill the log.
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    # Idle OpenMP threads must not spin: two cores have other things to do between kernels.
+    # Idle OpenMP threads must not spin for long: two cores have other things to do between kernels. Some microseconds
+    # save waking them for the next small kernel, of which slots have many.
     "OMP_WAIT_POLICY": "PASSIVE",
+    "GOMP_SPINCOUNT": "20000",
 }
 
 # glibc's malloc maps what is larger than 32 MiB anew each time, and the kernel clears it page by page: a fifth
@@ -39,8 +59,11 @@ _KEPT_BY_MALLOC = {-3: 2**30, -1: 2**30}
 
 
 def prepare() -> None:
-    """Set what the libraries read when they are imported. The user's own settings win."""
-    for name, value in _ENVIRONMENT.items():
+    """Set what the libraries read when they are imported. The user's own settings win where safety does not."""
+    for name in _DROPPED:
+        os.environ.pop(name, None)
+    os.environ.update(_FORCED)
+    for name, value in _PREFERRED.items():
         os.environ.setdefault(name, value)
     if platform.libc_ver()[0] == "glibc" and "GLIBC_TUNABLES" not in os.environ:
         for parameter, kept in _KEPT_BY_MALLOC.items():
@@ -54,6 +77,11 @@ def prepare() -> None:
             for loaded in [m for m in sys.modules if m == name or m.startswith(f"{name}.")]:
                 del sys.modules[loaded]
             sys.modules[name] = None  # type: ignore[assignment]
+
+
+def absent() -> list[str]:
+    """Libraries that are installed but did not load, and are treated as absent."""
+    return [name for name in _FRAGILE if name in sys.modules and sys.modules[name] is None]
 
 
 def mask_gpus(wanted: str) -> int:

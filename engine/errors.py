@@ -1,5 +1,7 @@
 """The one exception that is shown to people, and the exit codes."""
 
+from engine.plain import plain
+
 EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -10,11 +12,11 @@ class UserError(Exception):
     """A mistake that the user can mend: usage, preset or data.
 
     The message is one line that says what is wrong, where, and what to do. Whoever catches it
-    prints it without a traceback and exits with `EXIT_USAGE`.
+    prints it without a traceback and exits with `EXIT_USAGE`. It quotes files, so that it is made plain.
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        super().__init__(" ".join(plain(message).split()))
 
 
 class NotFinite(Exception):

@@ -24,7 +24,7 @@ class Found:
     name: str  # as it was given
     folder: str | None  # where it is, unless it has yet to be downloaded
     sizes: dict[str, int] = field(default_factory=dict)  # bytes of the files to download
-    revision: str | None = None
+    revision: str | None = None  # on the hub
 
     @property
     def readable(self) -> str:
@@ -32,21 +32,26 @@ class Found:
         return self.folder or self.name
 
 
-def find_model(path: str) -> Found:
-    """The model at a path or with a hub id. Raises `UserError` where there is none.
+def find_model(path: str, revision: str | None = None) -> Found:
+    """The model at a path or with a hub id, of one revision or the newest. Raises `UserError` where there is none.
 
     One request tells whether the hub can be reached; where it cannot, what the cache holds must do.
     """
-    folder = Path(path).expanduser()
-    if folder.exists() or path.startswith(("/", ".", "~")) or path.count("/") > 1:
-        return Found(path, str(folder))  # what is wrong with a folder is found when it is read
+    local = Path(path).expanduser()
+    if local.exists() or path.startswith(("/", ".", "~")) or path.count("/") > 1:
+        return Found(path, str(local))  # what is wrong with a folder is found when it is read
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    reply = ask(f"model.path: {path}", "model", lambda api: api.model_info(path, files_metadata=True, timeout=TIMEOUT))
+    reply = ask(
+        f"model.path: {path}",
+        "model",
+        lambda api: api.model_info(path, revision=revision, files_metadata=True, timeout=TIMEOUT),
+    )
     if isinstance(reply, str):
         try:
-            return Found(path, snapshot_download(path, local_files_only=True))
+            folder = Path(snapshot_download(path, revision=revision, local_files_only=True))
+            return Found(path, str(folder), revision=folder.name)
         except LocalEntryNotFoundError:
             raise UserError(
                 f"model.path: {path}: {reply}, and it is not in the local cache; give a model's folder"

@@ -7,15 +7,21 @@ whose `type` names the message. A client may trust nothing of what it reads, and
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
+
+from engine.plain import is_plain, plain
 
 StateName = Literal["starting", "running", "pausing", "paused", "evaluating", "checkpointing", "stopping"]
 """What the engine is doing; `pausing` and `stopping` wait for the step in flight."""
 
 Whole = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 """A count or an amount: what is too large for arithmetic with floats is refused at the door."""
+
+Number = Annotated[float, msgspec.Meta(ge=-1e100, le=1e100)]
+"""A measured number: what overflows when it is squared or subtracted is refused as well."""
 
 
 _Message = TypeVar("_Message")
@@ -40,8 +46,8 @@ class Hello(Event, frozen=True):
     dtype: str
     steps: Whole  # how many steps the run has in all
     first_step: Whole = 0  # > 0 when resumed, and for a client that comes later
-    seconds: float = 0.0  # wall-clock of this engine so far
-    noise: float | None = None  # nats: what |L+ - L-| must exceed to mean anything, as measured at the start
+    seconds: Number = 0.0  # wall-clock of this engine so far
+    noise: Number | None = None  # nats: what |L+ - L-| must exceed to mean anything, as measured at the start
     pid: Whole = 0
     versions: dict[str, str] = {}
 
@@ -50,7 +56,7 @@ class Phase(Event, frozen=True):
     """Progress of the start-up: loading, warm-up, ..."""
 
     name: str
-    progress: float | None = None  # 0..1; null when it cannot be known
+    progress: Number | None = None  # 0..1; null when it cannot be known
     detail: str = ""
 
 
@@ -62,27 +68,27 @@ class Step(Event, frozen=True, omit_defaults=True):
     """
 
     step: Whole
-    loss: float  # (loss_plus + loss_minus) / 2
-    loss_plus: float
-    loss_minus: float
-    projected_grad: float
-    lr: float
+    loss: Number  # (loss_plus + loss_minus) / 2
+    loss_plus: Number
+    loss_minus: Number
+    projected_grad: Number
+    lr: Number
     tokens: Whole  # tokens scored in this step, both signs
-    seconds: float
-    tokens_per_s: float
-    update_kept: float | None = None  # <applied, intended> / |intended|^2: 1.0 is all of it
-    update_cosine: float | None = None  # of applied and intended: what rounding noise leaves
+    seconds: Number
+    tokens_per_s: Number
+    update_kept: Number | None = None  # <applied, intended> / |intended|^2: 1.0 is all of it
+    update_cosine: Number | None = None  # of applied and intended: what rounding noise leaves
 
 
 class Telemetry(Event, frozen=True):
     """Memory, load and KV-cache use, about once a second. Memory in bytes; null without a GPU."""
 
-    kv_cache_usage: float | None  # 0..1 of the KV space that scoring owns
+    kv_cache_usage: Number | None  # 0..1 of the KV space that scoring owns
     gpu_memory_used: Whole | None
     gpu_memory_total: Whole | None
-    gpu_utilisation: float | None  # 0..1
+    gpu_utilisation: Number | None  # 0..1
     rss: Whole  # resident memory of the engine and its children, bytes
-    cpu: float  # processor use of the engine and its children, 1.0 = one core
+    cpu: Number  # processor use of the engine and its children, 1.0 = one core
 
 
 class Eval(Event, frozen=True):
@@ -90,9 +96,9 @@ class Eval(Event, frozen=True):
 
     step: Whole  # steps done when it was taken: 0 is before training
     split: str
-    metrics: dict[str, float]
+    metrics: dict[str, Number]
     examples: Whole
-    seconds: float
+    seconds: Number
 
 
 class Checkpoint(Event, frozen=True):
@@ -100,18 +106,20 @@ class Checkpoint(Event, frozen=True):
 
     step: Whole  # steps done
     path: str
-    seconds: float
+    seconds: Number
 
 
 class State(Event, frozen=True):
     """A change of what the engine does; every command is answered by one.
 
-    `paused` with a reason is the engine's own doing: it cannot go on, and the reason says what to try.
+    `paused` with a reason is the engine's own doing: it cannot go on, and the reason says what to try. If
+    `waits`, it tries again by itself.
     """
 
     state: StateName
     step: Whole  # steps done
     reason: str = ""
+    waits: bool = False
 
 
 class Log(Event, frozen=True):
@@ -133,10 +141,10 @@ class Done(Event, frozen=True):
 
     outcome: Literal["finished", "stopped"]
     steps: Whole  # steps done in all
-    seconds: float  # wall-clock of this engine, start-up included
-    metrics: dict[str, float]  # of the last evaluation
+    seconds: Number  # wall-clock of this engine, start-up included
+    metrics: dict[str, Number]  # of the last evaluation
     run: str
-    time: dict[str, float] | None = None  # seconds of the whole run by kind and in total; see `engine.stopwatch`
+    time: dict[str, Number] | None = None  # seconds of the whole run by kind and in total; see `engine.stopwatch`
 
 
 AnyEvent = Hello | Phase | Step | Telemetry | Eval | Checkpoint | State | Log | Error | Done
@@ -175,12 +183,19 @@ _encoder = msgspec.json.Encoder()
 
 def encode(message: Event | Command) -> bytes:
     """One JSON line, newline included. Numbers that are not finite become null."""
-    return _encoder.encode(message) + b"\n"
+    try:
+        return _encoder.encode(message) + b"\n"
+    except UnicodeEncodeError:  # a path that is not UTF-8: it is to be shown, no more
+        text = json.dumps(msgspec.to_builtins(message), ensure_ascii=False)
+        return text.encode(errors="replace") + b"\n"
 
 
 def decode_event(line: bytes | str) -> AnyEvent:
-    """Parse one event line. Raises `msgspec.DecodeError` for anything else."""
-    return _decode(_event_decoder, line)
+    """Parse one event line, its texts made plain. Raises `msgspec.DecodeError` for anything else."""
+    event = _decode(_event_decoder, line)
+    texts = {name: value for name in event.__struct_fields__ if isinstance(value := getattr(event, name), str)}
+    changed = {name: plain(value) for name, value in texts.items() if not is_plain(value)}
+    return msgspec.structs.replace(event, **changed) if changed else event
 
 
 def decode_command(line: bytes | str) -> AnyCommand:
@@ -190,7 +205,8 @@ def decode_command(line: bytes | str) -> AnyCommand:
 
 def _decode(decoder: msgspec.json.Decoder[_Message], line: bytes | str) -> _Message:
     try:
-        return decoder.decode(line)
+        # As text, since msgspec does not look at the bytes of fields that it skips.
+        return decoder.decode(line.decode() if isinstance(line, bytes) else line)
     except msgspec.DecodeError:
         raise
     except (ValueError, RecursionError) as error:  # not UTF-8, nested too deeply

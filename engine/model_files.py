@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import is_zipfile
 
 import torch
 from torch import nn
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 # Positions that OPT's learned table keeps for padding are already left out of its context length.
 _CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx")
 
-_WEIGHTS = ("*.safetensors", "*.bin")
+_NO_WEIGHTS = ("training_args.bin", "optimizer.bin", "scheduler.bin", "scaler.bin", "random_states_0.bin")
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class ModelFacts:
 def read_model(path: str, *, trust_remote_code: bool, weights: bool = True) -> ModelFacts:
     """Read a model's configuration and build its skeleton; `weights` says whether its folder must hold some.
 
-    Raises `UserError` if there is no such model or it is no causal language model.
+    Raises `UserError` if there is no such model, it is no causal language model, or it would run code of its own.
     """
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -51,12 +53,18 @@ def read_model(path: str, *, trust_remote_code: bool, weights: bool = True) -> M
     try:
         config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
     except (OSError, ValueError) as error:
-        raise UserError(f"model.path: {path}: cannot be read as a model: {_first_line(error)}") from None
+        raise _explained(path, error, "cannot be read as a model") from None
+    attention = getattr(config, "_attn_implementation", None)
+    if isinstance(attention, str) and "/" in attention:  # a kernel that transformers would download and run
+        raise UserError(
+            f"model.path: {path}: its config.json asks for code from the hub (attn_implementation: {attention}); "
+            "remove that line"
+        )
     try:
         with torch.device("meta"):
             skeleton = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
     except (ValueError, KeyError) as error:
-        raise UserError(f"model.path: {path}: is not a causal language model: {_first_line(error)}") from None
+        raise _explained(path, error, "is not a causal language model") from None
     text_config = config.get_text_config()
     context = next((int(getattr(text_config, key)) for key in _CONTEXT_KEYS if getattr(text_config, key, None)), 2048)
     dtype = getattr(config, "dtype", None)
@@ -78,13 +86,44 @@ def dtype_of(name: str) -> torch.dtype:
 
 
 def read_tokenizer(path: str, *, trust_remote_code: bool) -> Any:
-    """The model's tokenizer. Raises `UserError` if there is none."""
+    """The model's tokenizer. Raises `UserError` if there is none, or it would run code of its own."""
     from transformers import AutoTokenizer
+    from transformers.models.auto.tokenization_auto import get_tokenizer_config, tokenizer_class_from_name
 
     try:
+        asked = get_tokenizer_config(path)
+        known = tokenizer_class_from_name(asked.get("tokenizer_class") or "")
+        if asked.get("auto_map") and known is None and not trust_remote_code:
+            raise ValueError("without trust_remote_code it would be read as another one")
         return AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"model.path: {path}: has no usable tokenizer: {_first_line(error)}") from None
+        raise _explained(path, error, "has no usable tokenizer") from None
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files with the weights of a model in `folder`: safetensors where there are any."""
+    pickled = (path for path in folder.glob("*.bin") if path.name not in _NO_WEIGHTS)
+    return sorted(folder.glob("*.safetensors")) or sorted(pickled)
+
+
+def check_pickles(folder: Path) -> None:
+    """Raise `UserError` if weights are pickles that hold more than weights, which unpickling would run.
+
+    Whoever loads them later refuses to run it as well, but later, and in many words.
+    """
+    for path in weight_files(folder):
+        if path.suffix == ".safetensors":
+            return
+        # Of a zip archive, what all but very old ones are, only the description of the tensors is read.
+        how: dict[str, Any] = {"map_location": "meta", "mmap": True} if is_zipfile(path) else {"map_location": "cpu"}
+        try:
+            torch.load(path, weights_only=True, **how)
+        except Exception as error:  # noqa: BLE001 - whatever a file that is something else may raise
+            wanted = re.search(r"GLOBAL (\S+)", str(error))
+            what = f"would run code ({wanted[1]})" if wanted else f"cannot be read ({_first_line(error)})"
+            raise UserError(
+                f"model.path: {folder}: {path.name} is a pickle that {what}; take the model in safetensors"
+            ) from None
 
 
 def linear_matrices(model: PreTrainedModel) -> list[Matrix]:
@@ -110,12 +149,26 @@ def _check_folder(path: str) -> None:
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise UserError(f"model.path: {path}: no config.json in this folder; give the folder of a model")
-        if not any(any(folder.glob(pattern)) for pattern in _WEIGHTS):
+        if not weight_files(folder):
             raise UserError(f"model.path: {path}: no weights in this folder (*.safetensors or *.bin)")
+        if (folder / "adapter_config.json").is_file():  # transformers would load what that names instead
+            raise UserError(
+                f"model.path: {path}: holds an adapter (adapter_config.json); give the folder of a whole model"
+            )
         return
     looks_local = path.startswith(("/", "./", "../", "~")) or path.count("/") > 1 or folder.exists()
     if looks_local:
         raise UserError(f"model.path: {path}: no such folder; give the folder of a model or a hub id")
+
+
+def _explained(path: str, error: Exception, what: str) -> UserError:
+    """What transformers refused, in our words where it is for the sake of safety."""
+    if "trust_remote_code" in str(error):
+        return UserError(
+            f"model.path: {path}: brings Python code of its own, which is not run; if you have read it and trust it, "
+            "--set model.trust_remote_code=true"
+        )
+    return UserError(f"model.path: {path}: {what}: {_first_line(error)}")
 
 
 def _first_line(error: Exception) -> str:

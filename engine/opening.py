@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from engine import hub, preset
 from engine.environment import prepare_device
 from engine.errors import UserError
-from engine.rundir import home
+from engine.journal import last_line
+from engine.rundir import RunDir, home
 from engine.runtime import Needs, Report, Runtime
 from engine.task import Example, Task, check_sources, load_task
+
+Note = Callable[[Literal["info", "warning"], str], None]
+"""Takes a line for the log, as soon as it is known."""
 
 
 @dataclass(frozen=True)
@@ -23,38 +28,56 @@ class Opened:
     model: str  # where the weights came from
     device: str
     dtype: str
-    notes: list[str]  # worth a log line each
+    started_on: dict[str, Any]  # see `engine.fingerprint`; for the run's record
 
 
-def open_run(wanted: preset.Preset, report: Report) -> Opened:
-    """Check and load everything that `wanted` names. Raises `UserError`, cheap checks first."""
-    notes: list[str] = []
+def open_run(
+    wanted: preset.Preset, report: Report, note: Note = lambda level, text: None, run: RunDir | None = None
+) -> Opened:
+    """Check and load everything that `wanted` names. Raises `UserError`, cheap checks first.
+
+    A `run` that was started before must find its model and its data as they were then.
+    """
+    was = _started_on(run, note) if run else {}
+    if run and was:
+        sources = {"task.train": wanted.task.train, "task.validation": wanted.task.validation}
+        _check_still_there(run, {"model.path": wanted.model.path, **sources})
     if wanted.task.name != "demo":
         check_sources(wanted.task)
     report("preparing", None, "loading libraries")
     path, task_preset = _demo(wanted, report)
 
-    from engine import preflight
+    from engine import fingerprint, preflight
+    from engine.disk import estimate_disk
     from engine.fold import choose_fold
-    from engine.model_files import read_model, read_tokenizer
+    from engine.memory import Memory
+    from engine.model_files import check_pickles, read_model, read_tokenizer
 
     device = preflight.choose_device(wanted.model.device)
     prepare_device(device)
     trust = wanted.model.trust_remote_code
+
+    def identified(folder: str) -> fingerprint.Files:
+        files = fingerprint.of_model(Path(folder), code=trust)
+        if "model" in was:
+            fingerprint.check_model(Path(folder), files, was["model"])
+        return files
+
     report("checking", None, "reading the model's configuration")
-    found = hub.find_model(path)
+    found = hub.find_model(path, was.get("revision"))
+    files = identified(found.folder) if found.folder else {}
+    if trust:
+        note("warning", f"model.trust_remote_code: Python code that comes with {path} may run here")
     facts = read_model(found.readable, trust_remote_code=trust)
     dtype = preflight.choose_dtype(wanted.model.dtype, device, facts)
     runtime_name, why = preflight.choose_runtime(wanted.model.runtime, device)
-    notes.append(why)
+    note("info", why)
     if runtime_name == "vllm":
         preflight.check_architecture(facts)
     fold = choose_fold(wanted.model.fold, dtype)
-    notes.append(preflight.describe_fold(facts, dtype=dtype, runtime=runtime_name, fold=fold))
-    # The weights alone, before the data is read; the whole once the data says how long it is.
-    least = Needs(batch=1, longest=8, options=1, option_tokens=1)
+    note("info", preflight.describe_fold(facts, dtype=dtype, runtime=runtime_name, fold=fold))
 
-    def check_memory(needs: Needs) -> int:
+    def check_memory(needs: Needs) -> tuple[Memory, str]:
         return preflight.check_memory(
             facts,
             needs,
@@ -66,9 +89,19 @@ def open_run(wanted: preset.Preset, report: Report) -> Opened:
             limit_gib=wanted.model.memory_limit_gib,
         )
 
-    check_memory(least)
+    # The weights alone, before the data is read; the whole once the data says how long it is.
+    check_memory(Needs(batch=1, longest=8, options=1, option_tokens=1))
+    if run:
+        last = last_line(run.journal_file)
+        space = estimate_disk(
+            facts, wanted, dtype=dtype, runtime=runtime_name, fold=fold,
+            steps_done=last["step"] + 1 if last else 0, saved=len(list(run.checkpoints.glob("step-*"))),
+        )  # fmt: skip
+        note(*preflight.check_disk(space, run.path))
 
     path = hub.download(found, lambda fraction, detail: report("downloading", fraction, detail))
+    files = files or identified(path)
+    check_pickles(Path(path))
     facts = replace(facts, path=path)
 
     context = min(facts.context, wanted.model.max_length or facts.context)
@@ -81,9 +114,14 @@ def open_run(wanted: preset.Preset, report: Report) -> Opened:
         max_length=context,
         report=lambda text, fraction: report("loading data", fraction, text),
     )
-    notes += task.notes
+    for line in task.notes:
+        note("info", line)
+    data = fingerprint.of_data(task)
+    if "data" in was:
+        fingerprint.check_data(data, was["data"])
     needs = _needs(task, wanted.run.batch_size, wanted.method.queries)
-    memory_needed = check_memory(needs)
+    memory, line = check_memory(needs)
+    note("info", line)
 
     report("loading model", None, runtime_name)
     common: dict[str, Any] = {
@@ -99,23 +137,54 @@ def open_run(wanted: preset.Preset, report: Report) -> Opened:
 
         graphs = wanted.model.cuda_graphs == "auto"
         vllm_runtime = VllmRuntime(
-            facts, needs=needs, memory_needed=memory_needed, fold=fold, cuda_graphs=graphs, **common
-        )
+            facts, needs=needs, memory_needed=memory.total, plain_copies=memory.copies > 0, fold=fold,
+            cuda_graphs=graphs, **common,
+        )  # fmt: skip
         report("self-check", None, "scoring one batch by two paths")
-        notes.append(vllm_runtime.self_check(task.train))
+        note("info", vllm_runtime.self_check(task.train))
         runtime = vllm_runtime
     else:
         from engine.training_loop import TrainingLoop
 
         runtime = TrainingLoop(path, interval=wanted.method.interval, **common)
-    return Opened(runtime, task, path, preflight.describe_device(device), dtype, notes)
+    started_on = {"revision": found.revision, "model": files, "data": data}
+    return Opened(runtime, task, path, preflight.describe_device(device), dtype, started_on)
 
 
-def model_path(wanted: preset.Preset) -> str:
-    """Where the model of a run that was opened before is."""
-    if wanted.model.path != preset.BUILTIN_DEMO:
-        return hub.download(hub.find_model(wanted.model.path), lambda fraction, detail: None)
-    return _demo(wanted, lambda name, progress, detail: None)[0]
+def model_of(run: RunDir, note: Note) -> str:
+    """The folder of the model that a run was started on. Raises `UserError` if it is gone or has changed."""
+    from engine import fingerprint
+    from engine.model_files import check_pickles
+
+    wanted = run.preset()
+    was = _started_on(run, note)
+    _check_still_there(run, {"model.path": wanted.model.path})
+    path = wanted.model.path
+    if path == preset.BUILTIN_DEMO:
+        path, _ = _demo(wanted, lambda name, progress, detail: None)
+    folder = Path(hub.download(hub.find_model(path, was.get("revision")), lambda fraction, detail: None))
+    if "model" in was:
+        files = fingerprint.of_model(folder, code=wanted.model.trust_remote_code)
+        fingerprint.check_model(folder, files, was["model"])
+    check_pickles(folder)
+    return str(folder)
+
+
+def _started_on(run: RunDir, note: Note) -> dict[str, Any]:
+    """What a run was started on, by its own record; empty where it has none, as a new run."""
+    known: dict[str, Any] = run.info().get("started_on", {})
+    if not known and last_line(run.journal_file) is not None:
+        note("warning", "the run has no record of the model and the data that it was started on: taken as they are now")
+    return known
+
+
+def _check_still_there(run: RunDir, paths: dict[str, str | None]) -> None:
+    """Raise `UserError` for a path of a run's preset, by its key, that leads nowhere any more."""
+    for key, text in paths.items():
+        if text and Path(text).is_absolute() and not Path(text).exists():
+            raise UserError(
+                f"{key}: {text}: is not there any more; put it back, or write its new place into {run.preset_file}"
+            )
 
 
 def _demo(wanted: preset.Preset, report: Report) -> tuple[str, preset.Task]:

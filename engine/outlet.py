@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import queue
-import sys
 import threading
 import time
 from collections.abc import Callable
 
 from msgspec import structs
 
+from engine.command import take_stdout
 from engine.messages import Done, Error, Event, Hello, Log, Phase, State, Step, Telemetry, encode
 
 _CAPACITY = 100_000  # events that a slow reader may lag behind
@@ -94,9 +94,7 @@ class Outlet:
     @classmethod
     def take_stdout(cls) -> Outlet:
         """Keep the real standard output for events; everything printed from now on goes to the log."""
-        descriptor = os.dup(1)
-        sys.stdout.flush()
-        os.dup2(2, 1)
+        descriptor = take_stdout()
         outlet = cls()
         outlet._readers.append(Reader(lambda line: os.write(descriptor, line), lambda: os.close(descriptor)))
         return outlet

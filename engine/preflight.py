@@ -1,20 +1,23 @@
-"""What is checked and decided before anything is loaded: device, runtime, memory."""
+"""What is checked and decided before anything is loaded: device, runtime, memory, disk."""
 
 from __future__ import annotations
 
 import importlib.util
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
 
-import psutil
 import torch
 
 from engine import preset
-from engine.capacity import plan_capacity
+from engine.disk import Disk
 from engine.errors import UserError
-from engine.fold import RESIDUAL_BYTES, FoldMode
-from engine.model_files import ModelFacts, dtype_of
+from engine.fold import FoldMode
+from engine.memory import Memory, available_memory, estimate_memory, in_bytes, residual_bytes
+from engine.model_files import ModelFacts
 from engine.runtime import Needs
 
-_LIBRARIES = 2**30  # bytes that torch, transformers and vLLM themselves take
 _GiB = 2**30
 
 
@@ -96,27 +99,39 @@ def check_memory(
     runtime: str,
     fold: FoldMode,
     limit_gib: float | None,
-) -> int:
-    """Estimate the memory of a run, in bytes. Raises `UserError` if it is more than there is."""
-    needed = estimate_memory(facts, needs, method, dtype=dtype, runtime=runtime, fold=fold)
-    available = psutil.virtual_memory().available if device == "cpu" else torch.cuda.mem_get_info(device)[0]
-    if limit_gib is not None:
-        available = min(available, int(limit_gib * _GiB))
-    if needed > available:
-        residual = residual_bytes(facts, runtime=runtime, fold=fold)
-        without = f", or --set model.fold=stochastic ({residual / _GiB:.1f} GiB less)" if residual else ""
+) -> tuple[Memory, str]:
+    """The memory of a run, and a line for the log. Raises `UserError` if it is more than there is."""
+    whole = estimate_memory(facts, needs, method, dtype=dtype, device=device, runtime=runtime, fold=fold)
+    available = available_memory(device, limit_gib)
+    needed = whole if whole.total <= available else replace(whole, copies=0)
+    if needed.total > available:
+        without = ""
+        if needed.residuals:
+            without = f", or --set model.fold=stochastic ({needed.residuals / _GiB:.1f} GiB less)"
         raise UserError(
-            f"model.path: {facts.path}: needs about {needed / _GiB:.1f} GiB of memory on {device}, "
+            f"model.path: {facts.path}: needs about {needed.total / _GiB:.1f} GiB of memory on {device}, "
             f"{available / _GiB:.1f} GiB are available; take a smaller model, dtype or run.batch_size{without}"
         )
-    return needed
+    slower = ", but without room for plain copies, and so with slower folds" if needed.copies < whole.copies else ""
+    return needed, f"memory: {needed}; {in_bytes(available)} are available on {device}: fits{slower}"
 
 
-def residual_bytes(facts: ModelFacts, *, runtime: str, fold: FoldMode) -> int:
-    """What the residuals beside the weights take, in bytes."""
-    if runtime != "vllm" or fold != "residual":
-        return 0
-    return RESIDUAL_BYTES * sum(m.rows * m.cols for m in facts.matrices)
+def check_disk(needed: Disk, folder: Path) -> tuple[Literal["info", "warning"], str]:
+    """A line for the log on whether the disk of `folder` has room.
+
+    Raises `UserError` if there is none even for one checkpoint and the journal.
+    """
+    free = shutil.disk_usage(folder).free
+    there = f"{in_bytes(free)} are free in {folder}"
+    if needed.least > free:
+        raise UserError(
+            f"{folder}: a checkpoint and the journal take {in_bytes(needed.least)}, {in_bytes(free)} are free there; "
+            "make room, or choose another --run-dir"
+        )
+    if needed.total > free:
+        remedy = "a smaller run.keep_checkpoints takes less, and what cannot be saved is said"
+        return "warning", f"disk: {needed}, but {there}: {remedy}"
+    return "info", f"disk: {needed}; {there}: fits"
 
 
 def describe_fold(facts: ModelFacts, *, dtype: str, runtime: str, fold: FoldMode) -> str:
@@ -130,25 +145,3 @@ def describe_fold(facts: ModelFacts, *, dtype: str, runtime: str, fold: FoldMode
         "nearest": f"rounded to {dtype} (no more memory)",
     }
     return f"folds: {how[fold]}"
-
-
-def estimate_memory(
-    facts: ModelFacts, needs: Needs, method: preset.Method, *, dtype: str, runtime: str, fold: FoldMode
-) -> int:
-    """Bytes of weights, residuals, KV space, directions, logits and libraries."""
-    size = dtype_of(dtype).itemsize
-    weights = facts.parameters * size
-    factors = sum(m.rows + m.cols for m in facts.matrices) * method.rank
-    sequences = needs.batch * needs.options
-    if runtime == "training-loop":
-        largest = max((m.rows * m.cols for m in facts.matrices), default=0)
-        logits = sequences * needs.longest * facts.vocabulary * (size + 4)
-        return weights + factors * 4 + largest * 8 + logits + _LIBRARIES
-    plan = plan_capacity(needs, 16)
-    kv = plan.blocks * 16 * facts.kv_bytes_per_token(dtype)
-    # The signs of a pass, apart and together by layer; U_acc, and the directions of this pass and the next.
-    slots = (4 * plan.signs + 2) * factors * size + (1 + plan.signs) * factors * 4
-    widest = max((m.rows for m in facts.matrices), default=0)
-    # What a pass has of its widest layer at once, and the logits of the head, also of vLLM's own warm-up.
-    passing = 3 * plan.tokens * widest * size + facts.vocabulary * max(512, plan.sequences) * (size + 12)
-    return weights + residual_bytes(facts, runtime=runtime, fold=fold) + kv + slots + passing + _LIBRARIES

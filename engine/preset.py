@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomlkit
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from engine.errors import UserError
+from engine.plain import is_plain
 
 BUILTIN_DEMO = "builtin:demo"
 
@@ -29,6 +30,15 @@ def _as_text(value: Any) -> Any:
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _plain(cls, value: Any) -> Any:
+        """Presets are passed on: none may hold what a terminal that shows it would obey."""
+        texts = [*value, *value.values()] if isinstance(value, dict) else [value]
+        if not all(is_plain(text) for text in texts if isinstance(text, str)):
+            raise ValueError("holds a control character; write plain text")
+        return value
 
 
 class Model(_Section):
@@ -124,7 +134,13 @@ class Run(_Section):
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of the sample, the batches and the directions.")
     eval_every: int | None = Field(None, ge=1, description="Steps between evaluations; unset is only before and after.")
     checkpoint_every: int | None = Field(
-        None, ge=1, description="Steps between checkpoints; unset is only when asked and at a stop."
+        None, ge=1, description="Steps between checkpoints; unset is only when asked, for the best, and at the end."
+    )
+    keep_checkpoints: int = Field(
+        2, ge=1, description="How many checkpoints are kept: the newest so many, and the best evaluated one."
+    )
+    checkpoint_best: bool = Field(
+        True, description="Whether an evaluation that is the best so far writes a checkpoint, which is kept."
     )
     when_app_leaves: Literal["go-on", "stop"] = Field(
         "go-on",

@@ -35,7 +35,7 @@ class Sample:
 
     def __init__(self, matrix: Matrix, rank: int, seed: int, device: torch.device) -> None:
         generator = keyed_generator(f"{seed}/kept/{matrix.name}", device)
-        count = max(256, min(_SAMPLED, _FACTORS // rank))
+        count = _entries(rank)
         self._rows = torch.randint(matrix.rows, (count,), generator=generator, device=device)
         self._cols = torch.randint(matrix.cols, (count,), generator=generator, device=device)
         self._learned = torch.zeros(count, rank, dtype=torch.float64, device=device)
@@ -70,6 +70,16 @@ class Sample:
     def _pick(self, weight: torch.Tensor, residual: torch.Tensor | None) -> torch.Tensor:
         picked = None if residual is None else residual[self._rows, self._cols]
         return state(weight[self._rows, self._cols], picked).double()
+
+
+def sample_bytes(rank: int) -> int:
+    """What the sample of one matrix takes."""
+    # Row, column, start and intended update of every entry, and its factors; as much again while it compares.
+    return 2 * _entries(rank) * 8 * (4 + rank)
+
+
+def _entries(rank: int) -> int:
+    return max(256, min(_SAMPLED, _FACTORS // rank))
 
 
 def update_kept(samples: Iterable[Sample]) -> UpdateKept | None:

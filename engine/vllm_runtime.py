@@ -13,32 +13,29 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
-from vllm import LLM, SamplingParams
-from vllm.lora.request import LoRARequest
+from vllm import LLM
 
 from engine import self_check
-from engine.capacity import plan_capacity
+from engine.capacity import adapter_rank, block_size, plan_capacity, with_padding
 from engine.directions import Matrix
 from engine.errors import UserError
 from engine.fold import FoldMode
-from engine.model_files import ModelFacts, dtype_of
+from engine.model_files import ModelFacts
 from engine.objective import Scores
-from engine.packing import chunks, padding_room
+from engine.packing import chunks
 from engine.runtime import Needs, Probe, Upcoming
 from engine.task import Example
 from engine.update_kept import UpdateKept
+from engine.vllm_seam.alone import alone
 from engine.vllm_seam.linear import keeping_plain_weights
+from engine.vllm_seam.public import generate_scores
+from engine.vllm_seam.worker import PackedExample
 
-_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM allows as max_lora_rank
 # Floating-point operations of a pass below which launching its kernels takes longer than running them, by an
 # estimate (not measured): some 10 ms of launches for 32 blocks, on a GPU of 5e14 operations per second.
 _RECORDED_BELOW = 5e12
 _WORKER = "engine.vllm_seam.worker.ZoWorker"  # one for all: vLLM mixes it into its own class for good
-
-PackedExample = tuple[list[int], list[list[int]], int]
-"""An example as it crosses to the worker: prompt, options, label."""
 
 
 class VllmRuntime:
@@ -57,10 +54,14 @@ class VllmRuntime:
         needs: Needs,
         memory_needed: int,
         fold: FoldMode,
+        plain_copies: bool = True,
         trust_remote_code: bool = False,
         random_weights: bool = False,
         cuda_graphs: bool = True,
     ) -> None:
+        """`memory_needed`: bytes of the whole run. `plain_copies`: whether a CPU keeps the plain weights beside
+        the packed ones, which makes folds quicker and changes nothing else.
+        """
         self.device = device
         self._dtype = dtype
         self._folded_at = 0  # the step before which the weights were last folded
@@ -68,12 +69,11 @@ class VllmRuntime:
         self._usage = 0.0
         self._laid_out: list[tuple[Any, list[list[PackedExample]]]] = []
         self._direct = True
-        self._block = 32 if device == "cpu" else 16
+        self._block = block_size(device)
         plan = plan_capacity(needs, self._block)
-        room = padding_room(plan.sequences // plan.signs, self._block)
-        more_tokens, more_blocks, more_sequences = (plan.signs * more for more in room)
+        room = with_padding(plan, self._block)
         record = cuda_graphs and device != "cpu" and 2 * facts.parameters * plan.tokens < _RECORDED_BELOW
-        with keeping_plain_weights() if _room_for_copies(facts, dtype, device) else nullcontext():
+        with alone(), keeping_plain_weights() if plain_copies else nullcontext():
             self._llm = LLM(
                 model=facts.path,
                 dtype=dtype,
@@ -85,13 +85,13 @@ class VllmRuntime:
                 enable_prefix_caching=False,  # it would return scores of overwritten slots
                 enable_lora=True,
                 max_loras=2,
-                max_lora_rank=next(allowed for allowed in _RANKS if allowed >= rank),
+                max_lora_rank=adapter_rank(rank),
                 lora_target_modules=_target_modules(facts.matrices),
                 max_model_len=plan.longest,
-                max_num_batched_tokens=plan.tokens + more_tokens,
-                max_num_seqs=plan.sequences + more_sequences,
+                max_num_batched_tokens=room.tokens,
+                max_num_seqs=room.sequences,
                 block_size=self._block,
-                kv_cache_memory_bytes=(plan.blocks + more_blocks) * self._block * facts.kv_bytes_per_token(dtype),
+                kv_cache_memory_bytes=room.blocks * self._block * facts.kv_bytes_per_token(dtype),
                 gpu_memory_utilization=_memory_share(device, memory_needed),
                 disable_log_stats=True,
                 worker_extension_cls=_WORKER,
@@ -186,7 +186,7 @@ class VllmRuntime:
             self._direct = False
             return f"packed scoring failed on this vLLM ({_named(error)}); using its public API"
         try:
-            public = self._public(some, 2) if adapted else [self._generate(some, None)]
+            public = self._public(some, 2) if adapted else [generate_scores(self._llm, some, None)]
         except Exception as error:  # noqa: BLE001 - the public path may be what does not work
             return f"packed scoring could not be checked, vLLM's public API failed ({_named(error)})"
         agreed, worst = self_check.verdict(some, packed, public, self._dtype)
@@ -274,35 +274,10 @@ class VllmRuntime:
     def _public(self, examples: Sequence[Example], signs: int) -> list[Scores]:
         """Score the first one or two signs through `generate`, in vLLM's own slots."""
         self._call("zo_publish", signs)
-        return [self._generate(examples, adapter) for adapter in (1, 2)[:signs]]
-
-    def _generate(self, examples: Sequence[Example], adapter: int | None) -> Scores:
-        """Every option a sequence of its own, its prompt scored again; without an adapter, the base weights."""
-        prompts = [{"prompt_token_ids": [*e.prompt, *o]} for e in examples for o in e.options]
-        outputs = self._llm.generate(
-            prompts,  # type: ignore[arg-type]
-            SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False),
-            lora_request=LoRARequest(("plus", "minus")[adapter - 1], adapter, "/none") if adapter else None,
-            use_tqdm=False,
-        )
-        each = iter(outputs)
-        scores: Scores = []
-        for example in examples:
-            row = []
-            for option in example.options:
-                found = next(each).prompt_logprobs[len(example.prompt) :]
-                row.append(sum(at[token].logprob for at, token in zip(found, option, strict=True)))
-            scores.append(row)
-        return scores
+        return [generate_scores(self._llm, examples, adapter) for adapter in (1, 2)[:signs]]
 
     def _call(self, method: str, *args: Any) -> Any:
         return self._llm.collective_rpc(method, args=args)[0]
-
-
-def _room_for_copies(facts: ModelFacts, dtype: str, device: str) -> bool:
-    """Whether a CPU can hold the plain weights beside the packed ones. The results are the same either way."""
-    weights = facts.parameters * dtype_of(dtype).itemsize
-    return device == "cpu" and psutil.virtual_memory().available > 3 * weights
 
 
 def _memory_share(device: str, needed: int) -> float:

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UserError
-from engine.frames import frames
-from engine.messages import AnyCommand, AnyEvent, Done, Error, decode_event, encode
+from engine.messages import AnyCommand, AnyEvent, Done, Error, encode
 from engine.rundir import RunDir
+from zotui.hearing import Hearing
 from zotui.naming import reference
 
 _CONNECTING = 3.0  # seconds in which the socket of an engine that has just started must appear
@@ -31,20 +31,15 @@ class AttachedEngine:
 
     attached = True
 
-    def __init__(self, run: RunDir, *, patience: float = _ANSWERING) -> None:
-        """Connect. Raises `UserError` if the run is not live, `NoAnswer` if it is and does not answer in `patience`
-        seconds."""
+    def __init__(self, run: RunDir) -> None:
+        """Connect. Raises `UserError` if the run is not live, and `NoAnswer` if it is and does not answer."""
         self.run = run
-        self.ignored = 0  # lines that were no event
-        self._code: int | None = None
         self._left = False
         self._socket = _connect(run)
-        self._socket.settimeout(patience)
-        try:
-            self._frames = frames(self._socket.recv, decode_event)
-            first = next((event for event in self._frames if event is not None), None)
-        finally:
-            self._socket.settimeout(None)
+        self._hearing = Hearing(run, self._socket.recv)
+        self._socket.settimeout(_ANSWERING)
+        first = next(self._hearing.events(lambda: None), None)
+        self._socket.settimeout(None)
         if first is None or isinstance(first, Error):
             self.leave()
             if first is not None:
@@ -54,17 +49,14 @@ class AttachedEngine:
             raise NoAnswer(f"{run.name}: is live, but does not answer; `zotui stop {reference(run)}` ends it")
         self._first = first
 
+    @property
+    def ignored(self) -> int:
+        """How many lines were no event."""
+        return self._hearing.ignored
+
     def events(self) -> Iterator[AnyEvent]:
         """Every event until the engine ends, or is left. Lines that are no event are skipped."""
-        for event in itertools.chain([self._first], self._frames):
-            if event is None:
-                self.ignored += 1
-                continue
-            if isinstance(event, Done):
-                self._code = EXIT_DONE if event.outcome == "finished" else EXIT_INTERRUPTED
-            elif isinstance(event, Error):
-                self._code = EXIT_USAGE if event.kind == "usage" else EXIT_FAILED
-            yield event
+        return itertools.chain([self._first], self._hearing.events(self._gone))
 
     def send(self, command: AnyCommand) -> bool:
         """Tell the engine something; False when it can no longer hear."""
@@ -83,9 +75,17 @@ class AttachedEngine:
 
         After `leave` nothing is waited for.
         """
+        self._gone()
+        last = self._hearing.last_word
+        if isinstance(last, Error):
+            return EXIT_USAGE if last.kind == "usage" else EXIT_FAILED
+        if isinstance(last, Done):
+            return EXIT_DONE if last.outcome == "finished" else EXIT_INTERRUPTED
+        return None
+
+    def _gone(self) -> None:
         while self.run.is_live() and not self._left:
             time.sleep(_POLL)
-        return self._code
 
     def leave(self) -> None:
         """Detach: `events` ends, and the engine goes on."""

@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from engine import __version__
 from engine.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE, UserError
 from engine.messages import Done
+from engine.plain import plain
 from engine.rundir import RunDir, all_runs
 from zotui import presets, tools
 from zotui import show as shown
@@ -23,6 +24,7 @@ from zotui.attached import AttachedEngine
 from zotui.headless import SignalRelay, close_stdout, follow_headless, run_headless
 from zotui.launch import EngineProcess, start_engine
 from zotui.naming import reference
+from zotui.progress import talk
 from zotui.seeds import run_seeds
 from zotui.stopping import stop_run
 from zotui.tools import RunName
@@ -123,7 +125,7 @@ def resume(run: RunName, headless: _Headless = False, json: _JsonEvents = False)
     if summary.standing == "live":
         raise UserError(f"{found.name}: is live; `zotui attach {reference(found)}` steers it where it is")
     if summary.standing == "finished":
-        typer.echo(f"{found.name}: is finished, all {summary.steps:,} steps are done", err=True)
+        talk(f"{found.name}: is finished, all {summary.steps:,} steps are done")
         if json:
             _print_json(
                 Done(
@@ -183,7 +185,7 @@ def show(run: RunName, json: Annotated[bool, typer.Option("--json", help="One JS
     found = RunDir.find(run)
     summary = found.summary()
     evaluations = found.evaluations()
-    checkpoints = sorted(str(path) for path in found.checkpoints.glob("step-*"))
+    checkpoints, best = list(map(str, found.checkpoint_folders())), shown.best_of(found)
     kept = found.update_kept()
     spent, signal = shown.time_of(found), shown.signal_of(found)
     if json:
@@ -193,6 +195,7 @@ def show(run: RunName, json: Annotated[bool, typer.Option("--json", help="One JS
                 "info": found.info(),
                 "evaluations": evaluations,
                 "checkpoints": checkpoints,
+                "best": best,
                 "update_kept": kept,
                 "time": spent,
                 "signal": shown.as_json(signal),
@@ -208,6 +211,9 @@ def show(run: RunName, json: Annotated[bool, typer.Option("--json", help="One JS
         ("preset", summary.preset),
         ("checkpoint", checkpoints[-1] if checkpoints else "none"),
     ]
+    if best:
+        there = best["checkpoint"] or "no checkpoint of it"
+        pairs.append(("best", f"{words.figures(best['metrics'])} after {best['step']:,} steps: {there}"))
     if spent and spent["total"]:
         pairs.append(("time", f"{words.span(spent['total'])} measured: {words.time_spent(spent)}"))
     if signal:
@@ -228,12 +234,13 @@ def show(run: RunName, json: Annotated[bool, typer.Option("--json", help="One JS
             [("STEP", "SPLIT", "METRICS")]
             + [(f"{e['step']:,}", e["split"], words.figures(e["metrics"])) for e in evaluations]
         )
-    typer.echo(f"\n{found.preset_file.read_text().rstrip()}")
+    typer.echo(f"\n{plain(presets.text(found.preset_file).rstrip())}")
 
 
 app.command()(tools.export)
 app.command()(tools.parity)
 app.command()(tools.bench)
+app.command()(tools.doctor)
 
 
 @presets_app.command("ls")
@@ -245,7 +252,7 @@ def presets_ls() -> None:
 @presets_app.command("show")
 def presets_show(preset: _PresetName) -> None:
     """Print a preset's file, which explains every knob."""
-    typer.echo(presets.text(presets.find(preset)).rstrip("\n"))
+    typer.echo(plain(presets.text(presets.find(preset))).rstrip("\n"))
 
 
 @presets_app.command("copy")
@@ -254,14 +261,14 @@ def presets_copy(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Name of the copy.", show_default=False)] = None,
 ) -> None:
     """Copy a preset into your own folder, to be edited."""
-    typer.echo(str(presets.copy(preset, name)))
+    typer.echo(plain(str(presets.copy(preset, name))))
 
 
 @presets_app.command("validate")
 def presets_validate(preset: _PresetName) -> None:
     """Check a preset's keys and values."""
     presets.read(preset)
-    typer.echo(f"{preset}: valid")
+    typer.echo(plain(f"{preset}: valid"))
 
 
 def main() -> None:
@@ -282,10 +289,11 @@ def _open_app(launch: EngineProcess | AttachedEngine | None) -> None:
 
 
 def _print_json(value: Any) -> None:
-    typer.echo(msgspec.json.encode(value).decode())
+    typer.echo(plain(msgspec.json.encode(value).decode()))
 
 
 def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
+    rows = [tuple(plain(cell.replace("\n", " ")) for cell in row) for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))] if rows else []
     for row in rows:
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -14,6 +14,7 @@ from typing import Self
 
 from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from engine.messages import AnyEvent, Done, Error, Eval, State, Stop, encode
+from engine.plain import plain
 from engine.rundir import RunDir
 from zotui.attached import AttachedEngine
 from zotui.launch import EngineProcess
@@ -124,7 +125,7 @@ def _watch(run: RunDir, events: Iterator[AnyEvent], json: bool, on_hold: Callabl
             watched.error = event
         elif isinstance(event, Done):
             watched.done = event
-        elif isinstance(event, State) and event.state == "paused" and event.reason:
+        elif isinstance(event, State) and event.state == "paused" and event.reason and not event.waits:
             on_hold()
     progress.clear()
     return watched
@@ -209,6 +210,6 @@ def _print_event(event: AnyEvent) -> None:
 def print_out(text: str) -> None:
     """Lines on stdout; a reader that has gone away is no reason to stop."""
     try:
-        print(text, flush=True)
+        print(plain(text), flush=True)
     except BrokenPipeError:  # the run goes on to its end
         close_stdout()

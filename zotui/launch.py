@@ -6,14 +6,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import ClassVar
 
 from engine.errors import EXIT_USAGE, UserError
-from engine.frames import frames
-from engine.messages import AnyCommand, AnyEvent, Error, decode_event, encode
+from engine.messages import AnyCommand, AnyEvent, Error, encode
 from engine.rundir import RunDir
+from zotui.hearing import Hearing
 
 
 class EngineProcess:
@@ -32,8 +32,6 @@ class EngineProcess:
     def __init__(self, run: RunDir, *, resume: bool = False) -> None:
         self.run = run
         self._resume = resume
-        self._usage_error = False
-        self.ignored = 0  # lines that were no event
         command = [*self.COMMAND, str(run.path)]
         if resume:
             command.append("--resume")
@@ -45,23 +43,22 @@ class EngineProcess:
                 stderr=log,
                 start_new_session=True,
             )
+        assert self._process.stdout is not None
+        self._hearing = Hearing(run, self._process.stdout.read1)  # type: ignore[attr-defined] # it is buffered
 
     @property
     def pid(self) -> int:
         """Process id of the engine."""
         return self._process.pid
 
+    @property
+    def ignored(self) -> int:
+        """How many lines were no event."""
+        return self._hearing.ignored
+
     def events(self) -> Iterator[AnyEvent]:
         """Every event until the engine closes its pipe. Lines that are no event are skipped."""
-        assert self._process.stdout is not None
-        read1: Callable[[int], bytes] = self._process.stdout.read1  # type: ignore[attr-defined] # it is buffered
-        for event in frames(read1, decode_event):
-            if event is None:
-                self.ignored += 1
-                continue
-            if isinstance(event, Error) and event.kind == "usage":
-                self._usage_error = True
-            yield event
+        return self._hearing.events(self._process.wait)
 
     def send(self, command: AnyCommand) -> bool:
         """Tell the engine something; False when it can no longer hear."""
@@ -99,7 +96,8 @@ class EngineProcess:
         """
         code = self._process.wait()
         code = 128 - code if code < 0 else code
-        if code == EXIT_USAGE and self._usage_error and not self._resume:
+        last = self._hearing.last_word
+        if code == EXIT_USAGE and isinstance(last, Error) and last.kind == "usage" and not self._resume:
             self.run.discard()
         return code
 

@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 
 from engine.messages import AnyEvent, Checkpoint, Done, Eval, Hello, Log, Phase, State, Step
+from engine.plain import plain
 from zotui.app import words
 
 _SMOOTH = 0.05  # weight of a new step in the smoothed loss and speed
@@ -22,7 +23,7 @@ _LOWER_IS_BETTER = ("loss", "perplexity")
 def talk(line: str) -> None:
     """One line on stderr; a terminal that has gone away is no reason to stop."""
     with suppress(OSError, ValueError):
-        print(line, file=sys.stderr, flush=True)
+        print(plain(line), file=sys.stderr, flush=True)
 
 
 class Progress:
@@ -128,7 +129,7 @@ class Progress:
     def _redraw(self, text: str) -> None:
         width = shutil.get_terminal_size().columns
         self._on_line = True
-        _write(f"\r\x1b[2K{text[: width - 1]}")
+        _write(f"\r\x1b[2K{plain(text)[: width - 1]}")
 
 
 def result_table(evaluations: list[Eval], done: Done, following: str) -> list[str]:

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from engine.errors import UserError
 from engine.fold import Fold, FoldMode, choose_fold, state
 from engine.folding import FoldingLoop
 from engine.lozo import Lozo
+from engine.memory import Memory, estimate_memory
 from engine.model_files import read_model
-from engine.preflight import check_memory, estimate_memory
+from engine.preflight import check_memory
 from engine.rundir import RunDir
 from engine.runtime import Needs
 from engine.training_loop import TrainingLoop
@@ -158,11 +160,11 @@ def test_memory_is_counted_where_there_is_a_residual(model: Path) -> None:
     facts = read_model(str(model), trust_remote_code=False)
     scope = sum(m.rows * m.cols for m in facts.matrices)
 
-    def estimate(**settings: Any) -> int:
-        return estimate_memory(facts, Needs(2, 20, 2, 1), preset.Method(), dtype="float16", **settings)
+    def estimate(**settings: Any) -> Memory:
+        return estimate_memory(facts, Needs(2, 20, 2, 1), preset.Method(), dtype="float16", device="cpu", **settings)
 
     plain = estimate(runtime="vllm", fold="stochastic")
-    assert estimate(runtime="vllm", fold="residual") == plain + 2 * scope
+    assert estimate(runtime="vllm", fold="residual") == replace(plain, residuals=2 * scope)
     loop = estimate(runtime="training-loop", fold="residual")
     assert loop == estimate(runtime="training-loop", fold="nearest")  # no fold, no residual
 

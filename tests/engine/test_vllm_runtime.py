@@ -40,6 +40,7 @@ def open_runtime(tiny_models: dict[str, Path]) -> Iterator[Callable[..., VllmRun
         queries: int = 1,
         fold: FoldMode = "nearest",
         rank: int = 2,
+        plain_copies: bool = True,
     ) -> VllmRuntime:
         environment.prepare_device("cpu")
         from engine.vllm_runtime import VllmRuntime
@@ -57,6 +58,7 @@ def open_runtime(tiny_models: dict[str, Path]) -> Iterator[Callable[..., VllmRun
                 needs=Needs(batch=batch, longest=70, options=3, option_tokens=3, queries=queries),
                 memory_needed=2**30,
                 fold=fold,
+                plain_copies=plain_copies,
             )
         )
         return opened[-1]
@@ -248,11 +250,10 @@ def test_half_precision_scores_both_ways_and_folds_as_transformers_weights_are_f
 
 @pytest.mark.parametrize("room", [True, False])
 def test_saved_weights_are_the_models_own_and_load_back(
-    open_runtime: Any, tiny_models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: bool
+    open_runtime: Any, tiny_models: dict[str, Path], tmp_path: Path, room: bool
 ) -> None:
     """Also where memory does not allow to keep the plain weights beside those that vLLM packed."""
-    monkeypatch.setattr("engine.vllm_runtime._room_for_copies", lambda *_: room)
-    runtime = open_runtime("qwen2")
+    runtime = open_runtime("qwen2", plain_copies=room)
     path = tmp_path / "w.safetensors"
     runtime.save_weights(path)
     original, saved = load_file(tiny_models["qwen2"] / "model.safetensors"), load_file(path)
@@ -268,12 +269,11 @@ def test_saved_weights_are_the_models_own_and_load_back(
 
 @pytest.mark.parametrize("planned", [2, 8], ids=["in chunks", "in one pass"])
 def test_free_memory_evaluations_and_what_was_made_ready_change_no_bit(
-    open_runtime: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planned: int
+    open_runtime: Any, tmp_path: Path, planned: int
 ) -> None:
     found, weights = [], []
     for plain in (True, False):
-        monkeypatch.setattr("engine.vllm_runtime._room_for_copies", lambda *_, plain=plain: plain)
-        runtime = open_runtime("qwen2", batch=planned, queries=2)
+        runtime = open_runtime("qwen2", batch=planned, queries=2, plain_copies=plain)
         batches = [examples(64)[n : n + 8] for n in range(0, 64, 8)]
         for step in range(25):
             if step % 10 == 0:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 import random
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import msgspec
 
 from engine import messages
-from engine.rundir import RunDir
 
-from ..live_engine import Engine
+from ..live_engine import Client
 from .trial import Outcome, Trial
 from .workshop import Workshop
 
@@ -27,39 +23,23 @@ def pipe_and_socket(shop: Workshop, outcome: Outcome) -> None:
     engine = trial.start()
     frames = [_frame(chance) for _ in range(shop.tries(1000, 10_000))]
     half = len(frames) // 2
-    _write(engine, frames[:half])
+    engine.tell(b"".join(frames[:half]))
     engine.until(messages.Step)
-    _write(engine, frames[half:])
+    engine.tell(b"".join(frames[half:]))
     for start in range(0, len(frames), 100):
-        with connected(trial.run) as client:
-            client.sendall(b"".join(frames[start : start + 100]))
-            client.sendall(frames[start][:-1])  # and gone in the middle of a line
+        with Client(trial.run) as client:
+            client.tell(b"".join(frames[start : start + 100]))
+            client.tell(frames[start][:-1])  # and gone in the middle of a line
     outcome.tried += 2 * len(frames)
     engine.send(messages.Pause())  # is it still listening?
     engine.until(messages.State, state="paused")
-    with connected(trial.run) as client:
-        client.sendall(messages.encode(messages.Resume()))
+    with Client(trial.run) as client:
+        client.send(messages.Resume())
         engine.until(messages.State, state="running")
     states = {event.state for event in engine.of(messages.State)}
     assert states <= {"running", "evaluating", "checkpointing", "pausing", "paused"}, f"a frame had an effect: {states}"
     assert sum(event.state == "paused" for event in engine.of(messages.State)) == 1, "a frame has paused the run"
     trial.finish(engine)
-
-
-@contextmanager
-def connected(run: RunDir) -> Iterator[socket.socket]:
-    """A client of the engine's socket, that reads nothing by itself."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-        with run.control_address() as address:
-            client.connect(address)
-        yield client
-
-
-def _write(engine: Engine, frames: list[bytes]) -> None:
-    assert engine.process.stdin
-    for frame in frames:
-        engine.process.stdin.write(frame)
-    engine.process.stdin.flush()
 
 
 def _frame(chance: random.Random) -> bytes:

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 from engine import messages
 
-from ..live_engine import Engine
+from ..live_engine import Client, Engine
 from .evidence import whole_lines
-from .fuzz import connected
 from .trial import Outcome, Trial
 from .workshop import Workshop, wait_for
 
@@ -78,7 +77,7 @@ def _stuck(engine: Engine, over: Callable[[], bool]) -> None:
 
 def _stuck_on_the_socket(engine: Engine, over: Callable[[], bool]) -> None:
     """Beside a quick one on the pipe."""
-    with connected(engine.run):
+    with Client(engine.run):
         _quick(engine, over)
 
 

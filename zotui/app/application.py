@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from rich.segment import Segment
 from textual import on
 from textual.app import App
 from textual.binding import Binding
+from textual.color import Color
+from textual.filter import LineFilter
 
 from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, UserError
+from engine.plain import is_plain, stripped
 from engine.rundir import RunDir
 from zotui.app.feed import ComparisonFeed, EngineFeed, Feed, RecordsFeed
 from zotui.app.screens.cockpit import Cockpit
@@ -23,6 +26,16 @@ from zotui.attached import AttachedEngine
 from zotui.launch import EngineProcess
 from zotui.naming import farewell, stops_when_left
 from zotui.parity import Comparison
+from zotui.progress import talk
+
+
+class _PlainText(LineFilter):
+    """Takes out of every line what a terminal would obey: names of files and folders may hold anything."""
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        return [
+            one if one.control or is_plain(one.text) else Segment(stripped(one.text), one.style) for one in segments
+        ]
 
 
 class ZotuiApp(App[int]):
@@ -59,6 +72,11 @@ class ZotuiApp(App[int]):
         self._cockpit: Cockpit | None = None  # the last one opened
         self._left: dict[str, RunDir] = {}  # the runs that were left while they were live
         self.refusal = ""  # why what the app was opened on would not start, or ended without an answer
+        self._plain_text = _PlainText()
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Textual's, and ours."""
+        return [*super().get_line_filters(), self._plain_text]
 
     def on_mount(self) -> None:
         """Open the screen that was asked for."""
@@ -109,11 +127,11 @@ class ZotuiApp(App[int]):
     def look(self, message: Start.Look) -> None:
         """Open a run: attached to its engine while it is live, else its records."""
         if message.run.is_live():
-            self.run_worker(self._attach(message.run), exclusive=True)
+            self.run_worker(self._attach_to(message.run), exclusive=True)
         elif self.cockpit is None:
             self._open(RecordsFeed(message.run))
 
-    async def _attach(self, run: RunDir) -> None:
+    async def _attach_to(self, run: RunDir) -> None:
         feed: Feed
         try:
             feed = EngineFeed(await asyncio.to_thread(AttachedEngine, run))
@@ -206,7 +224,7 @@ def run(launch: EngineProcess | AttachedEngine | RunDir | Comparison | None) -> 
         code = app.run()
     finally:
         for line in app.last_words():
-            print(line, file=sys.stderr)
+            talk(line)
     if app.refusal:
-        print(app.refusal, file=sys.stderr)
+        talk(app.refusal)
     return code if code is not None else (app.return_code or EXIT_DONE)

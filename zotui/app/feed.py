@@ -58,7 +58,9 @@ class Engine(Protocol):
 
     run: RunDir
     attached: bool
-    ignored: int
+
+    @property
+    def ignored(self) -> int: ...
 
     def events(self) -> Iterator[AnyEvent]: ...
 

@@ -232,6 +232,8 @@ class RunState:
             if reason or event.state in ("paused", "stopping") or self.state in ("starting", "paused"):
                 faulty = event.state == "paused" and event.reason
                 self._log("error" if faulty else "state", f"{event.state} at step {words.count(event.step)}{reason}")
+        if self.state == "checkpointing":  # also of a step that was saved before, which makes no new one
+            self.wants_checkpoint = False
         self.state, self.done = event.state, max(self.done, event.step)
         self.pace.hold(event.state == "paused")
         if event.state in ("running", "evaluating") or event.reason:

@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from engine.control_socket import ControlSocket
 from engine.frames import frames
+from engine.journal import JournalWriter
 from engine.messages import (
     Checkpoint,
     Done,
@@ -81,6 +82,7 @@ class Engine:
         self.paused = self.stopping = self.fault = False
         self.step = len(list(run.journal())) if resumed else 0
         self.listen(lambda most: os.read(0, most))
+        signal.signal(signal.SIGTERM, lambda *_: self.commands.put(Stop()))
 
     def listen(self, read, ended=lambda: None) -> None:
         threading.Thread(target=self.hear, args=(read, ended), daemon=True).start()
@@ -117,7 +119,7 @@ class Engine:
         say(State(state="checkpointing", step=self.step))
         say(Checkpoint(step=self.step, path=str(self.run.checkpoints / f"step-{self.step:08}"), seconds=0.21))
         if not self.stopping:
-            say(State(state="running", step=self.step))
+            say(State(state="paused" if self.paused else "running", step=self.step))
 
     def evaluate(self) -> None:
         say(State(state="evaluating", step=self.step))
@@ -135,7 +137,7 @@ class Engine:
         self.run.add_evaluation(record)
         say(Eval(**record))
         self.metrics = metrics
-        say(State(state="running", step=self.step))
+        say(State(state="paused" if self.paused else "running", step=self.step))
 
     def telemetry(self) -> None:
         gpu, wave = self.script["gpu"], 0.5 + 0.5 * math.sin(self.step / 25)
@@ -173,7 +175,7 @@ class Engine:
         if not self.paused:
             say(State(state="running", step=self.step))
         say(Log(level="info", text="self-check: both scoring paths agree to 2e-7"))
-        journal = self.run.journal_file.open("a")
+        journal = JournalWriter(self.run.journal_file)
         self.metrics: dict[str, float] = {}
         while self.paused and not self.stopping:
             self.obey(0.02)
@@ -205,8 +207,7 @@ class Engine:
                 "projected_grad": 1.0,
                 "lr": 1e-6,
             }
-            journal.write(json.dumps(step) + "\n")
-            journal.flush()
+            journal.append(step)
             claimed = script["seconds"]
             say(Step(**step, loss=loss, tokens=512, seconds=claimed, tokens_per_s=512 / claimed))
             self.step += 1

@@ -13,7 +13,7 @@ from textual.widgets import Button, Static
 _CSS = """
     {name} {{ align: center middle; background: $background 60%; }}
     {name} #dialog {{
-        width: 64;
+        width: 70;
         max-width: 94%;
         height: auto;
         border: round $primary;

@@ -35,7 +35,7 @@ class Detail(VerticalScroll, can_focus=False):
 
     def show_preset(self, choice: Choice) -> None:
         """Explain a preset."""
-        self.border_title = choice.name
+        self.border_title = Content(choice.name)
         preset = choice.preset
         if preset is None:
             self._text.update(Content.assemble((choice.fault, "$error")))
@@ -60,7 +60,7 @@ class Detail(VerticalScroll, can_focus=False):
 
     def show_run(self, run: Summary) -> None:
         """Explain a run."""
-        self.border_title = run.name
+        self.border_title = Content(run.name)
         hint = {
             "live": "enter attaches to it",
             "finished": "enter looks at it",

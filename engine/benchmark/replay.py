@@ -1,0 +1,160 @@
+"""`python -m engine.benchmark.replay`: what rebuilding a long run costs, measured on one block of a large model.
+
+A resume takes the journaled steps again that its newest checkpoint does not hold, an export takes all of
+them; neither scores anything: directions are drawn, U_acc is updated, intervals are folded. All of it grows
+with the number of blocks, so one block of real size, moved by the code that runs move by, tells the whole.
+Prints Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine import environment, preset
+from engine.benchmark.shapes import SHAPES
+
+_STEPS = 20_000
+# Of one H200 and the processor that feeds it: assumed, not measured.
+_BANDWIDTH = 3.8e12  # bytes a second, four fifths of the data sheet's
+_DRAW = 25e-6  # seconds to key a generator and to launch what it draws
+# Bytes that a fold reads and writes of an entry, operation by operation (`engine.fold.Fold.add`), if nothing is
+# found in a cache.
+_MOVED = {"float32": 8, "bfloat16": 190}
+
+
+@dataclass
+class _Taken:
+    """Seconds of every step short of its fold, and of every fold."""
+
+    steps: list[float] = field(default_factory=list)
+    folds: list[float] = field(default_factory=list)
+
+
+def main() -> int:
+    """The command."""
+    arguments = _arguments()
+    environment.prepare()
+    import torch
+
+    from engine.preflight import describe_device
+
+    shape = SHAPES[arguments.shape]
+    device, blocks = torch.device(arguments.device), shape["num_hidden_layers"]
+    folds = -(-_STEPS // arguments.interval)
+    print(f"{arguments.shape}, one block of {blocks}, rank {arguments.rank}, {describe_device(arguments.device)}\n")
+    print(f"| weights | a step | a fold | {blocks} blocks, {_STEPS:,} steps and {folds} folds |")
+    print("| --- | --- | --- | --- |")
+    estimates = []
+    for dtype in ("float32", "bfloat16"):
+        taken, entries, draws = replay_block(
+            shape, dtype, device, rank=arguments.rank, interval=arguments.interval, steps=arguments.steps
+        )
+        step, fold = statistics.median(taken.steps), statistics.median(taken.folds)
+        drawn, folded = blocks * _STEPS * step, blocks * folds * fold
+        print(f"| {dtype} | {step * 1e3:.2f} ms | {fold:.3f} s | {drawn / 60:.1f} min and {folded / 60:.1f} min |")
+        gpu = blocks * draws * _STEPS * _DRAW, blocks * entries * folds * _MOVED[dtype] / _BANDWIDTH
+        estimates.append(
+            f"Estimate, not a measurement: {dtype} on one GPU, at an assumed {_DRAW * 1e6:.0f} us for each of "
+            f"{blocks * draws} draws a step and {_MOVED[dtype]} bytes an entry and fold at {_BANDWIDTH:.2g} bytes a "
+            f"second: {gpu[0] / 60:.1f} min for the steps and {gpu[1] / 60:.1f} min for the folds."
+        )
+    print("\n" + "\n".join(estimates))
+    return 0
+
+
+def replay_block(
+    shape: dict[str, Any], dtype: str, device: Any, *, rank: int, interval: int, steps: int
+) -> tuple[_Taken, int, int]:
+    """Replay `steps` steps on one block; returns what they took, the entries of its matrices and their number."""
+    from engine.lozo import Lozo
+
+    block = _Block(shape, dtype, device, rank)
+    method = Lozo(preset.Method(rank=rank, interval=interval), steps, "classification")  # type: ignore[call-arg]
+    record = {"eps": 1e-3, "lr": 1e-6, "projected_grad": 1.0}
+    for step in range(steps):
+        began = block.began()
+        method.replay(block, {**record, "step": step})  # type: ignore[arg-type] # of a runtime, what replay asks for
+        block.taken.steps.append(block.seconds_since(began))
+    block.taken.folds = block.taken.folds[1:]  # at the first there is nothing to fold
+    return block.taken, block.entries, block.matrices
+
+
+class _Block:
+    """The matrices of one block, moved as `engine.vllm_seam.worker` moves them."""
+
+    def __init__(self, shape: dict[str, Any], dtype: str, device: Any, rank: int) -> None:
+        import torch
+
+        from engine.directions import Matrix
+        from engine.fold import choose_fold
+        from engine.model_files import dtype_of
+        from engine.vllm_seam.slots import Slice, Slots
+
+        wide, inner = shape["hidden_size"], shape["ffn_dim"]
+        sizes = {f"self_attn.{name}_proj": (wide, wide) for name in "qkv"} | {"self_attn.out_proj": (wide, wide)}
+        sizes |= {"fc1": (inner, wide), "fc2": (wide, inner)}
+        named = [Matrix(f"model.decoder.layers.0.{name}.weight", *size) for name, size in sizes.items()]
+        slices = [Slice(matrix, None, 0, 0) for matrix in named]
+        self._slots = Slots(
+            slices, rank=rank, seed=0, signs=2, dtype=dtype_of(dtype), device=device, fold=choose_fold("auto", dtype)
+        )
+        generator = torch.Generator(device).manual_seed(0)
+        self._weights = [
+            torch.empty(m.rows, m.cols, dtype=dtype_of(dtype), device=device).normal_(std=0.02, generator=generator)
+            for m in named
+        ]
+        self._device = device
+        self.taken = _Taken()
+        self.entries = sum(m.rows * m.cols for m in named)
+        self.matrices = len(named)
+
+    def redraw(self, step: int) -> None:
+        """Fold and draw V anew; timed by itself."""
+        began = self.began()
+        for piece, weight in zip(self._slots.slices, self._weights, strict=True):
+            piece.state.fold_into(weight, step)
+            piece.state.redraw(step)
+        self.taken.folds.append(self.seconds_since(began))
+
+    def replay_probe(self, step: int, query: int, eps: float) -> None:
+        """Probes in slots leave no trace in the weights."""
+
+    def update(self, step: int, coefficients: Sequence[float]) -> None:
+        """As the worker's."""
+        self._slots.update(step, coefficients)
+
+    def began(self) -> tuple[float, int]:
+        """Now, and how many folds there were."""
+        self._wait()
+        return time.perf_counter(), len(self.taken.folds)
+
+    def seconds_since(self, began: tuple[float, int]) -> float:
+        """Seconds since then, short of the folds in between."""
+        self._wait()
+        return time.perf_counter() - began[0] - sum(self.taken.folds[began[1] :])
+
+    def _wait(self) -> None:
+        if self._device.type == "cuda":
+            import torch
+
+            torch.cuda.synchronize()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m engine.benchmark.replay")
+    parser.add_argument("--shape", choices=list(SHAPES), default="opt-13b")
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--interval", type=int, default=50)
+    parser.add_argument("--rank", type=int, default=2)
+    parser.add_argument("--device", default="cpu")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
