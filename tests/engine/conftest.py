@@ -6,18 +6,18 @@ import importlib.util
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from engine import messages
 from engine.rundir import RunDir
+
+from ..live_engine import Engine
 
 needs_vllm = pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="needs vLLM: pip install -e '.[cpu]'")
 
@@ -61,68 +61,6 @@ class Runner:
         )
         events = [json.loads(line) for line in done.stdout.splitlines()]
         return Finished(done.returncode, events, done.stderr, folder)
-
-
-class Conversation:
-    """What one end hears of an engine, and what it tells it."""
-
-    def __init__(self, run: RunDir, hear: Callable[[], Iterator[bytes]], tell: Callable[[bytes], object]) -> None:
-        self.run, self._hear, self.tell = run, hear, tell
-        self.seen: list[messages.AnyEvent] = []
-
-    def events(self) -> Iterator[messages.AnyEvent]:
-        for line in self._hear():
-            self.seen.append(messages.decode_event(line))
-            yield self.seen[-1]
-
-    def until(self, kind: type[Any], **wanted: Any) -> Any:
-        """The next event of a type with these fields."""
-        for event in self.events():
-            if isinstance(event, kind) and all(getattr(event, k) == v for k, v in wanted.items()):
-                return event
-        raise AssertionError(f"the engine ended without {kind.__name__} {wanted}: {self.run.log_tail()}")
-
-    def send(self, command: messages.AnyCommand) -> None:
-        self.tell(messages.encode(command))
-
-
-class Engine(Conversation):
-    """`python -m engine` on a new run, over its pipes."""
-
-    def __init__(self, run: RunDir, *, resume: bool = False) -> None:
-        with run.log_file.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "engine", str(run.path), *(["--resume"] if resume else [])],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                start_new_session=True,
-            )
-        super().__init__(run, lambda: iter(self.process.stdout or ()), self._write)
-
-    def _write(self, data: bytes) -> None:
-        assert self.process.stdin
-        self.process.stdin.write(data)
-        self.process.stdin.flush()
-
-    def finish(self) -> int:
-        for _ in self.events():
-            pass
-        return self.process.wait(60)
-
-
-class Client(Conversation):
-    """A connection to the control socket of a live run."""
-
-    def __init__(self, run: RunDir) -> None:
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        with run.control_address() as address:
-            self.socket.connect(address)
-        file = self.socket.makefile("rb")
-        super().__init__(run, lambda: iter(file), self.socket.sendall)
-
-    def leave(self) -> None:
-        self.socket.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,8 @@ from engine import messages, preset
 from engine.control_socket import MOST_CLIENTS
 from engine.rundir import RunDir
 
-from .conftest import Client, Conversation, Engine, Runner
+from ..live_engine import Client, Conversation, Engine
+from .conftest import Runner
 
 
 def steps(one: Conversation) -> list[int]:

@@ -14,7 +14,7 @@ import pytest
 from engine import messages
 from engine.frames import LONGEST, frames, lines
 
-from .conftest import Client, Conversation
+from ..live_engine import Client, Conversation
 from .test_determinism import trajectory
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # tests are imported by file

@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 
 from engine import messages
 
-from .conftest import Client, Engine, needs_vllm
+from ..live_engine import Client, Engine
+from .conftest import needs_vllm
 
 
 def steps(engine: Engine) -> list[messages.Step]:
