@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from engine import messages
+from engine import checkpoint, messages
 from engine.best import best_evaluation
 from engine.rundir import RunDir
+
+from ..live_engine import Engine
 
 SETTINGS = ("run.steps=25", "run.batch_size=4", "run.checkpoint_every=6", "run.keep_checkpoints=9")
 LAST = "checkpoints/step-00000025/weights.safetensors"
@@ -28,11 +30,22 @@ def same_end(one: RunDir, other: RunDir) -> bool:
     return first.keys() == second.keys() and all(bool((first[key] == second[key]).all()) for key in first)
 
 
-def test_the_manifest_has_the_hashes_of_what_is_there(start: Any) -> None:
-    engine = start(*SETTINGS)
-    assert engine.finish() == 0
-    assert names(engine.run) == [6, 12, 18, 24, 25]
-    for folder in engine.run.checkpoint_folders():
+_FINISHED: list[RunDir] = []
+
+
+@pytest.fixture
+def finished(start: Any) -> RunDir:
+    """One undisturbed run for all; never to be changed."""
+    if not _FINISHED:
+        engine = start(*SETTINGS)
+        assert engine.finish() == 0
+        _FINISHED.append(engine.run)
+    return _FINISHED[0]
+
+
+def test_the_manifest_has_the_hashes_of_what_is_there(finished: RunDir) -> None:
+    assert names(finished) == [6, 12, 18, 24, 25]
+    for folder in finished.checkpoint_folders():
         manifest = json.loads((folder / "manifest.json").read_text())
         assert manifest["format"] == 1
         assert f"step-{manifest['step']:08d}" == folder.name
@@ -102,40 +115,50 @@ def _garble(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [_flip, _truncate, _forget, _garble])
-@pytest.mark.parametrize("all_of_them", [False, True], ids=["newest", "all"])
-def test_a_damaged_one_is_passed_over_and_said(
-    start: Any, damage: Callable[[Path], None], all_of_them: bool, request: pytest.FixtureRequest
-) -> None:
-    undisturbed = start(*SETTINGS)
-    assert undisturbed.finish() == 0
-    killed = start(*SETTINGS)
-    killed.until(messages.Checkpoint, step=12)
-    killed.process.kill()
-    killed.process.wait()
-    (killed.run.checkpoints / ".writing-00000018").mkdir()  # what it was at
-    damaged = killed.run.checkpoint_folders()[0 if all_of_them else -1 :]
-    for folder in damaged:
-        damage(folder)
-    again = type(killed)(killed.run, resume=True)
+def test_a_damaged_one_is_never_taken(finished: RunDir, tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    run = copied(finished, tmp_path)
+    newest, older = reversed(run.checkpoint_folders()[-2:])
+    damage(newest)
+    found, damaged = checkpoint.newest(run, 25)
+    assert found is not None
+    assert (found.weights.parent, damaged) == (older, [newest.name])
+
+
+def test_damaged_ones_are_passed_over_and_said(finished: RunDir, tmp_path: Path) -> None:
+    run = killed_at(finished, tmp_path, 15)
+    (run.checkpoints / ".writing-00000018").mkdir()  # what it was at
+    folders = run.checkpoint_folders()
+    for folder in folders:
+        _flip(folder)
+    again = Engine(run, resume=True)
     assert again.finish() == 0
     told = [event.text for event in again.seen if isinstance(event, messages.Log) and event.level == "warning"]
     assert told == [
-        f"checkpoints/{folder.name} is damaged: passed over, it can be deleted" for folder in reversed(damaged)
+        f"checkpoints/{folder.name} is damaged: passed over, it can be deleted" for folder in reversed(folders)
     ]
-    assert same_end(undisturbed.run, killed.run)
-    assert not list(killed.run.checkpoints.glob(".*"))
+    assert same_end(finished, run)
+    assert not list(run.checkpoints.glob(".*"))
 
 
-def test_a_checkpoint_that_is_ahead_of_the_journal_is_not_used(start: Any) -> None:
-    undisturbed = start(*SETTINGS)
-    assert undisturbed.finish() == 0
-    cut = RunDir(undisturbed.run.path.with_name("cut"))
-    shutil.copytree(undisturbed.run.path, cut.path)
-    lines = cut.journal_file.read_bytes().splitlines(keepends=True)
-    cut.journal_file.write_bytes(b"".join(lines[:15]))
-    cut.update_info(state="running")
-    again = type(undisturbed)(cut, resume=True)
+def test_a_checkpoint_that_is_ahead_of_the_journal_is_not_used(finished: RunDir, tmp_path: Path) -> None:
+    run = killed_at(finished, tmp_path, 15)
+    assert run.checkpoint_folders()[-1].name == "step-00000025"
+    again = Engine(run, resume=True)
     assert again.until(messages.Hello).first_step == 15
     assert again.finish() == 0
-    assert same_end(undisturbed.run, cut)
-    assert cut.journal_file.read_bytes().count(b"\n") == 25
+    assert same_end(finished, run)
+    assert run.journal_file.read_bytes().count(b"\n") == 25
+
+
+def killed_at(finished: RunDir, folder: Path, steps: int) -> RunDir:
+    """A copy of a run whose journal ends there."""
+    run = copied(finished, folder)
+    lines = run.journal_file.read_bytes().splitlines(keepends=True)
+    run.journal_file.write_bytes(b"".join(lines[:steps]))
+    run.update_info(state="running")
+    return run
+
+
+def copied(run: RunDir, folder: Path) -> RunDir:
+    shutil.copytree(run.path, folder / "copy")
+    return RunDir(folder / "copy")

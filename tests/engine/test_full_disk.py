@@ -37,11 +37,17 @@ def outcome(run: RunDir) -> tuple[list[Any], dict[str, Any]]:
     return losses, {name: tensor.tolist() for name, tensor in tensors.items()}
 
 
+_UNDISTURBED: list[tuple[list[Any], dict[str, Any]]] = []
+
+
 @pytest.fixture
 def undisturbed(start: Any) -> tuple[list[Any], dict[str, Any]]:
-    engine = start(*SETTINGS)
-    assert engine.finish() == 0
-    return outcome(engine.run)
+    """One undisturbed run for all."""
+    if not _UNDISTURBED:
+        engine = start(*SETTINGS)
+        assert engine.finish() == 0
+        _UNDISTURBED.append(outcome(engine.run))
+    return _UNDISTURBED[0]
 
 
 def test_journal_evaluation_and_checkpoint_wait_for_room(start: Any, undisturbed: Any) -> None:
