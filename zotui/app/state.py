@@ -84,7 +84,8 @@ class RunState:
         self.outcome: Outcome | None = None
         self.losses, self.signal = LossSeries(), Signal()
         self.update_kept: Step | None = None  # the newest step that tells it
-        self.fault = ""  # why the engine paused of its own accord
+        self.fault = ""  # why the engine paused of its own accord, and cannot go on by itself
+        self.waits = False  # whether it paused for what passes by itself
         self.evaluations: dict[int, Eval] = {}
         self.gauges = Gauges(clock)
         self.pace = Pace(clock)
@@ -225,7 +226,7 @@ class RunState:
 
     def _state(self, event: State) -> None:
         if event.state in ("running", "paused"):
-            self.fault = event.reason
+            self.fault, self.waits = "" if event.waits else event.reason, event.waits
         if event.state != self.state:
             reason = f" · {event.reason}" if event.reason else ""
             # An evaluation or a checkpoint has a line of its own, and the step after it is no news.

@@ -28,9 +28,10 @@ def leaving(run: RunState, record: RunDir, *, killable: bool) -> Question:
             "resumed later from there."
         )
     else:
+        left = "stays paused" if run.holding and not run.waits else "goes on to its end"
         then = (
-            f"Left running it {'stays paused' if run.holding else 'goes on to its end'}, and `zotui attach` comes back "
-            "to it. Stopped and saved it can be resumed later from there."
+            f"Left running it {left}, and `zotui attach` comes back to it. Stopped and saved it can be resumed later "
+            "from there."
         )
     text = f"{run.name} is at step {run.done} of {run.steps or '?'}. {then}"
     return Question(title, text, {"keep": "Keep watching", "leave": leave, "stop": "Stop and save"})

@@ -54,7 +54,8 @@ class EventLog(RichLog):
         self.app.theme_changed_signal.subscribe(self, lambda _: self._rewrite())
 
     def on_resize(self, _: textual_events.Resize) -> None:
-        """Lines are wrapped when written, so another width rewrites the log."""
+        """Lines are wrapped when written, so another width rewrites the log, and has other room in the border."""
+        self._judged = -1
         self.call_after_refresh(self._rewrite)
 
     def refresh_events(self, run: RunState) -> None:
