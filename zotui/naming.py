@@ -21,9 +21,11 @@ def stops_when_left(run: RunDir) -> bool:
         return False
 
 
-def farewell(run: RunDir) -> str:
-    """What a live run does after it was left, and the way back to it, on one line."""
+def farewell(run: RunDir, held: bool = False) -> str:
+    """What a live run does after it was left, and the way back to it, on one line; `held` if it could not go on."""
     name = reference(run)
+    if held:
+        return f"{name} is saved and has failed once no app is attached: zotui show {name}"
     if stops_when_left(run):
         return f"{name} saves and stops once no app is attached: zotui resume {name}"
     return f"{name} goes on: zotui attach {name}, zotui stop {name}"

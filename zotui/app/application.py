@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from rich.segment import Segment
 from textual import on
@@ -13,7 +14,7 @@ from textual.binding import Binding
 from textual.color import Color
 from textual.filter import LineFilter
 
-from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, UserError
+from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UserError
 from engine.plain import is_plain, stripped
 from engine.rundir import RunDir
 from zotui.app.feed import ComparisonFeed, EngineFeed, Feed, RecordsFeed
@@ -70,7 +71,7 @@ class ZotuiApp(App[int]):
         self._feed = feed
         self._clock, self._wall, self._local = clock, wall, local
         self._cockpit: Cockpit | None = None  # the last one opened
-        self._left: dict[str, RunDir] = {}  # the runs that were left while they were live
+        self._left: dict[Path, tuple[RunDir, bool]] = {}  # what was left while it was live, and whether it was held
         self.refusal = ""  # why what the app was opened on would not start, or ended without an answer
         self._plain_text = _PlainText()
 
@@ -163,10 +164,12 @@ class ZotuiApp(App[int]):
         cockpit = self.cockpit
         if cockpit is None:
             return
-        if message.goes_on:
-            self._left[cockpit.feed.run.name] = cockpit.feed.run
+        held = bool(cockpit.run.fault)
+        if message.live:
+            self._left[cockpit.feed.run.path] = cockpit.feed.run, held
         if message.quitting or self._feed is not None:
-            self.exit(exit_code(cockpit) if self._feed is not None and not message.goes_on else EXIT_DONE)
+            left_well = self._feed is None or (message.live and not held)
+            self.exit(EXIT_DONE if left_well else exit_code(cockpit))
         else:
             self.pop_screen()
 
@@ -192,22 +195,25 @@ class ZotuiApp(App[int]):
         if isinstance(self._feed, ComparisonFeed):
             self._feed.close()
             return []
-        lines = [farewell(run) for run in self._left.values() if run.is_live() or stops_when_left(run)]
-        feed = self._cockpit.feed if self._cockpit is not None else self._feed
+        left = [(run, held) for run, held in self._left.values() if held or stops_when_left(run) or run.is_live()]
+        lines = [farewell(run, held) for run, held in left]
+        cockpit = self._cockpit
+        feed = cockpit.feed if cockpit is not None else self._feed
         crashed = self.return_code != 0 and isinstance(feed, EngineFeed) and feed.engine.alive()
-        if crashed and feed is not None and feed.run.name not in self._left:
-            lines.append(f"zotui: the app ended; {farewell(feed.run)}")
+        if crashed and feed is not None and feed.run.path not in self._left:
+            held = cockpit is not None and bool(cockpit.run.fault)
+            lines.append(f"zotui: the app ended; {farewell(feed.run, held)}")
         return lines
 
 
 def exit_code(cockpit: Cockpit) -> int:
-    """The engine's exit code as far as it is known; 0 for a view of records."""
+    """The engine's exit code, or what it will be as far as that can be told; 0 for a view of records."""
     if not isinstance(cockpit.feed, EngineFeed):
         return EXIT_DONE
     if cockpit.exit_code is not None:
         return cockpit.exit_code
-    outcome = cockpit.run.outcome
-    return EXIT_DONE if outcome is not None and outcome.kind in ("finished", "stopped") else EXIT_FAILED
+    kind = cockpit.run.outcome.kind if cockpit.run.outcome is not None else ""
+    return {"finished": EXIT_DONE, "stopped": EXIT_INTERRUPTED}.get(kind, EXIT_FAILED)
 
 
 def run(launch: EngineProcess | AttachedEngine | RunDir | Comparison | None) -> int:

@@ -206,6 +206,20 @@ async def test_a_run_that_is_left_goes_on(launch: Launch, keys: list[str]) -> No
     assert len(list(engine.run.journal())) == 200
 
 
+async def test_leaving_a_run_that_is_held_says_that_it_fails(launch: Launch) -> None:
+    engine = launch(fault_at=30)
+    app = ZotuiApp(EngineFeed(engine))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: cockpit(pilot).run.fault)
+        await pilot.press("q")
+        await until(pilot, lambda: isinstance(app.screen, Question))
+        await pilot.press("l")
+        await until(pilot, lambda: app.return_value is not None)
+    name = engine.run.name
+    assert app.return_value == 1
+    assert app.last_words() == [f"{name} is saved and has failed once no app is attached: zotui show {name}"]
+
+
 async def test_a_run_that_stops_with_its_app_is_asked_about_in_other_words(launch: Launch) -> None:
     engine = launch(steps=5000, preset={"when_app_leaves": "stop"})
     app = ZotuiApp(EngineFeed(engine))
@@ -368,6 +382,10 @@ async def test_a_run_that_cannot_go_on_says_why_and_can_be_tried_again_or_stoppe
         await until(pilot, lambda: heard(engine.run.path) == ["Resume"])
         await until(pilot, lambda: "paused at step 30" in list(cockpit(pilot).run.entries)[-1].text)
         assert len(cockpit(pilot).run.entries) > told
+        await pilot.press("q")
+        await until_shown(pilot, "the run is held", "Leave (it fails)")
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is cockpit(pilot))
         await pilot.press("s")
         await until_shown(pilot, "stopped and saved at step 30", "not a finite number")
         assert cockpit(pilot).exit_code == 1

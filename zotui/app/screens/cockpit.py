@@ -17,6 +17,7 @@ from engine.messages import AnyCommand, Evaluate, Pause, Resume, Save, Stop
 from zotui.app.feed import Ended, EngineFeed, Feed
 from zotui.app.screens.dialogs import Question
 from zotui.app.screens.help import COCKPIT_KEYS, Help
+from zotui.app.screens.leaving import leaving
 from zotui.app.state import Asked, Outcome, RunState
 from zotui.app.widgets.evaluation_chart import EvaluationChart
 from zotui.app.widgets.events import EventLog
@@ -26,7 +27,6 @@ from zotui.app.widgets.status import StatusLine
 from zotui.app.widgets.tiles import Tiles
 from zotui.app.widgets.verdict import Verdict
 from zotui.launch import EngineProcess
-from zotui.naming import stops_when_left
 
 DRAIN_EVERY = 0.2
 REDRAW_EVERY = 0.5
@@ -74,11 +74,11 @@ class Cockpit(Screen[None]):
             self.text = text
 
     class Left(TextualMessage):
-        """The user is done here; `quitting` when the whole app was to end too, `goes_on` when the run does not end."""
+        """The user is done here; `quitting` when the whole app was to end too, `live` when the run is left alive."""
 
-        def __init__(self, *, quitting: bool = False, goes_on: bool = False) -> None:
+        def __init__(self, *, quitting: bool = False, live: bool = False) -> None:
             super().__init__()
-            self.quitting, self.goes_on = quitting, goes_on
+            self.quitting, self.live = quitting, live
 
     def __init__(
         self,
@@ -236,39 +236,14 @@ class Cockpit(Screen[None]):
         if not self.run.live:
             self.post_message(self.Left())
         elif not isinstance(self.app.screen, Question):
-            self.app.push_screen(self._question(), self._answered)
-
-    def _question(self) -> Question:
-        run, ours = self.run, self._launched is not None
-        if run.asked == "stopping" or run.state == "stopping":
-            kill = {"kill": "Kill it and quit"} if ours else {}
-            return Question(
-                "still saving",
-                "The engine is finishing its step and saving; it does so without this app too."
-                + (" Killing it keeps every finished step in the journal, but writes no checkpoint." if ours else ""),
-                {"keep": "Keep waiting", "leave": "Leave it saving", **kill},
-            )
-        at = f"{run.name} is at step {run.done} of {run.steps or '?'}."
-        if stops_when_left(self.feed.run):
-            return Question(
-                "the run is live",
-                f"{at} Its preset says run.when_app_leaves = stop: it saves and stops once no app is attached, and can "
-                "be resumed later from there.",
-                {"keep": "Keep watching", "leave": "Leave (it stops)", "stop": "Stop and save"},
-            )
-        left = "stays paused" if run.holding else "goes on to its end"
-        return Question(
-            "the run is live",
-            f"{at} Left running it {left}, and `zotui attach` comes back to it. Stopped and saved it can be resumed "
-            "later from there.",
-            {"keep": "Keep watching", "leave": "Leave it running", "stop": "Stop and save"},
-        )
+            question = leaving(self.run, self.feed.run, killable=self._launched is not None)
+            self.app.push_screen(question, self._answered)
 
     def _answered(self, answer: str | None) -> None:
         if not self.run.live:  # it ended while the question stood
             return
         if answer == "leave":
-            self.post_message(self.Left(goes_on=True))
+            self.post_message(self.Left(live=True))
         elif answer == "stop":
             self._quit_when_ended = True
             self._tell(Stop(), "stopping")
