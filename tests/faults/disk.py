@@ -68,7 +68,9 @@ def unwritable(shop: Workshop, outcome: Outcome) -> None:
     _goes_on(engine)
     trial.killed(engine)
     with read_only(trial.run.path):
-        trial.refused(str(trial.run.path))
+        refused = shop.zotui("resume", str(trial.run.path), "--headless")
+    assert refused.returncode == 2 and str(trial.run.path) in refused.stderr, f"not refused: {refused.stderr}"
+    assert len(refused.stderr.splitlines()) <= 8, f"refused at length: {refused.stderr}"
     outcome.tried += 1
     trial.finish()
 
