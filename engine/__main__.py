@@ -46,6 +46,7 @@ def main() -> int:
     code = EXIT_FAILED
     try:
         run.acquire()
+        run.refuse_damaged()
         run.clear_unfinished()
         clients.open()
         code = _train(run, control, outlet, resume=arguments.resume)
@@ -54,16 +55,16 @@ def main() -> int:
         code = EXIT_USAGE
     except Stopped:
         outlet.emit(Done(outcome="stopped", steps=0, seconds=0.0, metrics={}, run=str(run.path)))
-        run.update_info(state="stopped")
+        _record_end(run, state="stopped")
         code = EXIT_INTERRUPTED
     except RunFailed as error:
         outlet.emit(Error(kind="failure", text=str(error)))
-        _record_failure(run, str(error))
+        _record_end(run, state="failed", error=str(error))
     except BaseException as error:  # noqa: BLE001 - the last resort: say it, log it, and leave the journal as it is
         traceback.print_exc()
         text = f"{type(error).__name__}: {str(error).strip() or 'no message'}".splitlines()[0]
         outlet.emit(Error(kind="failure", text=text))
-        _record_failure(run, text)
+        _record_end(run, state="failed", error=text)
     finally:
         outlet.close()
         clients.close()
@@ -153,9 +154,10 @@ def _train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> in
     return code
 
 
-def _record_failure(run: RunDir, error: str) -> None:
+def _record_end(run: RunDir, **changes: str) -> None:
+    """Nothing is left that could wait until it can be written."""
     try:
-        run.update_info(state="failed", error=error)
+        run.update_info(**changes)
     except OSError as unwritten:
         logging.getLogger("engine").error("run.json cannot be written: %s", unwritten)
 

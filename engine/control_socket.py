@@ -62,7 +62,8 @@ class ControlSocket:
         """Take the socket away. Clients that are connected are the outlet's."""
         opened, self._socket = self._socket, None
         if opened is not None:
-            self._run.control_file.unlink(missing_ok=True)
+            with suppress(OSError):  # on a disk that has become read-only it stays; the next engine takes it away
+                self._run.control_file.unlink(missing_ok=True)
             _hang_up(opened)  # which wakes the thread
             opened.close()
 

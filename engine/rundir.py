@@ -272,6 +272,12 @@ class RunDir:
                 raise UserError(f"{self.journal_file}: line {number + 1} is not step {number}; the journal is damaged")
             yield record
 
+    def refuse_damaged(self) -> None:
+        """Raise `UserError` if a step or an evaluation is not as it was written: cheap, before a model is loaded."""
+        for _ in self.journal():
+            pass
+        self.evaluations()
+
     def update_kept(self) -> dict[str, float] | None:
         """The newest figure of how much of the intended update the run has: `step`, `kept` and `cosine`."""
         record = newest_with(self.journal_file, "update_kept")

@@ -28,7 +28,8 @@ def journal_line(shop: Workshop, outcome: Outcome) -> None:
         line = 1 + sum(end < at for end in ends)
         spoilt = _flip(sound, at, chance)
         journal.write_bytes(spoilt)
-        trial.refused(f"line {line}")
+        refused = trial.refused(f"line {line}")
+        assert not refused.of(messages.Phase), "refused only when the model was loaded"
         assert journal.read_bytes() == spoilt, "the refused journal was changed"
         outcome.tried += 1
     journal.write_bytes(sound)

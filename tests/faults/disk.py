@@ -66,9 +66,16 @@ def unwritable(shop: Workshop, outcome: Outcome) -> None:
         _held(trial, engine)
     outcome.tried += 1
     _goes_on(engine)
-    trial.killed(engine)
     with read_only(trial.run.path):
-        trial.refused(str(trial.run.path))
+        _held(trial, engine)
+        engine.send(messages.Stop())  # somebody has lost patience
+        code = engine.finish()
+        assert code == 1 and engine.of(messages.Error), f"the held engine ended with {code} and without a word"
+        trial.ended(engine)
+        outcome.tried += 1
+        refused = shop.zotui("resume", str(trial.run.path), "--headless")
+    assert refused.returncode == 2 and str(trial.run.path) in refused.stderr, f"not refused: {refused.stderr}"
+    assert len(refused.stderr.splitlines()) <= 8, f"refused at length: {refused.stderr}"
     outcome.tried += 1
     trial.finish()
 

@@ -22,8 +22,8 @@ _PAGE = 4096  # bytes: a pipe as small as there is, full after a few steps
 
 def slow_and_stuck(shop: Workshop, outcome: Outcome) -> None:
     """In turns within one run: stretches with a quick reader, a slow one, and two that do not read at all."""
-    counted, rounds = shop.tries(10, 100), shop.tries(2, 6)
-    trial = Trial(shop, outcome, steps=rounds * sum(reader.settling * counted + counted for reader in _READERS))
+    counted, rounds = shop.tries(12, 100), shop.tries(1, 6)
+    trial = Trial(shop, outcome, steps=rounds * sum((reader.settling + 1) * counted for reader in _READERS))
     engine = trial.start()
     assert engine.process.stdout
     fcntl.fcntl(engine.process.stdout, fcntl.F_SETPIPE_SZ, _PAGE)

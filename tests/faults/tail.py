@@ -80,18 +80,22 @@ _WAYS: tuple[Callable[[Path, random.Random], None], ...] = (
 
 
 def small_files(shop: Workshop, outcome: Outcome) -> None:
-    """The run's other files: each is torn once, and none is needed to go on."""
+    """A power cut while an evaluation was written: no later step is there, and run.json is torn as well."""
     trial = Trial(shop, outcome)
     chance = shop.chance("small files")
-    evaluations, about = trial.run.evaluations_file, trial.run.path / "run.json"
+    journal, evaluations, about = trial.run.journal_file, trial.run.evaluations_file, trial.run.path / "run.json"
     for _ in range(shop.tries(1, 5)):
         engine = trial.start()
-        engine.until(messages.Eval)
-        for _ in range(5):
-            engine.until(messages.Step)
+        engine.until(messages.Step)
+        taken_at = engine.until(messages.Eval).step
         trial.killed(engine)
-        evaluations.write_bytes(evaluations.read_bytes()[: -chance.randrange(2, 20)])
-        about.write_bytes(about.read_bytes()[: chance.randrange(0, 20)])
+        journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:taken_at]))
+        trial.took_away()
+        records = evaluations.read_bytes().splitlines(keepends=True)
+        whole = [line for line in records if json.loads(line)["step"] < taken_at]
+        torn = records[len(whole)]
+        evaluations.write_bytes(b"".join(whole) + torn[: chance.randrange(len(torn))])
+        about.write_bytes(about.read_bytes()[: chance.randrange(20)])
         about.with_suffix(".tmp").write_bytes(b"{")
         outcome.tried += 1
     trial.finish()

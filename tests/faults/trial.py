@@ -99,14 +99,15 @@ class Trial:
         self.ended(engine)
         self.compare()
 
-    def refused(self, *words: str) -> None:
-        """Resuming ends with a usage error in which these words are, and changes nothing."""
+    def refused(self, *words: str) -> Engine:
+        """Resuming ends with a usage error in which these words are. Gives the engine that has ended."""
         engine = self.start()
         code = engine.finish()
         texts = [event.text for event in engine.of(messages.Error) if event.kind == "usage"]
         assert code == 2 and texts, f"not refused: ended with {code}, after {len(engine.of(messages.Step))} steps"
         for word in words:
             assert re.search(rf"\b{re.escape(word)}\b", texts[-1]), f"refused without a word of {word}: {texts[-1]}"
+        return engine
 
     def compare(self) -> None:
         """The run is at its end: is it that of the undisturbed run?"""
