@@ -1,7 +1,9 @@
 """`python -m engine RUN_DIR [--resume]`: train in a run's directory, talk over the pipes.
 
-Events go to standard output and commands come from standard input (`engine.messages`); the log goes
-to standard error, which zotui points at a file. The exit code is that of `engine.errors`.
+Events go to standard output and commands come from standard input (`engine.messages`), and both go over
+the control socket in the run's directory too; the log goes to standard error, which zotui points at a
+file. The run outlives whoever launched it, unless `run.when_app_leaves` says otherwise. The exit code is
+that of `engine.errors`.
 """
 
 from __future__ import annotations
@@ -15,11 +17,13 @@ import traceback
 from pathlib import Path
 from typing import Literal
 
-from engine import environment
+from engine import environment, log
 from engine.control import Control, Stopped
+from engine.control_socket import ControlSocket
 from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, RunFailed, UserError
 from engine.messages import Done, Error, Hello, Log, Phase
 from engine.outlet import Outlet
+from engine.patience import Patience
 from engine.rundir import RunDir
 from engine.stopwatch import Stopwatch, time_spent
 from engine.telemetry import Gpu, Sampler
@@ -37,10 +41,13 @@ def main() -> int:
     run = RunDir(arguments.run)
     control = Control(outlet.emit)
     control.obey_signals()
-    control.listen(sys.stdin.buffer)
+    control.listen(lambda most: os.read(0, most))
+    clients = ControlSocket(run, outlet, control.listen)
     code = EXIT_FAILED
     try:
         run.acquire()
+        run.clear_unfinished()
+        clients.open()
         code = _train(run, control, outlet, resume=arguments.resume)
     except UserError as error:
         outlet.emit(Error(kind="usage", text=str(error)))
@@ -51,20 +58,23 @@ def main() -> int:
         code = EXIT_INTERRUPTED
     except RunFailed as error:
         outlet.emit(Error(kind="failure", text=str(error)))
-        run.update_info(state="failed", error=str(error))
+        _record_failure(run, str(error))
     except BaseException as error:  # noqa: BLE001 - the last resort: say it, log it, and leave the journal as it is
         traceback.print_exc()
         text = f"{type(error).__name__}: {str(error).strip() or 'no message'}".splitlines()[0]
         outlet.emit(Error(kind="failure", text=text))
-        run.update_info(state="failed", error=text)
+        _record_failure(run, text)
     finally:
         outlet.close()
+        clients.close()
     return code
 
 
 def _train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> int:
     watch = Stopwatch(run)
     wanted = run.preset()
+    if wanted.run.when_app_leaves == "stop":
+        control.stop_when_alone()
     sampler = Sampler(outlet.emit, Gpu.open(environment.mask_gpus(wanted.model.device)))
     sampler.start()
     if resume and (recorded := run.info().get("runtime")):
@@ -84,7 +94,8 @@ def _train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> in
 
     opened = open_run(wanted, report, note, run)
     sampler.watch_kv_cache(opened.runtime.kv_cache_usage)
-    trainer = Trainer(run, wanted, opened, control, outlet.emit, watch)
+    patience = Patience(control, outlet.emit, watch)
+    trainer = Trainer(run, wanted, opened, control, outlet.emit, watch, patience)
     restored = trainer.restore() if resume else ""
     report("measuring the noise", None, "scoring one batch in several orders")
     noise = trainer.measure_noise()
@@ -100,15 +111,17 @@ def _train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> in
         dtype=opened.dtype,
         steps=wanted.run.steps,
         first_step=trainer.steps_done,
+        seconds=watch.seconds(),
         noise=noise.nats if noise else None,
         pid=os.getpid(),
         versions=versions,
     )
-    run.update_info(
+    record = dict(
         state="running", error="", runtime=hello.runtime, device=hello.device, dtype=hello.dtype,
         versions=versions, pid=hello.pid, hardware=hardware, started_on=opened.started_on,
         noise={"nats": noise.nats, "measured": noise.measured, "resolution": noise.resolution} if noise else None,
     )  # fmt: skip
+    patience.write("run.json", trainer.steps_done, lambda: run.update_info(**record))
     outlet.emit(hello)
     if restored:
         note("info", restored)
@@ -121,14 +134,12 @@ def _train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> in
         outcome, code = "stopped", EXIT_INTERRUPTED
     if trainer.steps_done or control.fault:
         trainer.save()
-    if outlet.dropped:
-        outlet.emit(
-            Log(level="warning", text=f"{outlet.dropped} events were dropped by a slow reader; the journal has them")
-        )
+    if control.ignored > 1:
+        outlet.emit(Log(level="warning", text=f"{control.ignored} commands were not understood, and ignored"))
     watch.save()
     if control.fault:  # nobody could go on from there
         raise RunFailed(control.fault)
-    run.update_info(state=outcome)
+    patience.write("run.json", trainer.steps_done, lambda: run.update_info(state=outcome))
     outlet.emit(
         Done(
             outcome=outcome,  # type: ignore[arg-type]
@@ -140,6 +151,13 @@ def _train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> in
         )
     )
     return code
+
+
+def _record_failure(run: RunDir, error: str) -> None:
+    try:
+        run.update_info(state="failed", error=error)
+    except OSError as unwritten:
+        logging.getLogger("engine").error("run.json cannot be written: %s", unwritten)
 
 
 def _keep_former_environment(
@@ -156,6 +174,7 @@ def _keep_former_environment(
 
 
 if __name__ == "__main__":
+    log.take_over()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
     exit_code = main()
     # Not through the interpreter's shutdown: threads of the libraries must not be able to hang it.

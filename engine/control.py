@@ -1,4 +1,4 @@
-"""What the user asked for: commands from standard input and signals, acted on between steps."""
+"""What the user asked for: commands from whoever is there, and signals, acted on between steps."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ import signal
 import threading
 from collections.abc import Callable
 from types import FrameType
-from typing import IO
-
-import msgspec
 
 from engine.errors import EXIT_INTERRUPTED
+from engine.frames import frames
 from engine.messages import AnyCommand, Evaluate, Log, Pause, Resume, Save, State, StateName, Stop, decode_command
 from engine.messages import Event as Message
 
@@ -25,8 +23,9 @@ class Stopped(BaseException):
 class Control:
     """Holds requests until the loop asks for them at the end of a step.
 
-    Commands come in on a thread, signals in the main thread. Each is answered at once by a `State`
-    event, and by another when it has taken effect.
+    Commands come in on a thread for each who gives them, signals in the main thread. Each is answered at
+    once by a `State` event, which goes to everyone, and by another when it has taken effect. A command that
+    was given already changes nothing.
     """
 
     def __init__(self, emit: Callable[[Message], None]) -> None:
@@ -34,12 +33,16 @@ class Control:
         self._changed = threading.Condition()
         self._paused = False
         self._stop_reason = ""
-        self._alone = False  # whether whoever gave commands is gone
+        self._there = 0  # how many there are who can give commands
+        self._stops_alone = False
         self._wanted: set[str] = set()
         self._running = False  # False until the first step: nothing to save, nothing to wait for
+        self._ending = False  # whether a command has ended the start-up
         self._state: StateName = "starting"
         self._steps = 0
+        self.ignored = 0  # lines that were no command
         self.fault = ""  # why the run cannot go on, while it is held for that
+        self._obstacle = ""  # what it waits for, to go on by itself
 
     # -- for the loop ---------------------------------------------------------------------------
 
@@ -88,14 +91,33 @@ class Control:
     def hold(self, fault: str, steps_done: int) -> None:
         """Pause of the engine's own accord, since it cannot go on; `fault` says why and what to try.
 
-        Resuming tries again. With nobody there to say so the run ends.
+        Resuming tries again. With nobody there to say so the run ends, now or when the last one leaves.
         """
         with self._changed:
             self._steps, self.fault = steps_done, fault
             self._paused = True
             self._say("paused")
-            if self._alone:
-                self._request_stop(fault)
+            self._look_around()
+
+    def wait_out(self, obstacle: str, steps_done: int, seconds: float) -> None:
+        """Pause for what passes by itself, such as a full disk: so long, or until asked to resume.
+
+        Call it again while it lasts. Raises `Stopped` when the run is to end.
+        """
+        with self._changed:
+            self._steps, self._obstacle = steps_done, obstacle
+            self._say("paused")
+            if not self._stop_reason:
+                self._changed.wait(seconds)
+            if self._stop_reason:
+                raise Stopped(self._stop_reason)
+
+    def passed(self) -> None:
+        """What `wait_out` waited for is over."""
+        with self._changed:
+            self._obstacle = ""
+            self._state = "starting"  # said again in any case, without the obstacle
+            self._say("paused" if self._paused else "running")
 
     def check_stop(self) -> None:
         """Within something longer than a step: raises `Stopped` when the run is to end."""
@@ -104,11 +126,20 @@ class Control:
 
     # -- for commands and signals ---------------------------------------------------------------
 
-    def listen(self, stream: IO[bytes]) -> None:
-        """Read commands on a thread until the stream ends. A run that is under way goes on without its
-        app; one that is paused then, and that nobody could ever wake, is saved and stopped.
+    def listen(self, read: Callable[[int], bytes], ended: Callable[[], None] = lambda: None) -> None:
+        """Obey, on a thread, the commands that `read` brings, until they end; then call `ended`.
+
+        Until then somebody is there.
         """
-        threading.Thread(target=self._read, args=(stream,), name="commands", daemon=True).start()
+        with self._changed:
+            self._there += 1
+        threading.Thread(target=self._read, args=(read, ended), name="commands", daemon=True).start()
+
+    def stop_when_alone(self) -> None:
+        """From now on the run is saved and stopped once nobody is there, rather than to go on by itself."""
+        with self._changed:
+            self._stops_alone = True
+            self._look_around()
 
     def obey_signals(self) -> None:
         """INT, TERM and HUP finish the step, save and end; a second one ends at once."""
@@ -129,21 +160,33 @@ class Control:
             elif isinstance(command, Evaluate):
                 self._wanted.add("evaluate")
             elif isinstance(command, Stop):
-                if not self._running:  # the main thread is deep in start-up: only a signal reaches it
-                    os.kill(os.getpid(), signal.SIGTERM)
-                else:
-                    self._request_stop("asked to stop")
+                self._request_stop("asked to stop")
             self._changed.notify_all()
 
     def _request_stop(self, reason: str) -> None:
-        self._stop_reason = reason
-        self._say("stopping")
+        if self._running:
+            self._stop_reason = self._stop_reason or reason
+            self._say("stopping")
+            self._changed.notify_all()
+        elif not self._ending:  # the main thread is deep in start-up: only a signal reaches it, and a second one kills
+            self._ending = True
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def _look_around(self) -> None:
+        """With nobody there, end a run that cannot go on, or that is not to go on by itself."""
+        if self._there:
+            return
+        if self.fault:
+            self._request_stop(self.fault)
+        elif self._stops_alone:
+            self._request_stop("the app is gone")
 
     def _say(self, state: StateName) -> None:
         if state != self._state:
             self._state = state
-            reason = self.fault if state == "paused" else self._stop_reason
-            self._emit(State(state=state, step=self._steps, reason=reason))
+            reason = self.fault or self._obstacle if state == "paused" else self._stop_reason
+            waits = state == "paused" and bool(self._obstacle) and not self.fault
+            self._emit(State(state=state, step=self._steps, reason=reason, waits=waits))
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._stop_reason:
@@ -159,15 +202,18 @@ class Control:
             self._say("stopping")
             self._changed.notify_all()
 
-    def _read(self, stream: IO[bytes]) -> None:
-        for line in stream:
-            try:
-                command = decode_command(line)
-            except msgspec.DecodeError:
-                self._emit(Log(level="warning", text="a command that is not understood was ignored"))
+    def _read(self, read: Callable[[int], bytes], ended: Callable[[], None]) -> None:
+        for command in frames(read, decode_command):
+            if command is not None:
+                self.obey(command)
                 continue
-            self.obey(command)
+            with self._changed:
+                self.ignored += 1
+                first = self.ignored == 1
+            if first:
+                text = "a command that is not understood was ignored; further ones are only counted"
+                self._emit(Log(level="warning", text=text))
+        ended()
         with self._changed:
-            self._alone = True
-            if self._paused:
-                self.obey(Stop())
+            self._there -= 1
+            self._look_around()

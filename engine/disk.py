@@ -47,10 +47,10 @@ def estimate_disk(
     run, queries = wanted.run, wanted.method.queries
     scope = sum(m.rows * m.cols for m in facts.matrices) * dtype_of(dtype).itemsize
     line = _LINE + (_GRADIENT * queries if queries > 1 else 0)
-    every = run.checkpoint_every
     # One at the end, and those on the way; an old one goes when the new one is whole.
-    written = 1 + (run.steps // every - steps_done // every if every else 0)
-    kept = getattr(run, "keep_checkpoints", 2) + getattr(run, "checkpoint_best", True)
+    often = (run.checkpoint_every, run.eval_every if run.checkpoint_best else None)
+    written = 1 + sum(run.steps // every - steps_done // every for every in often if every)
+    kept = run.keep_checkpoints + run.checkpoint_best
     return Disk(
         checkpoint=scope + residual_bytes(facts, runtime=runtime, fold=fold),
         checkpoints=max(1, min(saved + written, kept + 1) - saved),

@@ -47,8 +47,10 @@ _PREFERRED = {
     "TOKENIZERS_PARALLELISM": "false",
     # Progress is told as phases; bars would only fill the log.
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    # Idle OpenMP threads must not spin: two cores have other things to do between kernels.
+    # Idle OpenMP threads must not spin for long: two cores have other things to do between kernels. Some microseconds
+    # save waking them for the next small kernel, of which slots have many.
     "OMP_WAIT_POLICY": "PASSIVE",
+    "GOMP_SPINCOUNT": "20000",
 }
 
 # glibc's malloc maps what is larger than 32 MiB anew each time, and the kernel clears it page by page: a fifth
@@ -75,6 +77,11 @@ def prepare() -> None:
             for loaded in [m for m in sys.modules if m == name or m.startswith(f"{name}.")]:
                 del sys.modules[loaded]
             sys.modules[name] = None  # type: ignore[assignment]
+
+
+def absent() -> list[str]:
+    """Libraries that are installed but did not load, and are treated as absent."""
+    return [name for name in _FRAGILE if name in sys.modules and sys.modules[name] is None]
 
 
 def mask_gpus(wanted: str) -> int:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from engine import environment
-from engine.errors import EXIT_DONE, EXIT_USAGE, UserError
+from engine.command import exit_code
+from engine.errors import EXIT_DONE, UserError
 from engine.rundir import RunDir, home
 
 
@@ -77,16 +78,16 @@ def main() -> int:
     arguments = parser.parse_args()
     environment.prepare()
     os.environ.setdefault("ZOTUI_HOME", str(home()))
+    return exit_code(lambda: _export(arguments.run, arguments.target))
+
+
+def _export(name: str, target: Path) -> int:
     try:
-        steps = export_merged(RunDir.find(arguments.run), arguments.target)
-    except UserError as error:
-        print(f"zotui: {error}", file=sys.stderr)
-        return EXIT_USAGE
+        steps = export_merged(RunDir.find(name), target)
     except OSError as error:
-        print(f"zotui: {arguments.target}: cannot be written ({error.strerror})", file=sys.stderr)
-        return EXIT_USAGE
-    print(f"the model after {steps} steps is in {arguments.target}", file=sys.stderr)
-    print(arguments.target)
+        raise UserError(f"{target}: cannot be written ({error.strerror})") from None
+    print(f"the model after {steps} steps is in {target}", file=sys.stderr)
+    print(target)
     return EXIT_DONE
 
 

@@ -1,51 +1,94 @@
-"""Append-only records as JSON lines: the journal's writer, and readers that forgive a torn last line."""
+"""Append-only records as JSON lines with checksums, and how they are read again.
+
+A line is the record with its own CRC-32 as the last key. What a killed process or a power cut leaves at
+the end (half a line, zeros) is torn: readers leave it out, and the next writer cuts it off. A line that is
+wrong anywhere else is damage, and refused.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-import time
+import re
+import threading
+import zlib
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from engine.errors import UserError
 
 _FSYNC_EVERY = 1.0  # seconds of steps that a power cut may take
+_END = 65536  # bytes at the end of a file that hold its last record
+_SUFFIX = b', "crc": "%08x"}'
+_SUFFIX_LENGTH = len(_SUFFIX % 0)
+_CHECKED = re.compile(rb'"crc"|"[0-9a-f]{8}"\}$')  # has a checksum, or had one
 
 
-class JournalWriter:
-    """Appends steps to the journal: whole lines, flushed at once, fsynced at least every second."""
+def encode_line(record: dict[str, Any]) -> bytes:
+    """The line of a record that is not empty, newline included. Raises `ValueError` for a number that JSON has not."""
+    body = json.dumps(record, allow_nan=False).encode()
+    return body[:-1] + _SUFFIX % zlib.crc32(body) + b"\n"
 
-    def __init__(self, path: Path) -> None:
-        _drop_torn_line(path)
-        self._file = path.open("ab")
-        self._synced = time.monotonic()
 
-    def append(self, record: dict[str, Any]) -> None:
-        """Write one step. `record` must hold `step`."""
-        self._file.write(json.dumps(record, allow_nan=False).encode() + b"\n")
-        self._file.flush()
-        if time.monotonic() - self._synced >= _FSYNC_EVERY:
-            self.sync()
+def decode_line(line: bytes) -> dict[str, Any] | None:
+    """The record of a line without its newline, or None if it is not whole as it was written."""
+    body = line[:-_SUFFIX_LENGTH] + b"}"
+    if line[-_SUFFIX_LENGTH:] != _SUFFIX % zlib.crc32(body):
+        return None
+    return _decode(body)
 
-    def sync(self) -> None:
-        """Make everything written so far survive a power cut."""
-        os.fsync(self._file.fileno())
-        self._synced = time.monotonic()
 
-    def close(self) -> None:
-        """Sync and close."""
-        self.sync()
-        self._file.close()
+@dataclass(frozen=True)
+class Contents:
+    """What a file of records holds."""
+
+    records: list[dict[str, Any]]
+    sound: int  # bytes up to the end of the last whole line
+    torn: int  # bytes after it
+
+
+def read(path: Path) -> Contents:
+    """Every record of a file; none if it is not there. Raises `UserError` if it is damaged before its end."""
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return Contents([], 0, 0)
+    found: list[dict[str, Any]] = []
+    sound, torn, bad = 0, len(lines.pop()), 0  # what follows the last newline is torn
+    for number, line in enumerate(lines, start=1):
+        record = decode_line(line)
+        if record is None:
+            bad = bad or number
+            torn += len(line) + 1
+            if number == 1:
+                _refuse_without_checksum(path, line)
+        elif bad:
+            raise UserError(damage(path, bad))
+        else:
+            found.append(record)
+            sound += len(line) + 1
+    return Contents(found, sound, torn)
+
+
+def damage(path: Path, line: int) -> str:
+    """What to say of a line that is not as it was written, with more after it."""
+    return (
+        f"{path}: line {line} is damaged; put a good copy of the file back, or keep the {line - 1} lines before it "
+        f"(head -n {line - 1}) to go on from there"
+    )
 
 
 def last_line(path: Path) -> dict[str, Any] | None:
-    """The last whole record of a JSON-lines file, read from its end."""
+    """The last whole record of a file, read from its end; None if there is none."""
     try:
         with path.open("rb") as file:
             file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - 65536))
+            file.seek(max(0, file.tell() - _END))
             lines = file.read().split(b"\n")[:-1]
     except OSError:
         return None
@@ -53,7 +96,7 @@ def last_line(path: Path) -> dict[str, Any] | None:
 
 
 def newest_with(path: Path, key: str) -> dict[str, Any] | None:
-    """The last whole record of a JSON-lines file that holds `key`, however far back."""
+    """The last whole record that holds `key`, however far back."""
     try:
         lines = path.read_bytes().split(b"\n")[:-1]
     except OSError:
@@ -62,36 +105,105 @@ def newest_with(path: Path, key: str) -> dict[str, Any] | None:
     return _last_record([line for line in lines if mark in line])
 
 
-def records(path: Path) -> Iterator[dict[str, Any]]:
-    """The whole records of a JSON-lines file; a torn last line is left out. Raises `UserError` if damaged."""
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return
-    for number, line in enumerate(lines[:-1], start=1):  # what follows the last newline is torn
+class LineReader:
+    """Takes a file of records as it grows, in pieces of any size."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._place, self._rest, self._lines, self._bad = 0, b"", 0, 0
+
+    def more(self) -> Iterator[dict[str, Any]]:
+        """The records that were added since; a line is taken once it is whole. Raises `UserError` for damage."""
         try:
-            record = json.loads(line)
-        except ValueError:
-            record = None
-        if not isinstance(record, dict):
-            raise UserError(f"{path}: line {number} is not readable; the file is damaged")
-        yield record
+            with self._path.open("rb") as file:
+                file.seek(self._place)
+                added = file.read()
+        except FileNotFoundError:  # the engine is still starting
+            return
+        self._place += len(added)
+        *lines, self._rest = (self._rest + added).split(b"\n")
+        for line in lines:
+            self._lines += 1
+            record = decode_line(line)
+            if record is None:
+                self._bad = self._bad or self._lines
+            elif self._bad:
+                raise UserError(damage(self._path, self._bad))
+            else:
+                yield record
+
+
+class JournalWriter:
+    """Appends records: whole lines, handed to the system at once, on the disk within about a second.
+
+    Attributes: dropped, how many torn bytes were cut off when it was opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Raises `UserError` if the file is damaged, and `OSError` if it cannot be written."""
+        contents = read(path)
+        self.dropped = contents.torn
+        self._size = contents.sound
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        os.ftruncate(self._file, self._size)
+        self._fault: OSError | None = None
+        self._unsynced = False
+        self._closing = threading.Event()
+        self._syncer = threading.Thread(target=self._sync_now_and_then, name="fsync", daemon=True)
+        self._syncer.start()
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Write one record. Raises `OSError` if the disk does not take it: nothing of it is left then."""
+        if self._fault is not None:  # of what was written before
+            fault, self._fault = self._fault, None
+            raise fault
+        line = encode_line(record)
+        rest = line
+        try:
+            # Also what an earlier fault could not cut off.
+            os.ftruncate(self._file, self._size)
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+        except OSError:
+            with suppress(OSError):
+                os.ftruncate(self._file, self._size)
+            raise
+        self._size += len(line)
+        self._unsynced = True
+
+    def close(self) -> None:
+        """Sync and close. Raises `OSError` if what was written is not safe."""
+        self._closing.set()
+        self._syncer.join()
+        try:
+            os.fsync(self._file)
+        finally:
+            os.close(self._file)
+
+    def _sync_now_and_then(self) -> None:
+        # On a thread: a disk that takes its time must not hold up a step.
+        while not self._closing.wait(_FSYNC_EVERY):
+            if self._unsynced:
+                self._unsynced = False
+                try:
+                    os.fsync(self._file)
+                except OSError as error:
+                    self._fault, self._unsynced = error, True
+
+
+def _decode(body: bytes) -> dict[str, Any] | None:
+    try:
+        loaded = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return loaded if isinstance(loaded, dict) else None
+
+
+def _refuse_without_checksum(path: Path, line: bytes) -> None:
+    """Whole records that were never given checksums are not torn: to drop them would be to lose them."""
+    if _decode(line) is not None and not _CHECKED.search(line):
+        raise UserError(f"{path}: line 1 has no checksum: an older zotui wrote it, and only that can go on")
 
 
 def _last_record(lines: list[bytes]) -> dict[str, Any] | None:
-    for line in reversed(lines):
-        try:
-            loaded = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(loaded, dict):
-            return loaded
-    return None
-
-
-def _drop_torn_line(path: Path) -> None:
-    if not path.exists():
-        return
-    with path.open("rb+") as file:
-        content = file.read()
-        file.truncate(content.rfind(b"\n") + 1)
+    return next((record for line in reversed(lines) if (record := decode_line(line)) is not None), None)

@@ -16,11 +16,12 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from engine import environment, preset
+from engine.command import exit_code, take_stdout
 from engine.comparison import Row, Taken, summarise
-from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, RunFailed, UserError
+from engine.errors import EXIT_DONE, EXIT_FAILED, UserError
 from engine.lozo import Lozo
 from engine.task import batch
 from engine.trajectory import RecordedStep, read_trajectory
@@ -29,26 +30,20 @@ from engine.trajectory import RecordedStep, read_trajectory
 def main() -> int:
     """The command."""
     arguments = _arguments()
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what the libraries print must not end up among the rows
+    answers = os.fdopen(take_stdout(), "w", buffering=1)
     environment.prepare()
-    try:
-        compare = _recorded if arguments.source.suffix == ".json" else _runtimes
-        labels, count, rows = compare(arguments)
-        taken = []
-        for row in rows:
-            taken.append(row)
-            answers.write(json.dumps(_row(row, count)) + "\n")
-        summary = summarise(taken, arguments.tolerance)
-        answers.write(json.dumps({"type": "summary", **_finite(asdict(summary)), **labels}) + "\n")
-    except UserError as error:
-        print(f"zotui: {error}", file=sys.stderr)
-        return EXIT_USAGE
-    except RunFailed as error:
-        print(f"zotui: {error}", file=sys.stderr)
-        return EXIT_FAILED
-    except KeyboardInterrupt:
-        return 130
+    return exit_code(lambda: _compare(arguments, answers))
+
+
+def _compare(arguments: argparse.Namespace, answers: IO[str]) -> int:
+    compare = _recorded if arguments.source.suffix == ".json" else _runtimes
+    labels, count, rows = compare(arguments)
+    taken = []
+    for row in rows:
+        taken.append(row)
+        answers.write(json.dumps(_row(row, count)) + "\n")
+    summary = summarise(taken, arguments.tolerance)
+    answers.write(json.dumps({"type": "summary", **_finite(asdict(summary)), **labels}) + "\n")
     return EXIT_DONE if summary.ok else EXIT_FAILED
 
 

@@ -134,7 +134,17 @@ class Run(_Section):
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of the sample, the batches and the directions.")
     eval_every: int | None = Field(None, ge=1, description="Steps between evaluations; unset is only before and after.")
     checkpoint_every: int | None = Field(
-        None, ge=1, description="Steps between checkpoints; unset is only when asked and at a stop."
+        None, ge=1, description="Steps between checkpoints; unset is only when asked, for the best, and at the end."
+    )
+    keep_checkpoints: int = Field(
+        2, ge=1, description="How many checkpoints are kept: the newest so many, and the best evaluated one."
+    )
+    checkpoint_best: bool = Field(
+        True, description="Whether an evaluation that is the best so far writes a checkpoint, which is kept."
+    )
+    when_app_leaves: Literal["go-on", "stop"] = Field(
+        "go-on",
+        description="What a run does when its app leaves and none is attached: go-on to its end, or stop and save.",
     )
 
 

@@ -3,11 +3,12 @@
 preset.toml         the resolved preset
 run.json            which preset, runtime, versions and hardware, `formerly` those of steps before a resume;
                     what it was `started_on` (see `engine.fingerprint`); where the run stands
-journal.jsonl       one line per step: the scalars from which the weights can be rebuilt
-evaluations.jsonl   one line per evaluation
-checkpoints/        step-00000450/ with weights.safetensors and manifest.json
+journal.jsonl       one line per step, with its checksum: the scalars from which the weights can be rebuilt
+evaluations.jsonl   one line per evaluation, likewise
+checkpoints/        step-00000450/ with weights.safetensors and manifest.json, which has their hashes
 engine.log          the engine's and vLLM's log
-lock                held (flock) by the engine while it lives
+lock                held (flock) by the engine while it lives; holds its process id
+control             the socket of a live engine: events and commands, as on its pipes
 """
 
 from __future__ import annotations
@@ -16,20 +17,25 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
 import platformdirs
 
+from engine.best import best_evaluation
 from engine.errors import UserError
-from engine.journal import last_line, newest_with, records
+from engine.journal import JournalWriter, last_line, newest_with, read
 from engine.preset import Preset, load_file
 
 _LOCK_PATIENCE = 0.5  # seconds
+
+ASIDE = ".writing-"
+"""How the folder of a checkpoint begins that is not complete."""
 
 Standing = Literal["live", "finished", "stopped", "failed", "crashed", "new"]
 """Where a run stands; `crashed` is an engine that is gone without having said why."""
@@ -72,6 +78,7 @@ class RunDir:
         self.log_file = self.path / "engine.log"
         self.checkpoints = self.path / "checkpoints"
         self._info_file = self.path / "run.json"
+        self.control_file = self.path / "control"
         self._lock_file = self.path / "lock"
         self._lock: IO[bytes] | None = None
         self._made_folder = False
@@ -123,6 +130,7 @@ class RunDir:
             self._info_file,
             self._info_file.with_suffix(".tmp"),
             self._lock_file,
+            self.control_file,
         )
 
     def discard(self) -> None:
@@ -165,9 +173,12 @@ class RunDir:
         return loaded if isinstance(loaded, dict) else {}
 
     def update_info(self, **changes: Any) -> None:
-        """Merge `changes` into `run.json`, written aside and renamed."""
+        """Merge `changes` into `run.json`, written aside and renamed. Raises `OSError`."""
         aside = self._info_file.with_suffix(".tmp")
-        aside.write_text(json.dumps({**self.info(), **changes}, indent=1))
+        with aside.open("w") as file:
+            file.write(json.dumps({**self.info(), **changes}, indent=1))
+            file.flush()
+            os.fsync(file.fileno())  # or a power cut may leave the new name with nothing in it
         aside.replace(self._info_file)
 
     def summary(self) -> Summary:
@@ -195,8 +206,11 @@ class RunDir:
     # -- the lock -------------------------------------------------------------------------------
 
     def acquire(self) -> None:
-        """Take the lock for as long as this process lives. Raises `UserError` if another has it."""
-        handle = self._lock_file.open("ab")
+        """Take the lock for as long as this process lives. Raises `UserError` if another has it, or nobody can."""
+        try:
+            handle = self._lock_file.open("ab")
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be written ({error.strerror}); a run needs to") from None
         deadline = time.monotonic() + _LOCK_PATIENCE
         while True:
             try:
@@ -206,7 +220,10 @@ class RunDir:
                     time.sleep(0.05)
                     continue
                 handle.close()
-                raise UserError(f"{self.name}: is live in another engine; watch that one, or stop it first") from None
+                raise UserError(f"{self.name}: is live in another engine; `zotui attach` steers that one") from None
+            handle.truncate(0)
+            handle.write(str(os.getpid()).encode())
+            handle.flush()
             self._lock = handle
             return
 
@@ -221,14 +238,36 @@ class RunDir:
             return True
         return False
 
+    def engine_pid(self) -> int | None:
+        """The engine that holds the lock, told from others by having it open. None where there is none to be seen."""
+        with suppress(OSError, ValueError):
+            pid, lock = int(self._lock_file.read_bytes()), self._lock_file.stat()
+            for opened in Path(f"/proc/{pid}/fd").iterdir():
+                with suppress(OSError):  # closed in between
+                    if os.path.samestat(lock, opened.stat()):
+                        return pid if self.is_live() else None
+        return None
+
+    @contextmanager
+    def control_address(self) -> Iterator[str]:
+        """Where to bind or connect the control socket: Linux allows an address of 108 bytes, a folder's path is longer.
+
+        Raises `OSError`.
+        """
+        folder = os.open(self.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield f"/proc/self/fd/{folder}/{self.control_file.name}"
+        finally:
+            os.close(folder)
+
     # -- records --------------------------------------------------------------------------------
 
     def journal(self) -> Iterator[dict[str, Any]]:
-        """The steps in order. A torn last line (a process killed while writing) is left out.
+        """The steps in order. A torn end (a process killed while writing) is left out.
 
-        Raises `UserError` naming the line where the steps stop being consecutive or readable.
+        Raises `UserError` naming the line where the steps stop being consecutive or as they were written.
         """
-        for number, record in enumerate(records(self.journal_file)):
+        for number, record in enumerate(read(self.journal_file).records):
             if record.get("step") != number:
                 raise UserError(f"{self.journal_file}: line {number + 1} is not step {number}; the journal is damaged")
             yield record
@@ -241,13 +280,34 @@ class RunDir:
         return {"step": record["step"], "kept": record["update_kept"], "cosine": record["update_cosine"]}
 
     def evaluations(self) -> list[dict[str, Any]]:
-        """Every evaluation, in the order taken."""
-        return list(records(self.evaluations_file))
+        """Every evaluation, in the order taken. Raises `UserError` if one is not as it was written."""
+        return read(self.evaluations_file).records
 
     def add_evaluation(self, record: dict[str, Any]) -> None:
-        """Append one evaluation."""
-        with self.evaluations_file.open("a") as file:
-            file.write(json.dumps(record) + "\n")
+        """Append one evaluation. Raises `OSError` if it cannot be written."""
+        writer = JournalWriter(self.evaluations_file)
+        try:
+            writer.append(record)
+        finally:
+            writer.close()
+
+    def checkpoint_folders(self) -> list[Path]:
+        """The checkpoints, the newest last."""
+        return sorted(self.checkpoints.glob("step-*"))
+
+    def clear_unfinished(self) -> None:
+        """Remove the checkpoints that an engine was writing when it died."""
+        for folder in self.checkpoints.glob(f"{ASIDE}*"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def best(self) -> dict[str, Any] | None:
+        """The best evaluation after the first step: `step`, `metrics`, and the `checkpoint` of that step or None."""
+        record = best_evaluation(self.evaluations())
+        if record is None:
+            return None
+        folder = self.checkpoints / f"step-{record['step']:08d}"
+        there = str(folder) if folder.is_dir() else None
+        return {"step": record["step"], "metrics": record["metrics"], "checkpoint": there}
 
     def log_tail(self, lines: int = 15) -> list[str]:
         """The last lines of the engine's log."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -65,7 +65,9 @@ class Stopwatch:
     def save(self) -> None:
         """Write what was measured into run.json, short of the steps."""
         self._become(self._kind)
-        self._run.update_info(time={kind: round(self._spent[kind], 6) for kind in KINDS if kind != "steps"})
+        # On a full disk the next one writes this as well.
+        with suppress(OSError):
+            self._run.update_info(time={kind: round(self._spent[kind], 6) for kind in KINDS if kind != "steps"})
 
     def _become(self, kind: Kind) -> None:
         now = self._clock()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from engine import checkpoint, objective, preset
+from engine.best import best_evaluation
 from engine.control import Control
 from engine.errors import NotFinite
 from engine.journal import JournalWriter
@@ -14,6 +16,7 @@ from engine.lozo import Lozo
 from engine.messages import Checkpoint, Eval, Evaluate, Event, Log, Phase, Save, Step
 from engine.noise import Noise, measure_noise
 from engine.opening import Opened
+from engine.patience import Patience
 from engine.rundir import RunDir
 from engine.signal_figures import WINDOW, Signal
 from engine.stopwatch import Stopwatch
@@ -33,10 +36,11 @@ class Trainer:
         control: Control,
         emit: Callable[[Event], None],
         watch: Stopwatch,
+        patience: Patience,
     ) -> None:
         self._run, self._preset, self._opened = run, wanted, opened
         self._runtime, self._task = opened.runtime, opened.task
-        self._control, self._emit, self._watch = control, emit, watch
+        self._control, self._emit, self._watch, self._patience = control, emit, watch, patience
         self._method = Lozo(wanted.method, wanted.run.steps, opened.task.objective)
         # CUDA draws otherwise on another model of GPU.
         self._drew = "cpu" if opened.device.startswith("cpu") else opened.device.partition(" ")[2].strip("()")
@@ -46,6 +50,7 @@ class Trainer:
         self._warned = ""  # the kind of the verdict that was last warned of
         self.steps_done = 0
         self.metrics: dict[str, float] = {}
+        self._evaluations: list[dict[str, Any]] = []
 
     def restore(self) -> str:
         """Rebuild the state from the newest checkpoint and the journal; returns a line for the log."""
@@ -71,13 +76,17 @@ class Trainer:
     def _rebuild(self) -> list[dict[str, Any]]:
         """Bring the weights to where the journal ends; returns its records."""
         records = list(self._run.journal())
-        found = checkpoint.latest(self._run)
+        found, damaged = checkpoint.newest(self._run, len(records))
+        for name in damaged:
+            self._emit(Log(level="warning", text=f"checkpoints/{name} is damaged: passed over, it can be deleted"))
         first = 0
-        if found and found[1] <= len(records):
-            path, first = found
-            self._runtime.load_weights(path, first)
+        if found is not None:
+            first = found.replay_from
+            self._runtime.load_weights(found.weights, first)
             if first % self._preset.method.interval:
                 self._runtime.redraw(first - first % self._preset.method.interval)
+            if found.step == len(records):
+                self._saved_at = found.step
         for record in records[first:]:
             self._method.replay(self._runtime, record)
             done = (record["step"] + 1 - first) / max(1, len(records) - first)
@@ -87,33 +96,55 @@ class Trainer:
 
     def train(self) -> None:
         """Steps to the end. Raises `Stopped`, with the state saved, when asked to stop."""
-        writer = JournalWriter(self._run.journal_file)
-        run = self._preset.run
+        # Opened for a moment, to cut off what a dead engine left half written.
+        self._open_records(self._run.evaluations_file).close()
+        writer = self._open_records(self._run.journal_file)
         try:
             self._watch.started()
             self._control.started(self.steps_done)
             self._answer_requests()
-            if self.steps_done == 0:
-                self._until_finite(self._evaluate)
-            while self.steps_done < run.steps:
+            self._do_what_is_due()  # also what a dead engine did not come to
+            while self.steps_done < self._preset.run.steps:
                 self._answer_requests()
                 self._until_finite(lambda: self._step(writer))
-                if run.eval_every and self.steps_done % run.eval_every == 0:
-                    self._until_finite(self._evaluate)
-                if run.checkpoint_every and self.steps_done % run.checkpoint_every == 0:
-                    self.save()
+                self._do_what_is_due()
             if self._evaluated_at != self.steps_done:
                 self._until_finite(self._evaluate)
         finally:
-            writer.close()
+            try:
+                writer.close()
+            except OSError as error:
+                text = f"the end of {self._run.journal_file.name} may not be on the disk yet ({error.strerror})"
+                self._emit(Log(level="warning", text=text))
+
+    def _open_records(self, path: Path) -> JournalWriter:
+        writer = self._patience.write(path.name, self.steps_done, lambda: JournalWriter(path))
+        if writer.dropped:
+            text = (
+                f"{path.name}: its last {writer.dropped} bytes were torn and are dropped; what they held is done again"
+            )
+            self._emit(Log(level="warning", text=text))
+        return writer
+
+    def _do_what_is_due(self) -> None:
+        """The evaluation and the checkpoint of this step, unless they are there."""
+        run, done = self._preset.run, self.steps_done
+        if self._evaluated_at != done and (done == 0 or (run.eval_every and done % run.eval_every == 0)):
+            self._until_finite(self._evaluate)
+        if done and run.checkpoint_every and done % run.checkpoint_every == 0:
+            self.save()
 
     def save(self) -> None:
-        """Write a checkpoint of the state as it is, unless the last one is of this very state."""
+        """Write a checkpoint of the state as it is, unless there is one of this very state; prune old ones."""
+        self._control.enter("checkpointing", self.steps_done)  # which also answers one who asks for it again
         if self._saved_at == self.steps_done:
             return
-        self._control.enter("checkpointing", self.steps_done)
         with self._watch.during("checkpoints") as lap:
-            path = checkpoint.save(self._run, self._runtime, self.steps_done)
+            path = self._patience.write(
+                "the checkpoint", self.steps_done, lambda: checkpoint.save(self._run, self._runtime, self.steps_done)
+            )
+        best = best_evaluation(self._evaluations)
+        checkpoint.prune(self._run, self._preset.run.keep_checkpoints, best["step"] if best else None)
         self._watch.save()
         self._saved_at = self.steps_done
         self._emit(Checkpoint(step=self.steps_done, path=str(path), seconds=lap.seconds))
@@ -145,7 +176,7 @@ class Trainer:
         kept = self._runtime.update_kept() if self.steps_done % self._preset.method.interval == 0 else None
         if kept:
             record |= {"update_kept": kept.kept, "update_cosine": kept.cosine}
-        writer.append(record)
+        self._patience.write(self._run.journal_file.name, self.steps_done, lambda: writer.append(record))
         self._signal.add(**record)
         self.steps_done += 1
         self._emit(
@@ -214,10 +245,13 @@ class Trainer:
             examples=len(examples),
             seconds=lap.seconds,
         )
-        self._run.add_evaluation(
-            {"step": event.step, "split": event.split, "metrics": event.metrics, "examples": event.examples}
-        )
+        record = {"step": event.step, "split": event.split, "metrics": event.metrics, "examples": event.examples}
+        written = self._run.evaluations_file.name
+        self._patience.write(written, self.steps_done, lambda: self._run.add_evaluation(record))
+        self._evaluations.append(record)
         self._emit(event)
+        if self._preset.run.checkpoint_best and best_evaluation(self._evaluations) is record:
+            self.save()
 
     def _check(self, metrics: dict[str, float]) -> None:
         """Raise `NotFinite` for a loss that is none."""
@@ -232,9 +266,10 @@ class Trainer:
         )
 
     def _restore_metrics(self) -> None:
-        for evaluation in self._run.evaluations():
-            self.metrics = evaluation["metrics"]
-            self._evaluated_at = evaluation["step"]
+        self._evaluations = self._run.evaluations()
+        if self._evaluations:
+            self.metrics = self._evaluations[-1]["metrics"]
+            self._evaluated_at = self._evaluations[-1]["step"]
 
 
 def _slices(examples: list[Example]) -> Iterator[list[Example]]:

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from vllm import LLM, SamplingParams
-from vllm.lora.request import LoRARequest
+from vllm import LLM
 
 from engine import self_check
 from engine.capacity import adapter_rank, block_size, plan_capacity, with_padding
@@ -30,14 +29,13 @@ from engine.task import Example
 from engine.update_kept import UpdateKept
 from engine.vllm_seam.alone import alone
 from engine.vllm_seam.linear import keeping_plain_weights
+from engine.vllm_seam.public import generate_scores
+from engine.vllm_seam.worker import PackedExample
 
 # Floating-point operations of a pass below which launching its kernels takes longer than running them, by an
 # estimate (not measured): some 10 ms of launches for 32 blocks, on a GPU of 5e14 operations per second.
 _RECORDED_BELOW = 5e12
 _WORKER = "engine.vllm_seam.worker.ZoWorker"  # one for all: vLLM mixes it into its own class for good
-
-PackedExample = tuple[list[int], list[list[int]], int]
-"""An example as it crosses to the worker: prompt, options, label."""
 
 
 class VllmRuntime:
@@ -188,7 +186,7 @@ class VllmRuntime:
             self._direct = False
             return f"packed scoring failed on this vLLM ({_named(error)}); using its public API"
         try:
-            public = self._public(some, 2) if adapted else [self._generate(some, None)]
+            public = self._public(some, 2) if adapted else [generate_scores(self._llm, some, None)]
         except Exception as error:  # noqa: BLE001 - the public path may be what does not work
             return f"packed scoring could not be checked, vLLM's public API failed ({_named(error)})"
         agreed, worst = self_check.verdict(some, packed, public, self._dtype)
@@ -276,26 +274,7 @@ class VllmRuntime:
     def _public(self, examples: Sequence[Example], signs: int) -> list[Scores]:
         """Score the first one or two signs through `generate`, in vLLM's own slots."""
         self._call("zo_publish", signs)
-        return [self._generate(examples, adapter) for adapter in (1, 2)[:signs]]
-
-    def _generate(self, examples: Sequence[Example], adapter: int | None) -> Scores:
-        """Every option a sequence of its own, its prompt scored again; without an adapter, the base weights."""
-        prompts = [{"prompt_token_ids": [*e.prompt, *o]} for e in examples for o in e.options]
-        outputs = self._llm.generate(
-            prompts,  # type: ignore[arg-type]
-            SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False),
-            lora_request=LoRARequest(("plus", "minus")[adapter - 1], adapter, "/none") if adapter else None,
-            use_tqdm=False,
-        )
-        each = iter(outputs)
-        scores: Scores = []
-        for example in examples:
-            row = []
-            for option in example.options:
-                found = next(each).prompt_logprobs[len(example.prompt) :]
-                row.append(sum(at[token].logprob for at, token in zip(found, option, strict=True)))
-            scores.append(row)
-        return scores
+        return [generate_scores(self._llm, examples, adapter) for adapter in (1, 2)[:signs]]
 
     def _call(self, method: str, *args: Any) -> Any:
         return self._llm.collective_rpc(method, args=args)[0]

@@ -13,13 +13,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 needs_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux: apt-get install tmux")
 
 
 class Terminal:
-    """A tmux pane that runs one command."""
+    """A tmux pane that runs one command; `process` is the command's."""
 
     def __init__(self, socket: Path, command: str, environment: dict[str, str]) -> None:
         self._tmux = ["tmux", "-S", str(socket), "-f", "/dev/null"]
@@ -43,7 +44,16 @@ class Terminal:
             time.sleep(0.1)  # a terminal has no event to wait for
         return screen
 
+    @property
+    def process(self) -> psutil.Process:
+        told = subprocess.run(
+            [*self._tmux, "display-message", "-p", "#{pane_pid}"], capture_output=True, text=True, check=True
+        )
+        (child,) = psutil.Process(int(told.stdout)).children()
+        return child
+
     def close(self) -> None:
+        """As if its window were closed: what runs in it gets a HUP."""
         subprocess.run([*self._tmux, "kill-server"], check=False)
 
 
@@ -119,12 +129,11 @@ def test_from_the_start_screen_to_a_finished_demo(terminal: Terminal, home: Path
     assert (target / "model.safetensors").is_file()
 
 
-@needs_tmux
-def test_an_engine_that_is_killed_leaves_the_app_up_and_can_be_resumed(
-    tmp_path: Path, home: Path, shared: Path
-) -> None:
-    preset = tmp_path / "tiny.toml"
-    preset.write_text(
+@pytest.fixture
+def preset(tmp_path: Path, shared: Path) -> Path:
+    """A run of many short steps."""
+    path = tmp_path / "tiny.toml"
+    path.write_text(
         f"""
         [model]
         path = "{shared}/models/tiny-opt"
@@ -141,6 +150,13 @@ def test_an_engine_that_is_killed_leaves_the_app_up_and_can_be_resumed(
         batch_size = 2
         """
     )
+    return path
+
+
+@needs_tmux
+def test_an_engine_that_is_killed_leaves_the_app_up_and_can_be_resumed(
+    tmp_path: Path, home: Path, preset: Path
+) -> None:
     terminal = Terminal(
         tmp_path / "tmux", f"{sys.executable} -m zotui run {preset}", {"ZOTUI_HOME": str(home), "LANG": "C.UTF-8"}
     )
@@ -164,3 +180,101 @@ def test_an_engine_that_is_killed_leaves_the_app_up_and_can_be_resumed(
     steps = [json.loads(line)["step"] for line in (run / "journal.jsonl").read_text().splitlines()]
     assert steps == list(range(len(steps)))
     assert len(steps) > died_at
+
+
+class Home:
+    """Opens zotui in terminals on one home, and closes what was opened."""
+
+    def __init__(self, tmp_path: Path, home: Path) -> None:
+        self._sockets = (tmp_path / f"tmux{number}" for number in range(100))
+        self.environment = {"ZOTUI_HOME": str(home), "LANG": "C.UTF-8"}
+        self.opened: list[Terminal] = []
+        self._home = home
+
+    def open(self, *arguments: str) -> Terminal:
+        command = " ".join([sys.executable, "-m", "zotui", *arguments])
+        self.opened.append(Terminal(next(self._sockets), command, self.environment))
+        return self.opened[-1]
+
+    def run(self) -> Path:
+        return next((self._home / "runs").iterdir())
+
+    def steps_done(self) -> int:
+        return len((self.run() / "journal.jsonl").read_bytes().splitlines())
+
+    def shell(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "zotui", *arguments],
+            capture_output=True, text=True, check=False, timeout=120, env={**os.environ, **self.environment},
+        )  # fmt: skip
+
+
+@pytest.fixture
+def terminals(tmp_path: Path, home: Path) -> Iterator[Home]:
+    opens = Home(tmp_path, home)
+    yield opens
+    if (home / "runs").exists():
+        opens.shell("stop", opens.run().name)
+    for terminal in opens.opened:
+        terminal.close()
+
+
+@needs_tmux
+def test_a_run_is_left_attached_to_again_and_stopped_from_another_shell(terminals: Home, preset: Path) -> None:
+    first = terminals.open("run", str(preset), "--set", "run.steps=50000")
+    first.wait(r"step [1-9]\d*/50,000", 90)
+    name = terminals.run().name
+    first.press("q")
+    first.wait("Leave it running", 30)
+    first.press("l")
+    screen = first.wait("left with 0", 30)
+    assert f"{name} goes on: zotui attach {name}, zotui stop {name}" in screen
+    left_at = terminals.steps_done()
+    second = terminals.open("attach", name)
+    screen = second.wait(r"● running .* step [1-9][\d,]*/50,000", 60)
+    assert step_on(screen) >= left_at and "attached" in screen.splitlines()[0]
+    assert re.search(r"eval +step 0 +accuracy", screen)  # what was before it came
+    second.press("Space")
+    held = step_on(second.wait("● paused", 30))
+    refused = terminals.shell("resume", name)
+    assert (refused.returncode, refused.stderr) == (
+        2,
+        f"zotui: {name}: is live; `zotui attach {name}` steers it where it is\n",
+    )
+    stopped = terminals.shell("stop", name)
+    assert stopped.returncode == 0, stopped.stderr
+    assert f"{name}: stopped after {held:,} of 50,000 steps; `zotui resume {name}` goes on with it" in stopped.stderr
+    second.wait(r"● stopped", 30)
+    second.press("q")
+    second.wait("left with 130", 30)
+    assert terminals.steps_done() == held
+    assert (terminals.run() / f"checkpoints/step-{held:08d}/weights.safetensors").is_file()
+
+
+@needs_tmux
+@pytest.mark.parametrize("end", ["KILL", "HUP"])
+def test_the_engine_outlives_an_app_that_is_killed_or_whose_terminal_is_closed(
+    terminals: Home, preset: Path, end: str
+) -> None:
+    first = terminals.open("run", str(preset), "--set", "run.steps=50000")
+    first.wait(r"step [1-9]\d*/50,000", 90)
+    app = first.process
+    if end == "KILL":
+        app.kill()
+    else:
+        first.close()
+    psutil.wait_procs([app], 30)
+    assert not app.is_running() or app.status() == psutil.STATUS_ZOMBIE
+    gone_at = terminals.steps_done()
+    second = terminals.open("attach", terminals.run().name)
+    second.wait("attached", 60)
+    second.wait(rf"step (?!{gone_at:,}/)[1-9][\d,]*/50,000", 30)
+    screen = second.wait(r"● running", 30)
+    assert step_on(screen) > gone_at
+    second.press("s")
+    second.wait(r"● stopped", 30)
+    second.press("q")
+    second.wait("left with 130", 30)
+    assert [json.loads(line)["step"] for line in (terminals.run() / "journal.jsonl").open()] == list(
+        range(terminals.steps_done())
+    )

@@ -20,10 +20,13 @@ from engine.rundir import RunDir, all_runs
 from zotui import presets, tools
 from zotui import show as shown
 from zotui.app import has_terminal, run_app, words
-from zotui.headless import SignalRelay, close_stdout, reference, run_headless
+from zotui.attached import AttachedEngine
+from zotui.headless import SignalRelay, close_stdout, follow_headless, run_headless
 from zotui.launch import EngineProcess, start_engine
+from zotui.naming import reference
 from zotui.progress import talk
 from zotui.seeds import run_seeds
+from zotui.stopping import stop_run
 from zotui.tools import RunName
 
 
@@ -120,7 +123,7 @@ def resume(run: RunName, headless: _Headless = False, json: _JsonEvents = False)
     found = RunDir.find(run)
     summary = found.summary()
     if summary.standing == "live":
-        raise UserError(f"{found.name}: is live in another engine; attach to it there, or stop it first")
+        raise UserError(f"{found.name}: is live; `zotui attach {reference(found)}` steers it where it is")
     if summary.standing == "finished":
         talk(f"{found.name}: is finished, all {summary.steps:,} steps are done")
         if json:
@@ -135,6 +138,21 @@ def resume(run: RunName, headless: _Headless = False, json: _JsonEvents = False)
             )
         return
     _follow(found, headless=headless, json=json, resume=True)
+
+
+@app.command()
+def attach(run: RunName, headless: _Headless = False, json: _JsonEvents = False) -> None:
+    """Steer a live run, in the cockpit; without a terminal, follow it plainly (an interrupt leaves it running)."""
+    found = RunDir.find(run)
+    if not (headless or json) and has_terminal():
+        _open_app(AttachedEngine(found))
+    raise typer.Exit(follow_headless(found, json))
+
+
+@app.command()
+def stop(run: RunName) -> None:
+    """Finish a live run's step in flight, save it and end it; wait until it is gone."""
+    raise typer.Exit(stop_run(RunDir.find(run)))
 
 
 @app.command("list")
@@ -167,7 +185,7 @@ def show(run: RunName, json: Annotated[bool, typer.Option("--json", help="One JS
     found = RunDir.find(run)
     summary = found.summary()
     evaluations = found.evaluations()
-    checkpoints = sorted(str(path) for path in found.checkpoints.glob("step-*"))
+    checkpoints, best = list(map(str, found.checkpoint_folders())), shown.best_of(found)
     kept = found.update_kept()
     spent, signal = shown.time_of(found), shown.signal_of(found)
     if json:
@@ -177,6 +195,7 @@ def show(run: RunName, json: Annotated[bool, typer.Option("--json", help="One JS
                 "info": found.info(),
                 "evaluations": evaluations,
                 "checkpoints": checkpoints,
+                "best": best,
                 "update_kept": kept,
                 "time": spent,
                 "signal": shown.as_json(signal),
@@ -192,6 +211,9 @@ def show(run: RunName, json: Annotated[bool, typer.Option("--json", help="One JS
         ("preset", summary.preset),
         ("checkpoint", checkpoints[-1] if checkpoints else "none"),
     ]
+    if best:
+        there = best["checkpoint"] or "no checkpoint of it"
+        pairs.append(("best", f"{words.figures(best['metrics'])} after {best['step']:,} steps: {there}"))
     if spent and spent["total"]:
         pairs.append(("time", f"{words.span(spent['total'])} measured: {words.time_spent(spent)}"))
     if signal:
@@ -201,6 +223,8 @@ def show(run: RunName, json: Annotated[bool, typer.Option("--json", help="One JS
         pairs.append(("update kept", f"{figure}, up to step {kept['step']:,} (residuals included)"))
     if summary.standing in ("stopped", "failed", "crashed", "new"):
         pairs.append(("next", f"zotui resume {reference(found)}"))
+    elif summary.standing == "live":
+        pairs.append(("next", f"zotui attach {reference(found)}"))
     elif summary.standing == "finished":
         pairs.append(("next", f"zotui export {reference(found)} --to DIR --format merged"))
     _print_table(pairs)
@@ -216,6 +240,7 @@ def show(run: RunName, json: Annotated[bool, typer.Option("--json", help="One JS
 app.command()(tools.export)
 app.command()(tools.parity)
 app.command()(tools.bench)
+app.command()(tools.doctor)
 
 
 @presets_app.command("ls")
@@ -259,7 +284,7 @@ def _follow(run: RunDir, *, headless: bool, json: bool, resume: bool = False) ->
         raise typer.Exit(run_headless(start_engine(run, resume=resume), json, relay))
 
 
-def _open_app(launch: EngineProcess | None) -> None:
+def _open_app(launch: EngineProcess | AttachedEngine | None) -> None:
     raise typer.Exit(run_app(launch))
 
 

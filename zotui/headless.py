@@ -1,4 +1,4 @@
-"""Run without a cockpit: progress on stderr and a table on stdout, or the events as JSON lines."""
+"""Run, or watch a run, without a cockpit: progress on stderr and a table on stdout, or the events as JSON lines."""
 
 from __future__ import annotations
 
@@ -6,30 +6,34 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Self
 
 from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from engine.messages import AnyEvent, Done, Error, Eval, State, Stop, encode
 from engine.plain import plain
-from engine.rundir import RunDir, runs_home
+from engine.rundir import RunDir
+from zotui.attached import AttachedEngine
 from zotui.launch import EngineProcess
+from zotui.naming import farewell, reference
 from zotui.progress import Progress, result_table, talk
 
 _LOG_LINES = 15  # of the engine's log, after a failure
 
 
 class SignalRelay:
-    """Passes INT, TERM and HUP on to the engine, which finishes its step, saves and ends.
+    """Passes INT, TERM and HUP on to whoever is to act on them.
 
-    Enter it before the engine is started, so that no signal falls between the two: what arrives
-    early is delivered by `attach`.
+    Enter it before there is one, so that no signal falls between the two: what arrives early is
+    delivered by `deliver_to`.
     """
 
     def __init__(self) -> None:
         self.received: list[int] = []
-        self._launch: EngineProcess | None = None
+        self._deliver: Callable[[int], None] | None = None
         self._before: dict[int, signal.Handlers] = {}
 
     def __enter__(self) -> Self:
@@ -47,71 +51,105 @@ class SignalRelay:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def attach(self, launch: EngineProcess) -> None:
-        """Deliver to this engine, first of all what has arrived already."""
-        self._launch = launch
+    def deliver_to(self, deliver: Callable[[int], None]) -> None:
+        """Deliver to `deliver`, first of all what has arrived already."""
+        self._deliver = deliver
         for number in self.received:
-            launch.signal(number)
+            deliver(number)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.received.append(number)
-        if self._launch is not None:
+        if self._deliver is not None:
             with suppress(ProcessLookupError):
-                self._launch.signal(number)
+                self._deliver(number)
+
+
+@dataclass
+class _Watched:
+    """What was seen of a run."""
+
+    evaluations: list[Eval]
+    error: Error | None = None
+    done: Done | None = None
 
 
 def run_headless(launch: EngineProcess, json: bool, relay: SignalRelay | None = None) -> int:
-    """Follow the engine to its end and return the exit code.
+    """Follow the engine to its end and return the exit code; a signal makes it save and end.
 
     Without a `relay` that was entered before the engine started, signals are relayed from here on.
     """
     if relay is None:
         with SignalRelay() as own:
             return run_headless(launch, json, own)
-    relay.attach(launch)
-    evaluations = _past_evaluations(launch.run)
-    progress = Progress(quiet=json)
-    error: Error | None = None
-    done: Done | None = None
+    relay.deliver_to(launch.signal)
     held = False
-    for event in launch.events():
+
+    def nobody_resumes() -> None:
+        nonlocal held
+        held = launch.send(Stop())
+
+    watched = _watch(launch.run, launch.events(), json, nobody_resumes)
+    code = launch.wait()
+    if not watched.error and not watched.done and any(code == 128 + number for number in relay.received):
+        talk(f"zotui: interrupted; `zotui resume {reference(launch.run)}` goes on where it was")
+        return EXIT_INTERRUPTED
+    return _tell_end(launch.run, watched, code, json, held)
+
+
+def follow_headless(run: RunDir, json: bool) -> int:
+    """Attach to a live run and follow it to its end; a signal only ends the following.
+
+    Returns the run's exit code, or 0 when it goes on. Raises `UserError` if it cannot be attached to.
+    """
+    with SignalRelay() as relay:
+        engine = AttachedEngine(run)
+        relay.deliver_to(lambda _: engine.leave())
+        watched = _watch(run, engine.events(), json, lambda: talk(f"resume it in `zotui attach {reference(run)}`"))
+        if relay.received and not watched.done:
+            talk(farewell(run))
+            return EXIT_DONE
+        return _tell_end(run, watched, engine.wait(), json)
+
+
+def _watch(run: RunDir, events: Iterator[AnyEvent], json: bool, on_hold: Callable[[], None]) -> _Watched:
+    """Show the events until they end; `on_hold` is called when the run has paused since it cannot go on."""
+    watched = _Watched(_past_evaluations(run))
+    progress = Progress(quiet=json)
+    for event in events:
         if json:
             _print_event(event)
         progress.show(event)
         if isinstance(event, Eval):
-            evaluations.append(event)
+            watched.evaluations.append(event)
         elif isinstance(event, Error):
-            error = event
+            watched.error = event
         elif isinstance(event, Done):
-            done = event
-        elif isinstance(event, State) and event.state == "paused" and event.reason:
-            held = launch.send(Stop())  # nobody is here to resume it
+            watched.done = event
+        elif isinstance(event, State) and event.state == "paused" and event.reason and not event.waits:
+            on_hold()
     progress.clear()
-    code = launch.wait()
+    return watched
+
+
+def _tell_end(run: RunDir, watched: _Watched, code: int | None, json: bool, held: bool = False) -> int:
+    """Say how the run ended, and return the exit code."""
+    error, done = watched.error, watched.done
     if error and error.kind == "usage":
         talk(f"zotui: {error.text}")
         return EXIT_USAGE
     if error or not done:
-        if not error and any(code == 128 + number for number in relay.received):
-            talk(f"zotui: interrupted; `zotui resume {reference(launch.run)}` goes on where it was")
-            return EXIT_INTERRUPTED
-        return _failed(launch, error, code, json, held)
-    name = reference(launch.run)
+        return _failed(run, error, code, json, held)
+    name = reference(run)
     following = (
         f"zotui export {name} --to DIR --format merged" if done.outcome == "finished" else f"zotui resume {name}"
     )
     if not json:
-        print_out("\n".join(result_table(evaluations, done, following)))
+        print_out("\n".join(result_table(watched.evaluations, done, following)))
     if done.outcome == "stopped":
         return code if code in (EXIT_DONE, EXIT_INTERRUPTED) else EXIT_INTERRUPTED
     if code != EXIT_DONE:  # everything was saved and said before
-        talk(f"zotui: the engine ended with code {code} after the run had finished; see {launch.run.log_file}")
+        talk(f"zotui: the engine ended with code {code} after the run had finished; see {run.log_file}")
     return EXIT_DONE
-
-
-def reference(run: RunDir) -> str:
-    """How the user names this run to other commands, ready for a shell."""
-    return shlex.quote(run.name if run.path.parent == runs_home().absolute() else str(run.path))
 
 
 def close_stdout() -> None:
@@ -121,27 +159,30 @@ def close_stdout() -> None:
     os.close(nowhere)
 
 
-def _failed(launch: EngineProcess, error: Error | None, code: int, json: bool, held: bool) -> int:
+def _failed(run: RunDir, error: Error | None, code: int | None, json: bool, held: bool) -> int:
     """Say why the engine ended, show the end of its log and how to go on.
 
     `held` means that it had paused by itself: it has said all there is, and the same again would not help.
     """
     if error is None:
-        how = f"was killed by signal {code - 128}" if code > 128 else f"ended with code {code}"
+        if code is None:
+            how = "ended"
+        else:
+            how = f"was killed by signal {code - 128}" if code > 128 else f"ended with code {code}"
         error = Error(kind="failure", text=f"the engine {how} without a word; the journal keeps every finished step")
         if json:
             _print_event(error)
     talk(f"zotui: {error.text}")
     if held:
-        preset = shlex.quote(str(launch.run.info().get("preset", "PRESET")))
+        preset = shlex.quote(str(run.info().get("preset", "PRESET")))
         talk(f"a new run: zotui run {preset} --set KEY=VALUE (`zotui resume` would try the same step again)")
         return EXIT_FAILED
-    tail = launch.run.log_tail(_LOG_LINES)
+    tail = run.log_tail(_LOG_LINES)
     if tail:
-        talk(f"the end of {launch.run.log_file}:")
+        talk(f"the end of {run.log_file}:")
         for line in tail:
             talk(f"  {line}")
-    talk(f"go on with: zotui resume {reference(launch.run)}")
+    talk(f"go on with: zotui resume {reference(run)}")
     return EXIT_FAILED
 
 

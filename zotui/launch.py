@@ -7,21 +7,24 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import ClassVar
 
-import msgspec
-
 from engine.errors import EXIT_USAGE, UserError
-from engine.messages import AnyCommand, AnyEvent, Error, decode_event, encode
+from engine.messages import AnyCommand, AnyEvent, Error, encode
 from engine.rundir import RunDir
+from zotui.hearing import Hearing
 
 
 class EngineProcess:
     """A running `python -m engine` for one run.
 
     The engine is a direct child in a session of its own, so that a closing terminal does not take
-    it along; its log goes to a file in the run's directory, never onto the terminal.
+    it along; its log goes to a file in the run's directory, never onto the terminal. It outlives this
+    process, and can then be attached to.
     """
+
+    attached = False
 
     COMMAND: ClassVar[tuple[str, ...]] = (sys.executable, "-P", "-m", "engine")
     """What starts an engine (-P: not a folder called engine here); tests put a scripted one in its place."""
@@ -29,7 +32,6 @@ class EngineProcess:
     def __init__(self, run: RunDir, *, resume: bool = False) -> None:
         self.run = run
         self._resume = resume
-        self._usage_error = False
         command = [*self.COMMAND, str(run.path)]
         if resume:
             command.append("--resume")
@@ -41,23 +43,22 @@ class EngineProcess:
                 stderr=log,
                 start_new_session=True,
             )
+        assert self._process.stdout is not None
+        self._hearing = Hearing(run, self._process.stdout.read1)  # type: ignore[attr-defined] # it is buffered
 
     @property
     def pid(self) -> int:
         """Process id of the engine."""
         return self._process.pid
 
+    @property
+    def ignored(self) -> int:
+        """How many lines were no event."""
+        return self._hearing.ignored
+
     def events(self) -> Iterator[AnyEvent]:
         """Every event until the engine closes its pipe. Lines that are no event are skipped."""
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            try:
-                event = decode_event(line)
-            except msgspec.DecodeError:
-                continue
-            if isinstance(event, Error) and event.kind == "usage":
-                self._usage_error = True
-            yield event
+        return self._hearing.events(self._process.wait)
 
     def send(self, command: AnyCommand) -> bool:
         """Tell the engine something; False when it can no longer hear."""
@@ -68,6 +69,12 @@ class EngineProcess:
         except (BrokenPipeError, ValueError, OSError):
             return False
         return True
+
+    def leave(self) -> None:
+        """Nothing more will be sent; see `run.when_app_leaves` for what the engine makes of it."""
+        assert self._process.stdin is not None
+        with suppress(OSError):  # it has ended, and a command was still on its way
+            self._process.stdin.close()
 
     def signal(self, number: int) -> None:
         """Pass a signal on (INT and TERM: finish the step, save, end)."""
@@ -89,7 +96,8 @@ class EngineProcess:
         """
         code = self._process.wait()
         code = 128 - code if code < 0 else code
-        if code == EXIT_USAGE and self._usage_error and not self._resume:
+        last = self._hearing.last_word
+        if code == EXIT_USAGE and isinstance(last, Error) and last.kind == "usage" and not self._resume:
             self.run.discard()
         return code
 

@@ -21,6 +21,14 @@ def time_of(run: RunDir) -> dict[str, float] | None:
         return None
 
 
+def best_of(run: RunDir) -> dict[str, Any] | None:
+    """The best evaluation; None before there is one, or where their records are damaged."""
+    try:
+        return run.best()
+    except UserError:
+        return None
+
+
 def signal_of(run: RunDir) -> Figures | None:
     """The figures of the run's signal up to now; None before the first step, or where the journal is damaged."""
     info = run.info()

@@ -1,4 +1,4 @@
-"""The commands that start an engine of their own instead of a run: export, parity, bench."""
+"""The commands that start an engine of their own instead of a run: export, parity, bench, doctor."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from engine.rundir import RunDir
 from zotui import presets
 from zotui.app import has_terminal, run_app
 from zotui.bench import run_bench
+from zotui.doctor import run_doctor
 from zotui.parity import Comparison, run_parity
 
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's name or path.", show_default=False)]
@@ -72,6 +73,11 @@ def bench(
     arguments += [f"--path={one}" for one in path or ()]
     arguments += [f"{name}={value}" for name, value in chosen.items() if value is not None]
     raise typer.Exit(run_bench(arguments, as_json=json))
+
+
+def doctor(json: Annotated[bool, typer.Option("--json", help="A JSON object per finding.")] = False) -> None:
+    """Say what is installed here, what is wrong, and how to mend it; exit code 1 if no run could start."""
+    raise typer.Exit(run_doctor(as_json=json))
 
 
 def parity(

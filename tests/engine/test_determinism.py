@@ -14,7 +14,8 @@ from engine import messages
 from engine.environment import differences
 from engine.rundir import RunDir
 
-from .conftest import Engine, Runner, needs_vllm
+from ..live_engine import Engine
+from .conftest import Runner, needs_vllm
 
 STEPS = 60
 TIMED = ("seconds", "update_kept", "update_cosine")  # a resumed run counts what was kept from its checkpoint

@@ -23,7 +23,8 @@ from engine.preset import load
 from engine.rundir import RunDir
 from engine.task import Example, Task
 
-from .conftest import Engine, Runner
+from ..live_engine import Engine
+from .conftest import Runner
 
 # -- what is recorded ------------------------------------------------------------------------------------
 

@@ -14,7 +14,8 @@ import pytest
 
 from engine import messages
 
-from .conftest import Engine, needs_vllm
+from ..live_engine import Engine
+from .conftest import needs_vllm
 
 STEPS = 5000 if os.environ.get("ZOTUI_LONG_TESTS") else 1500
 SETTLED = 500  # steps after which everything has been done often: folds, evaluations, checkpoints

@@ -8,33 +8,22 @@ import pytest
 
 from engine import messages
 
+STEP = messages.Step(
+    step=0,
+    loss=0.5,
+    loss_plus=0.6,
+    loss_minus=0.4,
+    projected_grad=100.0,
+    lr=1e-6,
+    tokens=7,
+    seconds=0.1,
+    tokens_per_s=70.0,
+)
 EVENTS = [
     messages.Hello(run="/r", name="r", preset="p", model="m", runtime="vllm", device="cpu", dtype="float32", steps=3),
     messages.Phase(name="loading", progress=0.5, detail="weights"),
-    messages.Step(
-        step=0,
-        loss=0.5,
-        loss_plus=0.6,
-        loss_minus=0.4,
-        projected_grad=100.0,
-        lr=1e-6,
-        tokens=7,
-        seconds=0.1,
-        tokens_per_s=70.0,
-    ),
-    messages.Step(
-        step=50,
-        loss=0.5,
-        loss_plus=0.6,
-        loss_minus=0.4,
-        projected_grad=100.0,
-        lr=1e-6,
-        tokens=7,
-        seconds=0.1,
-        tokens_per_s=70.0,
-        update_kept=0.999,
-        update_cosine=0.998,
-    ),
+    STEP,
+    msgspec.structs.replace(STEP, step=50, update_kept=0.999, update_cosine=0.998),
     messages.Telemetry(
         kv_cache_usage=None, gpu_memory_used=None, gpu_memory_total=None, gpu_utilisation=None, rss=1, cpu=0.5
     ),

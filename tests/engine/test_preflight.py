@@ -17,7 +17,8 @@ from engine.memory import Memory, estimate_memory, in_bytes
 from engine.model_files import read_model
 from engine.runtime import Needs
 
-from .conftest import Engine, Runner, needs_vllm
+from ..live_engine import Engine
+from .conftest import Runner, needs_vllm
 
 GiB = 2**30
 

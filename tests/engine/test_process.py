@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 
 from engine import messages
 
-from .conftest import Engine, needs_vllm
+from ..live_engine import Client, Engine
+from .conftest import needs_vllm
 
 
 def steps(engine: Engine) -> list[messages.Step]:
@@ -86,18 +87,44 @@ def test_a_reader_that_leaves_does_not_stop_the_run(start: Any) -> None:
     assert engine.run.summary().standing == "finished"
 
 
-def test_a_paused_run_whose_app_goes_away_is_saved_and_can_be_resumed(start: Any) -> None:
+def test_a_paused_run_whose_app_goes_away_stays_paused_until_it_is_told_to_go_on(start: Any) -> None:
     engine = start("run.steps=20")
     engine.until(messages.Step)
     engine.send(messages.Pause())
     held = engine.until(messages.State, state="paused").step
     engine.process.stdin.close()
     engine.process.stdout.close()
-    assert engine.process.wait(60) == 130
-    assert engine.run.summary().standing == "stopped"
+    client = Client(engine.run)
+    assert client.until(messages.State).state == "paused"
     assert len(list(engine.run.journal())) == held
+    client.send(messages.Resume())
+    assert client.until(messages.Done).outcome == "finished"
+    assert engine.process.wait(60) == 0
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_run_that_is_to_stop_with_its_app_is_saved_and_can_be_resumed(start: Any, paused: bool) -> None:
+    engine = start("run.steps=400", "run.when_app_leaves=stop")
+    engine.until(messages.Step)
+    if paused:
+        engine.send(messages.Pause())
+        engine.until(messages.State, state="paused")
+    engine.process.stdin.close()
+    done = engine.until(messages.Done)
+    assert (done.outcome, engine.finish()) == ("stopped", 130)
+    assert 0 < done.steps < 400 and len(list(engine.run.journal())) == done.steps
+    assert (engine.run.checkpoints / f"step-{done.steps:08d}/weights.safetensors").is_file()
+    assert engine.run.summary().standing == "stopped"
     again = Engine(engine.run, resume=True)
-    assert again.finish() == 0
+    assert again.until(messages.Step).step == done.steps
+
+
+def test_a_run_that_is_to_stop_with_its_app_ends_during_start_up_too(start: Any) -> None:
+    engine = start("run.when_app_leaves=stop")
+    engine.until(messages.Phase)
+    engine.process.stdin.close()
+    assert engine.until(messages.Done).steps == 0
+    assert engine.finish() == 130
 
 
 def test_a_reader_that_never_reads_does_not_stop_the_run(start: Any) -> None:
@@ -109,11 +136,16 @@ def test_a_reader_that_never_reads_does_not_stop_the_run(start: Any) -> None:
 def test_a_command_that_is_not_understood_changes_nothing(start: Any) -> None:
     engine = start()
     engine.until(messages.Step)
-    engine.process.stdin.write(b'{"type": "explode"}\nnot json\n\xff\n')
+    engine.tell(b'{"type": "explode"}\nnot json\n\xff\n')
     engine.send(messages.Pause())
     engine.until(messages.State, state="paused")
-    warnings = [e for e in engine.seen if isinstance(e, messages.Log) and e.level == "warning"]
-    assert len(warnings) == 3
+    engine.send(messages.Stop())
+    assert engine.finish() == 130
+    warnings = [e.text for e in engine.seen if isinstance(e, messages.Log) and e.level == "warning"]
+    assert warnings == [
+        "a command that is not understood was ignored; further ones are only counted",
+        "3 commands were not understood, and ignored",
+    ]
 
 
 def test_nothing_but_events_is_on_standard_output_and_the_log_is_in_its_file(start: Any) -> None:

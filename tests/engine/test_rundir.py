@@ -99,40 +99,6 @@ def test_discard_leaves_a_run_that_took_a_step() -> None:
     assert len(list(run.journal())) == 1
 
 
-def test_the_journal_forgives_a_torn_last_line_and_goes_on_after_it() -> None:
-    run = make()
-    run.journal_file.write_text('{"step": 0}\n{"step": 1}\n{"step": 2, "lo')
-    assert [record["step"] for record in run.journal()] == [0, 1]
-    assert run.summary().steps_done == 2
-    journal = JournalWriter(run.journal_file)
-    journal.append({"step": 2})
-    journal.close()
-    assert [record["step"] for record in run.journal()] == [0, 1, 2]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ('{"step": 0}\n{"step": 2}\n', "line 2 is not step 1; the journal is damaged"),
-        ('{"step": 0}\nrubbish\n', "line 2 is not readable; the file is damaged"),
-        ("[0]\n", "line 1 is not readable; the file is damaged"),
-    ],
-)
-def test_a_damaged_journal_is_named_with_its_line(text: str, message: str) -> None:
-    run = make()
-    run.journal_file.write_text(text)
-    with pytest.raises(UserError) as caught:
-        list(run.journal())
-    assert str(caught.value) == f"{run.journal_file}: {message}"
-
-
-def test_the_journal_holds_no_number_that_json_has_not() -> None:
-    journal = JournalWriter(make().journal_file)
-    with pytest.raises(ValueError, match="JSON compliant"):
-        journal.append({"step": 0, "loss": float("nan")})
-    journal.close()
-
-
 def test_standing_follows_the_lock_and_the_record() -> None:
     run = make()
     assert run.summary().standing == "new"

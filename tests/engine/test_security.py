@@ -26,7 +26,8 @@ from engine.preset import load
 from engine.rundir import RunDir, runs_home
 from engine.runtime import Needs
 
-from .conftest import Engine, Runner, needs_vllm
+from ..live_engine import Engine
+from .conftest import Runner, needs_vllm
 
 RUNTIMES = ["training-loop", pytest.param("vllm", marks=needs_vllm)]
 

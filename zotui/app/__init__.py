@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from engine.rundir import RunDir
+    from zotui.attached import AttachedEngine
     from zotui.launch import EngineProcess
     from zotui.parity import Comparison
 
@@ -20,12 +21,12 @@ def has_terminal() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()
 
 
-def run_app(launch: EngineProcess | RunDir | Comparison | None = None) -> int:
+def run_app(launch: EngineProcess | AttachedEngine | RunDir | Comparison | None = None) -> int:
     """Run the app until the user leaves it, and return the exit code for the shell.
 
-    Without an argument it opens the start screen; with an engine that was just launched, the cockpit
-    on it; with a run's directory, a read-only view of that run, followed while it is live; with a
-    comparison that was just started, its curves.
+    Without an argument it opens the start screen; with an engine that was just launched, or that is
+    attached to, the cockpit on it; with a run's directory, a read-only view of that run, followed while
+    it is live; with a comparison that was just started, its curves.
     """
     from zotui.app.application import run
 

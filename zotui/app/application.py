@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from rich.segment import Segment
 from textual import on
@@ -12,8 +14,7 @@ from textual.binding import Binding
 from textual.color import Color
 from textual.filter import LineFilter
 
-from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, UserError
-from engine.messages import Stop
+from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UserError
 from engine.plain import is_plain, stripped
 from engine.rundir import RunDir
 from zotui.app.feed import ComparisonFeed, EngineFeed, Feed, RecordsFeed
@@ -22,7 +23,9 @@ from zotui.app.screens.dialogs import Message
 from zotui.app.screens.parity import Parity
 from zotui.app.screens.start import Start
 from zotui.app.themes import DARK, LIGHT
+from zotui.attached import AttachedEngine
 from zotui.launch import EngineProcess
+from zotui.naming import farewell, stops_when_left
 from zotui.parity import Comparison
 from zotui.progress import talk
 
@@ -68,6 +71,7 @@ class ZotuiApp(App[int]):
         self._feed = feed
         self._clock, self._wall, self._local = clock, wall, local
         self._cockpit: Cockpit | None = None  # the last one opened
+        self._left: dict[Path, tuple[RunDir, bool]] = {}  # what was left while it was live, and whether it was held
         self.refusal = ""  # why what the app was opened on would not start, or ended without an answer
         self._plain_text = _PlainText()
 
@@ -122,9 +126,23 @@ class ZotuiApp(App[int]):
 
     @on(Start.Look)
     def look(self, message: Start.Look) -> None:
-        """Open a run's records."""
-        if self.cockpit is None:
+        """Open a run: attached to its engine while it is live, else its records."""
+        if message.run.is_live():
+            self.run_worker(self._attach_to(message.run), exclusive=True)
+        elif self.cockpit is None:
             self._open(RecordsFeed(message.run))
+
+    async def _attach_to(self, run: RunDir) -> None:
+        feed: Feed
+        try:
+            feed = EngineFeed(await asyncio.to_thread(AttachedEngine, run))
+        except UserError as error:
+            self.notify(str(error), title="only its records can be watched", severity="warning", markup=False)
+            feed = RecordsFeed(run)
+        if self.cockpit is None:
+            self._open(feed)
+        else:
+            feed.close()
 
     def _engage(self, start: Callable[[], EngineProcess], name: str) -> None:
         try:
@@ -146,8 +164,12 @@ class ZotuiApp(App[int]):
         cockpit = self.cockpit
         if cockpit is None:
             return
+        held = bool(cockpit.run.fault)
+        if message.live:
+            self._left[cockpit.feed.run.path] = cockpit.feed.run, held
         if message.quitting or self._feed is not None:
-            self.exit(exit_code(cockpit) if self._feed is not None else EXIT_DONE)
+            left_well = self._feed is None or (message.live and not held)
+            self.exit(EXIT_DONE if left_well else exit_code(cockpit))
         else:
             self.pop_screen()
 
@@ -168,33 +190,36 @@ class ZotuiApp(App[int]):
         self.refusal = message.text
         self.exit(message.code)
 
-    def leave_no_orphan(self) -> None:
-        """Should the app itself have failed, its engine must neither die unsaved nor run on unseen."""
+    def last_words(self) -> list[str]:
+        """What to say on the terminal once the app is gone: which runs go on without it, and the way back to them."""
         if isinstance(self._feed, ComparisonFeed):
             self._feed.close()
-            return
-        feed = self._cockpit.feed if self._cockpit is not None else self._feed
-        if self.return_code == 0 or not isinstance(feed, EngineFeed) or not feed.engine.alive():
-            return
-        if feed.send(Stop()):
-            name = feed.run.name
-            talk(f"zotui: the app ended; {name} finishes its step and saves: `zotui resume {name}`")
+            return []
+        left = [(run, held) for run, held in self._left.values() if held or stops_when_left(run) or run.is_live()]
+        lines = [farewell(run, held) for run, held in left]
+        cockpit = self._cockpit
+        feed = cockpit.feed if cockpit is not None else self._feed
+        crashed = self.return_code != 0 and isinstance(feed, EngineFeed) and feed.engine.alive()
+        if crashed and feed is not None and feed.run.path not in self._left:
+            held = cockpit is not None and bool(cockpit.run.fault)
+            lines.append(f"zotui: the app ended; {farewell(feed.run, held)}")
+        return lines
 
 
 def exit_code(cockpit: Cockpit) -> int:
-    """The engine's exit code as far as it is known; 0 for a view of records."""
+    """The engine's exit code, or what it will be as far as that can be told; 0 for a view of records."""
     if not isinstance(cockpit.feed, EngineFeed):
         return EXIT_DONE
     if cockpit.exit_code is not None:
         return cockpit.exit_code
-    outcome = cockpit.run.outcome
-    return EXIT_DONE if outcome is not None and outcome.kind in ("finished", "stopped") else EXIT_FAILED
+    kind = cockpit.run.outcome.kind if cockpit.run.outcome is not None else ""
+    return {"finished": EXIT_DONE, "stopped": EXIT_INTERRUPTED}.get(kind, EXIT_FAILED)
 
 
-def run(launch: EngineProcess | RunDir | Comparison | None) -> int:
+def run(launch: EngineProcess | AttachedEngine | RunDir | Comparison | None) -> int:
     """Run the app to its end; see `zotui.app.run_app`."""
     feed: Feed | ComparisonFeed | None = None
-    if isinstance(launch, EngineProcess):
+    if isinstance(launch, EngineProcess | AttachedEngine):
         feed = EngineFeed(launch)
     elif isinstance(launch, Comparison):
         feed = ComparisonFeed(launch)
@@ -204,7 +229,8 @@ def run(launch: EngineProcess | RunDir | Comparison | None) -> int:
     try:
         code = app.run()
     finally:
-        app.leave_no_orphan()
+        for line in app.last_words():
+            talk(line)
     if app.refusal:
         talk(app.refusal)
     return code if code is not None else (app.return_code or EXIT_DONE)

@@ -17,7 +17,6 @@ from engine.errors import UserError
 from engine.messages import AnyCommand, AnyEvent, Eval, Hello, Log, Step
 from engine.rundir import RunDir, Summary
 from zotui.app.history import evaluations, follow, past
-from zotui.launch import EngineProcess
 from zotui.parity import Comparison
 
 MOST_PER_DRAIN = 4000
@@ -54,10 +53,31 @@ Item = AnyEvent | Past | Viewed | Ended
 Gathered = TypeVar("Gathered")
 
 
+class Engine(Protocol):
+    """A live engine, launched or attached to."""
+
+    run: RunDir
+    attached: bool
+
+    @property
+    def ignored(self) -> int: ...
+
+    def events(self) -> Iterator[AnyEvent]: ...
+
+    def send(self, command: AnyCommand) -> bool: ...
+
+    def alive(self) -> bool: ...
+
+    def wait(self) -> int | None: ...
+
+    def leave(self) -> None: ...
+
+
 class Feed(Protocol):
     """What a cockpit watches."""
 
     run: RunDir
+    role: str  # what this app is to the run, unless it launched it
 
     def start(self) -> None:
         """Begin to read."""
@@ -92,31 +112,41 @@ class _Gathering(Generic[Gathered]):
 
     def _gather(self) -> None:
         for item in self._read():
-            self._items.append(item)
-            if self._closing.is_set():
-                return
+            if not self._closing.is_set():  # else read on to the end, so that nobody is held up writing
+                self._items.append(item)
 
     def _read(self) -> Iterator[Gathered]:
         raise NotImplementedError
 
 
 class EngineFeed(_Gathering[Item]):
-    """The events of an engine that this app launched."""
+    """The events of an engine that this app launched or is attached to, after what the records tell."""
 
-    def __init__(self, engine: EngineProcess, *, knows_the_past: bool = False) -> None:
+    def __init__(self, engine: Engine, *, knows_the_past: bool = False) -> None:
         super().__init__(engine.run.name)
         self.run = engine.run
         self.engine = engine
+        self.role = "attached" if engine.attached else ""
         self._knows_the_past = knows_the_past
 
     def send(self, command: AnyCommand) -> bool:
         return self.engine.send(command)
 
+    def close(self) -> None:
+        super().close()
+        self.engine.leave()
+
     def _read(self) -> Iterator[Item]:
+        ignored = 0
         for event in self.engine.events():
-            if isinstance(event, Hello) and event.first_step > 0 and not self._knows_the_past:
-                yield from _records_before(self.run, event.first_step)
+            if self.engine.ignored and not ignored:
+                yield Log(level="warning", text="what the engine said was no event; more of it is only counted")
+            ignored = self.engine.ignored
             yield event
+            if isinstance(event, Hello) and not self._knows_the_past and (event.first_step or self.engine.attached):
+                yield from _records_before(self.run, event.first_step)
+        if self.engine.ignored > 1:
+            yield Log(level="warning", text=f"{self.engine.ignored} lines of the engine were no events")
         yield Ended(self.engine.wait())
 
 
@@ -126,6 +156,7 @@ class RecordsFeed(_Gathering[Item]):
     def __init__(self, run: RunDir) -> None:
         super().__init__(run.name)
         self.run = run
+        self.role = "read-only"
 
     def send(self, command: AnyCommand) -> bool:
         return False

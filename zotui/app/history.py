@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from engine.errors import UserError
+from engine.journal import LineReader
 from engine.messages import Eval, Step
 from engine.rundir import RunDir
 
@@ -41,19 +41,11 @@ def follow(run: RunDir, while_true: Callable[[], bool]) -> Iterator[list[Step]]:
 
     A line is taken once it is whole. Raises `UserError` where the journal is damaged.
     """
-    place, rest, more = 0, b"", True
+    reader, more = LineReader(run.journal_file), True
     while more:
         more = while_true()  # asked before reading: what was written just before the end is still read
         try:
-            with run.journal_file.open("rb") as file:
-                file.seek(place)
-                added = file.read()
-        except FileNotFoundError:  # the engine is still starting
-            added = b""
-        place += len(added)
-        *lines, rest = (rest + added).split(b"\n")
-        try:
-            yield [as_step(json.loads(line)) for line in lines if line]
+            yield [as_step(record) for record in reader.more()]
         except (ValueError, KeyError, TypeError):
             raise UserError(f"{run.journal_file}: holds a line that is no step; it is damaged") from None
 

@@ -21,6 +21,10 @@ class Pace:
         self._held = 0.0
         self._holding_since: float | None = None
 
+    def began_before(self, seconds: float) -> None:
+        """The engine was at work for `seconds` already, as it says itself."""
+        self._began = min(self._began, self._clock() - seconds)
+
     def step(self, step: int) -> None:
         """A step was taken."""
         if self._first is None:

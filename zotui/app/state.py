@@ -96,7 +96,7 @@ class RunState:
 
     @property
     def live(self) -> bool:
-        """Whether an engine of ours is at work."""
+        """Whether an engine is at work that this app can steer."""
         return self.outcome is None and self.viewed is None
 
     @property
@@ -200,6 +200,7 @@ class RunState:
         self.runtime, self.device, self.dtype = hello.runtime, hello.device, hello.dtype
         self.steps, self.done = hello.steps, hello.first_step
         self.signal.noise, self.signal.dtype = hello.noise, hello.dtype
+        self.pace.began_before(hello.seconds)
         if self.losses.x:
             self.losses.forget_from(hello.first_step)
         else:
@@ -209,7 +210,7 @@ class RunState:
         self._log("info", f"{hello.model}, {runs_on}, {words.count(hello.steps)} steps{again}")
 
     def _step(self, step: Step) -> None:
-        self.done = step.step + 1
+        self.done = max(self.done, step.step + 1)  # what was read comes after `Hello`, which counts it
         self.signal.add(**structs.asdict(step))
         self.losses.add(step.step, step.loss)
         if step.update_kept is not None:
@@ -231,6 +232,8 @@ class RunState:
             if reason or event.state in ("paused", "stopping") or self.state in ("starting", "paused"):
                 faulty = event.state == "paused" and event.reason
                 self._log("error" if faulty else "state", f"{event.state} at step {words.count(event.step)}{reason}")
+        if self.state == "checkpointing":  # also of a step that was saved before, which makes no new one
+            self.wants_checkpoint = False
         self.state, self.done = event.state, max(self.done, event.step)
         self.pace.hold(event.state == "paused")
         if event.state in ("running", "evaluating") or event.reason:
@@ -260,7 +263,8 @@ class RunState:
             elif self._error is not None:
                 self._end(Outcome("refused" if self._error.kind == "usage" else "died", self._error.text))
             else:
-                self._end(Outcome("died", f"the engine ended without saying why ({explain_exit(code)})"))
+                how = "" if code is None else f" ({explain_exit(code)})"
+                self._end(Outcome("died", f"the engine ended without saying why{how}"))
 
     def _end(self, outcome: Outcome) -> None:
         self.outcome = outcome
@@ -285,9 +289,9 @@ def smoothing_span(steps: int) -> int:
     return max(10, min(200, steps // 20))
 
 
-def explain_exit(code: int | None) -> str:
+def explain_exit(code: int) -> str:
     """An exit code in words."""
-    if code is None or code <= 128:
+    if code <= 128:
         return f"exit code {code}"
     try:
         name = signal.Signals(code - 128).name

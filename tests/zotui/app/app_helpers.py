@@ -16,7 +16,7 @@ from zotui.app.widgets.status import StatusLine
 from zotui.launch import EngineProcess
 
 Launch = Callable[..., EngineProcess]
-"""Starts a scripted engine on a new run; takes the keys of its script."""
+"""Starts a scripted engine on a new run; takes the keys of its script, and `preset` for those of its preset's run."""
 
 PRESET = """
 description = "{description}"

@@ -1,4 +1,4 @@
-"""A scripted engine: speaks the message protocol over real pipes and trains nothing.
+"""A scripted engine: speaks the message protocol over real pipes and a real control socket, and trains nothing.
 
 Usage: scripted_engine.py RUN [--resume]. The script is JSON in the environment variable
 `SCRIPTED_ENGINE`; see `DEFAULTS` for its keys.
@@ -18,6 +18,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
+from engine.control_socket import ControlSocket
+from engine.frames import frames
+from engine.journal import JournalWriter
 from engine.messages import (
     Checkpoint,
     Done,
@@ -36,8 +39,8 @@ from engine.messages import (
     Stop,
     Telemetry,
     decode_command,
-    encode,
 )
+from engine.outlet import Outlet
 from engine.rundir import RunDir
 
 DEFAULTS = {
@@ -60,9 +63,11 @@ DEFAULTS = {
 FAULT = "the loss is not a finite number; try a smaller method.eps"
 
 
+outlet = Outlet.take_stdout()
+
+
 def say(event: Event) -> None:
-    sys.stdout.buffer.write(encode(event))
-    sys.stdout.buffer.flush()
+    outlet.emit(event)
 
 
 def loss_at(step: int) -> float:
@@ -76,14 +81,18 @@ class Engine:
         self.commands: queue.Queue = queue.Queue()
         self.paused = self.stopping = self.fault = False
         self.step = len(list(run.journal())) if resumed else 0
-        threading.Thread(target=self.listen, daemon=True).start()
+        self.listen(lambda most: os.read(0, most))
+        signal.signal(signal.SIGTERM, lambda *_: self.commands.put(Stop()))
 
-    def listen(self) -> None:
-        for line in sys.stdin.buffer:
-            command = decode_command(line)
+    def listen(self, read, ended=lambda: None) -> None:
+        threading.Thread(target=self.hear, args=(read, ended), daemon=True).start()
+
+    def hear(self, read, ended) -> None:
+        for command in frames(read, decode_command):
             with (self.run.path / "heard.txt").open("a") as heard:
                 heard.write(type(command).__name__ + "\n")
             self.commands.put(command)
+        ended()
 
     def obey(self, wait: float | None = 0) -> None:
         try:
@@ -110,7 +119,7 @@ class Engine:
         say(State(state="checkpointing", step=self.step))
         say(Checkpoint(step=self.step, path=str(self.run.checkpoints / f"step-{self.step:08}"), seconds=0.21))
         if not self.stopping:
-            say(State(state="running", step=self.step))
+            say(State(state="paused" if self.paused else "running", step=self.step))
 
     def evaluate(self) -> None:
         say(State(state="evaluating", step=self.step))
@@ -128,7 +137,7 @@ class Engine:
         self.run.add_evaluation(record)
         say(Eval(**record))
         self.metrics = metrics
-        say(State(state="running", step=self.step))
+        say(State(state="paused" if self.paused else "running", step=self.step))
 
     def telemetry(self) -> None:
         gpu, wave = self.script["gpu"], 0.5 + 0.5 * math.sin(self.step / 25)
@@ -166,7 +175,7 @@ class Engine:
         if not self.paused:
             say(State(state="running", step=self.step))
         say(Log(level="info", text="self-check: both scoring paths agree to 2e-7"))
-        journal = self.run.journal_file.open("a")
+        journal = JournalWriter(self.run.journal_file)
         self.metrics: dict[str, float] = {}
         while self.paused and not self.stopping:
             self.obey(0.02)
@@ -174,6 +183,7 @@ class Engine:
             self.evaluate()
         while self.step < script["steps"] and not self.stopping:
             if self.step == script["die_at"] and not self.resumed:
+                outlet.close()  # what it said has been said
                 os.kill(os.getpid(), signal.SIGKILL)
             if self.step == script["fail_at"] and not self.resumed:
                 say(Error(kind="failure", text="CUDA out of memory: 12.00 GiB wanted, 3.10 GiB free"))
@@ -197,8 +207,7 @@ class Engine:
                 "projected_grad": 1.0,
                 "lr": 1e-6,
             }
-            journal.write(json.dumps(step) + "\n")
-            journal.flush()
+            journal.append(step)
             claimed = script["seconds"]
             say(Step(**step, loss=loss, tokens=512, seconds=claimed, tokens_per_s=512 / claimed))
             self.step += 1
@@ -230,10 +239,17 @@ def main() -> int:
     run.update_info(state="running", steps=script["steps"])
     for number in range(20):
         print(f"engine log line {number}", file=sys.stderr, flush=True)
-    return Engine(run, "--resume" in sys.argv, script).main()
+    engine = Engine(run, "--resume" in sys.argv, script)
+    clients = ControlSocket(run, outlet, engine.listen)
+    clients.open()
+    try:
+        return engine.main()
+    finally:
+        outlet.close()
+        clients.close()
 
 
 if __name__ == "__main__":
     code = main()
-    sys.stdout.flush()
+    outlet.close()
     os._exit(code)  # the thread that listens is blocked on stdin, and would trip the interpreter's end

@@ -71,9 +71,10 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
 def launch(script: Callable[..., None]) -> Launch:
     """Start a scripted engine on a new run."""
 
-    def start(name: str = "demo", **keys: Any) -> EngineProcess:
+    def start(name: str = "demo", preset: dict[str, str] | None = None, **keys: Any) -> EngineProcess:
         script(**keys)
-        steps = keys.get("steps", 200)
-        return EngineProcess(RunDir.create(load("demo", preset_text(steps=steps)), name))
+        changes = [f"run.{key}={value}" for key, value in (preset or {}).items()]
+        chosen = load("demo", preset_text(steps=keys.get("steps", 200)), changes)
+        return EngineProcess(RunDir.create(chosen, name))
 
     return start

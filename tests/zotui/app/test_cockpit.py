@@ -163,7 +163,7 @@ async def test_leaving_a_live_run_asks(launch: Launch, key: str) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: cockpit(pilot).run.done > 0)
         await pilot.press(key)
-        await until_shown(pilot, "Stop and save, then quit", "Keep watching")
+        await until_shown(pilot, "Keep watching", "Leave it running", "Stop and save")
         await pilot.press(key)  # asking twice is asking once
         await pilot.press("escape")
         await until(pilot, lambda: app.screen is cockpit(pilot))
@@ -171,19 +171,67 @@ async def test_leaving_a_live_run_asks(launch: Launch, key: str) -> None:
         assert app.is_running
 
 
-async def test_stop_and_save_then_quit_waits_for_the_engine(launch: Launch) -> None:
+@pytest.mark.parametrize("keys", [["right", "right", "enter"], ["s"]], ids=" ".join)
+async def test_stop_and_save_waits_for_the_engine_and_quits(launch: Launch, keys: list[str]) -> None:
     engine = launch(steps=5000)
     app = ZotuiApp(EngineFeed(engine))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: cockpit(pilot).run.done > 0)
         await pilot.press("q")
         await until(pilot, lambda: isinstance(app.screen, Question))
-        await pilot.press("right", "enter")
+        await pilot.press(*keys)
         await until(pilot, lambda: not app.is_running or app.return_value is not None)
     assert heard(engine.run.path) == ["Stop"]
     assert not engine.alive()
     assert engine.run.summary().standing == "stopped"
     assert app.return_value == 0
+
+
+@pytest.mark.parametrize("keys", [["right", "enter"], ["l"]], ids=" ".join)
+async def test_a_run_that_is_left_goes_on(launch: Launch, keys: list[str]) -> None:
+    engine = launch(hold_at=30)
+    app = ZotuiApp(EngineFeed(engine))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: cockpit(pilot).run.done == 30)
+        await pilot.press("q")
+        await until(pilot, lambda: isinstance(app.screen, Question))
+        await pilot.press(*keys)
+        await until(pilot, lambda: app.return_value is not None)
+    name = engine.run.name
+    assert app.return_value == 0
+    assert app.last_words() == [f"{name} goes on: zotui attach {name}, zotui stop {name}"]
+    assert heard(engine.run.path) == []
+    (engine.run.path / "go").touch()
+    assert engine.wait() == 0
+    assert len(list(engine.run.journal())) == 200
+
+
+async def test_leaving_a_run_that_is_held_says_that_it_fails(launch: Launch) -> None:
+    engine = launch(fault_at=30)
+    app = ZotuiApp(EngineFeed(engine))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: cockpit(pilot).run.fault)
+        await pilot.press("q")
+        await until(pilot, lambda: isinstance(app.screen, Question))
+        await pilot.press("l")
+        await until(pilot, lambda: app.return_value is not None)
+    name = engine.run.name
+    assert app.return_value == 1
+    assert app.last_words() == [f"{name} is saved and has failed once no app is attached: zotui show {name}"]
+
+
+async def test_a_run_that_stops_with_its_app_is_asked_about_in_other_words(launch: Launch) -> None:
+    engine = launch(steps=5000, preset={"when_app_leaves": "stop"})
+    app = ZotuiApp(EngineFeed(engine))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: cockpit(pilot).run.done > 0)
+        await pilot.press("q")
+        await until_shown(pilot, "Leave (it stops)", "run.when_app_leaves = stop")
+        await pilot.press("l")
+        await until(pilot, lambda: app.return_value is not None)
+    assert app.return_value == 0
+    name = engine.run.name
+    assert app.last_words() == [f"{name} saves and stops once no app is attached: zotui resume {name}"]
 
 
 async def test_a_hung_engine_does_not_hold_the_app(launch: Launch, tmp_path: Path) -> None:
@@ -334,6 +382,10 @@ async def test_a_run_that_cannot_go_on_says_why_and_can_be_tried_again_or_stoppe
         await until(pilot, lambda: heard(engine.run.path) == ["Resume"])
         await until(pilot, lambda: "paused at step 30" in list(cockpit(pilot).run.entries)[-1].text)
         assert len(cockpit(pilot).run.entries) > told
+        await pilot.press("q")
+        await until_shown(pilot, "the run is held", "Leave (it fails)")
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is cockpit(pilot))
         await pilot.press("s")
         await until_shown(pilot, "stopped and saved at step 30", "not a finite number")
         assert cockpit(pilot).exit_code == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ import pytest
 from app_helpers import cockpit, preset_text, until, until_shown
 from textual.pilot import Pilot
 
+from engine.journal import encode_line
 from engine.messages import (
     AnyCommand,
     AnyEvent,
@@ -45,8 +45,9 @@ def named(size: tuple[int, int]) -> str:
 class Canned:
     """A feed of given events; each moves its clock on, so that speed and estimate are the same every time."""
 
-    def __init__(self, run: RunDir, items: list[Item]) -> None:
+    def __init__(self, run: RunDir, items: list[Item], role: str = "") -> None:
         self.run = run
+        self.role = role
         self.now = 0.0
         self._items = items
 
@@ -140,8 +141,8 @@ def run(monkeypatch: pytest.MonkeyPatch, home: Path) -> RunDir:
     return created
 
 
-def open_on(run: RunDir, items: list[Item]) -> ZotuiApp:
-    feed = Canned(run, items)
+def open_on(run: RunDir, items: list[Item], role: str = "") -> ZotuiApp:
+    feed = Canned(run, items, role)
     return ZotuiApp(feed, clock=lambda: feed.now, wall=lambda: NOON, local=time.gmtime)
 
 
@@ -189,13 +190,23 @@ def test_died(snap_compare: SnapCompare, run: RunDir, size: tuple[int, int]) -> 
     assert snap_compare(open_on(run, [*story(run), error, Ended(1)]), terminal_size=size, run_before=drawn)
 
 
-def test_question(snap_compare: SnapCompare, run: RunDir) -> None:
+@pytest.mark.parametrize("size", SIZES[:2], ids=named)
+def test_attached(snap_compare: SnapCompare, run: RunDir, size: tuple[int, int]) -> None:
+    assert snap_compare(open_on(run, story(run), "attached"), terminal_size=size, run_before=drawn)
+
+
+@pytest.mark.parametrize("way", ["go-on", "stop", "saving"])
+def test_question(snap_compare: SnapCompare, run: RunDir, way: str) -> None:
     async def ask(pilot: Pilot[int]) -> None:
         await drawn(pilot)
+        await until_shown(pilot, "checkpoint of step")  # what lies under it is not drawn again
         await pilot.press("q")
-        await until_shown(pilot, "Keep watching", "checkpoint of step")  # and what lies under it
+        await until_shown(pilot, "Keep wa", "checkpoint of step")
 
-    assert snap_compare(open_on(run, story(run)), run_before=ask)
+    if way == "stop":
+        run.preset_file.write_text(load("demo", preset_text(), ["run.when_app_leaves=stop"]).to_toml())
+    items = [*story(run), State(state="stopping", step=320)] if way == "saving" else story(run)
+    assert snap_compare(open_on(run, items), run_before=ask)
 
 
 def test_light(snap_compare: SnapCompare, run: RunDir) -> None:
@@ -232,7 +243,7 @@ def test_start_screen(
     ):
         run = RunDir.create(load("demo", preset_text(steps=steps)), name.rsplit("-", 2)[0], home / "runs" / name)
         run.update_info(state=standing, started=NOON - ago, steps=steps)
-        run.journal_file.write_text(json.dumps({"step": done - 1}) + "\n")
+        run.journal_file.write_bytes(encode_line({"step": done - 1}))
         if accuracy is not None:
             run.add_evaluation({"step": done, "metrics": {"loss": 0.6, "accuracy": accuracy}})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from app_helpers import Launch, cockpit, preset_text, screen_text, status, until, until_shown
 from textual.widgets import DataTable
 
+from engine.journal import encode_line
 from engine.messages import Eval
 from engine.preset import load
 from engine.rundir import RunDir, all_runs
@@ -26,7 +26,7 @@ def past_run(name: str, standing: str, done: int, accuracy: float | None = None,
     run = RunDir.create(load("demo", preset_text(steps=200)), name)
     run.update_info(state=standing, started=time.time() - ago, steps=200)
     lines = ({"step": n, "loss_plus": 0.6, "loss_minus": 0.5, "projected_grad": 1.0} for n in range(done))
-    run.journal_file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    run.journal_file.write_bytes(b"".join(map(encode_line, lines)))
     if accuracy is not None:
         for step, value in ((0, 0.602), (done, accuracy)):
             metrics = {"loss": 0.6, "accuracy": value}

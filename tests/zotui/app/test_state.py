@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import pytest
 from app_helpers import preset_text
 
 from engine.errors import UserError
+from engine.journal import encode_line
 from engine.messages import Done, Error, Eval, Hello, Phase, State, Step, Telemetry
 from engine.preset import load
 from engine.rundir import RunDir
@@ -236,7 +236,7 @@ def test_the_log_is_bounded() -> None:
 def record_run(steps: int) -> RunDir:
     run = RunDir.create(load("demo", preset_text()), "demo")
     lines = [{"step": n, "loss_plus": [1.0, 2.0], "loss_minus": [1.0, 0.0]} for n in range(steps)]
-    run.journal_file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    run.journal_file.write_bytes(b"".join(map(encode_line, lines)))
     run.add_evaluation({"step": 0, "split": "validation", "metrics": {"loss": 1.0}, "examples": 1, "seconds": 1.0})
     run.add_evaluation({"step": 4, "split": "validation", "metrics": {"loss": 0.5}, "examples": 1, "seconds": 1.0})
     return run
@@ -254,11 +254,12 @@ def test_following_takes_whole_lines_only() -> None:
     going = [True]
     following = follow(run, lambda: going[0])
     assert [event.step for event in next(following)] == [0, 1, 2]
-    with run.journal_file.open("a") as file:
-        file.write('{"step": 3, "loss_plus": 1.0, ')
+    line = encode_line({"step": 3, "loss_plus": 1.0, "loss_minus": 0.0})
+    with run.journal_file.open("ab") as file:
+        file.write(line[:30])
     assert next(following) == []
-    with run.journal_file.open("a") as file:
-        file.write('"loss_minus": 0.0}\n')
+    with run.journal_file.open("ab") as file:
+        file.write(line[30:])
     going[0] = False
     assert [(event.step, event.loss) for event in next(following)] == [(3, 0.5)]
     assert list(following) == []
@@ -266,9 +267,12 @@ def test_following_takes_whole_lines_only() -> None:
 
 def test_following_says_where_a_journal_is_damaged() -> None:
     run = record_run(3)
-    with run.journal_file.open("a") as file:
-        file.write("not json\n")
-    with pytest.raises(UserError, match=r"journal\.jsonl"):
+    with run.journal_file.open("ab") as file:
+        file.write(b"torn, as far as one knows\n")
+    assert [len(steps) for steps in follow(run, lambda: False)] == [3]
+    with run.journal_file.open("ab") as file:
+        file.write(encode_line({"step": 3}))
+    with pytest.raises(UserError, match=r"journal\.jsonl: line 4 is damaged"):
         list(follow(run, lambda: False))
 
 

@@ -17,6 +17,7 @@ from engine.messages import AnyCommand, Evaluate, Pause, Resume, Save, Stop
 from zotui.app.feed import Ended, EngineFeed, Feed
 from zotui.app.screens.dialogs import Question
 from zotui.app.screens.help import COCKPIT_KEYS, Help
+from zotui.app.screens.leaving import leaving
 from zotui.app.state import Asked, Outcome, RunState
 from zotui.app.widgets.evaluation_chart import EvaluationChart
 from zotui.app.widgets.events import EventLog
@@ -73,11 +74,11 @@ class Cockpit(Screen[None]):
             self.text = text
 
     class Left(TextualMessage):
-        """The user is done here; `quitting` when the whole app was to end after saving."""
+        """The user is done here; `quitting` when the whole app was to end too, `live` when the run is left alive."""
 
-        def __init__(self, quitting: bool) -> None:
+        def __init__(self, *, quitting: bool = False, live: bool = False) -> None:
             super().__init__()
-            self.quitting = quitting
+            self.quitting, self.live = quitting, live
 
     def __init__(
         self,
@@ -152,9 +153,7 @@ class Cockpit(Screen[None]):
 
     def _show(self) -> None:
         run = self.run
-        about = [run.preset, run.model, run.runtime, run.device, run.dtype]
-        if run.viewed is not None:
-            about.insert(0, "read-only")
+        about = [self.feed.role, run.preset, run.model, run.runtime, run.device, run.dtype]
         self.query_one(HeaderLine).show(run.name, "  ·  ".join(part for part in about if part))
         self.query_one(StatusLine).refresh_status(run)
         self.query_one(EventLog).refresh_events(run)
@@ -235,34 +234,28 @@ class Cockpit(Screen[None]):
     def action_leave(self) -> None:
         """Leave, or ask first while the engine is at work."""
         if not self.run.live:
-            self.post_message(self.Left(quitting=False))
+            self.post_message(self.Left())
         elif not isinstance(self.app.screen, Question):
-            self.app.push_screen(self._question(), self._answered)
-
-    def _question(self) -> Question:
-        if self.run.asked == "stopping":
-            return Question(
-                "still saving",
-                "The engine is finishing its step and saving. Killing it now keeps every finished "
-                "step in the journal, but writes no checkpoint.",
-                {"keep": "Keep waiting", "kill": "Kill it and quit"},
-            )
-        return Question(
-            "the run is live",
-            f"{self.run.name} is at step {self.run.done} of {self.run.steps or '?'}. It can be stopped and "
-            "saved, and resumed later from there.",
-            {"keep": "Keep watching", "stop": "Stop and save, then quit"},
-        )
+            question = leaving(self.run, self.feed.run, killable=self._launched is not None)
+            self.app.push_screen(question, self._answered)
 
     def _answered(self, answer: str | None) -> None:
         if not self.run.live:  # it ended while the question stood
             return
-        if answer == "stop":
+        if answer == "leave":
+            self.post_message(self.Left(live=True))
+        elif answer == "stop":
             self._quit_when_ended = True
             self._tell(Stop(), "stopping")
-        elif answer == "kill" and isinstance(self.feed, EngineFeed):
-            self.feed.engine.kill()
+        elif answer == "kill" and self._launched is not None:
+            self._launched.kill()
             self.post_message(self.Left(quitting=True))
+
+    @property
+    def _launched(self) -> EngineProcess | None:
+        """The engine, if this app launched it."""
+        engine = self.feed.engine if isinstance(self.feed, EngineFeed) else None
+        return engine if isinstance(engine, EngineProcess) else None
 
     def _tell(self, command: AnyCommand, asked: Asked | str) -> None:
         if self.feed.send(command):

@@ -6,13 +6,14 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
+from textual.events import Key
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
 _CSS = """
     {name} {{ align: center middle; background: $background 60%; }}
     {name} #dialog {{
-        width: 64;
+        width: 70;
         max-width: 94%;
         height: auto;
         border: round $primary;
@@ -30,7 +31,10 @@ _CSS = """
 
 
 class Question(ModalScreen[str]):
-    """Asks; answers with the chosen button's id. Escape is the first, harmless answer."""
+    """Asks; answers with the chosen button's id. Escape is the first, harmless answer.
+
+    The underlined letter of an answer is its key: the first letter, unless an answer before it has the same.
+    """
 
     DEFAULT_CSS = _CSS.format(name="Question")
     BINDINGS = [
@@ -42,6 +46,9 @@ class Question(ModalScreen[str]):
     def __init__(self, title: str, text: str, answers: dict[str, str]) -> None:
         super().__init__()
         self._title, self._text, self._answers = title, text, answers
+        self._keys: dict[str, str] = {}
+        for answer, label in answers.items():
+            self._keys.setdefault(label[0].lower(), answer)
 
     def compose(self) -> ComposeResult:
         with Vertical(id="dialog") as dialog:
@@ -49,7 +56,15 @@ class Question(ModalScreen[str]):
             yield Static(Content(self._text), id="text")
             with Horizontal(id="answers"):
                 for answer, label in self._answers.items():
-                    yield Button(label, id=answer, compact=True)
+                    has_key = answer in self._keys.values()
+                    shown = Content.assemble((label[0], "underline" if has_key else ""), label[1:])
+                    yield Button(shown, id=answer, compact=True)
+
+    def on_key(self, event: Key) -> None:
+        """The letter of an answer."""
+        if event.key in self._keys:
+            event.stop()
+            self.dismiss(self._keys[event.key])
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """Hand the answer back."""

@@ -15,7 +15,7 @@ COCKPIT_KEYS = {
     "e": "evaluate on the held-out examples now",
     "s": "finish the step in flight, save a checkpoint and end the run",
     "r": "resume a run that stopped, failed or died",
-    "q": "leave; while the run is live it asks first (ctrl+c and ctrl+q do the same)",
+    "q": "leave; while the run is live it asks whether to leave it running (ctrl+c and ctrl+q do the same)",
     "t": "switch between dark and light",
     "tab": "move between charts and log; arrows then pan or scroll",
     "+ - 0": "in a chart: zoom in, zoom out, whole run (the mouse wheel zooms too)",
@@ -24,7 +24,7 @@ COCKPIT_KEYS = {
 START_KEYS = {
     "up down": "move in a list",
     "tab": "move between presets and runs",
-    "enter": "on a preset: start a run; on a run: look at it",
+    "enter": "on a preset: start a run; on a run: look at it, or steer it while it is live",
     "r": "resume the run under the cursor",
     "f5": "read the lists again",
     "t": "switch between dark and light",
@@ -54,6 +54,8 @@ WORDS = {
     "memory, CPU": "What the engine and its children take; 100% is one core.",
     "ETA ~": "An estimate from the pace so far; pauses do not count.",
     "checkpoint": "The weights on disk at one step. The journal keeps every step in between as well.",
+    "attached": "Another process launched this run, or an app that was left: everything here works on it all the "
+    "same, and every attached app sees what the others do.",
     "stopped": "Ended on request, with everything saved: it can be resumed.",
     "crashed": "The engine is gone without a word. Finished steps are kept: it can be resumed.",
 }

@@ -54,7 +54,7 @@ class Start(Screen[None]):
             self.choice = choice
 
     class Look(TextualMessage):
-        """Open this run read-only."""
+        """Open this run: to steer it while it is live, else its records."""
 
         def __init__(self, run: RunDir) -> None:
             super().__init__()
@@ -116,7 +116,7 @@ class Start(Screen[None]):
         if chosen is None:
             return
         if chosen.standing in ("live", "finished"):
-            why = "is live: enter watches it" if chosen.standing == "live" else "is finished: nothing is left to do"
+            why = "is live: enter attaches to it" if chosen.standing == "live" else "is finished: nothing is left to do"
             self.notify(f"{chosen.name} {why}", severity="warning", markup=False)
             return
         self.post_message(self.Resume(RunDir.find(chosen.path)))

@@ -62,7 +62,7 @@ class Detail(VerticalScroll, can_focus=False):
         """Explain a run."""
         self.border_title = Content(run.name)
         hint = {
-            "live": "enter watches it, read-only",
+            "live": "enter attaches to it",
             "finished": "enter looks at it",
             "new": "r starts it",
         }.get(run.standing, "r resumes it where it was, enter looks at it")

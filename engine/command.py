@@ -1,0 +1,34 @@
+"""What the engine's one-shot commands share: a clean standard output, and errors as one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from engine.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, RunFailed, UserError
+
+
+def take_stdout() -> int:
+    """Keep the real standard output for data; returns its descriptor.
+
+    What is printed from now on, by libraries too, goes to standard error.
+    """
+    sys.stdout.flush()
+    descriptor = os.dup(1)
+    os.dup2(2, 1)
+    return descriptor
+
+
+def exit_code(act: Callable[[], int]) -> int:
+    """Do it and return its exit code; what went wrong is told in one line on standard error."""
+    try:
+        return act()
+    except UserError as error:
+        code, text = EXIT_USAGE, str(error)
+    except RunFailed as error:
+        code, text = EXIT_FAILED, str(error)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    print(f"zotui: {text}", file=sys.stderr)
+    return code

@@ -1,0 +1,78 @@
+"""Tasks made of a few rows and a stand-in tokenizer."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import preset, task
+from engine.errors import UserError
+
+ROWS = [{"sentence": f" film {i} \n", "label": i % 2, "unused": [i]} for i in range(20)]
+
+
+class Words:
+    """A stand-in tokenizer: a token per word, with the special tokens that are asked for."""
+
+    def __init__(self, begin: list[int] | None = None, end: list[int] | None = None, merges: str = "") -> None:
+        self.begin, self.end, self.merges = begin or [], end or [], merges
+        self.ids: dict[str, int] = {}
+        self.bos_token_id = self.begin[0] if self.begin else None
+
+    def __call__(self, texts: Any, add_special_tokens: bool = True) -> dict[str, Any]:
+        if isinstance(texts, list):
+            return {"input_ids": [self(text, add_special_tokens)["input_ids"] for text in texts]}
+        if self.merges:
+            texts = texts.replace(self.merges, self.merges.replace(" ", "_"))
+        ids = [self.ids.setdefault(word, 100 + len(self.ids)) for word in texts.split()]
+        return {"input_ids": [*self.begin, *ids, *self.end] if add_special_tokens else ids}
+
+    def text(self, ids: tuple[int, ...]) -> str:
+        words = {number: word for word, number in self.ids.items()}
+        return " ".join(words.get(i, f"<{i}>") for i in ids)
+
+
+def write(path: str, rows: list[dict[str, Any]]) -> str:
+    """Rows as a file of the kind that its name says."""
+    if path.endswith(".jsonl"):
+        Path(path).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    elif path.endswith(".json"):
+        Path(path).write_text(json.dumps(rows))
+    elif path.endswith(".csv"):
+        with Path(path).open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+    else:
+        import pyarrow
+        import pyarrow.parquet
+
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    return path
+
+
+def load(tokenizer: Any = None, *, seed: int = 0, max_length: int = 64, **keys: Any) -> task.Task:
+    keys = {"name": "sst2", "train": "train.jsonl", "validation": "train.jsonl"} | keys
+    return task.load_task(
+        preset.Task(**{k: v for k, v in keys.items() if v is not None}),
+        tokenizer or Words(),
+        seed=seed,
+        max_length=max_length,
+    )
+
+
+def refused(**keys: Any) -> str:
+    with pytest.raises(UserError) as caught:
+        load(**keys)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def unchecked(**keys: Any) -> str:
+    """The message of the cheap check."""
+    with pytest.raises(UserError) as caught:
+        task.check_sources(preset.Task(**{"name": "sst2", "validation": "train.jsonl"} | keys))
+    return str(caught.value)

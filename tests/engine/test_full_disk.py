@@ -1,0 +1,147 @@
+"""A disk that takes nothing more holds the run, which goes on by itself, to the same end, bit for bit."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from engine import messages
+from engine.rundir import RunDir
+
+SETTINGS = ("run.steps=40", "run.batch_size=4", "run.eval_every=15")
+
+
+def limit(engine: Any, most: int) -> None:
+    """The kernel refuses to let this engine write any file beyond `most` bytes."""
+    resource.prlimit(engine.process.pid, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+
+
+def obstacle(engine: Any, what: str) -> messages.State:
+    held = engine.until(messages.State, state="paused")
+    assert isinstance(held, messages.State)
+    assert held.waits and held.reason.startswith(f"{what} cannot be written (")
+    return held
+
+
+def outcome(run: RunDir) -> tuple[list[Any], dict[str, Any]]:
+    losses = [(r["step"], r["loss_plus"], r["loss_minus"], r["projected_grad"]) for r in run.journal()]
+    tensors = load_file(run.path / "checkpoints/step-00000040/weights.safetensors")
+    return losses, {name: tensor.tolist() for name, tensor in tensors.items()}
+
+
+@pytest.fixture
+def undisturbed(start: Any) -> tuple[list[Any], dict[str, Any]]:
+    engine = start(*SETTINGS)
+    assert engine.finish() == 0
+    return outcome(engine.run)
+
+
+def test_journal_evaluation_and_checkpoint_wait_for_room(start: Any, undisturbed: Any) -> None:
+    engine = start(*SETTINGS)
+    engine.until(messages.Step, step=5)
+    limit(engine, engine.run.journal_file.stat().st_size + 500)  # a line or two, and a part of one
+    held = obstacle(engine, "journal.jsonl")
+    assert "make room" in held.reason
+    assert engine.run.journal_file.read_bytes().endswith(b"\n")  # nothing half written is left
+    engine.send(messages.Resume())  # tries at once, and cannot
+    obstacle(engine, "journal.jsonl")
+    limit(engine, -1)
+    assert engine.until(messages.State, state="running").reason == ""
+    # Room for everything but the weights.
+    engine.send(messages.Pause())
+    engine.until(messages.State, state="paused")
+    limit(engine, 64 * 1024)
+    engine.send(messages.Save())
+    obstacle(engine, "the checkpoint")
+    assert not list(engine.run.checkpoints.glob("*"))  # gives back what it took
+    limit(engine, -1)
+    engine.until(messages.Checkpoint)
+    engine.send(messages.Resume())
+    assert engine.finish() == 0
+    assert outcome(engine.run) == undisturbed
+    assert engine.run.summary().standing == "finished"
+
+
+@pytest.mark.parametrize("stop", [True, False], ids=["stop", "signal"])
+def test_a_stop_while_it_waits_ends_the_run_and_says_what_could_not_be_written(
+    start: Any, undisturbed: Any, stop: bool
+) -> None:
+    engine = start(*SETTINGS)
+    engine.until(messages.Step, step=5)
+    limit(engine, engine.run.journal_file.stat().st_size + 10)
+    held = obstacle(engine, "journal.jsonl")
+    if stop:
+        engine.send(messages.Stop())
+    else:
+        engine.process.terminate()
+    error = engine.until(messages.Error)
+    assert error.kind == "failure" and error.text.startswith("journal.jsonl could not be written (")
+    assert engine.finish() == 1
+    assert len(list(engine.run.journal())) == held.step
+    again = type(engine)(engine.run, resume=True)
+    assert again.finish() == 0
+    assert outcome(engine.run) == undisturbed
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 32 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(folder)], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"needs to mount a small file system: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_disk_that_is_really_full(
+    start: Any, undisturbed: Any, small_disk: Path, request: pytest.FixtureRequest
+) -> None:
+    wanted = start(*SETTINGS)
+    wanted.process.kill()
+    engine = type(wanted)(RunDir.create(wanted.run.preset(), "tiny", small_disk / "run"))
+    request.addfinalizer(engine.process.kill)
+    engine.until(messages.Step, step=5)
+    filler = small_disk / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"x" * 4096)
+    held = engine.until(messages.State, state="paused")
+    assert held.waits and "No space left on device" in held.reason
+    filler.unlink()
+    assert engine.finish() == 0
+    assert outcome(engine.run) == undisturbed
+
+
+def test_a_directory_that_cannot_be_written_is_refused(start: Any, tmp_path: Path) -> None:
+    engine = start(*SETTINGS)
+    assert engine.finish() == 0
+    read_only = tmp_path / "read-only"
+    read_only.mkdir()
+    made = subprocess.run(["mount", "--bind", str(engine.run.path), str(read_only)], capture_output=True, check=False)
+    if made.returncode:
+        pytest.skip(f"needs to mount: {made.stderr.decode().strip()}")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(read_only)], check=True)
+        engine.run.update_info(state="stopped")  # or there would be nothing to do
+        for command in (["-m", "zotui", "resume", "--headless"], ["-P", "-m", "engine", "--resume"]):
+            done = subprocess.run(
+                [sys.executable, *command, str(read_only)], capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 2
+            told = done.stderr if "zotui" in command else done.stdout
+            assert f"{read_only}: " in told and "Read-only file system" in told
+            assert "Traceback" not in told
+    finally:
+        subprocess.run(["umount", "-l", str(read_only)], check=True)

@@ -1,0 +1,49 @@
+"""File systems for a while, where this user may mount any: a small one that fills up, and a read-only view."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .workshop import Unavailable
+
+
+def _mount(*arguments: str) -> None:
+    if os.geteuid() != 0:
+        raise Unavailable("needs root, to mount a file system")
+    try:
+        done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise Unavailable("there is no mount command") from None
+    if done.returncode != 0:
+        raise Unavailable(f"mounting is not permitted here ({done.stderr.strip()[:80]})")
+
+
+def unmount(folder: Path) -> None:
+    """At once, even where a file is open: the name is free, the file stays until it is closed."""
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@contextmanager
+def small_disk(folder: Path, mebibytes: int) -> Iterator[None]:
+    """A file system of this size in memory."""
+    folder.mkdir(parents=True)
+    _mount("-t", "tmpfs", "-o", f"size={mebibytes}m", "tmpfs", str(folder))
+    try:
+        yield
+    finally:
+        unmount(folder)
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """The folder as nobody, not even root, can write to it; files that are open are not concerned."""
+    _mount("--bind", str(folder), str(folder))
+    try:
+        _mount("-o", "remount,ro,bind", str(folder))
+        yield
+    finally:
+        unmount(folder)

@@ -1,0 +1,97 @@
+"""What a power cut, a full disk or a bad block leaves at the end of the records."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+from engine import messages
+
+from .trial import Outcome, Trial
+from .workshop import Workshop
+
+
+def torn(shop: Workshop, outcome: Outcome) -> None:
+    """The engine is killed, the end of its journal is spoiled, and the run resumed, again and again."""
+    chance = shop.chance("tail")
+    trial = Trial(shop, outcome, steps=shop.tries(120, 400))
+    for _ in range(shop.tries(1, 5)):
+        for spoil in _WAYS[: shop.tries(4, len(_WAYS))]:
+            engine = trial.start()
+            for _ in range(chance.randint(8, 16)):
+                engine.until(messages.Step)
+            trial.killed(engine)
+            spoil(trial.run.journal_file, chance)
+            trial.took_away()
+            outcome.tried += 1
+    trial.finish()
+
+
+def _cut(journal: Path, chance: random.Random) -> None:
+    """Cut off anywhere, also before the newest checkpoint."""
+    content = journal.read_bytes()
+    journal.write_bytes(content[: chance.randrange(len(content) // 2, len(content))])
+
+
+def _cut_within_the_last_line(journal: Path, chance: random.Random) -> None:
+    content = journal.read_bytes()
+    last = len(content) - content.rindex(b"\n", 0, -1) - 1
+    journal.write_bytes(content[: -chance.randrange(1, last)])
+
+
+def _garbage(journal: Path, chance: random.Random) -> None:
+    """Bytes of another file, line ends among them."""
+    with journal.open("ab") as file:
+        file.write(chance.randbytes(chance.randrange(1, 2000)))
+
+
+def _zeros(journal: Path, chance: random.Random) -> None:
+    """A file system that had made the file longer and not yet written what was to be there."""
+    with journal.open("ab") as file:
+        file.write(bytes(chance.randrange(1, 4096)))
+
+
+def _zeros_in_place(journal: Path, chance: random.Random) -> None:
+    """The same within the length that the file had."""
+    content = journal.read_bytes()
+    lost = chance.randrange(1, 600)
+    journal.write_bytes(content[:-lost] + bytes(lost))
+
+
+def _last_second(journal: Path, chance: random.Random) -> None:
+    """All that was not yet synced."""
+    lines = journal.read_bytes().splitlines(keepends=True)
+    seconds = 0.0
+    while lines and (seconds := seconds + json.loads(lines[-1])["seconds"]) < 1.0:
+        lines.pop()
+    journal.write_bytes(b"".join(lines))
+
+
+_WAYS: tuple[Callable[[Path, random.Random], None], ...] = (
+    _cut,
+    _garbage,
+    _zeros,
+    _last_second,
+    _zeros_in_place,
+    _cut_within_the_last_line,
+)
+
+
+def small_files(shop: Workshop, outcome: Outcome) -> None:
+    """The run's other files: each is torn once, and none is needed to go on."""
+    trial = Trial(shop, outcome)
+    chance = shop.chance("small files")
+    evaluations, about = trial.run.evaluations_file, trial.run.path / "run.json"
+    for _ in range(shop.tries(1, 5)):
+        engine = trial.start()
+        engine.until(messages.Eval)
+        for _ in range(5):
+            engine.until(messages.Step)
+        trial.killed(engine)
+        evaluations.write_bytes(evaluations.read_bytes()[: -chance.randrange(2, 20)])
+        about.write_bytes(about.read_bytes()[: chance.randrange(0, 20)])
+        about.with_suffix(".tmp").write_bytes(b"{")
+        outcome.tried += 1
+    trial.finish()

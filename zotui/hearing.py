@@ -1,0 +1,59 @@
+"""What an engine says, as one end of a pipe or socket hears it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from engine.frames import frames
+from engine.messages import AnyEvent, Done, Error, Hello, decode_event
+from engine.rundir import RunDir
+from engine.stopwatch import time_spent
+
+
+class Hearing:
+    """The events of one engine. Lines that are no event are skipped and counted."""
+
+    def __init__(self, run: RunDir, read: Callable[[int], bytes]) -> None:
+        """`read` is as for `engine.frames.frames`."""
+        self.ignored = 0
+        self.last_word: Done | Error | None = None
+        self._run = run
+        self._frames = frames(read, decode_event)
+        self._greeted = False
+
+    def events(self, gone: Callable[[], object]) -> Iterator[AnyEvent]:
+        """Every event until the engine says no more; may be left and taken up again.
+
+        A listener that was held up may have missed the last word. The records have it: `gone` is called to wait
+        until they are complete.
+        """
+        for event in self._frames:
+            if event is None:
+                self.ignored += 1
+                continue
+            if isinstance(event, Hello):
+                self._greeted = True
+            elif isinstance(event, (Done, Error)):
+                self.last_word = event
+            yield event
+        if self._greeted and self.last_word is None:
+            gone()
+            self.last_word = _recorded_end(self._run)
+            if self.last_word is not None:
+                yield self.last_word
+
+
+def _recorded_end(run: RunDir) -> Done | Error | None:
+    """How an engine ended that had begun to train; None if it did not get to write it down."""
+    summary, state = run.summary(), run.info().get("state")
+    if state == "failed":
+        return Error(kind="failure", text=summary.error)
+    if state not in ("finished", "stopped"):
+        return None
+    return Done(
+        outcome=state,
+        steps=summary.steps_done,
+        seconds=time_spent(run)["total"],
+        metrics=summary.metrics,
+        run=str(run.path),
+    )
