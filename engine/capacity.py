@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from engine.packing import padding_room
 from engine.runtime import Needs
 
+EVALUATION_SEQUENCES = 64  # of a padded forward pass, so that a large split does not need its logits at once
 _MAX_TOKENS = 8192  # of one forward pass, all signs; what is more is chunked
 _RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM allows as max_lora_rank
 

@@ -22,6 +22,7 @@ FoldMode = Literal["residual", "stochastic", "nearest"]
 RESIDUAL_BYTES = 2  # a parameter
 
 _CHUNK = 2**21  # entries folded at a time, to bound the float32 copies; stochastic noise depends on it
+_CACHED = 2**18  # of them, that a processor's cache holds through all that is done to an entry by itself
 _PARTS = 2**16  # of the last place, that the residual counts
 
 
@@ -50,34 +51,50 @@ class Fold:
         weight: (rows, cols), contiguous; u: (rows, r) and v: (cols, r), float32.
         """
         noise = keyed_generator(f"{self._seed}/fold/{step}/{self._matrix.name}", weight.device)
-        for rows in self._chunks():
+        for rows in _parts(*weight.shape, _CHUNK):
             part = weight[rows]
             if self.residual is not None:
-                total = state(part, self.residual[rows]).addmm_(u[rows], v.T)
-                part.copy_(total)
-                rest = (total - part.float()).div_(_last_place(part)).mul_(_PARTS).round_()
-                # Half a last place is one count more than int16 goes up to.
-                self.residual[rows] = rest.clamp_(-_PARTS // 2, _PARTS // 2 - 1)
+                _add_exactly(part, self.residual[rows], u[rows], v)
                 continue
             total = part.float().addmm_(u[rows], v.T)
             part.copy_(_round_by_chance(total, part.dtype, noise) if self._mode == "stochastic" else total)
 
-    def _chunks(self) -> Iterator[slice]:
-        height = max(1, _CHUNK // self._matrix.cols)
-        for start in range(0, self._matrix.rows, height):
-            yield slice(start, min(start + height, self._matrix.rows))
-
 
 def state(weight: torch.Tensor, residual: torch.Tensor | None) -> torch.Tensor:
     """What a run has of these entries, in float32: the weight, and its residual where there is one."""
+    value = weight.float()
     if residual is None:
-        return weight.float()
-    return (residual.float() / _PARTS).mul_(_last_place(weight)).add_(weight.float())
+        return value
+    return (residual.float() / _PARTS).mul_(_last_place(weight, value)).add_(value)
 
 
-def _last_place(weight: torch.Tensor) -> torch.Tensor:
-    """Distance of each entry to its next neighbour away from zero, float32."""
-    return (_neighbour(weight, 1).float() - weight.float()).abs_()
+def _add_exactly(weight: torch.Tensor, residual: torch.Tensor, u: torch.Tensor, v: torch.Tensor) -> None:
+    """weight, with its residual, <- itself + u v^T, in place."""
+    total = torch.empty(weight.shape, device=weight.device)
+    # The product goes over all of it: the last bits of a product depend on its size.
+    small = list(_parts(*weight.shape, _CACHED if weight.device.type == "cpu" else weight.numel()))
+    for rows in small:
+        total[rows] = state(weight[rows], residual[rows])
+    total.addmm_(u, v.T)
+    for rows in small:
+        part, rest = weight[rows], total[rows]
+        part.copy_(rest)
+        value = part.float()
+        rest.sub_(value).div_(_last_place(part, value)).mul_(_PARTS).round_()
+        # Half a last place is one count more than int16 goes up to.
+        residual[rows] = rest.clamp_(-_PARTS // 2, _PARTS // 2 - 1)
+
+
+def _parts(rows: int, cols: int, entries: int) -> Iterator[slice]:
+    """Rows of a matrix, so many at a time that they have about `entries` entries."""
+    height = max(1, entries // cols)
+    for start in range(0, rows, height):
+        yield slice(start, min(start + height, rows))
+
+
+def _last_place(weight: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """Distance of each entry to its next neighbour away from zero, float32; `value` is the weight in float32."""
+    return _neighbour(weight, 1).float().sub_(value).abs_()
 
 
 def _neighbour(weight: torch.Tensor, away: torch.Tensor | int) -> torch.Tensor:

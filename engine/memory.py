@@ -8,7 +8,7 @@ import psutil
 import torch
 
 from engine import preset
-from engine.capacity import adapter_rank, block_size, plan_capacity, with_padding
+from engine.capacity import EVALUATION_SEQUENCES, adapter_rank, block_size, plan_capacity, with_padding
 from engine.fold import RESIDUAL_BYTES, FoldMode
 from engine.model_files import ModelFacts, dtype_of
 from engine.runtime import Needs
@@ -58,18 +58,18 @@ def estimate_memory(
     rows, cols = (sum(getattr(m, side) for m in facts.matrices) for side in ("rows", "cols"))
     factors = (rows + cols) * method.rank
     samples = sample_bytes(method.rank) * len(facts.matrices)
-    sequences = needs.batch * needs.options
+    widest = max((m.rows for m in facts.matrices), default=0)
     if runtime == "training-loop":
+        tokens = max(needs.batch * needs.options, EVALUATION_SEQUENCES) * needs.longest
         largest = max((m.rows * m.cols for m in facts.matrices), default=0)
-        logits = sequences * needs.longest * facts.vocabulary * (size + 4)
-        return Memory(weights, 0, 0, 0, factors * 4 + samples, largest * 8 + logits)
+        passing = largest * 8 + tokens * (facts.vocabulary + 3 * widest) * size
+        return Memory(weights, 0, 0, 0, factors * 4 + samples, passing)
     block = block_size(device)
     plan = plan_capacity(needs, block)
     # vLLM's own slots, then ours: the signs of a pass, apart and together by layer; U_acc, and the
     # directions of this pass and the next.
     own = 2 * adapter_rank(method.rank) * (rows + cols) * size
     ours = (4 * plan.signs + 2) * factors * size + (1 + plan.signs) * factors * 4
-    widest = max((m.rows for m in facts.matrices), default=0)
     # What a pass has of its widest layer at once, and the logits of the head, also of vLLM's own warm-up.
     logits = facts.vocabulary * max(_WARM_UP_ROWS, plan.sequences) * (size + 12)
     return Memory(

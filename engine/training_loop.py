@@ -16,14 +16,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
+from engine.capacity import EVALUATION_SEQUENCES
 from engine.directions import Matrix, draw_u, draw_v
 from engine.model_files import dtype_of, linear_matrices
 from engine.objective import Scores
 from engine.runtime import Probe, Upcoming
 from engine.task import Example
 from engine.update_kept import Sample, UpdateKept, update_kept
-
-_EVALUATION_SEQUENCES = 64  # per forward pass, so that a large split does not need its logits at once
 
 
 class TrainingLoop:
@@ -106,7 +105,7 @@ class TrainingLoop:
         return update_kept(self._samples.values())
 
     def score(self, examples: Sequence[Example]) -> Scores:
-        return self._score(examples, at_once=_EVALUATION_SEQUENCES)
+        return self._score(examples, at_once=EVALUATION_SEQUENCES)
 
     @torch.inference_mode()
     def _score(self, examples: Sequence[Example], at_once: int | None = None) -> Scores:

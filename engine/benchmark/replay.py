@@ -23,9 +23,11 @@ _STEPS = 20_000
 # Of one H200 and the processor that feeds it: assumed, not measured.
 _BANDWIDTH = 3.8e12  # bytes a second, four fifths of the data sheet's
 _DRAW = 25e-6  # seconds to key a generator and to launch what it draws
-# Bytes that a fold reads and writes of an entry, operation by operation (`engine.fold.Fold.add`), if nothing is
-# found in a cache.
-_MOVED = {"float32": 8, "bfloat16": 190}
+_LAUNCH = 5e-6  # seconds of a kernel that has nothing to do
+# Of a fold (`engine.fold.Fold.add`): bytes read and written of an entry, operation by operation, if nothing is
+# found in a cache, and kernels for every 2^21 entries.
+_MOVED = {"float32": 8, "bfloat16": 186}
+_KERNELS = {"float32": 1, "bfloat16": 21}
 
 
 @dataclass
@@ -58,11 +60,13 @@ def main() -> int:
         step, fold = statistics.median(taken.steps), statistics.median(taken.folds)
         drawn, folded = blocks * _STEPS * step, blocks * folds * fold
         print(f"| {dtype} | {step * 1e3:.2f} ms | {fold:.3f} s | {drawn / 60:.1f} min and {folded / 60:.1f} min |")
-        gpu = blocks * draws * _STEPS * _DRAW, blocks * entries * folds * _MOVED[dtype] / _BANDWIDTH
+        kernels = _KERNELS[dtype] * -(-entries // 2**21)
+        gpu_fold = blocks * max(entries * _MOVED[dtype] / _BANDWIDTH, kernels * _LAUNCH)
         estimates.append(
-            f"Estimate, not a measurement: {dtype} on one GPU, at an assumed {_DRAW * 1e6:.0f} us for each of "
-            f"{blocks * draws} draws a step and {_MOVED[dtype]} bytes an entry and fold at {_BANDWIDTH:.2g} bytes a "
-            f"second: {gpu[0] / 60:.1f} min for the steps and {gpu[1] / 60:.1f} min for the folds."
+            f"Estimate, not a measurement: {dtype} on one GPU: {blocks * draws} draws a step of an assumed "
+            f"{_DRAW * 1e6:.0f} us each, {blocks * draws * _STEPS * _DRAW / 60:.1f} min; a fold: {blocks * kernels:,} "
+            f"kernels, {_MOVED[dtype]} bytes an entry at an assumed {_BANDWIDTH:.2g} bytes a second, {gpu_fold:.2f} s: "
+            f"{folds * gpu_fold / 60:.1f} min."
         )
     print("\n" + "\n".join(estimates))
     return 0
