@@ -51,7 +51,7 @@ class Fold:
         weight: (rows, cols), contiguous; u: (rows, r) and v: (cols, r), float32.
         """
         noise = keyed_generator(f"{self._seed}/fold/{step}/{self._matrix.name}", weight.device)
-        for rows in _parts(*weight.shape, _CHUNK):
+        for rows in _parts(weight, _CHUNK):
             part = weight[rows]
             if self.residual is not None:
                 _add_exactly(part, self.residual[rows], u[rows], v)
@@ -72,7 +72,7 @@ def _add_exactly(weight: torch.Tensor, residual: torch.Tensor, u: torch.Tensor, 
     """weight, with its residual, <- itself + u v^T, in place."""
     total = torch.empty(weight.shape, device=weight.device)
     # The product goes over all of it: the last bits of a product depend on its size.
-    small = list(_parts(*weight.shape, _CACHED if weight.device.type == "cpu" else weight.numel()))
+    small = list(_parts(weight, _CACHED if weight.device.type == "cpu" else weight.numel()))
     for rows in small:
         total[rows] = state(weight[rows], residual[rows])
     total.addmm_(u, v.T)
@@ -85,8 +85,9 @@ def _add_exactly(weight: torch.Tensor, residual: torch.Tensor, u: torch.Tensor, 
         residual[rows] = rest.clamp_(-_PARTS // 2, _PARTS // 2 - 1)
 
 
-def _parts(rows: int, cols: int, entries: int) -> Iterator[slice]:
+def _parts(matrix: torch.Tensor, entries: int) -> Iterator[slice]:
     """Rows of a matrix, so many at a time that they have about `entries` entries."""
+    rows, cols = matrix.shape
     height = max(1, entries // cols)
     for start in range(0, rows, height):
         yield slice(start, min(start + height, rows))

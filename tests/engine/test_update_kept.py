@@ -191,6 +191,22 @@ def folded(mode: FoldMode, weight: torch.Tensor, change: torch.Tensor, step: int
     return fold
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_how_much_is_folded_at_a_time_changes_no_bit_where_there_is_a_residual(
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
+) -> None:
+    start, change = torch.randn(300, 70).mul_(0.02).to(dtype), torch.randn(300, 70) * 1e-4
+    results = []
+    for entries in (2**18, 70, 1000):
+        monkeypatch.setattr("engine.fold._CACHED", entries)
+        weight = start.clone()
+        residual = folded("residual", weight, change).residual
+        assert residual is not None and residual.any()
+        results.append((weight, residual))
+    for weight, residual in results:
+        assert torch.equal(weight, results[0][0]) and torch.equal(residual, results[0][1])
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_stochastic_rounding_takes_the_two_neighbours_and_is_right_on_average(dtype: torch.dtype, sign: int) -> None:
