@@ -99,6 +99,8 @@ def test_from_the_start_screen_to_a_finished_demo(terminal: Terminal, home: Path
     terminal.wait(rf"eval +step {held:,} +accuracy", 60)
     terminal.press("c")
     terminal.wait(rf"checkpoint of step {held:,} saved", 60)
+    run = next((home / "runs").iterdir())
+    assert (run / f"checkpoints/step-{held:08d}/weights.safetensors").is_file()
     assert step_on(terminal.screen()) == held
     # q asks, because the run is live, and staying is one key.
     terminal.press("q")
@@ -107,13 +109,11 @@ def test_from_the_start_screen_to_a_finished_demo(terminal: Terminal, home: Path
     terminal.wait("[Kk]eep watching", 30, gone=True)
     terminal.press("Space")
     screen = terminal.wait(r"● finished", 180)
-    run = next((home / "runs").iterdir())
     evaluations = [json.loads(line) for line in (run / "evaluations.jsonl").read_text().splitlines()]
     before, after = (evaluations[i]["metrics"]["accuracy"] for i in (0, -1))
     assert before <= 0.65
     assert after >= 0.90
     assert f"{after:.3f}" in screen
-    assert (run / f"checkpoints/step-{held:08d}/weights.safetensors").is_file()
     # Leaving gives the terminal back; the run is listed, and its model can be taken away.
     terminal.press("q")
     terminal.wait(r"enter looks at a run", 30)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from engine.control import Control, Stopped
 from engine.errors import NotFinite
 from engine.lozo import Lozo
 from engine.opening import Opened, open_run
+from engine.patience import Patience
 from engine.rundir import RunDir
 from engine.runtime import Probe
 from engine.stopwatch import Stopwatch
@@ -38,7 +40,11 @@ class Session:
         self.events: list[messages.Event] = []
         self.when_held: list[messages.AnyCommand] = []
         self.control = Control(self.hear)
-        self.trainer = Trainer(self.run, wanted, opened, self.control, self.hear, Stopwatch(self.run))
+        commands, self.app = os.pipe()  # nothing is said, but somebody is there
+        self.control.listen(lambda most: os.read(commands, most))
+        watch = Stopwatch(self.run)
+        patience = Patience(self.control, self.hear, watch)
+        self.trainer = Trainer(self.run, wanted, opened, self.control, self.hear, watch, patience)
         probe: Callable[..., list[Probe]] = type(opened.runtime).probe
         left = [tries]
 

@@ -20,8 +20,10 @@ from .trial import STEPS, Outcome, Trial
 from .workshop import Workshop, wait_for
 
 # Takes the terminal on its standard input as its own, as a login shell would, and becomes the app.
+# HUP is as a login shell leaves it: what runs under nohup would ignore it.
 _IN_TERMINAL = (
-    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.executable, sys.argv[1:])"
+    "import fcntl, os, signal, sys, termios; signal.signal(signal.SIGHUP, signal.SIG_DFL); "
+    "fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.executable, sys.argv[1:])"
 )
 
 
