@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engine import messages
 
+from ..live_engine import Engine
 from .trial import Outcome, Trial
 from .workshop import Workshop
 
@@ -12,7 +13,7 @@ def second_engine(shop: Workshop, outcome: Outcome) -> None:
     """Refused while the first is at work; of two that are started at the same moment one is."""
     trial = Trial(shop, outcome)
     first = trial.start()
-    first.until(messages.Step)
+    _hold(first)
     for _ in range(shop.tries(1, 4)):
         trial.refused("live")
         trial.look()
@@ -27,12 +28,19 @@ def second_engine(shop: Workshop, outcome: Outcome) -> None:
     trial.compare()
 
 
+def _hold(engine: Engine) -> None:
+    """After a step, where it stays: on a quick machine the run would be over before anybody has come."""
+    engine.until(messages.Step)
+    engine.send(messages.Pause())
+    engine.until(messages.State, state="paused")
+
+
 def zotui_stop(shop: Workshop, outcome: Outcome) -> None:
     """From a process that has nothing to do with the engine; then resumed."""
     trial = Trial(shop, outcome)
     for _ in range(shop.tries(1, 5)):
         engine = trial.start()
-        engine.until(messages.Step)
+        _hold(engine)
         stopped = shop.zotui("stop", str(trial.run.path))
         assert stopped.returncode == 0, f"zotui stop ended with {stopped.returncode}: {stopped.stderr.strip()}"
         code = engine.finish()
