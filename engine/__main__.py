@@ -15,9 +15,10 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from engine import environment, log
+from engine.command import leave
 from engine.control import Control, Stopped
 from engine.control_socket import ControlSocket
 from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, RunFailed, UserError
@@ -54,7 +55,10 @@ def main() -> int:
         outlet.emit(Error(kind="usage", text=str(error)))
         code = EXIT_USAGE
     except Stopped:
-        outlet.emit(Done(outcome="stopped", steps=0, seconds=0.0, metrics={}, run=str(run.path)))
+        so_far = run.summary()  # of a run that was being resumed
+        outlet.emit(
+            Done(outcome="stopped", steps=so_far.steps_done, seconds=0.0, metrics=so_far.metrics, run=str(run.path))
+        )
         _record_end(run, state="stopped")
         code = EXIT_INTERRUPTED
     except RunFailed as error:
@@ -101,7 +105,7 @@ def _train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> in
     report("measuring the noise", None, "scoring one batch in several orders")
     noise = trainer.measure_noise()
     versions, hardware = environment.versions(), environment.hardware()
-    elsewhere = _keep_former_environment(run, trainer.steps_done, versions, hardware)
+    former, elsewhere = _former_environment(run.info(), trainer.steps_done, versions, hardware)
     hello = Hello(
         run=str(run.path),
         name=run.name,
@@ -119,7 +123,7 @@ def _train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> in
     )
     record = dict(
         state="running", error="", runtime=hello.runtime, device=hello.device, dtype=hello.dtype,
-        versions=versions, pid=hello.pid, hardware=hardware, started_on=opened.started_on,
+        versions=versions, pid=hello.pid, hardware=hardware, started_on=opened.started_on, **former,
         noise={"nats": noise.nats, "measured": noise.measured, "resolution": noise.resolution} if noise else None,
     )  # fmt: skip
     patience.write("run.json", trainer.steps_done, lambda: run.update_info(**record))
@@ -162,23 +166,19 @@ def _record_end(run: RunDir, **changes: str) -> None:
         logging.getLogger("engine").error("run.json cannot be written: %s", unwritten)
 
 
-def _keep_former_environment(
-    run: RunDir, steps_done: int, versions: dict[str, str], hardware: dict[str, str | int]
-) -> str:
-    """What took the steps until now stays on record where it differs; returns a line for the log, or nothing."""
-    before = run.info()
+def _former_environment(
+    before: dict[str, Any], steps_done: int, versions: dict[str, str], hardware: dict[str, str | int]
+) -> tuple[dict[str, Any], str]:
+    """What took the steps until now, for the run's record where it differs; and a line for the log, or nothing."""
     changed = environment.differences(before, versions, hardware) if steps_done else []
     if not changed:
-        return ""
+        return {}, ""
     former = {"until_step": steps_done, "versions": before.get("versions"), "hardware": before.get("hardware")}
-    run.update_info(formerly=[*before.get("formerly", []), former])
-    return f"was run with {'; '.join(changed)}: the last bits may differ"
+    kept = {"formerly": [*before.get("formerly", []), former]}
+    return kept, f"was run with {'; '.join(changed)}: the last bits may differ"
 
 
 if __name__ == "__main__":
     log.take_over()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
-    exit_code = main()
-    # Not through the interpreter's shutdown: threads of the libraries must not be able to hang it.
-    sys.stderr.flush()
-    os._exit(exit_code)
+    leave(main())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 from engine.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, RunFailed, UserError
 
@@ -32,3 +33,9 @@ def exit_code(act: Callable[[], int]) -> int:
         return EXIT_INTERRUPTED
     print(f"zotui: {text}", file=sys.stderr)
     return code
+
+
+def leave(code: int) -> NoReturn:
+    """End the process, not through the interpreter's shutdown: threads of the libraries must not be able to hang it."""
+    sys.stderr.flush()
+    os._exit(code)

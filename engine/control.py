@@ -116,8 +116,7 @@ class Control:
         """What `wait_out` waited for is over."""
         with self._changed:
             self._obstacle = ""
-            self._state = "starting"  # said again in any case, without the obstacle
-            self._say("paused" if self._paused else "running")
+            self._tell("paused" if self._paused else "running")  # also where that is no other state
 
     def check_stop(self) -> None:
         """Within something longer than a step: raises `Stopped` when the run is to end."""
@@ -183,10 +182,13 @@ class Control:
 
     def _say(self, state: StateName) -> None:
         if state != self._state:
-            self._state = state
-            reason = self.fault or self._obstacle if state == "paused" else self._stop_reason
-            waits = state == "paused" and bool(self._obstacle) and not self.fault
-            self._emit(State(state=state, step=self._steps, reason=reason, waits=waits))
+            self._tell(state)
+
+    def _tell(self, state: StateName) -> None:
+        self._state = state
+        reason = self.fault or self._obstacle if state == "paused" else self._stop_reason
+        waits = state == "paused" and bool(self._obstacle) and not self.fault
+        self._emit(State(state=state, step=self._steps, reason=reason, waits=waits))
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._stop_reason:

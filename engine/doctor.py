@@ -16,7 +16,7 @@ from typing import Literal
 import msgspec
 
 from engine import environment
-from engine.command import take_stdout
+from engine.command import leave, take_stdout
 from engine.errors import EXIT_DONE, EXIT_FAILED, UserError
 from engine.rundir import home
 
@@ -150,6 +150,4 @@ def _vllm() -> Finding:
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stderr.flush()
-    os._exit(code)  # not through the libraries' shutdown
+    leave(main())

@@ -43,7 +43,6 @@ def export_merged(run: RunDir, target: Path) -> int:
         "dtype": info["dtype"],
         "device": "cpu",
         "rank": wanted.method.rank,
-        "interval": wanted.method.interval,
         "seed": wanted.run.seed,
         "trust_remote_code": wanted.model.trust_remote_code,
     }

@@ -54,33 +54,9 @@ class Contents:
 
 def read(path: Path) -> Contents:
     """Every record of a file; none if it is not there. Raises `UserError` if it is damaged before its end."""
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return Contents([], 0, 0)
-    found: list[dict[str, Any]] = []
-    sound, torn, bad = 0, len(lines.pop()), 0  # what follows the last newline is torn
-    for number, line in enumerate(lines, start=1):
-        record = decode_line(line)
-        if record is None:
-            bad = bad or number
-            torn += len(line) + 1
-            if number == 1:
-                _refuse_without_checksum(path, line)
-        elif bad:
-            raise UserError(damage(path, bad))
-        else:
-            found.append(record)
-            sound += len(line) + 1
-    return Contents(found, sound, torn)
-
-
-def damage(path: Path, line: int) -> str:
-    """What to say of a line that is not as it was written, with more after it."""
-    return (
-        f"{path}: line {line} is damaged; put a good copy of the file back, or keep the {line - 1} lines before it "
-        f"(head -n {line - 1}) to go on from there"
-    )
+    reader = LineReader(path)
+    found = list(reader.more())
+    return Contents(found, reader.sound, reader.seen - reader.sound)
 
 
 def last_line(path: Path) -> dict[str, Any] | None:
@@ -106,30 +82,40 @@ def newest_with(path: Path, key: str) -> dict[str, Any] | None:
 
 
 class LineReader:
-    """Takes a file of records as it grows, in pieces of any size."""
+    """Takes a file of records, also as it grows, in pieces of any size.
+
+    Attributes: seen, bytes that were read; sound, bytes up to the end of the last whole line.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._place, self._rest, self._lines, self._bad = 0, b"", 0, 0
+        self._rest, self._lines, self._bad = b"", 0, 0
+        self.seen = self.sound = 0
 
     def more(self) -> Iterator[dict[str, Any]]:
         """The records that were added since; a line is taken once it is whole. Raises `UserError` for damage."""
         try:
             with self._path.open("rb") as file:
-                file.seek(self._place)
+                file.seek(self.seen)
                 added = file.read()
         except FileNotFoundError:  # the engine is still starting
             return
-        self._place += len(added)
-        *lines, self._rest = (self._rest + added).split(b"\n")
+        self.seen += len(added)
+        *lines, self._rest = (self._rest + added).split(b"\n")  # what follows the last newline may be torn
         for line in lines:
             self._lines += 1
             record = decode_line(line)
             if record is None:
                 self._bad = self._bad or self._lines
+                if self._lines == 1:
+                    _refuse_without_checksum(self._path, line)
             elif self._bad:
-                raise UserError(damage(self._path, self._bad))
+                raise UserError(
+                    f"{self._path}: line {self._bad} is damaged; put a good copy of the file back, or keep the "
+                    f"{self._bad - 1} lines before it (head -n {self._bad - 1}) to go on from there"
+                )
             else:
+                self.sound += len(line) + 1
                 yield record
 
 

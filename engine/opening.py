@@ -92,10 +92,9 @@ def open_run(
     # The weights alone, before the data is read; the whole once the data says how long it is.
     check_memory(Needs(batch=1, longest=8, options=1, option_tokens=1))
     if run:
-        last = last_line(run.journal_file)
         space = estimate_disk(
             facts, wanted, dtype=dtype, runtime=runtime_name, fold=fold,
-            steps_done=last["step"] + 1 if last else 0, saved=len(list(run.checkpoints.glob("step-*"))),
+            steps_done=run.steps_done(), saved=len(run.checkpoint_folders()),
         )  # fmt: skip
         note(*preflight.check_disk(space, run.path))
 
@@ -146,7 +145,7 @@ def open_run(
     else:
         from engine.training_loop import TrainingLoop
 
-        runtime = TrainingLoop(path, interval=wanted.method.interval, **common)
+        runtime = TrainingLoop(path, **common)
     started_on = {"revision": found.revision, "model": files, "data": data}
     return Opened(runtime, task, path, preflight.describe_device(device), dtype, started_on)
 

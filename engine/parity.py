@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from engine import environment, preset
-from engine.command import exit_code, take_stdout
+from engine.command import exit_code, leave, take_stdout
 from engine.comparison import Row, Taken, summarise
 from engine.errors import EXIT_DONE, EXIT_FAILED, UserError
 from engine.lozo import Lozo
@@ -148,6 +148,4 @@ def _arguments() -> argparse.Namespace:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    code = main()
-    sys.stderr.flush()
-    os._exit(code)
+    leave(main())

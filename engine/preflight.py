@@ -129,7 +129,7 @@ def check_disk(needed: Disk, folder: Path) -> tuple[Literal["info", "warning"], 
             "make room, or choose another --run-dir"
         )
     if needed.total > free:
-        remedy = "a smaller run.keep_checkpoints takes less, and what cannot be saved is said"
+        remedy = "a smaller run.keep_checkpoints takes less; a full disk holds the run until there is room"
         return "warning", f"disk: {needed}, but {there}: {remedy}"
     return "info", f"disk: {needed}; {there}: fits"
 

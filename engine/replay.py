@@ -77,7 +77,7 @@ def open_training_loop(path: Path, trajectory: Trajectory, device: str) -> Mover
     from engine.training_loop import TrainingLoop
 
     facts = read_model(model_folder(path, trajectory), trust_remote_code=False)
-    loop = TrainingLoop(facts.path, dtype=trajectory.dtype, device=device, rank=1, interval=1, seed=0)
+    loop = TrainingLoop(facts.path, dtype=trajectory.dtype, device=device, rank=1, seed=0)
     parameters = {name: parameter.data for name, parameter in loop.model.named_parameters()}
     for name, shape in trajectory.parameters:
         if name not in parameters or list(parameters[name].shape) != shape:

@@ -189,14 +189,13 @@ class RunDir:
             state = "live"
         elif state == "running":
             state = "crashed"
-        last = last_line(self.journal_file)
         evaluation = last_line(self.evaluations_file) or {}
         return Summary(
             name=self.name,
             path=str(self.path),
             preset=str(info.get("preset", "?")),
             standing=state,
-            steps_done=last["step"] + 1 if last else 0,
+            steps_done=self.steps_done(),
             steps=int(info.get("steps", 0)),
             metrics=evaluation.get("metrics", {}),
             started=float(info.get("started", 0.0)),
@@ -271,6 +270,11 @@ class RunDir:
             if record.get("step") != number:
                 raise UserError(f"{self.journal_file}: line {number + 1} is not step {number}; the journal is damaged")
             yield record
+
+    def steps_done(self) -> int:
+        """How many steps the journal holds, by its last whole line."""
+        last = last_line(self.journal_file)
+        return last["step"] + 1 if last else 0
 
     def refuse_damaged(self) -> None:
         """Raise `UserError` if a step or an evaluation is not as it was written: cheap, before a model is loaded."""

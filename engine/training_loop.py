@@ -37,13 +37,12 @@ class TrainingLoop:
         dtype: str,
         device: str,
         rank: int,
-        interval: int,
         seed: int,
         trust_remote_code: bool = False,
         random_weights: bool = False,
     ) -> None:
         self.device = device
-        self._rank, self._interval, self._seed = rank, interval, seed
+        self._rank, self._seed = rank, seed
         self._path, self._dtype, self._trust_remote_code = path, dtype_of(dtype), trust_remote_code
         self._model: PreTrainedModel
         if random_weights:

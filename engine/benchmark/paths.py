@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any
 
 from engine import environment, preset
-from engine.command import take_stdout
+from engine.command import leave, take_stdout
 from engine.errors import EXIT_USAGE, UserError
 
 _SAMPLE = 0.005  # seconds between two looks at the resident memory
@@ -171,7 +171,6 @@ class _Loop(_Paths):
             dtype=config.dtype,
             device=config.device,
             rank=config.rank,
-            interval=self.method.interval,
             seed=0,
             random_weights=config.random_weights,
         )
@@ -257,6 +256,4 @@ def encode(config: Config) -> str:
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stderr.flush()
-    os._exit(code)  # not through the libraries' shutdown, which may take its time
+    leave(main())

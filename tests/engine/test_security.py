@@ -120,7 +120,7 @@ def test_the_runtimes_themselves_run_no_pickle(
         else:
             from engine.training_loop import TrainingLoop
 
-            TrainingLoop(str(model), interval=10, **common)
+            TrainingLoop(str(model), **common)
     assert not marker.exists()
 
 

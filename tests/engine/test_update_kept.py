@@ -69,7 +69,7 @@ def journal(steps: int = STEPS) -> list[dict[str, Any]]:
 
 
 def opened(kind: type[TrainingLoop], model: Path, dtype: str, **more: Any) -> Any:
-    return kind(str(model), dtype=dtype, device="cpu", rank=2, interval=INTERVAL, seed=SEED, **more)
+    return kind(str(model), dtype=dtype, device="cpu", rank=2, seed=SEED, **more)
 
 
 def replayed(loop: TrainingLoop, records: list[dict[str, Any]]) -> TrainingLoop:

@@ -232,7 +232,7 @@ def test_half_precision_scores_both_ways_and_folds_as_transformers_weights_are_f
 ) -> None:
     runtime = open_runtime("llama", dtype, fold=fold)
     assert "agrees" in runtime.self_check(examples(4))
-    loop = FoldingLoop(str(tiny_models["llama"]), fold=fold, dtype=dtype, device="cpu", rank=2, interval=10, seed=0)
+    loop = FoldingLoop(str(tiny_models["llama"]), fold=fold, dtype=dtype, device="cpu", rank=2, seed=0)
     mirror = dict(loop.model.named_parameters())
     path = tmp_path / "weights.safetensors"
     for step in (0, 10, 20):

@@ -47,7 +47,7 @@ def checkpoint(shop: Workshop, outcome: Outcome) -> None:
             for _ in range(chance.randint(1, SAVE - 1)):
                 engine.until(messages.Step)
             trial.killed(engine)
-            spoil(max(trial.run.checkpoints.glob("step-*")), chance)
+            spoil(trial.run.checkpoint_folders()[-1], chance)
             outcome.tried += 1
     trial.finish()
 

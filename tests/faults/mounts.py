@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from .workshop import Unavailable
 
+_PATIENCE = 10.0  # seconds
+
 
 def _mount(*arguments: str) -> None:
     if os.geteuid() != 0:
         raise Unavailable("needs root, to mount a file system")
+    deadline = time.monotonic() + _PATIENCE
+    while (fault := _try_to_mount(*arguments)) and "busy" in fault and time.monotonic() < deadline:
+        time.sleep(0.01)  # a file is open for writing there at this moment
+    if fault:
+        raise Unavailable(f"mounting is not permitted here ({fault})")
+
+
+def _try_to_mount(*arguments: str) -> str:
+    """Why it did not work, or nothing."""
     try:
         done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
     except FileNotFoundError:
         raise Unavailable("there is no mount command") from None
-    if done.returncode != 0:
-        raise Unavailable(f"mounting is not permitted here ({done.stderr.strip()[:80]})")
+    return done.stderr.splitlines()[0].rpartition(": ")[2] if done.returncode else ""
 
 
 def unmount(folder: Path) -> None:

@@ -23,7 +23,6 @@ class Gauges:
         self._recent: deque[tuple[int, float]] = deque(maxlen=_AVERAGED)
         self._sampled = float("-inf")
         self.now: Telemetry | None = None
-        self.steps_counted = 0
         self.speeds: deque[float] = deque(maxlen=_PAST)
         self.step_times: deque[float] = deque(maxlen=_PAST)
         self.kv: deque[float] = deque(maxlen=_PAST)
@@ -34,7 +33,6 @@ class Gauges:
     def step(self, step: Step) -> None:
         """Take a step's speed."""
         self._recent.append((step.tokens, step.seconds))
-        self.steps_counted += 1
         if self._clock() - self._sampled >= 1.0:
             self._sampled = self._clock()
             self.speeds.append(self.tokens_per_s or 0.0)
