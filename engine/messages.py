@@ -8,7 +8,7 @@ whose `type` names the message. A client may trust nothing of what it reads, and
 from __future__ import annotations
 
 import json
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -23,6 +23,8 @@ Whole = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Number = Annotated[float, msgspec.Meta(ge=-1e100, le=1e100)]
 """A measured number: what overflows when it is squared or subtracted is refused as well."""
 
+
+Positive = Annotated[float, msgspec.Meta(gt=0, le=1e30)]
 
 _Message = TypeVar("_Message")
 
@@ -80,6 +82,20 @@ class Step(Event, frozen=True, omit_defaults=True):
     update_cosine: Number | None = None  # of applied and intended: what rounding noise leaves
 
 
+class GpuReading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One GPU of the machine; null for what its driver does not tell."""
+
+    name: str
+    index: Whole  # as the driver counts them
+    ours: bool  # whether the run is on it
+    memory_used: Whole  # bytes, by every process
+    memory_total: Whole  # bytes
+    utilisation: Number | None = None  # 0..1
+    temperature: Number | None = None  # degrees Celsius
+    power: Number | None = None  # watts
+    power_limit: Number | None = None  # watts
+
+
 class Telemetry(Event, frozen=True):
     """Memory, load and KV-cache use, about once a second. Memory in bytes; null without a GPU."""
 
@@ -89,6 +105,7 @@ class Telemetry(Event, frozen=True):
     gpu_utilisation: Number | None  # 0..1
     rss: Whole  # resident memory of the engine and its children, bytes
     cpu: Number  # processor use of the engine and its children, 1.0 = one core
+    gpus: list[GpuReading] = []  # every GPU there is; the fields above are about the one that the run is on
 
 
 class Eval(Event, frozen=True):
@@ -107,6 +124,36 @@ class Checkpoint(Event, frozen=True):
     step: Whole  # steps done
     path: str
     seconds: Number
+
+
+class Changed(Event, frozen=True):
+    """The settings that are in force from `step` on, once `Change` is on record."""
+
+    step: Whole
+    lr: Number  # before the schedule
+    eps: Number
+    eval_every: Whole  # 0: only before and after
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one state of the weights makes of a prompt: a text, or probabilities of the options that sum to 1."""
+
+    text: str = ""
+    probabilities: list[Number] = []
+
+
+class Tried(Event, frozen=True):
+    """The answer to `Try`; it has moved nothing."""
+
+    id: Whole
+    step: Whole  # steps done
+    prompt: str  # as it was given to the model
+    options: list[str] = []
+    label: Whole | None = None  # which option is right, of an example
+    now: Answer | None = None  # null where it could not be answered, and `note` says why
+    base: Answer | None = None  # of the model that the run began with; null likewise
+    note: str = ""
+    seconds: Number = 0.0
 
 
 class State(Event, frozen=True):
@@ -147,7 +194,7 @@ class Done(Event, frozen=True):
     time: dict[str, Number] | None = None  # seconds of the whole run by kind and in total; see `engine.stopwatch`
 
 
-AnyEvent = Hello | Phase | Step | Telemetry | Eval | Checkpoint | State | Log | Error | Done
+AnyEvent = Hello | Phase | Step | Telemetry | Eval | Checkpoint | Changed | Tried | State | Log | Error | Done
 
 
 class Command(msgspec.Struct, tag_field="type", tag=str.lower, frozen=True, kw_only=True):
@@ -174,7 +221,25 @@ class Stop(Command, frozen=True):
     """Finish the step in flight, save a checkpoint and end."""
 
 
-AnyCommand = Pause | Resume | Save | Evaluate | Stop
+class Change(Command, frozen=True):
+    """Use these settings from the next step on; null leaves one as it is. Answered by `Changed`."""
+
+    lr: Positive | None = None
+    eps: Positive | None = None
+    eval_every: Whole | None = None  # 0: only before and after
+
+
+class Try(Command, frozen=True):
+    """Answer a prompt with the weights as they are, and with those of the base model. Answered by `Tried`."""
+
+    id: Whole  # given back with the answer
+    prompt: str = ""
+    options: list[str] = []  # their probabilities are asked for; without any, a text that goes on from the prompt
+    example: Whole | None = None  # take this one of the validation split instead, counted from 0
+    max_tokens: Annotated[int, msgspec.Meta(ge=1, le=512)] = 48  # of a text
+
+
+AnyCommand = Pause | Resume | Save | Evaluate | Stop | Change | Try
 
 _event_decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 _command_decoder: msgspec.json.Decoder[AnyCommand] = msgspec.json.Decoder(AnyCommand)
@@ -192,15 +257,27 @@ def encode(message: Event | Command) -> bytes:
 
 def decode_event(line: bytes | str) -> AnyEvent:
     """Parse one event line, its texts made plain. Raises `msgspec.DecodeError` for anything else."""
-    event = _decode(_event_decoder, line)
-    texts = {name: value for name in event.__struct_fields__ if isinstance(value := getattr(event, name), str)}
-    changed = {name: plain(value) for name, value in texts.items() if not is_plain(value)}
-    return msgspec.structs.replace(event, **changed) if changed else event
+    return _plain(_decode(_event_decoder, line))
 
 
 def decode_command(line: bytes | str) -> AnyCommand:
     """Parse one command line. Raises `msgspec.DecodeError` for anything else."""
     return _decode(_command_decoder, line)
+
+
+def _plain(value: Any) -> Any:
+    """The same with every text made plain, however deep it lies; most messages hold none that is not."""
+    if isinstance(value, str):
+        return value if is_plain(value) else plain(value)
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    if isinstance(value, dict):
+        return {_plain(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, msgspec.Struct):
+        fields = {name: getattr(value, name) for name in value.__struct_fields__}
+        changed = {name: new for name, old in fields.items() if (new := _plain(old)) != old}
+        return msgspec.structs.replace(value, **changed) if changed else value
+    return value
 
 
 def _decode(decoder: msgspec.json.Decoder[_Message], line: bytes | str) -> _Message:

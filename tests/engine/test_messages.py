@@ -29,12 +29,30 @@ EVENTS = [
     ),
     messages.Eval(step=0, split="validation", metrics={"loss": 0.6, "accuracy": 0.5}, examples=2, seconds=1.0),
     messages.Checkpoint(step=3, path="/c", seconds=0.1),
+    messages.Changed(step=2, lr=1e-5, eps=1e-3, eval_every=0),
+    messages.Tried(
+        id=1,
+        step=2,
+        prompt="It was",
+        options=["bad", "good"],
+        label=1,
+        now=messages.Answer(probabilities=[0.4, 0.6]),
+        base=messages.Answer(probabilities=[0.5, 0.5]),
+    ),
     messages.State(state="stopping", step=2),
     messages.Log(level="info", text="two\nlines"),
     messages.Error(kind="usage", text="no"),
     messages.Done(outcome="finished", steps=3, seconds=1.0, metrics={}, run="/r"),
 ]
-COMMANDS = [messages.Pause(), messages.Resume(), messages.Save(), messages.Evaluate(), messages.Stop()]
+COMMANDS = [
+    messages.Pause(),
+    messages.Resume(),
+    messages.Save(),
+    messages.Evaluate(),
+    messages.Stop(),
+    messages.Change(lr=1e-5),
+    messages.Try(id=1, prompt="It was", options=["bad", "good"]),
+]
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda e: type(e).__name__)
@@ -65,6 +83,22 @@ def test_every_event_of_the_contract_is_tried_here() -> None:
 def test_a_line_that_is_no_event_is_refused(line: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         messages.decode_event(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['{"type": "change", "lr": 0}', '{"type": "change", "eps": -1}', '{"type": "try", "id": 1, "max_tokens": 0}'],
+)
+def test_a_command_with_a_value_that_makes_no_sense_is_refused(line: str) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        messages.decode_command(line)
+
+
+def test_texts_are_made_plain_however_deep_they_lie() -> None:
+    tried = messages.Tried(id=1, step=0, prompt="a\x1b]0;b\x07", options=["\x1b[2J"], now=messages.Answer(text="\x9b"))
+    found = messages.decode_event(messages.encode(tried))
+    assert isinstance(found, messages.Tried) and found.now is not None
+    assert not any("\x1b" in text or "\x9b" in text for text in (found.prompt, *found.options, found.now.text))
 
 
 def test_a_command_is_no_event() -> None:
