@@ -26,7 +26,7 @@ def model_and_data(shop: Workshop, outcome: Outcome) -> None:
         (made.train, _a_label, "task.train"),
         (made.validation, _a_label, "task.validation"),
         (made.train, lambda content: content + content.splitlines(keepends=True)[0], "task.train"),
-        (made.model / "tokenizer.json", lambda content: content.replace(b'"film"', b'"flim"'), "model.path"),
+        (made.model / "tokenizer.json", lambda content: content.replace(b'"great"', b'"graet"'), "model.path"),
     ]
     for file, change, named in changes[: shop.tries(2, len(changes))]:
         aside = file.with_name(f"{file.name}.aside")
