@@ -27,7 +27,7 @@ from engine.outlet import Outlet
 from engine.patience import Patience
 from engine.rundir import RunDir
 from engine.stopwatch import Stopwatch, time_spent
-from engine.telemetry import Gpu, Sampler
+from engine.telemetry import Gpus, Sampler
 
 
 def main() -> int:
@@ -80,7 +80,7 @@ def _train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> in
     wanted = run.preset()
     if wanted.run.when_app_leaves == "stop":
         control.stop_when_alone()
-    sampler = Sampler(outlet.emit, Gpu.open(environment.mask_gpus(wanted.model.device)))
+    sampler = Sampler(outlet.emit, Gpus.open(environment.mask_gpus(wanted.model.device)))
     sampler.start()
     if resume and (recorded := run.info().get("runtime")):
         # The runtime that took the first steps takes the others too.

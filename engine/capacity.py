@@ -8,6 +8,7 @@ from engine.packing import padding_room
 from engine.runtime import Needs
 
 EVALUATION_SEQUENCES = 64  # of a padded forward pass, so that a large split does not need its logits at once
+PROMPT_ROOM = 256  # tokens that a prompt typed by hand may have, with what goes on from it, where the data is shorter
 _MAX_TOKENS = 8192  # of one forward pass, all signs; what is more is chunked
 _RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM allows as max_lora_rank
 
@@ -44,6 +45,13 @@ def with_padding(plan: Capacity, block: int) -> Capacity:
     """The same with room for the fillers of a recorded pass."""
     tokens, blocks, sequences = (plan.signs * more for more in padding_room(plan.sequences // plan.signs, block))
     return replace(plan, tokens=plan.tokens + tokens, blocks=plan.blocks + blocks, sequences=plan.sequences + sequences)
+
+
+def with_prompt(room: Capacity, context: int, block: int) -> Capacity:
+    """The same with room for a prompt typed by hand, in a model of this context."""
+    longest = max(room.longest, min(context, PROMPT_ROOM))
+    blocks = max(room.blocks, 1 + -(-longest // block))
+    return replace(room, longest=longest, tokens=max(room.tokens, longest), blocks=blocks)
 
 
 def block_size(device: str) -> int:

@@ -10,9 +10,26 @@ from types import FrameType
 
 from engine.errors import EXIT_INTERRUPTED
 from engine.frames import frames
-from engine.messages import AnyCommand, Evaluate, Log, Pause, Resume, Save, State, StateName, Stop, decode_command
+from engine.messages import (
+    AnyCommand,
+    Change,
+    Evaluate,
+    Log,
+    Pause,
+    Resume,
+    Save,
+    State,
+    StateName,
+    Stop,
+    Try,
+    decode_command,
+)
 from engine.messages import Event as Message
 
+Request = Save | Evaluate | Change | Try
+"""What is done between two steps."""
+
+_MOST_WAITING = 32  # requests: more of them than anybody could mean
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -25,7 +42,7 @@ class Control:
 
     Commands come in on a thread for each who gives them, signals in the main thread. Each is answered at
     once by a `State` event, which goes to everyone, and by another when it has taken effect. A command that
-    was given already changes nothing.
+    was given already, and still waits, changes nothing.
     """
 
     def __init__(self, emit: Callable[[Message], None]) -> None:
@@ -35,7 +52,7 @@ class Control:
         self._stop_reason = ""
         self._there = 0  # how many there are who can give commands
         self._stops_alone = False
-        self._wanted: set[str] = set()
+        self._wanted: list[Request] = []
         self._running = False  # False until the first step: nothing to save, nothing to wait for
         self._ending = False  # whether a command has ended the start-up
         self._state: StateName = "starting"
@@ -62,7 +79,7 @@ class Control:
                 self._state = state
                 self._emit(State(state=state, step=steps_done, reason=reason))
 
-    def next_request(self, steps_done: int) -> type[Save] | type[Evaluate] | None:
+    def next_request(self, steps_done: int) -> Request | None:
         """What to do before the next step; None to go on. Blocks while paused.
 
         Raises `Stopped` when the run is to end.
@@ -72,10 +89,8 @@ class Control:
             while True:
                 if self._stop_reason:
                     raise Stopped(self._stop_reason)
-                for name, command in (("save", Save), ("evaluate", Evaluate)):
-                    if name in self._wanted:
-                        self._wanted.discard(name)
-                        return command  # type: ignore[return-value]
+                if self._wanted:
+                    return self._wanted.pop(0)
                 if not self._paused:
                     break
                 self._say("paused")
@@ -154,12 +169,13 @@ class Control:
             elif isinstance(command, Resume):
                 self._paused, self.fault = False, ""
                 self._say("running" if self._running else "starting")
-            elif isinstance(command, Save):
-                self._wanted.add("save")
-            elif isinstance(command, Evaluate):
-                self._wanted.add("evaluate")
             elif isinstance(command, Stop):
                 self._request_stop("asked to stop")
+            elif command not in self._wanted:
+                if len(self._wanted) < _MOST_WAITING:
+                    self._wanted.append(command)
+                else:
+                    self._emit(Log(level="warning", text=f"{_MOST_WAITING} requests wait already: one was ignored"))
             self._changed.notify_all()
 
     def _request_stop(self, reason: str) -> None:

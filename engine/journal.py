@@ -177,6 +177,15 @@ class JournalWriter:
                     self._fault, self._unsynced = error, True
 
 
+def append(path: Path, record: dict[str, Any]) -> None:
+    """Append one record, on the disk when this returns. Raises `UserError` and `OSError` as `JournalWriter` does."""
+    writer = JournalWriter(path)
+    try:
+        writer.append(record)
+    finally:
+        writer.close()
+
+
 def _decode(body: bytes) -> dict[str, Any] | None:
     try:
         loaded = msgspec.json.decode(body)

@@ -81,9 +81,10 @@ class Lozo:
         step = record["step"]
         if step % self.method.interval == 0:
             runtime.redraw(step)
-        for query in range(self.method.queries):
+        gradients = record.get("gradients") or [record["projected_grad"]]
+        for query in range(len(gradients)):
             runtime.replay_probe(step, query, record["eps"])
-        self._update(runtime, step, record.get("gradients") or [record["projected_grad"]], record["lr"])
+        self._update(runtime, step, gradients, record["lr"])
 
     def record(self, result: StepResult, seed: int) -> dict[str, Any]:
         """The journal's line for a step."""

@@ -8,7 +8,14 @@ import psutil
 import torch
 
 from engine import preset
-from engine.capacity import EVALUATION_SEQUENCES, adapter_rank, block_size, plan_capacity, with_padding
+from engine.capacity import (
+    EVALUATION_SEQUENCES,
+    adapter_rank,
+    block_size,
+    plan_capacity,
+    with_padding,
+    with_prompt,
+)
 from engine.fold import RESIDUAL_BYTES, FoldMode
 from engine.model_files import ModelFacts, dtype_of
 from engine.runtime import Needs
@@ -66,6 +73,7 @@ def estimate_memory(
         return Memory(weights, 0, 0, 0, factors * 4 + samples, passing)
     block = block_size(device)
     plan = plan_capacity(needs, block)
+    room = with_prompt(with_padding(plan, block), facts.context, block)
     # vLLM's own slots, then ours: the signs of a pass, apart and together by layer; U_acc, and the
     # directions of this pass and the next.
     own = 2 * adapter_rank(method.rank) * (rows + cols) * size
@@ -76,7 +84,7 @@ def estimate_memory(
         weights=weights,
         copies=sum(m.rows * m.cols for m in facts.matrices) * size if device == "cpu" else 0,
         residuals=residual_bytes(facts, runtime=runtime, fold=fold),
-        kv=with_padding(plan, block).blocks * block * facts.kv_bytes_per_token(dtype),
+        kv=room.blocks * block * facts.kv_bytes_per_token(dtype),
         directions=own + ours + samples,
         passing=3 * plan.tokens * widest * size + logits,
     )

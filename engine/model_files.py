@@ -66,18 +66,23 @@ def read_model(path: str, *, trust_remote_code: bool, weights: bool = True) -> M
     except (ValueError, KeyError) as error:
         raise _explained(path, error, "is not a causal language model") from None
     text_config = config.get_text_config()
-    context = next((int(getattr(text_config, key)) for key in _CONTEXT_KEYS if getattr(text_config, key, None)), 2048)
     dtype = getattr(config, "dtype", None)
     return ModelFacts(
         path=path,
         architecture=(config.architectures or [type(skeleton).__name__])[0],
         parameters=sum(p.numel() for p in skeleton.parameters()),
-        context=context,
+        context=context_of(config),
         matrices=linear_matrices(skeleton),
         dtype=dtype if isinstance(dtype, torch.dtype) else torch.float32,
         vocabulary=int(text_config.vocab_size),
         kv_elements_per_token=_kv_elements(text_config),
     )
+
+
+def context_of(config: Any) -> int:
+    """The longest sequence, in tokens, that a model of this transformers configuration takes."""
+    text_config = config.get_text_config()
+    return next((int(getattr(text_config, key)) for key in _CONTEXT_KEYS if getattr(text_config, key, None)), 2048)
 
 
 def dtype_of(name: str) -> torch.dtype:

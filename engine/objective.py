@@ -43,6 +43,14 @@ def metrics(objective: Objective, examples: Sequence[Example], scores: Scores) -
     return found
 
 
+def probabilities(example: Example, row: Sequence[float]) -> list[float]:
+    """How likely each option is among them, by the mean log-probability of its tokens; they sum to 1."""
+    means = _means(example, row)
+    top = max(means)
+    each = [math.exp(mean - top) for mean in means]
+    return [one / math.fsum(each) for one in each]
+
+
 def _means(example: Example, row: Sequence[float]) -> list[float]:
     return [score / len(option) for option, score in zip(example.options, row, strict=True)]
 

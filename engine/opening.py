@@ -14,6 +14,7 @@ from engine.journal import last_line
 from engine.rundir import RunDir, home
 from engine.runtime import Needs, Report, Runtime
 from engine.task import Example, Task, check_sources, load_task
+from engine.tokens import Encoder
 
 Note = Callable[[Literal["info", "warning"], str], None]
 """Takes a line for the log, as soon as it is known."""
@@ -29,6 +30,7 @@ class Opened:
     device: str
     dtype: str
     started_on: dict[str, Any]  # see `engine.fingerprint`; for the run's record
+    encoder: Encoder
 
 
 def open_run(
@@ -147,7 +149,8 @@ def open_run(
 
         runtime = TrainingLoop(path, **common)
     started_on = {"revision": found.revision, "model": files, "data": data}
-    return Opened(runtime, task, path, preflight.describe_device(device), dtype, started_on)
+    encoder = Encoder(tokenizer, bos=task_preset.bos == "auto")
+    return Opened(runtime, task, path, preflight.describe_device(device), dtype, started_on, encoder)
 
 
 def model_of(run: RunDir, note: Note) -> str:

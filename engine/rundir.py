@@ -5,6 +5,7 @@ run.json            which preset, runtime, versions and hardware, `formerly` tho
                     what it was `started_on` (see `engine.fingerprint`); where the run stands
 journal.jsonl       one line per step, with its checksum: the scalars from which the weights can be rebuilt
 evaluations.jsonl   one line per evaluation, likewise
+changes.jsonl       one line per change of the settings while the run was at work, likewise; see `engine.settings`
 checkpoints/        step-00000450/ with weights.safetensors and manifest.json, which has their hashes
 engine.log          the engine's and vLLM's log
 lock                held (flock) by the engine while it lives; holds its process id
@@ -29,7 +30,7 @@ import platformdirs
 
 from engine.best import best_evaluation
 from engine.errors import UserError
-from engine.journal import JournalWriter, last_line, newest_with, read
+from engine.journal import append, last_line, newest_with, read
 from engine.preset import Preset, load_file
 
 _LOCK_PATIENCE = 0.5  # seconds
@@ -75,6 +76,7 @@ class RunDir:
         self.preset_file = self.path / "preset.toml"
         self.journal_file = self.path / "journal.jsonl"
         self.evaluations_file = self.path / "evaluations.jsonl"
+        self.changes_file = self.path / "changes.jsonl"
         self.log_file = self.path / "engine.log"
         self.checkpoints = self.path / "checkpoints"
         self._info_file = self.path / "run.json"
@@ -126,6 +128,7 @@ class RunDir:
             self.preset_file,
             self.journal_file,
             self.evaluations_file,
+            self.changes_file,
             self.log_file,
             self._info_file,
             self._info_file.with_suffix(".tmp"),
@@ -277,10 +280,11 @@ class RunDir:
         return last["step"] + 1 if last else 0
 
     def refuse_damaged(self) -> None:
-        """Raise `UserError` if a step or an evaluation is not as it was written: cheap, before a model is loaded."""
+        """Raise `UserError` if a record is not as it was written: cheap, before a model is loaded."""
         for _ in self.journal():
             pass
         self.evaluations()
+        self.changes()
 
     def update_kept(self) -> dict[str, float] | None:
         """The newest figure of how much of the intended update the run has: `step`, `kept` and `cosine`."""
@@ -295,11 +299,11 @@ class RunDir:
 
     def add_evaluation(self, record: dict[str, Any]) -> None:
         """Append one evaluation. Raises `OSError` if it cannot be written."""
-        writer = JournalWriter(self.evaluations_file)
-        try:
-            writer.append(record)
-        finally:
-            writer.close()
+        append(self.evaluations_file, record)
+
+    def changes(self) -> list[dict[str, Any]]:
+        """Every change of the settings, in the order made. Raises `UserError` if one is not as it was written."""
+        return read(self.changes_file).records
 
     def checkpoint_folders(self) -> list[Path]:
         """The checkpoints, the newest last."""

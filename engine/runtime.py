@@ -8,6 +8,7 @@ was drawn. A runtime may keep the two apart until the next fold (vllm) or move W
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -54,6 +55,7 @@ class Runtime(Protocol):
 
     name: str
     device: str
+    longest: int  # tokens of a sequence that it takes, with what is generated
 
     def matrices(self) -> list[Matrix]:
         """The weight matrices in scope, under their Hugging Face parameter names."""
@@ -83,6 +85,18 @@ class Runtime(Protocol):
 
     def score(self, examples: Sequence[Example]) -> Scores:
         """Score `examples` at the weights as they are."""
+
+    def generate(self, prompt: Sequence[int], most: int) -> list[int]:
+        """At most `most` tokens that go on from the prompt at the weights as they are, the likeliest each time.
+
+        Raises `UserError` if it generates nothing from such weights.
+        """
+
+    def at_base(self) -> AbstractContextManager[None]:
+        """Within it, the weights are those of the model's files; after it as they were, bit for bit.
+
+        Raises `UserError` on entering, where they cannot be read or there is no memory to keep the others in.
+        """
 
     def save_weights(self, path: Path) -> None:
         """Write the matrices in scope as they were at the last fold, as safetensors."""

@@ -13,9 +13,11 @@ EXAMPLES = 4
 # Largest difference, in nats, between a score by the packed path and by the public one.
 _TOLERANCE = {"float32": 1e-3, "bfloat16": 0.5, "float16": 0.1}
 # Tried in turn: the slots must move scores by several times what the dtype blurs, or a slot that does
-# nothing would pass. A random or very small model may never be moved so far.
+# nothing would pass. A random or very small model may never be moved so far; the further it is moved, the
+# more rounding differs between two paths that are both right.
 _EPS = (1e-2, 3e-2, 1e-1, 3e-1)
-_CLEARLY = 4.0  # times the tolerance
+_CLEARLY = 4.0  # times the tolerance, or the difference that there is
+_LEAST = 0.25  # of the tolerance, that a move must be to tell anything
 
 
 def shortest(examples: Sequence[Example]) -> list[Example]:
@@ -23,16 +25,26 @@ def shortest(examples: Sequence[Example]) -> list[Example]:
     return sorted(examples, key=lambda example: example.length)[:EXAMPLES]
 
 
-def telling_eps(score: Callable[[float], list[Scores]], examples: Sequence[Example], dtype: str) -> float:
-    """The first eps at which `score(eps)`, of both signs, tells slots apart, or else the last that is finite."""
-    found = _EPS[0]
+def compare(
+    packed: Callable[[float], list[Scores]], public: Callable[[], list[Scores]], examples: Sequence[Example], dtype: str
+) -> tuple[bool, float]:
+    """Whether the two agree, and their largest difference in nats, at the first eps that tells slots apart.
+
+    `packed` scores both signs at an eps, `public` the same signs again. Where no eps tells them apart, the last
+    that is finite decides: overflow says nothing of the path.
+    """
+    found: tuple[bool, float] | None = None
     for eps in _EPS:
-        scores = score(eps)
-        if not all(map(math.isfinite, _flat(examples, scores))):
-            break  # overflow: it is the path that is checked, not the model
-        found = eps
-        if moved(examples, scores) >= _CLEARLY * _TOLERANCE[dtype]:
+        ours = packed(eps)
+        if found is not None and not all(map(math.isfinite, _flat(examples, ours))):
             break
+        theirs = public()
+        found = verdict(examples, ours, theirs, dtype)
+        told = moved(examples, theirs)
+        small = found[0] and told >= max(_CLEARLY * found[1], _LEAST * _TOLERANCE[dtype])
+        if small or told >= _CLEARLY * _TOLERANCE[dtype]:
+            break
+    assert found is not None
     return found
 
 

@@ -62,6 +62,10 @@ class Encoder:
         encoded = self._tokenizer(texts)["input_ids"]
         return [[*self._prefix, *ids[: len(ids) - self._trailing]] for ids in encoded]
 
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of these ids, for people: special tokens are left out."""
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
+
 
 def encode(
     raw: Sequence[Raw],

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from engine import checkpoint, objective, preset
 from engine.best import best_evaluation
-from engine.control import Control
+from engine.control import Control, Request
 from engine.errors import NotFinite
 from engine.journal import JournalWriter
 from engine.lozo import Lozo
-from engine.messages import Checkpoint, Eval, Evaluate, Event, Log, Phase, Save, Step
+from engine.messages import Change, Changed, Checkpoint, Eval, Event, Log, Phase, Save, Step, Try
 from engine.noise import Noise, measure_noise
 from engine.opening import Opened
 from engine.patience import Patience
 from engine.rundir import RunDir
+from engine.settings import Steering
 from engine.signal_figures import WINDOW, Signal
 from engine.stopwatch import Stopwatch
 from engine.task import Example, batch
+from engine.trying import Trying
 
 _EVALUATION_SLICE = 64  # examples scored between two looks at the requests
 
@@ -38,10 +41,12 @@ class Trainer:
         watch: Stopwatch,
         patience: Patience,
     ) -> None:
-        self._run, self._preset, self._opened = run, wanted, opened
+        self._run, self._wanted, self._opened = run, wanted, opened
         self._runtime, self._task = opened.runtime, opened.task
         self._control, self._emit, self._watch, self._patience = control, emit, watch, patience
-        self._method = Lozo(wanted.method, wanted.run.steps, opened.task.objective)
+        self._steering = Steering(run, wanted)
+        self._trying = Trying(opened.runtime, opened.task, opened.encoder)
+        self._adopt(0)
         # CUDA draws otherwise on another model of GPU.
         self._drew = "cpu" if opened.device.startswith("cpu") else opened.device.partition(" ")[2].strip("()")
         self._evaluated_at = -1
@@ -52,12 +57,18 @@ class Trainer:
         self.metrics: dict[str, float] = {}
         self._evaluations: list[dict[str, Any]] = []
 
+    def _adopt(self, step: int) -> None:
+        """Take on the settings that are in force at a step."""
+        self._preset = self._steering.at(step).within(self._wanted)
+        self._method = Lozo(self._preset.method, self._preset.run.steps, self._task.objective)
+
     def restore(self) -> str:
         """Rebuild the state from the newest checkpoint and the journal; returns a line for the log."""
         records = self._rebuild()
         for record in records:
             self._signal.add(**record)
         self.steps_done = len(records)
+        self._adopt(self.steps_done)
         self._restore_metrics()
         elsewhere = {record.get("drew", self._drew) for record in records} - {self._drew}
         if elsewhere:
@@ -97,7 +108,8 @@ class Trainer:
     def train(self) -> None:
         """Steps to the end. Raises `Stopped`, with the state saved, when asked to stop."""
         # Opened for a moment, to cut off what a dead engine left half written.
-        self._open_records(self._run.evaluations_file).close()
+        for records in (self._run.evaluations_file, self._run.changes_file):
+            self._open_records(records).close()
         writer = self._open_records(self._run.journal_file)
         try:
             self._watch.started()
@@ -179,6 +191,7 @@ class Trainer:
         self._patience.write(self._run.journal_file.name, self.steps_done, lambda: writer.append(record))
         self._signal.add(**record)
         self.steps_done += 1
+        self._adopt(self.steps_done)
         self._emit(
             Step(
                 step=result.step,
@@ -208,15 +221,27 @@ class Trainer:
 
     def _answer_requests(self) -> None:
         while (request := self._next_request()) is not None:
-            if request is Save:
+            if isinstance(request, Save):
                 self.save()
-                continue
-            try:
-                self._evaluate()
-            except NotFinite as fault:
-                self._hold(fault)
+            elif isinstance(request, Change):
+                self._change(request)
+            elif isinstance(request, Try):
+                self._emit(self._trying.answer(request, self.steps_done))
+            else:
+                try:
+                    self._evaluate()
+                except NotFinite as fault:
+                    self._hold(fault)
 
-    def _next_request(self) -> type[Save] | type[Evaluate] | None:
+    def _change(self, change: Change) -> None:
+        """From the next step on, and for good: it is on record before it counts."""
+        done = self.steps_done
+        settings = self._patience.write(self._run.changes_file.name, done, lambda: self._steering.change(done, change))
+        self._adopt(done)
+        self._emit(Changed(step=done, **asdict(settings)))
+        self._do_what_is_due()
+
+    def _next_request(self) -> Request | None:
         if not self._control.paused:
             return self._control.next_request(self.steps_done)
         try:

@@ -9,16 +9,18 @@ test, and what runs where vLLM does not.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
+from engine.base_weights import BaseWeights, check_room_aside
 from engine.capacity import EVALUATION_SEQUENCES
 from engine.directions import Matrix, draw_u, draw_v
-from engine.model_files import dtype_of, linear_matrices
+from engine.model_files import context_of, dtype_of, linear_matrices
 from engine.objective import Scores
 from engine.runtime import Probe, Upcoming
 from engine.task import Example
@@ -53,6 +55,7 @@ class TrainingLoop:
         self._model.eval()
         self._model.requires_grad_(False)
         self._matrices = linear_matrices(self._model)
+        self.longest = context_of(self._model.config)
         parameters = dict(self._model.named_parameters())
         self._weights = {matrix.name: parameters[matrix.name] for matrix in self._matrices}
         self._v: dict[str, torch.Tensor] = {}
@@ -105,6 +108,26 @@ class TrainingLoop:
 
     def score(self, examples: Sequence[Example]) -> Scores:
         return self._score(examples, at_once=EVALUATION_SEQUENCES)
+
+    @torch.inference_mode()
+    def generate(self, prompt: Sequence[int], most: int) -> list[int]:
+        ids = torch.tensor([list(prompt)], device=self._model.device)
+        found = self._model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=most, do_sample=False)
+        return found[0, len(prompt) :].tolist()
+
+    @contextmanager
+    def at_base(self) -> Iterator[None]:
+        base = BaseWeights(Path(self._path), self._matrices)
+        check_room_aside(sum(w.numel() * w.itemsize for w in self._weights.values()))
+        aside = {}
+        try:
+            for name, weight in self._weights.items():
+                aside[name] = weight.data.to("cpu", copy=True)
+                weight.data.copy_(base.read(name))
+            yield
+        finally:
+            for name, kept in aside.items():
+                self._weights[name].data.copy_(kept)
 
     @torch.inference_mode()
     def _score(self, examples: Sequence[Example], at_once: int | None = None) -> Scores:

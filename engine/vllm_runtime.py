@@ -7,8 +7,8 @@ start-up, and takes over where that path fails.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,20 +17,20 @@ import torch
 from vllm import LLM
 
 from engine import self_check
-from engine.capacity import adapter_rank, block_size, plan_capacity, with_padding
+from engine.base_weights import check_room_aside
+from engine.capacity import adapter_rank, block_size, plan_capacity, with_padding, with_prompt
 from engine.directions import Matrix
 from engine.errors import UserError
 from engine.fold import FoldMode
-from engine.model_files import ModelFacts
+from engine.layouts import Layouts
+from engine.model_files import ModelFacts, dtype_of
 from engine.objective import Scores
-from engine.packing import chunks
 from engine.runtime import Needs, Probe, Upcoming
 from engine.task import Example
 from engine.update_kept import UpdateKept
 from engine.vllm_seam.alone import alone
 from engine.vllm_seam.linear import keeping_plain_weights
-from engine.vllm_seam.public import generate_scores
-from engine.vllm_seam.worker import PackedExample
+from engine.vllm_seam.public import generate_scores, generate_tokens
 
 # Floating-point operations of a pass below which launching its kernels takes longer than running them, by an
 # estimate (not measured): some 10 ms of launches for 32 blocks, on a GPU of 5e14 operations per second.
@@ -63,15 +63,14 @@ class VllmRuntime:
         the packed ones, which makes folds quicker and changes nothing else.
         """
         self.device = device
-        self._dtype = dtype
+        self._facts, self._dtype, self._needs = facts, dtype, needs
         self._folded_at = 0  # the step before which the weights were last folded
         self._settled = False  # whether the first sign holds U_acc itself
         self._usage = 0.0
-        self._laid_out: list[tuple[Any, list[list[PackedExample]]]] = []
         self._direct = True
         self._block = block_size(device)
         plan = plan_capacity(needs, self._block)
-        room = with_padding(plan, self._block)
+        room = with_prompt(with_padding(plan, self._block), facts.context, self._block)
         record = cuda_graphs and device != "cpu" and 2 * facts.parameters * plan.tokens < _RECORDED_BELOW
         with alone(), keeping_plain_weights() if plain_copies else nullcontext():
             self._llm = LLM(
@@ -87,7 +86,7 @@ class VllmRuntime:
                 max_loras=2,
                 max_lora_rank=adapter_rank(rank),
                 lora_target_modules=_target_modules(facts.matrices),
-                max_model_len=plan.longest,
+                max_model_len=room.longest,
                 max_num_batched_tokens=room.tokens,
                 max_num_seqs=room.sequences,
                 block_size=self._block,
@@ -101,9 +100,8 @@ class VllmRuntime:
         _check_matrices(facts.matrices, self._matrices)
         if (size := self._call("zo_block_size")) != self._block:
             raise RuntimeError(f"vLLM made KV blocks of {size} tokens, {self._block} were asked for")
-        # Of a pass; block 0 is vLLM's own.
-        self._limits = {"max_tokens": plan.tokens, "max_blocks": plan.blocks - 1, "max_sequences": plan.sequences}
-        self._signs = plan.signs
+        self._layouts = Layouts(plan, self._block)
+        self._signs, self.longest = plan.signs, room.longest
 
     # -- the verbs ------------------------------------------------------------------------------
 
@@ -147,10 +145,32 @@ class VllmRuntime:
         return UpdateKept(*found) if found else None
 
     def score(self, examples: Sequence[Example]) -> Scores:
-        if not self._settled:
-            self._call("zo_settle")
-            self._settled = True
+        self._settle()
         return self._score(examples, 1)[0][0]
+
+    def generate(self, prompt: Sequence[int], most: int) -> list[int]:
+        if not self._adaptable:
+            raise UserError("vLLM generates no text from float32 weights on a GPU; probabilities of options work")
+        self._settle()
+        self._call("zo_publish", 1)
+        return generate_tokens(self._llm, prompt, 1, most)
+
+    @contextmanager
+    def at_base(self) -> Iterator[None]:
+        moved = self._folded_at > 0  # else they are the files' own still
+        if moved:
+            size = dtype_of(self._dtype).itemsize
+            check_room_aside(sum(m.rows * m.cols for m in self._matrices) * size)
+        try:
+            if moved:
+                self._call("zo_set_aside", self._facts.path)
+            self._call("zo_rest")
+            self._settled = True
+            yield
+        finally:
+            self._settled = False
+            if moved:
+                self._call("zo_bring_back")
 
     def save_weights(self, path: Path) -> None:
         self._call("zo_save", str(path))
@@ -166,6 +186,16 @@ class VllmRuntime:
     def kv_cache_usage(self) -> float | None:
         return self._usage
 
+    def _settle(self) -> None:
+        if not self._settled:
+            self._call("zo_settle")
+            self._settled = True
+
+    @property
+    def _adaptable(self) -> bool:
+        """Whether vLLM's own LoRA kernels take the weights: those for GPUs take none of float32."""
+        return self.device == "cpu" or self._dtype != "float32"
+
     def close(self) -> None:
         self._llm.llm_engine.engine_core.shutdown()
 
@@ -175,21 +205,24 @@ class VllmRuntime:
         """Score a few examples by both paths; keep the packed one only if they agree. Returns a line for the log."""
         some = self_check.shortest(examples)
         self.redraw(0)
-        # vLLM's LoRA kernels for GPUs adapt no float32 weights: there the weights as they are must do.
-        adapted = self.device == "cpu" or self._dtype != "float32"
+        adapted = self._adaptable  # else the weights as they are must do
+
+        def public() -> list[Scores]:
+            try:
+                return self._public(some, 2) if adapted else [generate_scores(self._llm, some, None)]
+            except Exception as error:
+                raise _PublicFailed(_named(error)) from error
+
         try:
             if adapted:
-                packed = self._at(some, self_check.telling_eps(partial(self._at, some), some, self._dtype))
+                agreed, worst = self_check.compare(partial(self._at, some), public, some, self._dtype)
             else:
-                packed = [self.score(some)]
+                agreed, worst = self_check.verdict(some, [self.score(some)], public(), self._dtype)
+        except _PublicFailed as error:  # the public path may be what does not work
+            return f"packed scoring could not be checked, vLLM's public API failed ({error})"
         except Exception as error:  # noqa: BLE001 - whatever a vLLM we do not know may raise: the public path works
             self._direct = False
             return f"packed scoring failed on this vLLM ({_named(error)}); using its public API"
-        try:
-            public = self._public(some, 2) if adapted else [generate_scores(self._llm, some, None)]
-        except Exception as error:  # noqa: BLE001 - the public path may be what does not work
-            return f"packed scoring could not be checked, vLLM's public API failed ({_named(error)})"
-        agreed, worst = self_check.verdict(some, packed, public, self._dtype)
         if not agreed:
             self._direct = False
             return f"packed scoring differs from vLLM's public API by {worst:.2g} nats; using the public API"
@@ -211,7 +244,7 @@ class VllmRuntime:
         tokens = 0
         for first in range(0, queries, per_pass):
             signs = 2 * min(per_pass, queries - first)
-            for rows in self._rows(examples, signs):
+            for rows in self._layouts.of(examples, signs):
                 tokens += self._call("zo_floor", rows, signs)
         return tokens
 
@@ -228,48 +261,41 @@ class VllmRuntime:
         if not self._direct:
             return 1
         per_pass = max(1, min(queries, self._signs // 2))
-        while per_pass > 1 and len(self._rows(examples, 2 * per_pass)) > 1:
+        while per_pass > 1 and len(self._layouts.of(examples, 2 * per_pass)) > 1:
             per_pass -= 1
         return per_pass
-
-    def _rows(self, examples: Sequence[Example], signs: int) -> list[list[PackedExample]]:
-        """The batch in chunks that fit one pass each, as they cross to the worker; the last two are remembered."""
-        wanted = (tuple(examples), signs)
-        for known, rows in self._laid_out:
-            if known == wanted:
-                return rows
-        rows = self._lay_out(examples, signs)
-        self._laid_out = [*self._laid_out[-1:], (wanted, rows)]
-        return rows
-
-    def _lay_out(self, examples: Sequence[Example], signs: int) -> list[list[PackedExample]]:
-        limits = {name: limit // signs for name, limit in self._limits.items()}
-        return [
-            [(list(e.prompt), [list(o) for o in e.options], e.label) for e in part]
-            for part in chunks(examples, block_size=self._block, **limits)
-        ]
 
     def _score(
         self, examples: Sequence[Example], signs: int, later: tuple[Upcoming, list[int]] | None = None
     ) -> tuple[list[Scores], int]:
         """Scores per sign, and the tokens scored."""
-        if not self._direct:
+        if not self._direct or not self._fits_a_pass(examples):
             tokens = signs * sum(len(e.prompt) + len(o) for e in examples for o in e.options)
             return self._public(examples, signs), tokens
         found: list[Scores] = [[] for _ in range(signs)]
         tokens = 0
-        parts = self._rows(examples, signs)
+        parts = self._layouts.of(examples, signs)
         for part in parts:
             ahead = None
             if later is not None and part is parts[-1]:
                 upcoming, queries = later
-                ahead = (upcoming.step, queries, self._rows(upcoming.examples, signs)[0], signs)
+                ahead = (upcoming.step, queries, self._layouts.of(upcoming.examples, signs)[0], signs)
             scores, scored, blocks = self._call("zo_score", part, signs, ahead)
             for sign, sign_scores in zip(found, scores, strict=True):
                 sign += sign_scores
             tokens += scored
-            self._usage = min(1.0, blocks / self._limits["max_blocks"])
+            self._usage = self._layouts.share(blocks)
         return found, tokens
+
+    def _fits_a_pass(self, examples: Sequence[Example]) -> bool:
+        """Whether passes were sized to these; a prompt typed by hand may be longer, or have more options."""
+        needs = self._needs
+        return all(
+            e.length <= needs.longest
+            and len(e.options) <= needs.options
+            and max(map(len, e.options)) <= needs.option_tokens
+            for e in examples
+        )
 
     def _public(self, examples: Sequence[Example], signs: int) -> list[Scores]:
         """Score the first one or two signs through `generate`, in vLLM's own slots."""
@@ -278,6 +304,10 @@ class VllmRuntime:
 
     def _call(self, method: str, *args: Any) -> Any:
         return self._llm.collective_rpc(method, args=args)[0]
+
+
+class _PublicFailed(Exception):
+    """vLLM's public API raised something; the text names it."""
 
 
 def _memory_share(device: str, needed: int) -> float:

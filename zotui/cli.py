@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from engine import __version__
 from engine.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE, UserError
+from engine.fork import fork as fork_run
 from engine.messages import Done
 from engine.plain import plain
 from engine.rundir import RunDir, all_runs
@@ -138,6 +139,30 @@ def resume(run: RunName, headless: _Headless = False, json: _JsonEvents = False)
             )
         return
     _follow(found, headless=headless, json=json, resume=True)
+
+
+@app.command()
+def fork(
+    run: RunName,
+    step: Annotated[
+        int | None,
+        typer.Option("--step", metavar="N", help="After how many steps; its newest checkpoint's without."),
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting from there on; may be repeated."),
+    ] = None,
+    run_dir: Annotated[
+        Path | None,
+        typer.Option("--run-dir", metavar="DIR", help="The new run's own folder.", show_default=False),
+    ] = None,
+    headless: _Headless = False,
+    json: _JsonEvents = False,
+) -> None:
+    """Begin a new run where another one was after a step, and go on from there with other settings."""
+    forked = fork_run(RunDir.find(run), step, changes or (), run_dir.expanduser() if run_dir else None)
+    talk(f"{forked.name}: goes on from {run}")
+    _follow(forked, headless=headless, json=json, resume=True)
 
 
 @app.command()

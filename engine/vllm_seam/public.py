@@ -1,4 +1,4 @@
-"""Scores through vLLM's public API: what a packed pass is checked against, and what takes over where it fails."""
+"""vLLM's public API over our slots: texts, and scores that packed passes are checked against and fall back on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def generate_scores(llm: LLM, examples: Sequence[Example], adapter: int | None) 
     outputs = llm.generate(
         prompts,  # type: ignore[arg-type]
         SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False),
-        lora_request=LoRARequest(("plus", "minus")[adapter - 1], adapter, "/none") if adapter else None,
+        lora_request=_request(adapter) if adapter else None,
         use_tqdm=False,
     )
     each = iter(outputs)
@@ -29,3 +29,18 @@ def generate_scores(llm: LLM, examples: Sequence[Example], adapter: int | None) 
             row.append(sum(at[token].logprob for at, token in zip(found, option, strict=True)))
         scores.append(row)
     return scores
+
+
+def generate_tokens(llm: LLM, prompt: Sequence[int], adapter: int | None, most: int) -> list[int]:
+    """At most `most` tokens that go on from the prompt, the likeliest at every place."""
+    (output,) = llm.generate(
+        [{"prompt_token_ids": list(prompt)}],  # type: ignore[arg-type]
+        SamplingParams(max_tokens=most, temperature=0.0, detokenize=False),
+        lora_request=_request(adapter) if adapter else None,
+        use_tqdm=False,
+    )
+    return list(output.outputs[0].token_ids)
+
+
+def _request(adapter: int) -> LoRARequest:
+    return LoRARequest(("plus", "minus")[adapter - 1], adapter, "/none")

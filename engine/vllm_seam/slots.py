@@ -70,6 +70,10 @@ class Slots:
         """Write U_acc itself: the weights as they are, as a single sign."""
         self._b[0].copy_(self._learned)
 
+    def rest(self) -> None:
+        """Write nothing at all as the single sign: the weights as they were folded last."""
+        self._b[0].zero_()
+
     def update(self, step: int, coefficients: Sequence[float]) -> None:
         """U_acc <- U_acc - sum_q coefficients[q] U(step, q), in float32."""
         for query, coefficient in enumerate(coefficients):

@@ -17,9 +17,11 @@ from vllm.lora.request import LoRARequest
 
 from engine.directions import Matrix
 from engine.fold import FoldMode
+from engine.layouts import PackedExample
 from engine.packing import Packed, one_token_options, pack, pad
 from engine.task import Example
 from engine.update_kept import update_kept
+from engine.vllm_seam.base import BaseWorker
 from engine.vllm_seam.clock import Clock
 from engine.vllm_seam.forward import Batch, Forward
 from engine.vllm_seam.graphs import Graphs, cuda_recorder
@@ -31,14 +33,11 @@ from engine.vllm_seam.slots import Slice, Slots
 
 PLUS, MINUS = 1, 2  # adapter ids of the two pinned slots, which the public API scores
 
-PackedExample = tuple[list[int], list[list[int]], int]
-"""An example as it crosses: prompt, options, label."""
-
 Later = tuple[int, list[int], list[PackedExample], int]
 """What the next call will ask for: step, queries, examples, signs."""
 
 
-class ZoWorker(ReplayWorker):
+class ZoWorker(ReplayWorker, BaseWorker):
     """Mixed into vLLM's worker. `self.model_runner`, `self.device` and `self.vllm_config` are vLLM's."""
 
     model_runner: Any
@@ -159,12 +158,6 @@ class ZoWorker(ReplayWorker):
                         piece.state.fold.residual.copy_(file.get_tensor(f"{piece.matrix.name}.residual"))
                     piece.state.restart()
                 write_weight(layer.base_layer, weight)
-
-    def _zo_by_layer(self) -> list[tuple[Any, list[Slice]]]:
-        layers: dict[int, tuple[Any, list[Slice]]] = {}
-        for piece in self._zo_slices:
-            layers.setdefault(id(piece.layer), (piece.layer, []))[1].append(piece)
-        return list(layers.values())
 
     # -- scoring --------------------------------------------------------------------------------
 

@@ -49,7 +49,10 @@ class Runner:
     ) -> Finished:
         folder = folder or self.home / f"run-{len(list(self.home.glob('run-*')))}"
         arguments = [sys.executable, "-m", "zotui", command]
-        arguments += [str(folder)] if command == "resume" else [str(self.preset), "--run-dir", str(folder)]
+        if command == "resume":
+            arguments.append(str(folder))
+        else:
+            arguments += [*([str(self.preset)] if command == "run" else []), "--run-dir", str(folder)]
         for setting in (*self.settings, *settings):
             arguments += ["--set", setting]
         done = subprocess.run(

@@ -27,11 +27,13 @@ def trajectory(run: RunDir) -> list[dict[str, Any]]:
 
 
 def disturb(engine: Engine, chance: random.Random, steps: range) -> None:
-    """Pause, evaluate and save around five of these steps, by chance."""
+    """Pause, evaluate, save and try prompts around five of these steps, by chance."""
     for step in sorted(chance.sample(steps, 5)):
         if step > max((event.step for event in engine.seen if isinstance(event, messages.Step)), default=-1):
             engine.until(messages.Step, step=step)
-        wanted = [message for message in (messages.Evaluate(), messages.Save()) if chance.random() < 0.6]
+        text, choice = messages.Try(id=step, prompt="It was", max_tokens=4), messages.Try(id=step, example=step % 40)
+        asked = (messages.Evaluate(), messages.Save(), text, choice)
+        wanted = [message for message in asked if chance.random() < 0.6]
         pause = not wanted or chance.random() < 0.6
         if pause:
             engine.send(messages.Pause())
@@ -58,7 +60,7 @@ def stop_within_an_interval(engine: Engine, interval: int) -> int:
 
 
 @pytest.mark.parametrize("runtime", ["training-loop", pytest.param("vllm", marks=needs_vllm)])
-def test_pauses_evaluations_checkpoints_a_resume_and_a_reader_that_leaves_change_no_bit(
+def test_pauses_evaluations_checkpoints_tries_a_resume_and_a_reader_that_leaves_change_no_bit(
     start: Any, runtime: str
 ) -> None:
     settings = (f"model.runtime={runtime}", f"run.steps={STEPS}", "run.batch_size=4", "method.queries=2")
@@ -76,6 +78,8 @@ def test_pauses_evaluations_checkpoints_a_resume_and_a_reader_that_leaves_change
 
     seen = [*first.seen, *second.seen]
     assert sum(isinstance(event, messages.State) and event.state == "paused" for event in seen) >= 3
+    tried = [event for event in seen if isinstance(event, messages.Tried)]
+    assert len(tried) > 3 and all(event.now and event.base for event in tried)
     assert len(first.run.evaluations()) > len(undisturbed.run.evaluations()) == 2
     assert len(list(first.run.checkpoints.iterdir())) > len(list(undisturbed.run.checkpoints.iterdir())) == 1
     assert trajectory(first.run) == trajectory(undisturbed.run)

@@ -1,0 +1,112 @@
+"""A new run that begins where another one was after a certain step, and goes on with other settings.
+
+It takes over the journal up to there, so that it holds all that is needed to rebuild its weights, and the
+newest checkpoint that makes this quick. What the steps before depend on cannot be changed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+from engine import preset
+from engine.errors import UserError
+from engine.journal import encode_line
+from engine.rundir import RunDir
+from engine.settings import Steering
+
+CHANGEABLE = (
+    "description",
+    "method.lr",
+    "method.eps",
+    "method.schedule",
+    "method.queries",
+    "model.cuda_graphs",
+    "model.memory_limit_gib",
+    "run.steps",
+    "run.batch_size",
+    "run.eval_every",
+    "run.checkpoint_every",
+    "run.keep_checkpoints",
+    "run.checkpoint_best",
+    "run.when_app_leaves",
+)
+"""The keys that steps which were taken do not depend on."""
+
+
+def fork(run: RunDir, step: int | None = None, changes: Sequence[str] = (), path: Path | None = None) -> RunDir:
+    """Make a run that goes on from `run` after `step` steps (its newest checkpoint's without), to be resumed.
+
+    `changes` are `key=value`, applied to the settings that were in force there. Raises `UserError`.
+    """
+    records = list(run.journal())
+    if not records:
+        raise UserError(f"{run.name}: has taken no step yet; start a new run instead")
+    if step is None:
+        step = min(_newest(run) or len(records), len(records))
+    if not 0 < step <= len(records):
+        raise UserError(f"--step {step}: {run.name} can be forked after 1 to {len(records)} steps")
+    was = run.preset()
+    there = Steering(run, was).at(step).within(was)
+    wanted = preset.load(f"the fork of {run.name}", there.to_toml(), changes)
+    _check(there, wanted)
+    if wanted.run.steps <= step:
+        raise UserError(f"run.steps: the fork begins after {step} steps, and is to end after {wanted.run.steps}; more")
+    info = run.info()
+    name = str(info.get("preset", run.name))
+    forked = RunDir.create(wanted, name, path, label="fork")
+    try:
+        _take_over(run, forked, step)
+        kept = {key: info[key] for key in _KEPT if key in info}
+        forked.update_info(**kept, state="stopped", forked_from={"run": str(run.path), "name": run.name, "step": step})
+    except OSError as error:
+        shutil.rmtree(forked.checkpoints, ignore_errors=True)
+        forked.journal_file.unlink(missing_ok=True)
+        forked.discard()
+        raise UserError(f"{forked.path}: cannot be written ({error.strerror or error})") from None
+    return forked
+
+
+_KEPT = ("runtime", "device", "dtype", "versions", "hardware", "started_on", "noise", "formerly")
+
+
+def _check(there: preset.Preset, wanted: preset.Preset) -> None:
+    """Raise `UserError` if something differs that the steps before depend on."""
+    before, after = there.model_dump(), wanted.model_dump()
+    for key in list(preset.keys()):
+        section, _, name = key.rpartition(".")
+        old, new = (found[section][name] if section else found[name] for found in (before, after))
+        if old != new and key not in CHANGEABLE:
+            raise UserError(
+                f"{key}: the steps before the fork depend on it; a fork can change {', '.join(CHANGEABLE[1:])}; "
+                "for the rest start a new run, from `zotui export` if it is to go on from here"
+            )
+
+
+def _newest(run: RunDir) -> int | None:
+    folders = run.checkpoint_folders()
+    return int(folders[-1].name.removeprefix("step-")) if folders else None
+
+
+def _take_over(run: RunDir, forked: RunDir, step: int) -> None:
+    """Copy the records up to `step`, and the newest checkpoint that is not past it."""
+    up_to = [record for record in run.evaluations() if record["step"] <= step]
+    for file, records in ((forked.journal_file, islice(run.journal(), step)), (forked.evaluations_file, up_to)):
+        with file.open("wb") as copy:
+            copy.writelines(map(encode_line, records))
+            copy.flush()
+            os.fsync(copy.fileno())
+    usable = [folder for folder in run.checkpoint_folders() if int(folder.name.removeprefix("step-")) <= step]
+    for folder in usable[-1:]:
+        # What lies there is never written to again: one copy on the disk is enough where links are possible.
+        shutil.copytree(folder, forked.checkpoints / folder.name, copy_function=_link)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

@@ -1,0 +1,131 @@
+"""Settings that change while a run is at work: on record, exact on resume, and the same as a fork that has them."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import messages
+from engine.errors import UserError
+from engine.fork import CHANGEABLE, fork
+from engine.journal import append
+from engine.messages import Change, Changed, Pause, Resume, Step
+from engine.preset import keys
+from engine.rundir import RunDir
+from engine.settings import Settings, Steering
+
+from ..live_engine import Engine
+from .conftest import Runner, needs_vllm
+from .test_determinism import trajectory
+
+STEPS = 40
+
+
+def weights(run: RunDir) -> bytes:
+    return (run.checkpoints / f"step-{STEPS:08d}" / "weights.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("runtime", ["training-loop", pytest.param("vllm", marks=needs_vllm)])
+def test_a_change_counts_from_the_next_step_on_through_a_kill_and_as_in_a_fork(
+    start: Any, tmp_path: Path, runtime: str
+) -> None:
+    settings = (f"model.runtime={runtime}", f"run.steps={STEPS}", "run.batch_size=4", "run.checkpoint_every=5")
+    engine = start(*settings)
+    engine.until(Step, step=7)
+    engine.send(Pause())
+    done = engine.until(messages.State, state="paused").step
+    assert done < STEPS - 10
+    engine.send(Change(lr=3e-4, eps=2e-3))
+    assert engine.until(Changed) == Changed(step=done, lr=3e-4, eps=2e-3, eval_every=0)
+    engine.send(Change(eval_every=4))
+    assert engine.until(Changed) == Changed(step=done, lr=3e-4, eps=2e-3, eval_every=4)
+    engine.send(Resume())
+    engine.until(Step, step=done + 3)
+    engine.process.send_signal(signal.SIGKILL)
+    engine.finish()
+    resumed = Engine(engine.run, resume=True)
+    assert resumed.finish() == 0
+
+    changed = trajectory(engine.run)
+    assert [record["lr"] for record in changed] == [1e-4] * done + [3e-4] * (STEPS - done)
+    assert [record["eps"] for record in changed] == [1e-3] * done + [2e-3] * (STEPS - done)
+    due = {0, STEPS, *range(done + -done % 4, STEPS, 4)}
+    assert {record["step"] for record in engine.run.evaluations()} == due
+
+    plain = start(*settings)
+    assert plain.finish() == 0
+    assert trajectory(plain.run)[:done] == changed[:done] and trajectory(plain.run) != changed
+    forked = fork(plain.run, done, ["method.lr=3e-4", "method.eps=2e-3"], tmp_path / "forked")
+    assert Engine(forked, resume=True).finish() == 0
+    assert trajectory(forked) == changed
+    assert weights(forked) == weights(engine.run) != weights(plain.run)
+    assert forked.info()["forked_from"] == {"run": str(plain.run.path), "name": plain.run.name, "step": done}
+    assert len(trajectory(plain.run)) == STEPS, "the run that was forked is as it was"
+
+
+def test_a_change_outlives_the_steps_after_it(tmp_path: Path, tiny_run: Runner) -> None:
+    wanted = load(tiny_run)
+    run = RunDir.create(wanted, "tiny", tmp_path / "run")
+    steering, first = Steering(run, wanted), Settings.of(wanted)
+    changed = steering.change(30, Change(lr=1.0))
+    earlier = steering.change(20, Change(eps=0.5))  # the steps from 20 on were lost
+    again = Steering(run, wanted)
+    assert [again.at(step) for step in (0, 19, 20, 29, 30, 99)] == [first, first, earlier, earlier, changed, changed]
+    assert changed.within(wanted).method.lr == 1.0 and first.within(wanted) == wanted
+    run.changes_file.write_bytes(run.changes_file.read_bytes().replace(b"30", b"31", 1))
+    with pytest.raises(UserError, match="line 1 is damaged"):
+        run.refuse_damaged()
+
+
+def load(tiny_run: Runner) -> Any:
+    from engine.preset import load
+
+    return load("tiny", tiny_run.preset.read_text(), [f"run.steps={STEPS}"])
+
+
+@pytest.fixture
+def stopped(tmp_path: Path, tiny_run: Runner) -> RunDir:
+    """A run of five journaled steps."""
+    run = RunDir.create(load(tiny_run), "tiny", tmp_path / "run")
+    for step in range(5):
+        append(run.journal_file, {"step": step, "loss_plus": 1.0, "loss_minus": 1.0, "projected_grad": 0.0})
+    return run
+
+
+@pytest.mark.parametrize(
+    ("step", "change", "said"),
+    [
+        (0, "method.lr=1", "after 1 to 5 steps"),
+        (6, "method.lr=1", "after 1 to 5 steps"),
+        (5, "run.steps=5", "is to end after 5"),
+        (3, "method.rank=4", "method.rank: the steps before the fork depend on it"),
+        (3, "run.seed=1", "run.seed: the steps before the fork depend on it"),
+        (3, "model.path=gpt2", "model.path: the steps before"),
+        (3, "method.lr=-1", "greater than 0"),
+        (3, "method.lt=1", "did you mean 'method.lr'"),
+    ],
+)
+def test_a_fork_refuses_what_it_cannot_do_and_leaves_nothing(
+    stopped: RunDir, tmp_path: Path, step: int, change: str, said: str
+) -> None:
+    with pytest.raises(UserError, match=said):
+        fork(stopped, step, [change], tmp_path / "forked")
+    assert not (tmp_path / "forked").exists()
+
+
+def test_what_a_fork_can_change_are_keys_there_are() -> None:
+    assert set(CHANGEABLE) < set(keys())
+
+
+def test_a_fork_from_the_command_line_goes_on_to_its_end(tiny_run: Runner, tmp_path: Path) -> None:
+    first = tiny_run("run.checkpoint_every=4", "run.keep_checkpoints=9")
+    folder = tmp_path / "forked"
+    done = tiny_run("method.lr=1e-3", command="fork", options=[str(first.folder), "--step", "9"], folder=folder)
+    assert done.code == 0, done.stderr
+    assert [event["step"] for event in done.of("step")] == [9, 10, 11]
+    assert "goes on from" in done.stderr
+    again = tiny_run(command="fork", options=[str(first.folder), "--step", "9"], folder=folder)
+    assert again.code == 2 and "already holds a run" in again.stderr
