@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -37,24 +38,48 @@ CHANGEABLE = (
 """The keys that steps which were taken do not depend on."""
 
 
-def fork(run: RunDir, step: int | None = None, changes: Sequence[str] = (), path: Path | None = None) -> RunDir:
-    """Make a run that goes on from `run` after `step` steps (its newest checkpoint's without), to be resumed.
+@dataclass(frozen=True)
+class Plan:
+    """A fork that can be made: after how many steps, and with which preset."""
 
-    `changes` are `key=value`, applied to the settings that were in force there. Raises `UserError`.
+    step: int
+    preset: preset.Preset
+
+
+def place(run: RunDir, step: int | None = None) -> Plan:
+    """Where a fork of `run` begins: after `step` steps, its newest checkpoint's without, with the settings there.
+
+    Raises `UserError` if the run has not come so far.
     """
-    records = list(run.journal())
-    if not records:
+    done = run.steps_done()
+    if not done:
         raise UserError(f"{run.name}: has taken no step yet; start a new run instead")
     if step is None:
-        step = min(_newest(run) or len(records), len(records))
-    if not 0 < step <= len(records):
-        raise UserError(f"--step {step}: {run.name} can be forked after 1 to {len(records)} steps")
+        step = min(_newest(run) or done, done)
+    if not 0 < step <= done:
+        raise UserError(f"--step {step}: {run.name} can be forked after 1 to {done} steps")
     was = run.preset()
-    there = Steering(run, was).at(step).within(was)
-    wanted = preset.load(f"the fork of {run.name}", there.to_toml(), changes)
-    _check(there, wanted)
-    if wanted.run.steps <= step:
-        raise UserError(f"run.steps: the fork begins after {step} steps, and is to end after {wanted.run.steps}; more")
+    return Plan(step, Steering(run, was).at(step).within(was))
+
+
+def plan(run: RunDir, step: int | None = None, changes: Sequence[str] = ()) -> Plan:
+    """What a fork from there with `changes` (`key=value`) would be; makes nothing. Raises `UserError`."""
+    there = place(run, step)
+    wanted = preset.load(f"the fork of {run.name}", there.preset.to_toml(), changes)
+    _check(there.preset, wanted)
+    if wanted.run.steps <= there.step:
+        raise UserError(
+            f"run.steps: the fork begins after {there.step} steps, and is to end after {wanted.run.steps}; give more"
+        )
+    return Plan(there.step, wanted)
+
+
+def fork(run: RunDir, step: int | None = None, changes: Sequence[str] = (), path: Path | None = None) -> RunDir:
+    """Make the run that `plan` describes, at `path` if given, to be resumed. Raises `UserError`."""
+    planned = plan(run, step, changes)
+    step, wanted = planned.step, planned.preset
+    for _ in run.journal():  # sound to its end
+        pass
     info = run.info()
     name = str(info.get("preset", run.name))
     forked = RunDir.create(wanted, name, path, label="fork")

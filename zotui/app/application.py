@@ -15,6 +15,7 @@ from textual.color import Color
 from textual.filter import LineFilter
 
 from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UserError
+from engine.fork import fork
 from engine.plain import is_plain, stripped
 from engine.rundir import RunDir
 from zotui.app.feed import ComparisonFeed, EngineFeed, Feed, RecordsFeed
@@ -172,6 +173,22 @@ class ZotuiApp(App[int]):
             self.exit(EXIT_DONE if left_well else exit_code(cockpit))
         else:
             self.pop_screen()
+
+    @on(Cockpit.Fork)
+    def fork(self, message: Cockpit.Fork) -> None:
+        """Make the new run and go over to it; the one that it comes from goes on if it is live."""
+        cockpit = self.cockpit
+        if cockpit is None:
+            return
+        try:
+            engine = EngineProcess(fork(message.run, message.step, message.changes), resume=True)
+        except (UserError, OSError) as error:
+            self.notify(str(error), title="cannot be forked", severity="error", markup=False)
+            return
+        if message.live:
+            self._left[message.run.path] = message.run, bool(cockpit.run.fault)
+        self.pop_screen()
+        self._open(EngineFeed(engine))
 
     @on(Cockpit.Refused)
     def refused(self, message: Cockpit.Refused) -> None:

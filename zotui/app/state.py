@@ -12,6 +12,7 @@ from typing import Literal
 from msgspec import structs
 
 from engine.messages import (
+    Changed,
     Checkpoint,
     Done,
     Error,
@@ -23,6 +24,7 @@ from engine.messages import (
     StateName,
     Step,
     Telemetry,
+    Tried,
 )
 from engine.rundir import Summary
 from engine.signal_figures import Signal
@@ -58,7 +60,7 @@ class Entry:
     """A line of the event log."""
 
     at: float | None  # seconds since the epoch; None for what was read from the records
-    kind: Literal["state", "eval", "save", "phase", "ask", "info", "warning", "error", "debug"]
+    kind: Literal["state", "eval", "save", "change", "phase", "ask", "info", "warning", "error", "debug"]
     text: str
 
 
@@ -91,6 +93,7 @@ class RunState:
         self.pace = Pace(clock)
         self.entries: deque[Entry] = deque(maxlen=1000)
         self.entries_made = 0
+        self.tried: deque[Tried] = deque(maxlen=100)
         self._error: Error | None = None
 
     # -- what the cockpit asks ------------------------------------------------------------------
@@ -177,6 +180,10 @@ class RunState:
                     "save",
                     f"checkpoint of step {words.count(item.step)} saved in {words.brief(item.seconds)}",
                 )
+            case Tried():
+                self.tried.append(item)
+            case Changed():
+                self._log("change", changed_line(item))
             case Phase():
                 if self.phase is None or self.phase.name != item.name:
                     self._log("phase", f"{item.name}{' · ' + item.detail if item.detail else ''}")
@@ -277,12 +284,18 @@ class RunState:
 
     def _log(
         self,
-        kind: Literal["state", "eval", "save", "phase", "ask", "info", "warning", "error", "debug"],
+        kind: Literal["state", "eval", "save", "change", "phase", "ask", "info", "warning", "error", "debug"],
         text: str,
         at: float | None = -1.0,
     ) -> None:
         self.entries.append(Entry(self._wall() if at == -1.0 else at, kind, text))
         self.entries_made += 1
+
+
+def changed_line(changed: Changed) -> str:
+    """A change of the settings, for the log."""
+    every = f"every {words.count(changed.eval_every)} steps" if changed.eval_every else "only at the end"
+    return f"from step {words.count(changed.step)} on: lr {changed.lr:g}, eps {changed.eps:g}, evaluated {every}"
 
 
 def smoothing_span(steps: int) -> int:

@@ -22,6 +22,9 @@ from engine.control_socket import ControlSocket
 from engine.frames import frames
 from engine.journal import JournalWriter
 from engine.messages import (
+    Answer,
+    Change,
+    Changed,
     Checkpoint,
     Done,
     Error,
@@ -38,10 +41,13 @@ from engine.messages import (
     Step,
     Stop,
     Telemetry,
+    Tried,
+    Try,
     decode_command,
 )
 from engine.outlet import Outlet
 from engine.rundir import RunDir
+from engine.settings import Steering
 
 DEFAULTS = {
     "steps": 200,
@@ -110,10 +116,25 @@ class Engine:
             self.save()
         elif isinstance(command, Evaluate):
             self.evaluate()
+        elif isinstance(command, Change):
+            settings = Steering(self.run, self.run.preset()).change(self.step, command)
+            say(Changed(step=self.step, lr=settings.lr, eps=settings.eps, eval_every=settings.eval_every))
+        elif isinstance(command, Try):
+            self.answer(command)
         elif isinstance(command, Stop):
             self.fault = self.script["fault_at"] == self.step
             self.stopping = True
             say(State(state="stopping", step=self.step))
+
+    def answer(self, asked: Try) -> None:
+        prompt, options, label = asked.prompt, asked.options, None
+        if asked.example is not None:
+            prompt, options, label = f"held-out review {asked.example} . It was", ["terrible", "great"], 1
+        if options:
+            now, base = Answer(probabilities=[0.125, 0.875]), Answer(probabilities=[0.5, 0.5])
+        else:
+            now, base = Answer(text=" a joy from start to end"), Answer(text=" the the the")
+        say(Tried(id=asked.id, step=self.step, prompt=prompt, options=options, label=label, now=now, base=base))
 
     def save(self) -> None:
         say(State(state="checkpointing", step=self.step))

@@ -13,11 +13,15 @@ from textual.screen import Screen
 from textual.widgets import Footer
 
 from engine.errors import UserError
-from engine.messages import AnyCommand, Evaluate, Pause, Resume, Save, Stop
+from engine.messages import AnyCommand, Change, Evaluate, Pause, Resume, Save, Stop
+from engine.rundir import RunDir
 from zotui.app.feed import Ended, EngineFeed, Feed
+from zotui.app.screens.changing import change_of, fork_dialog, fork_of, settings_at, settings_dialog
 from zotui.app.screens.dialogs import Question
+from zotui.app.screens.fields import Fields
 from zotui.app.screens.help import COCKPIT_KEYS, Help
 from zotui.app.screens.leaving import leaving
+from zotui.app.screens.try_it import TryIt, options_of
 from zotui.app.state import Asked, Outcome, RunState
 from zotui.app.widgets.evaluation_chart import EvaluationChart
 from zotui.app.widgets.events import EventLog
@@ -60,6 +64,9 @@ class Cockpit(Screen[None]):
         Binding("r", "resume", "resume"),
         Binding("c", "checkpoint", "checkpoint"),
         Binding("e", "evaluate", "evaluate"),
+        Binding("l", "change", "settings"),
+        Binding("p", "try", "try it"),
+        Binding("f", "fork", "fork", show=False),
         Binding("s", "stop", "stop and save"),
         Binding("q", "leave", "quit"),
         Binding("escape", "back", "back", show=False),
@@ -79,6 +86,13 @@ class Cockpit(Screen[None]):
         def __init__(self, *, quitting: bool = False, live: bool = False) -> None:
             super().__init__()
             self.quitting, self.live = quitting, live
+
+    class Fork(TextualMessage):
+        """Begin a new run where `run` was after `step` steps, with these changes."""
+
+        def __init__(self, run: RunDir, step: int, changes: list[str], *, live: bool) -> None:
+            super().__init__()
+            self.run, self.step, self.changes, self.live = run, step, changes, live
 
     def __init__(
         self,
@@ -182,7 +196,7 @@ class Cockpit(Screen[None]):
                 return steerable and not run.holding
             case "go_on":
                 return steerable and run.holding
-            case "checkpoint" | "evaluate" | "stop":
+            case "checkpoint" | "evaluate" | "stop" | "change" | "try":
                 return steerable
             case "resume":
                 return run.outcome is not None and run.outcome.resumable
@@ -204,6 +218,38 @@ class Cockpit(Screen[None]):
     def action_evaluate(self) -> None:
         """Evaluate now."""
         self._tell(Evaluate(), "evaluation")
+
+    def action_change(self) -> None:
+        """Other settings from the next step on."""
+        self._ask(lambda: settings_dialog(self.feed.run, self.run.done), self._change)
+
+    def _change(self, texts: dict[str, str]) -> None:
+        change = change_of(texts, settings_at(self.feed.run, self.run.done))
+        if change != Change() and not self.feed.send(change):
+            self.run.note("warning", "the engine no longer listens")
+
+    def action_try(self) -> None:
+        """A prompt, answered by the weights as they are beside the base model's."""
+        self.app.push_screen(TryIt(self.run, self.feed.send, options_of(self.feed.run)))
+
+    def action_fork(self) -> None:
+        """A new run from here, with other settings."""
+        self._ask(
+            lambda: fork_dialog(self.feed.run),
+            lambda texts: self.post_message(self.Fork(self.feed.run, *fork_of(texts), live=self.run.live)),
+        )
+
+    def _ask(self, dialog: Callable[[], Fields], then: Callable[[dict[str, str]], object]) -> None:
+        """Open a dialog and act on its answer; what the records do not allow is said."""
+
+        def answered(texts: dict[str, str] | None) -> None:
+            if texts is not None:
+                then(texts)
+
+        try:
+            self.app.push_screen(dialog(), answered)
+        except UserError as error:
+            self.notify(str(error), severity="error", markup=False)
 
     def action_stop(self) -> None:
         """Save and end the run; the cockpit stays."""

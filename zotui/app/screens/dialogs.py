@@ -10,7 +10,7 @@ from textual.events import Key
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
-_CSS = """
+DIALOG_CSS = """
     {name} {{ align: center middle; background: $background 60%; }}
     {name} #dialog {{
         width: 70;
@@ -36,7 +36,7 @@ class Question(ModalScreen[str]):
     The underlined letter of an answer is its key: the first letter, unless an answer before it has the same.
     """
 
-    DEFAULT_CSS = _CSS.format(name="Question")
+    DEFAULT_CSS = DIALOG_CSS.format(name="Question")
     BINDINGS = [
         Binding("escape", "harmless", "Back", show=False),
         Binding("left,up", "app.focus_previous", show=False),
@@ -78,7 +78,7 @@ class Question(ModalScreen[str]):
 class Message(ModalScreen[None]):
     """Says something that must not be missed."""
 
-    DEFAULT_CSS = _CSS.format(name="Message") + "    Message #dialog { border: round $error; }"
+    DEFAULT_CSS = DIALOG_CSS.format(name="Message") + "    Message #dialog { border: round $error; }"
     BINDINGS = [Binding("escape,enter,q,space", "close", "Close", show=False)]
 
     def __init__(self, title: str, text: str) -> None:

@@ -15,6 +15,7 @@ _TAGS = {
     "state": ("state", "primary"),
     "eval": ("eval", "success"),
     "save": ("saved", "accent"),
+    "change": ("change", "accent"),
     "phase": ("start", "quiet"),
     "ask": ("you", "accent"),
     "info": ("info", "quiet"),

@@ -1,0 +1,90 @@
+"""The dialogs that change how a run goes on: its settings from the next step on, and a fork of it."""
+
+from __future__ import annotations
+
+import shlex
+
+from engine.errors import UserError
+from engine.fork import place, plan
+from engine.messages import Change
+from engine.rundir import RunDir
+from engine.settings import Settings, Steering
+from zotui.app import words
+from zotui.app.screens.fields import Field, Fields
+
+
+def settings_dialog(run: RunDir, step: int) -> Fields:
+    """Asks for lr, eps and the evaluation interval. Raises `UserError` if the run's records cannot be read."""
+    now = settings_at(run, step)
+    fields = [
+        Field("lr", f"{now.lr:g}", "method.lr: the learning rate, before its schedule"),
+        Field("eps", f"{now.eps:g}", "method.eps: the size of the perturbation"),
+        Field("eval every", f"{now.eval_every}", "steps between evaluations; 0: none between"),
+    ]
+    text = "What is changed counts from the next step on. It is on record, and a resumed run follows it exactly."
+    return Fields("change settings", text, fields, lambda texts: _wrong(texts), "change")
+
+
+def settings_at(run: RunDir, step: int) -> Settings:
+    """What is in force at a step, from the run's records. Raises `UserError`."""
+    return Steering(run, run.preset()).at(step)
+
+
+def change_of(texts: dict[str, str], now: Settings) -> Change:
+    """The command for what was typed; what is as it was is left out."""
+    lr, eps, eval_every = float(texts["lr"]), float(texts["eps"]), int(texts["eval every"])
+    return Change(
+        lr=lr if f"{lr:g}" != f"{now.lr:g}" else None,
+        eps=eps if f"{eps:g}" != f"{now.eps:g}" else None,
+        eval_every=eval_every if eval_every != now.eval_every else None,
+    )
+
+
+def _wrong(texts: dict[str, str]) -> str:
+    for name in ("lr", "eps"):
+        try:
+            value = float(texts[name])
+        except ValueError:
+            value = 0.0
+        if not 0 < value <= 1e30:
+            return f"{name}: a number above 0, such as 1e-6"
+    text = texts["eval every"]
+    return "" if text.isdecimal() and int(text) < 2**31 else "eval every: a whole number; 0 evaluates only at the end"
+
+
+def fork_dialog(run: RunDir) -> Fields:
+    """Asks where to fork, and what is to differ from there on. Raises `UserError` if there is nothing to fork."""
+    first = place(run)
+    method, length = first.preset.method, first.preset.run
+    saved = [int(folder.name.removeprefix("step-")) for folder in run.checkpoint_folders()]
+    steps = ", ".join(words.count(step) for step in saved) or "none"
+    fields = [
+        Field("after step", str(first.step), f"1 to {words.count(run.steps_done())}"),
+        Field("lr", f"{method.lr:g}", "method.lr: the learning rate"),
+        Field("eps", f"{method.eps:g}", "method.eps: the perturbation"),
+        Field("steps", str(length.steps), "run.steps: where it ends"),
+        Field("more", "", "other keys, as key=value"),
+    ]
+    text = (
+        f"A new run begins where {run.name} was, with its steps until then, and goes on with other settings; "
+        f"{run.name} stays as it is. Quickest from a checkpoint: {steps}."
+    )
+
+    def wrong(texts: dict[str, str]) -> str:
+        try:
+            plan(run, *fork_of(texts))
+        except UserError as error:
+            return str(error)
+        return ""
+
+    return Fields("fork", text, fields, wrong, "fork")
+
+
+def fork_of(texts: dict[str, str]) -> tuple[int, list[str]]:
+    """Step and changes of what was typed. Raises `UserError`."""
+    try:
+        more = shlex.split(texts["more"])
+        step = int(texts["after step"].replace(",", ""))
+    except ValueError as error:
+        raise UserError(f"{error}; write a step, and changes as key=value") from None
+    return step, [f"method.lr={texts['lr']}", f"method.eps={texts['eps']}", f"run.steps={texts['steps']}", *more]
