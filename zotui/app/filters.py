@@ -84,7 +84,7 @@ def _sign(sign: str) -> str:
         return _SIGNS[sign]
     code = ord(sign)
     if 0x2800 <= code <= 0x28FF:  # braille: by how many of its eight dots are set
-        return " ..::**##"[(code - 0x2800).bit_count()]
+        return " ..:::**#"[(code - 0x2800).bit_count()]
     if 0x2500 <= code <= 0x257F:
         return _line(unicodedata.name(sign))
     if 0x2580 <= code <= 0x259F:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from textual import on
 from textual.app import App
 from textual.binding import Binding
-from textual.filter import LineFilter
+from textual.filter import LineFilter, Monochrome
 
 from engine.errors import UserError
 from engine.rundir import home
@@ -70,8 +70,9 @@ class HabitsApp(App[int]):
         )
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        """Textual's, and ours."""
-        return [*super().get_line_filters(), *self._filters_of_ours]
+        """Textual's, and ours. Its way without colours is greys, and ends the app at the first line without a style."""
+        theirs = [one for one in super().get_line_filters() if not isinstance(one, Monochrome)]
+        return [*theirs, *self._filters_of_ours]
 
     def on_load(self) -> None:
         """Colours and keys, before anything is drawn."""

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 MOST_RUNS = 50
 """Runs offered: older ones are on the start screen."""
 
-_NOT_OFFERED = ("command_palette", "app.focus_next", "app.focus_previous")
+_NOT_OFFERED = ("command_palette", "app.focus_next", "app.focus_previous", "back", "quit")
+"""Moving about is what keys are for; and every screen has its own way out."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Commands(Provider):
         for key, (node, binding, enabled, _) in self.screen.active_bindings.items():
             if not enabled or binding.id is None or binding.action in _NOT_OFFERED or binding.id in seen:
                 continue
-            if "list." in binding.id or "chart." in binding.id:  # moving about is what keys are for
+            if binding.id.startswith(("list.", "chart.")):
                 continue
             seen.add(binding.id)
             act = partial(self.app.run_action, binding.action, node)

@@ -66,7 +66,7 @@ class Cockpit(Screen[None]):
         Binding("c", "checkpoint", "checkpoint", id="cockpit.checkpoint", tooltip="write a checkpoint now"),
         Binding("e", "evaluate", "evaluate", id="cockpit.evaluate", tooltip="evaluate on the held-out examples now"),
         Binding(
-            "s", "stop", "stop and save", id="cockpit.stop",
+            "s", "stop", "stop", id="cockpit.stop",
             tooltip="finish the step in flight, save a checkpoint and end the run",
         ),
         Binding(
