@@ -28,7 +28,9 @@ def _as_text(value: Any) -> Any:
     return {str(k): str(v) if isinstance(v, (int, float)) else v for k, v in value.items()}
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A part of a file of keys: unknown ones are refused, and no text holds what a terminal would obey."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
 
     @field_validator("*", mode="before")
@@ -41,7 +43,7 @@ class _Section(BaseModel):
         return value
 
 
-class Model(_Section):
+class Model(Section):
     path: str = Field(min_length=1, description="Folder of a model, its hub id, or builtin:demo.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="Precision of the weights; auto is float32 on CPU, the model's own on a GPU."
@@ -71,7 +73,7 @@ class Model(_Section):
     trust_remote_code: bool = Field(False, description="Run Python code that comes with the model.")
 
 
-class Task(_Section):
+class Task(Section):
     name: Literal["sst2", "demo"] | None = Field(
         None, description="A built-in task; every other task.* key overrides what it brings."
     )
@@ -113,7 +115,7 @@ class Task(_Section):
         return self
 
 
-class Method(_Section):
+class Method(Section):
     name: Literal["lozo"] = Field("lozo", description="The zeroth-order method.")
     rank: int = Field(2, ge=1, le=512, description="Rank r of a direction Z = U V^T.")
     interval: int = Field(50, ge=1, description="Steps between redraws of V (nu); each ends in a fold.")
@@ -128,7 +130,7 @@ class Method(_Section):
     )
 
 
-class Run(_Section):
+class Run(Section):
     steps: int = Field(1000, ge=1, description="Optimisation steps.")
     batch_size: int = Field(16, ge=1, description="Examples per step.")
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of the sample, the batches and the directions.")
@@ -148,7 +150,7 @@ class Run(_Section):
     )
 
 
-class Preset(_Section):
+class Preset(Section):
     """What to run."""
 
     description: str = Field("", description="One line for the list of presets.")
@@ -191,7 +193,7 @@ def load(source: str, text: str, overrides: Iterable[str] = ()) -> Preset:
     try:
         return Preset.model_validate(data)
     except ValidationError as error:
-        raise UserError(f"{source}: {_explain(error)}") from None
+        raise UserError(f"{source}: {explain(error)}") from None
 
 
 def load_file(path: Path) -> Preset:
@@ -203,12 +205,12 @@ def load_file(path: Path) -> Preset:
     return load(str(path), text)
 
 
-def keys() -> dict[str, str]:
-    """Every dotted key with its documentation."""
+def keys(schema: type[Section] | None = None) -> dict[str, str]:
+    """Every dotted key of a preset, or of another `schema`, with its documentation."""
     found: dict[str, str] = {}
-    for name, field in Preset.model_fields.items():
+    for name, field in (schema or Preset).model_fields.items():
         section = field.annotation
-        if isinstance(section, type) and issubclass(section, _Section):
+        if isinstance(section, type) and issubclass(section, Section):
             for key, inner in section.model_fields.items():
                 found[f"{name}.{key}"] = inner.description or ""
         else:
@@ -240,7 +242,7 @@ def _holds_text(key: str) -> bool:
     """Whether a key is plain text, so that `--set task.label=1` means the column called 1."""
     section, _, name = key.partition(".")
     model = Preset.model_fields[section].annotation
-    if not (isinstance(model, type) and issubclass(model, _Section)) or name not in model.model_fields:
+    if not (isinstance(model, type) and issubclass(model, Section)) or name not in model.model_fields:
         return False
     return model.model_fields[name].annotation in (str, str | None)
 
@@ -255,19 +257,19 @@ def suggest(word: str, known: Iterable[str]) -> str:
     return f"; did you mean '{near[0]}'?" if near else ""
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError, schema: type[Section] = Preset) -> str:
     """The first fault, as `key: what is wrong; what to do`."""
     # A misspelt key comes first: what it leaves missing follows from it.
     first = min(error.errors(include_url=False), key=lambda fault: fault["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in first["loc"])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
-        return f"{key}: unknown key{suggest(key, [*keys(), *Preset.model_fields])}{more}"
+        return f"{key}: unknown key{suggest(key, [*keys(schema), *schema.model_fields])}{more}"
     if first["type"] == "missing":
-        return f"{key}: missing; {keys().get(key, 'a required section')}{more}"
+        return f"{key}: missing; {keys(schema).get(key, 'a required section')}{more}"
     message = first["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     given = first.get("input")
     shown = f", not {given!r}" if isinstance(given, (int, float, str)) else ""
-    about = keys().get(key, "")
+    about = keys(schema).get(key, "")
     return f"{key}: {message}{shown}{'; ' + about if about else ''}{more}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,17 +17,18 @@ from engine.fork import fork as fork_run
 from engine.messages import Done
 from engine.plain import plain
 from engine.rundir import RunDir, all_runs
-from zotui import presets, tools
+from zotui import config_commands, preset_commands, presets, tools
 from zotui import show as shown
 from zotui.app import has_terminal, run_app, words
 from zotui.attached import AttachedEngine
+from zotui.completion import completion, prepare, set_keys
 from zotui.headless import SignalRelay, close_stdout, follow_headless, run_headless
 from zotui.launch import EngineProcess, start_engine
 from zotui.naming import reference
-from zotui.progress import talk
+from zotui.progress import print_table, talk
 from zotui.seeds import run_seeds
 from zotui.stopping import stop_run
-from zotui.tools import RunName
+from zotui.tools import PLAIN, PresetName, RunName
 
 
 class _Group(TyperGroup):
@@ -49,19 +49,12 @@ class _Group(TyperGroup):
         return result
 
 
-_PLAIN: dict[str, Any] = {
-    "rich_markup_mode": None,  # rich is slow to import
-    "pretty_exceptions_enable": False,
-    "add_completion": False,
-    "context_settings": {"help_option_names": ["--help", "-h"]},
-}
-app = typer.Typer(cls=_Group, invoke_without_command=True, **_PLAIN)
-presets_app = typer.Typer(help="List, show, copy and validate presets.", **_PLAIN)
-app.add_typer(presets_app, name="presets")
+app = typer.Typer(cls=_Group, invoke_without_command=True, **PLAIN)
+app.add_typer(preset_commands.commands, name="presets")
+app.add_typer(config_commands.commands, name="config")
 
 _Headless = Annotated[bool, typer.Option("--headless", help="No cockpit: plain progress.")]
 _JsonEvents = Annotated[bool, typer.Option("--json", help="Print every event as a JSON line; no cockpit.")]
-_PresetName = Annotated[str, typer.Argument(metavar="PRESET", help="A preset's name, or a file.", show_default=False)]
 
 
 def _version(wanted: bool) -> None:
@@ -89,10 +82,12 @@ def start(
 
 @app.command()
 def run(
-    preset: _PresetName,
+    preset: PresetName,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the preset; may be repeated."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change a key of the preset; may be repeated.", autocompletion=set_keys
+        ),
     ] = None,
     run_dir: Annotated[
         Path | None,
@@ -201,7 +196,7 @@ def list_runs(json: Annotated[bool, typer.Option("--json", help="A JSON object p
         )
         for s in summaries
     ]
-    _print_table([("RUN", "STATE", "STEPS", "RESULT", "STARTED"), *rows])
+    print_table([("RUN", "STATE", "STEPS", "RESULT", "STARTED"), *rows])
 
 
 @app.command()
@@ -252,10 +247,10 @@ def show(run: RunName, json: Annotated[bool, typer.Option("--json", help="One JS
         pairs.append(("next", f"zotui attach {reference(found)}"))
     elif summary.standing == "finished":
         pairs.append(("next", f"zotui export {reference(found)} --to DIR --format merged"))
-    _print_table(pairs)
+    print_table(pairs)
     if evaluations:
         typer.echo()
-        _print_table(
+        print_table(
             [("STEP", "SPLIT", "METRICS")]
             + [(f"{e['step']:,}", e["split"], words.figures(e["metrics"])) for e in evaluations]
         )
@@ -266,38 +261,12 @@ app.command()(tools.export)
 app.command()(tools.parity)
 app.command()(tools.bench)
 app.command()(tools.doctor)
-
-
-@presets_app.command("ls")
-def presets_ls() -> None:
-    """List the presets there are: those that come with zotui, and your own."""
-    _print_table([(name, presets.describe(path)) for name, path in presets.available().items()])
-
-
-@presets_app.command("show")
-def presets_show(preset: _PresetName) -> None:
-    """Print a preset's file, which explains every knob."""
-    typer.echo(plain(presets.text(presets.find(preset))).rstrip("\n"))
-
-
-@presets_app.command("copy")
-def presets_copy(
-    preset: _PresetName,
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Name of the copy.", show_default=False)] = None,
-) -> None:
-    """Copy a preset into your own folder, to be edited."""
-    typer.echo(plain(str(presets.copy(preset, name))))
-
-
-@presets_app.command("validate")
-def presets_validate(preset: _PresetName) -> None:
-    """Check a preset's keys and values."""
-    presets.read(preset)
-    typer.echo(plain(f"{preset}: valid"))
+app.command()(completion)
 
 
 def main() -> None:
     """Entry point of the `zotui` command."""
+    prepare()
     app(prog_name="zotui")
 
 
@@ -315,10 +284,3 @@ def _open_app(launch: EngineProcess | AttachedEngine | None) -> None:
 
 def _print_json(value: Any) -> None:
     typer.echo(plain(msgspec.json.encode(value).decode()))
-
-
-def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
-    rows = [tuple(plain(cell.replace("\n", " ")) for cell in row) for row in rows]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))] if rows else []
-    for row in rows:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -12,13 +12,16 @@ from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Self
 
-from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
+from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UserError
 from engine.messages import AnyEvent, Done, Error, Eval, State, Stop, encode
 from engine.plain import plain
 from engine.rundir import RunDir
+from zotui import config
 from zotui.attached import AttachedEngine
 from zotui.launch import EngineProcess
 from zotui.naming import farewell, reference
+from zotui.notices import Notices
+from zotui.notify import Notifier
 from zotui.progress import Progress, result_table, talk
 
 _LOG_LINES = 15  # of the engine's log, after a failure
@@ -66,9 +69,11 @@ class SignalRelay:
 
 @dataclass
 class _Watched:
-    """What was seen of a run."""
+    """What was seen of a run, and who is told of it."""
 
     evaluations: list[Eval]
+    notices: Notices
+    notifier: Notifier
     error: Error | None = None
     done: Done | None = None
 
@@ -113,12 +118,15 @@ def follow_headless(run: RunDir, json: bool) -> int:
 
 def _watch(run: RunDir, events: Iterator[AnyEvent], json: bool, on_hold: Callable[[], None]) -> _Watched:
     """Show the events until they end; `on_hold` is called when the run has paused since it cannot go on."""
-    watched = _Watched(_past_evaluations(run))
+    watched = _Watched(_past_evaluations(run), Notices(run), _notifier())
+    for evaluation in watched.evaluations:
+        watched.notices.remember(evaluation)
     progress = Progress(quiet=json)
     for event in events:
         if json:
             _print_event(event)
         progress.show(event)
+        watched.notifier.tell(watched.notices.see(event))
         if isinstance(event, Eval):
             watched.evaluations.append(event)
         elif isinstance(event, Error):
@@ -134,6 +142,8 @@ def _watch(run: RunDir, events: Iterator[AnyEvent], json: bool, on_hold: Callabl
 def _tell_end(run: RunDir, watched: _Watched, code: int | None, json: bool, held: bool = False) -> int:
     """Say how the run ended, and return the exit code."""
     error, done = watched.error, watched.done
+    watched.notifier.tell(watched.notices.ended())
+    watched.notifier.close()
     if error and error.kind == "usage":
         talk(f"zotui: {error.text}")
         return EXIT_USAGE
@@ -184,6 +194,23 @@ def _failed(run: RunDir, error: Error | None, code: int | None, json: bool, held
             talk(f"  {line}")
     talk(f"go on with: zotui resume {reference(run)}")
     return EXIT_FAILED
+
+
+def _notifier() -> Notifier:
+    """Tells the user of what happens; with a faulty configuration, as it comes."""
+    try:
+        wanted = config.read().notify
+    except UserError as error:
+        talk(f"zotui: {error}; notifying as it comes")
+        wanted = config.Notify()  # type: ignore[call-arg]
+    terminal = _to_terminal if sys.stderr.isatty() else None
+    return Notifier(wanted, bell=lambda: terminal and terminal("\a"), terminal=terminal, warn=talk)
+
+
+def _to_terminal(text: str) -> None:
+    with suppress(OSError, ValueError):  # a terminal that has gone away hears no bell
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
 
 def _past_evaluations(run: RunDir) -> list[Eval]:

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 
 from engine.messages import AnyEvent, Checkpoint, Done, Eval, Hello, Log, Phase, State, Step
@@ -169,3 +170,11 @@ def _write(text: str) -> None:
     with suppress(OSError, ValueError):
         sys.stderr.write(text)
         sys.stderr.flush()
+
+
+def print_table(rows: Sequence[tuple[str, ...]]) -> None:
+    """Rows on stdout, their columns aligned."""
+    rows = [tuple(plain(cell.replace("\n", " ")) for cell in row) for row in rows]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))] if rows else []
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

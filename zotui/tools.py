@@ -6,7 +6,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -15,10 +15,28 @@ from engine.rundir import RunDir
 from zotui import presets
 from zotui.app import has_terminal, run_app
 from zotui.bench import run_bench
+from zotui.completion import preset_names, run_names
 from zotui.doctor import run_doctor
 from zotui.parity import Comparison, run_parity
 
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's name or path.", show_default=False)]
+PLAIN: dict[str, Any] = {
+    "rich_markup_mode": None,  # rich is slow to import
+    "pretty_exceptions_enable": False,
+    "add_completion": False,
+    "context_settings": {"help_option_names": ["--help", "-h"]},
+}
+"""What every group of commands is made with."""
+
+RunName = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="A run's name or path.", show_default=False, autocompletion=run_names),
+]
+PresetName = Annotated[
+    str,
+    typer.Argument(
+        metavar="PRESET", help="A preset's name, or a file.", show_default=False, autocompletion=preset_names
+    ),
+]
 
 
 def export(

@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-from rich.segment import Segment
 from textual import on
-from textual.app import App
-from textual.binding import Binding
-from textual.color import Color
-from textual.filter import LineFilter
 
 from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UserError
 from engine.fork import fork
-from engine.plain import is_plain, stripped
 from engine.rundir import RunDir
 from zotui.app.feed import ComparisonFeed, EngineFeed, Feed, RecordsFeed
+from zotui.app.habits import HabitsApp
 from zotui.app.screens.cockpit import Cockpit
 from zotui.app.screens.dialogs import Message
 from zotui.app.screens.parity import Parity
 from zotui.app.screens.start import Start
-from zotui.app.themes import DARK, LIGHT
 from zotui.attached import AttachedEngine
 from zotui.launch import EngineProcess
 from zotui.naming import farewell, stops_when_left
@@ -31,34 +25,16 @@ from zotui.parity import Comparison
 from zotui.progress import talk
 
 
-class _PlainText(LineFilter):
-    """Takes out of every line what a terminal would obey: names of files and folders may hold anything."""
-
-    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
-        return [
-            one if one.control or is_plain(one.text) else Segment(stripped(one.text), one.style) for one in segments
-        ]
-
-
-class ZotuiApp(App[int]):
+class ZotuiApp(HabitsApp):
     """Start screen and cockpit, or a comparison. Returns the exit code for the shell."""
 
     TITLE = "zotui"
-    BINDINGS = [
-        Binding("ctrl+q", "quit", "quit", show=False, priority=True),
-        Binding("ctrl+c", "quit", "quit", show=False, priority=True, system=True),
-        Binding("t", "toggle_theme", "theme", show=False),
-    ]
     HORIZONTAL_BREAKPOINTS = [
         (0, "-narrow"),
         (100, "-normal"),
         (160, "-wide"),
     ]
     VERTICAL_BREAKPOINTS = [(0, "-short"), (34, "-tall"), (52, "-huge")]
-    CSS = """
-    Footer { background: $footer-background; }
-    Toast { background: $panel; }
-    """
 
     def __init__(
         self,
@@ -74,27 +50,15 @@ class ZotuiApp(App[int]):
         self._cockpit: Cockpit | None = None  # the last one opened
         self._left: dict[Path, tuple[RunDir, bool]] = {}  # what was left while it was live, and whether it was held
         self.refusal = ""  # why what the app was opened on would not start, or ended without an answer
-        self._plain_text = _PlainText()
-
-    def get_line_filters(self) -> Sequence[LineFilter]:
-        """Textual's, and ours."""
-        return [*super().get_line_filters(), self._plain_text]
 
     def on_mount(self) -> None:
         """Open the screen that was asked for."""
-        self.register_theme(DARK)
-        self.register_theme(LIGHT)
-        self.theme = DARK.name
         if self._feed is None:
             self.push_screen(Start(self._wall))
         elif isinstance(self._feed, ComparisonFeed):
             self.push_screen(Parity(self._feed, clock=self._clock))
         else:
             self._open(self._feed)
-
-    def action_toggle_theme(self) -> None:
-        """Dark to light and back."""
-        self.theme = LIGHT.name if self.current_theme.dark else DARK.name
 
     async def action_quit(self) -> None:
         """Leave; a live run is asked about first."""

@@ -29,6 +29,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     builtin.mkdir()
     monkeypatch.setenv("ZOTUI_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(presets, "builtin_folder", lambda: builtin)
+    for name, value in {"TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}.items():  # whatever runs the tests
+        monkeypatch.setenv(name, value)
+    for name in ("NO_COLOR", "ZOTUI_ASCII", "TERM_PROGRAM", "SSH_CONNECTION"):
+        monkeypatch.delenv(name, raising=False)
     return tmp_path / "home"
 
 

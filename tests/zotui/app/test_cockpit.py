@@ -20,7 +20,7 @@ from zotui.app import run_app
 from zotui.app.application import ZotuiApp
 from zotui.app.feed import EngineFeed, RecordsFeed
 from zotui.app.screens.dialogs import Question
-from zotui.app.screens.help import COCKPIT_KEYS, WORDS, Help
+from zotui.app.screens.help import WORDS, Help
 from zotui.app.widgets.loss_chart import LossChart
 from zotui.app.widgets.tile import Tile
 from zotui.app.widgets.verdict import Verdict
@@ -51,7 +51,7 @@ async def test_shows_the_run(launch: Launch, size: tuple[int, int]) -> None:
             assert app.screen.region.contains_region(tile.region) and tile.size.width >= 14
         await pilot.press("question_mark")
         assert isinstance(app.screen, Help)
-        await until_shown(pilot, *list(COCKPIT_KEYS)[:5])
+        await until_shown(pilot, "pause after the step in flight", "write a checkpoint now")
 
 
 def test_help_explains_the_words_of_the_tiles() -> None:

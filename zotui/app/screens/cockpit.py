@@ -10,27 +10,29 @@ from textual.binding import Binding
 from textual.containers import Grid
 from textual.message import Message as TextualMessage
 from textual.screen import Screen
-from textual.widgets import Footer
 
 from engine.errors import UserError
 from engine.messages import AnyCommand, Change, Evaluate, Pause, Resume, Save, Stop
 from engine.rundir import RunDir
 from zotui.app.feed import Ended, EngineFeed, Feed
+from zotui.app.noticing import FeedNotices
 from zotui.app.screens.changing import change_of, fork_dialog, fork_of, settings_at, settings_dialog
 from zotui.app.screens.dialogs import Question
 from zotui.app.screens.fields import Fields
-from zotui.app.screens.help import COCKPIT_KEYS, Help
+from zotui.app.screens.help import Help
 from zotui.app.screens.leaving import leaving
 from zotui.app.screens.try_it import TryIt, options_of
 from zotui.app.state import Asked, Outcome, RunState
 from zotui.app.widgets.evaluation_chart import EvaluationChart
 from zotui.app.widgets.events import EventLog
 from zotui.app.widgets.header import HeaderLine
+from zotui.app.widgets.key_bar import KeyBar
 from zotui.app.widgets.loss_chart import LossChart
 from zotui.app.widgets.status import StatusLine
 from zotui.app.widgets.tiles import Tiles
 from zotui.app.widgets.verdict import Verdict
 from zotui.launch import EngineProcess
+from zotui.notices import Notice
 
 DRAIN_EVERY = 0.2
 REDRAW_EVERY = 0.5
@@ -59,19 +61,41 @@ class Cockpit(Screen[None]):
     """
     AUTO_FOCUS = ""
     BINDINGS = [
-        Binding("space", "pause", "pause"),
-        Binding("space", "go_on", "resume"),
-        Binding("r", "resume", "resume"),
-        Binding("c", "checkpoint", "checkpoint"),
-        Binding("e", "evaluate", "evaluate"),
-        Binding("l", "change", "settings"),
-        Binding("p", "try", "try it"),
-        Binding("f", "fork", "fork", show=False),
-        Binding("s", "stop", "stop and save"),
-        Binding("q", "leave", "quit"),
-        Binding("escape", "back", "back", show=False),
-        Binding("question_mark", "help", "help", key_display="?"),
-    ]
+        Binding(
+            "space", "pause", "pause", id="cockpit.pause",
+            tooltip="pause after the step in flight, or go on; works during start-up too",
+        ),
+        Binding("space", "go_on", "resume", id="cockpit.pause"),
+        Binding("r", "resume", "resume", id="cockpit.resume", tooltip="resume a run that stopped, failed or died"),
+        Binding("c", "checkpoint", "save", show=False, id="cockpit.checkpoint", tooltip="write a checkpoint now"),
+        Binding("e", "evaluate", "evaluate", id="cockpit.evaluate", tooltip="evaluate on the held-out examples now"),
+        Binding(
+            "s", "stop", "stop", id="cockpit.stop",
+            tooltip="finish the step in flight, save a checkpoint and end the run",
+        ),
+        Binding(
+            "q", "leave", "quit", id="cockpit.leave",
+            tooltip="leave; while the run is live it asks whether to leave it running",
+        ),
+        Binding(
+            "l", "change", "change", id="cockpit.change",
+            tooltip="change the learning rate, eps or the evaluation interval, from the next step on",
+        ),
+        Binding(
+            "p", "try", "try", id="cockpit.try",
+            tooltip="try a prompt or an example: the weights as they are beside the base model",
+        ),
+        Binding(
+            "f", "fork", "fork", show=False, id="cockpit.fork",
+            tooltip="a new run from a step of this one, with other settings",
+        ),
+        Binding("escape", "back", "back", show=False, id="cockpit.back", tooltip="leave a run that is not live"),
+        Binding(
+            "tab", "app.focus_next", "next pane", show=False, id="cockpit.next_pane",
+            tooltip="move between charts and log; arrows then pan or scroll",
+        ),
+        Binding("question_mark", "help", "help", id="cockpit.help", tooltip="this help"),
+    ]  # fmt: skip
 
     class Refused(TextualMessage):
         """The engine refused what it was given before its first step."""
@@ -94,6 +118,13 @@ class Cockpit(Screen[None]):
             super().__init__()
             self.run, self.step, self.changes, self.live = run, step, changes, live
 
+    class Noticed(TextualMessage):
+        """Something happened that those who do not look may want to be told."""
+
+        def __init__(self, notice: Notice) -> None:
+            super().__init__()
+            self.notice = notice
+
     def __init__(
         self,
         feed: Feed,
@@ -107,6 +138,7 @@ class Cockpit(Screen[None]):
         self.feed = feed
         self.run = RunState(feed.run.name, clock, wall)
         self.exit_code: int | None = None
+        self._notices = FeedNotices(feed.run)
         self._local = local
         self._relaunch = relaunch or _resume_engine
         self._quit_when_ended = False
@@ -123,7 +155,7 @@ class Cockpit(Screen[None]):
             yield LossChart()
             yield EvaluationChart()
             yield EventLog(self._local)
-        yield Footer(show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Begin to watch."""
@@ -148,6 +180,8 @@ class Cockpit(Screen[None]):
         before = self.run.outcome
         for item in items:
             self.run.apply(item)
+            if notice := self._notices.see(item):
+                self.post_message(self.Noticed(notice))
             if isinstance(item, Ended):
                 self.exit_code = item.code
         self._show()
@@ -264,13 +298,14 @@ class Cockpit(Screen[None]):
             return
         self.feed.close()
         self.feed, self._resumed_here, self.exit_code = feed, True, None
+        self._notices.begin_again()
         self.run.begin_again()
         feed.start()
         self._show()
 
     def action_help(self) -> None:
         """Explain the keys and the words."""
-        self.app.push_screen(Help(COCKPIT_KEYS))
+        self.app.push_screen(Help(self))
 
     def action_back(self) -> None:
         """Escape leaves what is over; a live run is left with q only."""

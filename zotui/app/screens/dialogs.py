@@ -38,9 +38,9 @@ class Question(ModalScreen[str]):
 
     DEFAULT_CSS = DIALOG_CSS.format(name="Question")
     BINDINGS = [
-        Binding("escape", "harmless", "Back", show=False),
-        Binding("left,up", "app.focus_previous", show=False),
-        Binding("right,down", "app.focus_next", show=False),
+        Binding("escape", "harmless", "Back", show=False, id="dialog.back", tooltip="the answer that changes nothing"),
+        Binding("left,up", "app.focus_previous", show=False, id="dialog.previous", tooltip="the answer before"),
+        Binding("right,down", "app.focus_next", show=False, id="dialog.next", tooltip="the next answer"),
     ]
 
     def __init__(self, title: str, text: str, answers: dict[str, str]) -> None:
@@ -79,7 +79,9 @@ class Message(ModalScreen[None]):
     """Says something that must not be missed."""
 
     DEFAULT_CSS = DIALOG_CSS.format(name="Message") + "    Message #dialog { border: round $error; }"
-    BINDINGS = [Binding("escape,enter,q,space", "close", "Close", show=False)]
+    BINDINGS = [
+        Binding("escape,enter,q,space", "close", "Close", show=False, id="message.close", tooltip="close a message")
+    ]
 
     def __init__(self, title: str, text: str) -> None:
         super().__init__()

@@ -45,10 +45,10 @@ class Fields(ModalScreen[dict[str, str]]):
     """
     )
     BINDINGS = [
-        Binding("escape", "close", "back", show=False),
-        Binding("up", "app.focus_previous", show=False),
-        Binding("down", "app.focus_next", show=False),
-        Binding("enter", "take", "take it", show=False, priority=True),
+        Binding("enter", "take", "take it", show=False, priority=True, id="fields.take", tooltip="do it"),
+        Binding("up", "app.focus_previous", show=False, id="fields.previous", tooltip="the field above"),
+        Binding("down", "app.focus_next", show=False, id="fields.next", tooltip="the field below"),
+        Binding("escape", "close", "back", show=False, id="fields.back", tooltip="back, and change nothing"),
     ]
 
     def __init__(

@@ -1,46 +1,21 @@
-"""Help: every key, and every word on the screen in plain language."""
+"""Help: every key as it is mapped, and every word on the screen in plain language."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Container, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
+from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
-COCKPIT_KEYS = {
-    "space": "pause after the step in flight, or go on; works during start-up too",
-    "c": "write a checkpoint now",
-    "e": "evaluate on the held-out examples now",
-    "l": "change the learning rate, eps or the evaluation interval, from the next step on",
-    "p": "try a prompt or an example: the weights as they are beside the base model",
-    "f": "fork: a new run from a step of this one, with other settings",
-    "s": "finish the step in flight, save a checkpoint and end the run",
-    "r": "resume a run that stopped, failed or died",
-    "q": "leave; while the run is live it asks whether to leave it running (ctrl+c and ctrl+q do the same)",
-    "t": "switch between dark and light",
-    "tab": "move between charts and log; arrows then pan or scroll",
-    "+ - 0": "in a chart: zoom in, zoom out, whole run (the mouse wheel zooms too)",
-    "?": "this help",
-}
-START_KEYS = {
-    "up down": "move in a list",
-    "tab": "move between presets and runs",
-    "enter": "on a preset: start a run; on a run: look at it, or steer it while it is live",
-    "r": "resume the run under the cursor",
-    "f5": "read the lists again",
-    "t": "switch between dark and light",
-    "q": "leave (ctrl+c and ctrl+q do the same)",
-    "?": "this help",
-}
-PARITY_KEYS = {
-    "q": "leave; a comparison that has not finished is ended (escape, ctrl+c and ctrl+q do the same)",
-    "t": "switch between dark and light",
-    "tab": "move between the charts; arrows then pan",
-    "+ - 0": "in a chart: zoom in, zoom out, all steps (the mouse wheel zooms too)",
-    "?": "this help",
-}
+from zotui.app import keys
+
+PLACES = {"app": "everywhere", "chart": "in a chart", "list": "in a list"}
+"""How the places are called that are no screen."""
+
 WORDS = {
     "loss": "How wrong the model is on a batch of training examples: lower is better. A dot is one step, "
     "the line is smoothed over about a twentieth of the run, because single steps are noisy.",
@@ -76,7 +51,7 @@ PARITY_WORDS = {
 
 
 class Help(ModalScreen[None]):
-    """Keys and words, scrollable."""
+    """The keys of a screen and the words on it, scrollable."""
 
     DEFAULT_CSS = """
     Help { align: center middle; background: $background 60%; }
@@ -90,36 +65,43 @@ class Help(ModalScreen[None]):
         border-title-style: bold;
         border-subtitle-color: $quiet;
         background: $surface;
-        padding: 1 2;
+        padding: 0 2 1 2;
         scrollbar-size-vertical: 1;
     }
     Help .heading { color: $primary; text-style: bold; height: 1; }
     Help .gap { margin-top: 1; }
     Help .row { layout: horizontal; height: auto; }
-    Help .term { width: 14; color: $foreground; text-style: bold; }
+    Help .term { width: 18; height: auto; padding-right: 2; color: $foreground; text-style: bold; }
     Help .meaning { width: 1fr; height: auto; color: $quiet; }
     """
-    BINDINGS = [Binding("escape,question_mark,q,enter", "close", "Close", show=False)]
+    BINDINGS = [
+        Binding(
+            "escape,question_mark,q,enter", "close", "Close", show=False, id="help.close", tooltip="close this help"
+        )
+    ]
 
-    def __init__(self, keys: dict[str, str], meanings: dict[str, str] = WORDS) -> None:
+    def __init__(self, screen: Screen[None], meanings: dict[str, str] = WORDS) -> None:
         super().__init__()
-        self._keys, self._meanings = keys, meanings
+        self._screen, self._meanings = screen, meanings
 
     def compose(self) -> ComposeResult:
         with VerticalScroll() as pane:
             pane.border_title = "help"
             pane.border_subtitle = "arrows scroll   escape close"
-            yield Static("Keys", classes="heading")
-            yield from self._rows(self._keys)
+            groups = keys.on_screen(self._screen, self.app, self.app._keymap)
+            for place, actions in groups.items():
+                yield Static(f"Keys {PLACES[place]}" if place in PLACES else "Keys", classes="heading gap")
+                yield from self._rows((action.shown, action.text) for action in actions)
             yield Static("Words", classes="heading gap")
-            yield from self._rows(self._meanings)
+            yield from self._rows(self._meanings.items())
+            yield Static(Content("zotui config show lists the keys that config.toml can change"), classes="meaning gap")
 
     def action_close(self) -> None:
         """Go back."""
         self.dismiss(None)
 
-    def _rows(self, pairs: dict[str, str]) -> ComposeResult:
-        for term, meaning in pairs.items():
+    def _rows(self, pairs: Iterable[tuple[str, str]]) -> ComposeResult:
+        for term, meaning in pairs:
             yield _Row(
                 Static(Content(term), classes="term"),
                 Static(Content(meaning), classes="meaning"),

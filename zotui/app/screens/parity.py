@@ -13,15 +13,15 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import Footer
 
 from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from zotui.app import words
 from zotui.app.compared import Compared
 from zotui.app.feed import ComparisonFeed
 from zotui.app.screens.cockpit import REDRAW_EVERY
-from zotui.app.screens.help import PARITY_KEYS, PARITY_WORDS, Help
+from zotui.app.screens.help import PARITY_WORDS, Help
 from zotui.app.widgets.header import HeaderLine
+from zotui.app.widgets.key_bar import KeyBar
 from zotui.app.widgets.parity_charts import CurvesChart, DeviationStrip
 from zotui.app.widgets.parity_tiles import ParityTiles
 from zotui.app.widgets.status import ProgressLine
@@ -48,10 +48,17 @@ class Parity(Screen[None]):
     """
     AUTO_FOCUS = ""
     BINDINGS = [
-        Binding("q,escape", "leave", "quit", key_display="q"),
-        Binding("t", "app.toggle_theme", "theme"),
-        Binding("question_mark", "help", "help", key_display="?"),
-    ]
+        Binding(
+            "q,escape", "leave", "quit", id="parity.leave",
+            tooltip="leave; a comparison that has not finished is ended",
+        ),
+        Binding("t", "app.toggle_theme", "theme", id="app.theme"),
+        Binding(
+            "tab", "app.focus_next", "next chart", show=False, id="parity.next_pane",
+            tooltip="move between the charts; arrows then pan",
+        ),
+        Binding("question_mark", "help", "help", id="parity.help", tooltip="this help"),
+    ]  # fmt: skip
 
     class Left(Message):
         """The user is done here, or there is nothing to see: the exit code, and what is to be said."""
@@ -76,7 +83,7 @@ class Parity(Screen[None]):
         with Vertical(id="charts"):
             yield CurvesChart(ours, theirs)
             yield DeviationStrip(self.comparison.tolerance)
-        yield Footer(show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Begin to watch."""
@@ -164,7 +171,7 @@ class Parity(Screen[None]):
 
     def action_help(self) -> None:
         """Explain the keys and the words."""
-        self.app.push_screen(Help(PARITY_KEYS, PARITY_WORDS))
+        self.app.push_screen(Help(self, PARITY_WORDS))
 
     def action_leave(self) -> None:
         """Leave: what has not ended is ended."""

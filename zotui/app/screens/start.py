@@ -11,12 +11,13 @@ from textual.binding import Binding
 from textual.containers import Container, Vertical
 from textual.message import Message as TextualMessage
 from textual.screen import Screen
-from textual.widgets import DataTable, Footer, OptionList
+from textual.widgets import DataTable, OptionList
 
 from engine.rundir import RunDir, all_runs
-from zotui.app.screens.help import START_KEYS, Help
+from zotui.app.screens.help import Help
 from zotui.app.widgets.detail import Detail
 from zotui.app.widgets.header import HeaderLine
+from zotui.app.widgets.key_bar import KeyBar
 from zotui.app.widgets.preset_list import Choice, PresetList, choices
 from zotui.app.widgets.run_list import RunList
 
@@ -40,10 +41,10 @@ class Start(Screen[None]):
     """
     AUTO_FOCUS = "#presets"
     BINDINGS = [
-        Binding("tab", "app.focus_next", "presets/runs"),
-        Binding("f5", "reload", "reload", show=False),
-        Binding("q", "app.quit", "quit"),
-        Binding("question_mark", "help", "help", key_display="?"),
+        Binding("tab", "app.focus_next", "presets/runs", id="start.next_pane", tooltip="move between presets and runs"),
+        Binding("f5", "reload", "reload", show=False, id="start.reload", tooltip="read the lists again"),
+        Binding("q", "app.quit", "quit", id="start.quit", tooltip="leave"),
+        Binding("question_mark", "help", "help", id="start.help", tooltip="this help"),
     ]
 
     class Launch(TextualMessage):
@@ -78,7 +79,7 @@ class Start(Screen[None]):
                 yield PresetList()
                 yield RunList()
             yield Detail()
-        yield Footer(show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Fill the lists, and keep them fresh while they are looked at."""
@@ -108,7 +109,7 @@ class Start(Screen[None]):
 
     def action_help(self) -> None:
         """Explain the keys and the words."""
-        self.app.push_screen(Help(START_KEYS))
+        self.app.push_screen(Help(self))
 
     def action_resume_run(self) -> None:
         """Resume the run under the cursor."""

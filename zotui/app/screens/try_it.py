@@ -41,11 +41,14 @@ class TryIt(ModalScreen[None]):
     TryIt .answer { height: auto; margin-bottom: 1; }
     """
     BINDINGS = [
-        Binding("escape", "close", "back", show=False),
-        Binding("ctrl+e", "example", "an example", show=False, priority=True),
-        Binding("up", "app.focus_previous", show=False),
-        Binding("down", "app.focus_next", show=False),
-    ]
+        Binding(
+            "ctrl+e", "example", "an example", show=False, priority=True, id="try.example",
+            tooltip="ask the next example of the validation split",
+        ),
+        Binding("up", "app.focus_previous", show=False, id="try.previous", tooltip="the field above"),
+        Binding("down", "app.focus_next", show=False, id="try.next", tooltip="the field below"),
+        Binding("escape", "close", "back", show=False, id="try.back", tooltip="back to the cockpit"),
+    ]  # fmt: skip
 
     def __init__(self, run: RunState, send: Callable[[Try], bool], options: str = "") -> None:
         """`send` takes a command to the engine; `options` are those of the task, with | between them."""

@@ -49,13 +49,13 @@ class Plot(PlotWidget, inherit_bindings=False):  # type: ignore[call-arg]
     """The plot inside a chart. Its zoom keys leave the cockpit's keys alone."""
 
     BINDINGS = [
-        Binding("plus", "zoom_x_in", "zoom in", show=False),
-        Binding("minus", "zoom_x_out", "zoom out", show=False),
-        Binding("left", "pan_left", "pan", show=False),
-        Binding("right", "pan_right", "pan", show=False),
-        Binding("up", "pan_up", "pan", show=False),
-        Binding("down", "pan_down", "pan", show=False),
-        Binding("0", "whole", "whole run", show=False),
+        Binding("plus", "zoom_x_in", "zoom in", show=False, id="chart.zoom_in", tooltip="zoom in (or the mouse wheel)"),
+        Binding("minus", "zoom_x_out", "zoom out", show=False, id="chart.zoom_out", tooltip="zoom out"),
+        Binding("0", "whole", "whole run", show=False, id="chart.whole", tooltip="the whole run again"),
+        Binding("left", "pan_left", "pan left", show=False, id="chart.left", tooltip="pan to earlier steps"),
+        Binding("right", "pan_right", "pan right", show=False, id="chart.right", tooltip="pan to later steps"),
+        Binding("up", "pan_up", "pan up", show=False, id="chart.up", tooltip="pan up"),
+        Binding("down", "pan_down", "pan down", show=False, id="chart.down", tooltip="pan down"),
     ]
     COMPONENT_CLASSES = {"plot--raw", "plot--line", "plot--mark", "plot--reference", "plot--limit", "plot--beyond"}
     DEFAULT_CSS = """

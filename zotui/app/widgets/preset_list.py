@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from textual.binding import Binding
 from textual.content import Content
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
@@ -50,6 +51,12 @@ class PresetList(OptionList):
     }
     PresetList:focus { border: round $primary; background-tint: $foreground 0%; }
     """
+
+    BINDINGS = [
+        Binding("enter", "select", "run", show=False, id="start.open"),
+        Binding("up", "cursor_up", "up", show=False, id="list.up", tooltip="move up in a list"),
+        Binding("down", "cursor_down", "down", show=False, id="list.down", tooltip="move down in a list"),
+    ]
 
     def __init__(self) -> None:
         super().__init__(id="presets")

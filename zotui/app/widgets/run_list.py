@@ -36,7 +36,15 @@ class RunList(DataTable[Text]):
     RunList:focus { border: round $primary; background-tint: $foreground 0%; }
     RunList > .datatable--header { background: $surface; color: $quiet; text-style: none; }
     """
-    BINDINGS = [Binding("r", "screen.resume_run", "resume")]
+    BINDINGS = [
+        Binding("r", "screen.resume_run", "resume", id="start.resume", tooltip="resume the run under the cursor"),
+        Binding(
+            "enter", "select_cursor", "open", show=False, id="start.open",
+            tooltip="start a run of a preset; look at a run, or steer it while it is live",
+        ),
+        Binding("up", "cursor_up", "up", show=False, id="list.up", tooltip="move up in a list"),
+        Binding("down", "cursor_down", "down", show=False, id="list.down", tooltip="move down in a list"),
+    ]  # fmt: skip
 
     def __init__(self) -> None:
         super().__init__(id="runs", cursor_type="row", zebra_stripes=False, show_header=True)

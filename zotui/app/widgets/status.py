@@ -119,4 +119,4 @@ def progress_bar(share: float, width: int) -> Content:
     halves = round(share * width * 2)
     full, half = divmod(halves, 2)
     empty = width - full - half
-    return Content.assemble(("━" * full + "╸" * half, "$primary"), ("━" * empty, "$faint"))
+    return Content.assemble(("━" * full + "╸" * half, "$primary"), ("─" * empty, "$faint"))

@@ -1,0 +1,37 @@
+"""The footer: the keys of the moment, as many as there is room for; help and the palette always."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.events import Resize
+from textual.widgets import Footer
+from textual.widgets._footer import FooterKey
+
+_ALWAYS = ("help", "command_palette", "app.command_palette")
+
+
+class KeyBar(Footer):
+    """Textual's footer without what would be cut off: the keys that come last in a screen's bindings give way."""
+
+    DEFAULT_CSS = """
+    KeyBar FooterKey.-command-palette { border-left: none; padding-right: 0; }
+    """
+
+    def compose(self) -> ComposeResult:
+        entries = [entry for entry in super().compose() if isinstance(entry, FooterKey)]
+        room = self.size.width - sum(_width(entry) for entry in entries if entry.action in _ALWAYS)
+        for entry in entries:
+            if entry.action not in _ALWAYS:
+                room -= _width(entry)
+                if room < 0:  # also for those after it: which keys are there must not hop about
+                    continue
+            yield entry
+
+    def on_resize(self, event: Resize) -> None:
+        """Another width has room for other keys."""
+        if self.is_attached:
+            self.call_after_refresh(self.recompose)
+
+
+def _width(entry: FooterKey) -> int:
+    return len(f" {entry.key_display} {entry.description} ")
