@@ -18,6 +18,7 @@ from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, 
 from engine.plain import is_plain, stripped
 from engine.rundir import RunDir
 from zotui.app.feed import ComparisonFeed, EngineFeed, Feed, RecordsFeed
+from zotui.app.panes import Choices
 from zotui.app.screens.cockpit import Cockpit
 from zotui.app.screens.dialogs import Message
 from zotui.app.screens.parity import Parity
@@ -74,6 +75,7 @@ class ZotuiApp(App[int]):
         self._left: dict[Path, tuple[RunDir, bool]] = {}  # what was left while it was live, and whether it was held
         self.refusal = ""  # why what the app was opened on would not start, or ended without an answer
         self._plain_text = _PlainText()
+        self._panes = Choices()
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Textual's, and ours."""
@@ -153,7 +155,7 @@ class ZotuiApp(App[int]):
         self._open(EngineFeed(engine))
 
     def _open(self, feed: Feed) -> None:
-        self._cockpit = Cockpit(feed, clock=self._clock, wall=self._wall, local=self._local)
+        self._cockpit = Cockpit(feed, clock=self._clock, wall=self._wall, local=self._local, choices=self._panes)
         self.push_screen(self._cockpit)
 
     # -- what the cockpit reports ---------------------------------------------------------------

@@ -17,8 +17,17 @@ COCKPIT_KEYS = {
     "r": "resume a run that stopped, failed or died",
     "q": "leave; while the run is live it asks whether to leave it running (ctrl+c and ctrl+q do the same)",
     "t": "switch between dark and light",
-    "tab": "move between charts and log; arrows then pan or scroll",
-    "+ - 0": "in a chart: zoom in, zoom out, whole run (the mouse wheel zooms too)",
+    "tab": "move between panes; arrows then pan, or scroll",
+    "m M": "in a chart: the next series, or the one before: losses, evaluations, gradient, speed and more",
+    "+ - 0": "in a chart: zoom in, zoom out, whole run (the mouse wheel zooms, a drag pans)",
+    "w": "in a chart: follow the newest steps, or stay where it is",
+    "v": "in a chart: values at one step; left and right, or the mouse, go to others (a click does it too)",
+    "L": "in a chart: logarithmic scale, or linear",
+    "[ ]": "in a chart: smooth less, or more",
+    "1 2 3 4 5": "show or hide: main chart, second chart, tiles, signal, events",
+    "z": "the pane that has the focus alone, or all again (escape, too)",
+    "/": "filter the events as you type; enter keeps the filter, escape ends it",
+    "ctrl+l": "all events, or from info, warnings or errors on",
     "?": "this help",
 }
 START_KEYS = {
@@ -39,19 +48,23 @@ PARITY_KEYS = {
     "?": "this help",
 }
 WORDS = {
-    "loss": "How wrong the model is on a batch of training examples: lower is better. A dot is one step, "
-    "the line is smoothed over about a twentieth of the run, because single steps are noisy.",
+    "loss": "How wrong the model is on a batch of training examples: lower is better. A dot is one step, or the "
+    "lowest and the highest of several; the line is smoothed, because single steps are noisy.",
+    "● ■ · ‖ ▶ ▲": "Under the chart, at their steps: an evaluation, a checkpoint, a fold of what was learned into the "
+    "weights, a pause, going on, changed settings. ▴ and ▾ in it: a value off its scale.",
     "update kept": "How much of the intended change is there, residuals included; see model.fold.",
     "signal": "The difference between the two losses of a step against the numerical noise, measured at the start "
     "by scoring one batch over and over; and what is in the way, if the loss does not fall.",
-    "accuracy": "Share of held-out examples answered right: before training → now, and the best so far. "
+    "accuracy": "Share of held-out examples answered right: before training → now, and the best so far, with its step "
+    "and the time it took in steps and evaluations: start-up and pauses are left out. "
     "The model never trains on these examples.",
     "tok/s": "Tokens scored a second; the speed of the run.",
     "step time": "How long one optimisation step takes: the batch is scored twice, a little to either "
     "side of the current weights, and the difference says which way to go.",
     "KV": "How full the runtime's key-value cache is, out of the part that scoring owns.",
-    "GPU": "Memory in use of what the card has, by everything on it, and how busy it is.",
-    "memory, CPU": "What the engine and its children take; 100% is one core.",
+    "GPU": "Memory in use of what the card has, by everything on it; how busy, warm and hungry it is. Where there is "
+    "room each of them has a tile, and every other GPU of the machine one.",
+    "memory, CPU": "What the engine and its children take, and this app; 100% is one core.",
     "ETA ~": "An estimate from the pace so far; pauses do not count.",
     "checkpoint": "The weights on disk at one step. The journal keeps every step in between as well.",
     "attached": "Another process launched this run, or an app that was left: everything here works on it all the "
