@@ -103,16 +103,22 @@ class Signal:
         **others: Any,
     ) -> None:
         """Take a step, with the names that the journal has; one that is not all there, or not finite, is left out."""
-        point = _Point((loss_plus + loss_minus) / 2, abs(loss_plus - loss_minus), abs(projected_grad), lr)
-        self._kept = self._kept if update_kept is None else update_kept
-        if not all(map(math.isfinite, point)):
+        if update_kept is not None:
+            self.kept(update_kept)
+        # One sum for all, since a long run is read in one go: it is finite if they are, below 1e307.
+        if not math.isfinite(loss_plus + loss_minus + projected_grad + lr):
             return
+        point = _Point((loss_plus + loss_minus) / 2, abs(loss_plus - loss_minus), abs(projected_grad), lr)
         if len(self._first) < WINDOW:
             self._first.append(point)
         self._last.append(point)
         self._line.add(point.loss)
         if self._line.count % WINDOW == 0:
             self._history.append(median(point.gradient for point in self._last))
+
+    def kept(self, share: float) -> None:
+        """Take a newer figure of how much of the intended update there is."""
+        self._kept = share
 
     def figures(self) -> Figures | None:
         """The figures up to now; None before the first step."""
@@ -194,9 +200,10 @@ class _Line:
         x, y = self.count - 1 - self._x, value - self._y
         self._x += x / self.count
         self._y += y / self.count
+        left = value - self._y
         self._xx += x * (self.count - 1 - self._x)
-        self._xy += x * (value - self._y)
-        self._yy += y * (value - self._y)
+        self._xy += x * left
+        self._yy += y * left
 
     def change(self) -> tuple[float, float]:
         """How far the line rises from the first step to the last, and the standard error of that."""

@@ -14,6 +14,7 @@ from engine.fork import fork
 from engine.rundir import RunDir
 from zotui.app.feed import ComparisonFeed, EngineFeed, Feed, RecordsFeed
 from zotui.app.habits import HabitsApp
+from zotui.app.panes import Choices
 from zotui.app.screens.cockpit import Cockpit
 from zotui.app.screens.dialogs import Message
 from zotui.app.screens.parity import Parity
@@ -50,6 +51,7 @@ class ZotuiApp(HabitsApp):
         self._cockpit: Cockpit | None = None  # the last one opened
         self._left: dict[Path, tuple[RunDir, bool]] = {}  # what was left while it was live, and whether it was held
         self.refusal = ""  # why what the app was opened on would not start, or ended without an answer
+        self._panes = Choices()
 
     def on_mount(self) -> None:
         """Open the screen that was asked for."""
@@ -118,7 +120,7 @@ class ZotuiApp(HabitsApp):
         self._open(EngineFeed(engine))
 
     def _open(self, feed: Feed) -> None:
-        self._cockpit = Cockpit(feed, clock=self._clock, wall=self._wall, local=self._local)
+        self._cockpit = Cockpit(feed, clock=self._clock, wall=self._wall, local=self._local, choices=self._panes)
         self.push_screen(self._cockpit)
 
     # -- what the cockpit reports ---------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Any
 
 from zotui.app.feed import Ended
 from zotui.app.pace import Pace
-from zotui.app.series import LossSeries, PeakSeries
+from zotui.app.series import Series
 from zotui.parity import StepTimes
 
 
@@ -20,9 +20,9 @@ class Compared:
         self.tolerance = tolerance
         self.pace = Pace(clock)
         self.times = StepTimes()
-        self.ours = LossSeries()
-        self.theirs = LossSeries()
-        self.apart = PeakSeries()
+        self.ours = Series()
+        self.theirs = Series()
+        self.apart = Series()
         self.done = 0
         self.steps = 0  # that it will be; 0 until it is known
         self.largest = 0.0  # difference of a loss

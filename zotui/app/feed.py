@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from engine.errors import UserError
-from engine.messages import AnyCommand, AnyEvent, Eval, Hello, Log, Step
+from engine.messages import AnyCommand, AnyEvent, Eval, Hello, Log
 from engine.rundir import RunDir, Summary
-from zotui.app.history import evaluations, follow, past
+from zotui.app.history import Steps, checkpoints, evaluations, follow, interleaved, past
+from zotui.app.marks import Mark
 from zotui.parity import Comparison
 
 MOST_PER_DRAIN = 4000
@@ -25,9 +26,9 @@ MOST_PER_DRAIN = 4000
 
 @dataclass(frozen=True)
 class Past:
-    """A step or evaluation that was read from the records instead of watched."""
+    """Steps, an evaluation or a mark that were read from the records instead of watched."""
 
-    event: Step | Eval
+    event: Steps | Eval | Mark
 
 
 @dataclass(frozen=True)
@@ -163,12 +164,12 @@ class RecordsFeed(_Gathering[Item]):
 
     def _read(self) -> Iterator[Item]:
         yield self._view()
+        yield from _saved(self.run)
         seen = 0
         try:
             for steps in follow(self.run, self.run.is_live):
-                yield from (Past(step) for step in steps)
                 taken = evaluations(self.run)
-                yield from (Past(evaluation) for evaluation in taken[seen:])
+                yield from (Past(one) for one in interleaved(steps, taken[seen:]))
                 seen = len(taken)
                 if self.run.is_live() and self._closing.wait(0.5):
                     return
@@ -210,7 +211,12 @@ class ComparisonFeed(_Gathering[dict[str, Any] | Ended]):
         yield Ended(self.comparison.wait())
 
 
+def _saved(run: RunDir) -> Iterator[Past]:
+    return (Past(Mark(step, "checkpoint")) for step in checkpoints(run))
+
+
 def _records_before(run: RunDir, step: int) -> Iterator[Item]:
+    yield from _saved(run)
     try:
         for event in past(run, step):
             yield Past(event)

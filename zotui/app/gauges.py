@@ -4,18 +4,62 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
-from engine.messages import Step, Telemetry
+import psutil
+
+from engine.messages import GpuReading, Step, Telemetry
 
 _PAST = 120  # points behind a sparkline: two minutes at one a second
 _AVERAGED = 32  # steps that speed and step time are averaged over, so that they can be read
+
+Past = deque[float]
+
+
+def _past() -> Past:
+    return deque(maxlen=_PAST)
+
+
+class OwnUse(NamedTuple):
+    """What this app itself takes."""
+
+    memory: int  # bytes, resident
+    cpu: float  # 1.0 = one core, since it was last asked
+
+    @classmethod
+    def now(cls) -> OwnUse:
+        """As the system counts it."""
+        return cls(_me.memory_info().rss, _me.cpu_percent() / 100)
+
+
+_me = psutil.Process()
+
+
+class GpuGauge:
+    """One GPU, with a past of what it tells."""
+
+    def __init__(self, reading: GpuReading) -> None:
+        self.memory, self.utilisation, self.temperature, self.power = _past(), _past(), _past(), _past()
+        self.take(reading)
+
+    def take(self, reading: GpuReading) -> None:
+        """Take what it says this second."""
+        self.now = reading
+        self.memory.append(float(reading.memory_used))
+        for past, value in (
+            (self.utilisation, reading.utilisation),
+            (self.temperature, reading.temperature),
+            (self.power, reading.power),
+        ):
+            if value is not None:
+                past.append(value)
 
 
 class Gauges:
     """Figures about the engine now, and over the last minutes."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
+    def __init__(self, clock: Callable[[], float], own_use: Callable[[], OwnUse] = lambda: OwnUse.now()) -> None:
+        self._clock, self._own_use = clock, own_use
         self.clear()
 
     def clear(self) -> None:
@@ -23,12 +67,9 @@ class Gauges:
         self._recent: deque[tuple[int, float]] = deque(maxlen=_AVERAGED)
         self._sampled = float("-inf")
         self.now: Telemetry | None = None
-        self.speeds: deque[float] = deque(maxlen=_PAST)
-        self.step_times: deque[float] = deque(maxlen=_PAST)
-        self.kv: deque[float] = deque(maxlen=_PAST)
-        self.gpu: deque[float] = deque(maxlen=_PAST)
-        self.memory: deque[float] = deque(maxlen=_PAST)
-        self.cpu: deque[float] = deque(maxlen=_PAST)
+        self.own: OwnUse | None = None
+        self.speeds, self.step_times, self.kv, self.memory, self.cpu = _past(), _past(), _past(), _past(), _past()
+        self._gpus: dict[int, GpuGauge] = {}
 
     def step(self, step: Step) -> None:
         """Take a step's speed."""
@@ -41,12 +82,21 @@ class Gauges:
     def telemetry(self, telemetry: Telemetry) -> None:
         """Take the figures of this second."""
         self.now = telemetry
+        self.own = self._own_use()
         self.memory.append(float(telemetry.rss))
         self.cpu.append(telemetry.cpu)
         if telemetry.kv_cache_usage is not None:
             self.kv.append(telemetry.kv_cache_usage)
-        if telemetry.gpu_memory_used is not None:
-            self.gpu.append(telemetry.gpu_utilisation or 0.0)
+        for reading in telemetry.gpus or _only_gpu(telemetry):
+            if reading.index in self._gpus:
+                self._gpus[reading.index].take(reading)
+            elif len(self._gpus) < 64:  # more is not a machine but a mistake
+                self._gpus[reading.index] = GpuGauge(reading)
+
+    @property
+    def gpus(self) -> list[GpuGauge]:
+        """Every GPU, the run's own first."""
+        return sorted(self._gpus.values(), key=lambda gauge: (not gauge.now.ours, gauge.now.index))
 
     @property
     def tokens_per_s(self) -> float | None:
@@ -58,3 +108,12 @@ class Gauges:
     def step_time(self) -> float | None:
         """Seconds a step takes, over the last steps."""
         return sum(taken for _, taken in self._recent) / len(self._recent) if self._recent else None
+
+
+def _only_gpu(telemetry: Telemetry) -> list[GpuReading]:
+    """The GPU of an engine that names none."""
+    used, total = telemetry.gpu_memory_used, telemetry.gpu_memory_total
+    if used is None or total is None:
+        return []
+    busy = telemetry.gpu_utilisation
+    return [GpuReading(name="GPU", index=0, ours=True, memory_used=used, memory_total=total, utilisation=busy)]

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
-
-from msgspec import structs
 
 from engine.messages import (
     Changed,
@@ -27,32 +24,19 @@ from engine.messages import (
     Tried,
 )
 from engine.rundir import Summary
-from engine.signal_figures import Signal
 from zotui.app import words
 from zotui.app.feed import Ended, Item, Past, Viewed
 from zotui.app.gauges import Gauges
+from zotui.app.history import Steps
+from zotui.app.learned import Learned, smoothing_span
+from zotui.app.marks import Mark
+from zotui.app.outcome import Outcome, outcome_of_records, outcome_without_goodbye
 from zotui.app.pace import Pace
-from zotui.app.series import LossSeries
 
 Asked = Literal["pausing", "resuming", "stopping"]
 """What was asked of the engine and not yet confirmed."""
 
-OutcomeKind = Literal["finished", "stopped", "died", "refused"]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run, or the watching of it, ended."""
-
-    kind: OutcomeKind
-    text: str
-    seconds: float | None = None
-    time: dict[str, float] | None = None  # measured seconds of the whole run by kind
-
-    @property
-    def resumable(self) -> bool:
-        """Whether going on makes sense."""
-        return self.kind in ("stopped", "died")
+EntryKind = Literal["state", "eval", "save", "change", "phase", "ask", "info", "warning", "error", "debug"]
 
 
 @dataclass(frozen=True)
@@ -60,11 +44,11 @@ class Entry:
     """A line of the event log."""
 
     at: float | None  # seconds since the epoch; None for what was read from the records
-    kind: Literal["state", "eval", "save", "change", "phase", "ask", "info", "warning", "error", "debug"]
+    kind: EntryKind
     text: str
 
 
-class RunState:
+class RunState(Learned):
     """A run as the screen shows it."""
 
     def __init__(
@@ -73,22 +57,21 @@ class RunState:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
+        super().__init__()
         self._wall = wall
         self.name = name
         self.preset = self.model = self.runtime = self.device = self.dtype = ""
         self.steps = 0
-        self.done = 0
         self.state: StateName = "starting"
         self.asked: Asked | None = None
         self.wants_checkpoint = self.wants_evaluation = False
         self.viewed: Summary | None = None  # set when only the records are watched
         self.phase: Phase | None = None
         self.outcome: Outcome | None = None
-        self.losses, self.signal = LossSeries(), Signal()
-        self.update_kept: Step | None = None  # the newest step that tells it
         self.fault = ""  # why the engine paused of its own accord, and cannot go on by itself
         self.waits = False  # whether it paused for what passes by itself
-        self.evaluations: dict[int, Eval] = {}
+        self.fold_every: int | None = None  # steps from one fold to the next
+        self.marks: deque[Mark] = deque(maxlen=1000)
         self.gauges = Gauges(clock)
         self.pace = Pace(clock)
         self.entries: deque[Entry] = deque(maxlen=1000)
@@ -107,22 +90,6 @@ class RunState:
     def holding(self) -> bool:
         """Whether the run is paused or about to be; the pause key then resumes."""
         return self.asked == "pausing" or (self.asked is None and self.state in ("pausing", "paused"))
-
-    @property
-    def first_evaluation(self) -> Eval | None:
-        """The earliest evaluation: before training, unless the records lack it."""
-        return self.evaluations[min(self.evaluations)] if self.evaluations else None
-
-    @property
-    def last_evaluation(self) -> Eval | None:
-        """The latest evaluation."""
-        return self.evaluations[max(self.evaluations)] if self.evaluations else None
-
-    def best(self, metric: str) -> Eval | None:
-        """The evaluation with the best `metric`: highest accuracy, lowest loss."""
-        having = [taken for taken in self.evaluations.values() if metric in taken.metrics]
-        sign = -1.0 if metric == "loss" else 1.0
-        return max(having, key=lambda taken: sign * taken.metrics[metric], default=None)
 
     def ask(self, what: Asked | Literal["checkpoint", "evaluation"]) -> None:
         """Note what was just asked of the engine."""
@@ -158,16 +125,18 @@ class RunState:
         """Take one item of the feed."""
         match item:
             case Step():
-                self._step(item)
+                self.take_step(item)
                 self.phase = None
                 self.gauges.step(item)
                 self.pace.step(item.step)
             case Telemetry():
                 self.gauges.telemetry(item)
-            case Past(event=Step() as step):
-                self._step(step)
+            case Past(event=Steps() as steps):
+                self.take_steps(steps)
             case Past(event=Eval() as evaluation):
                 self._evaluation(evaluation, None)
+            case Past(event=Mark() as mark):
+                self.marks.append(mark)
             case Eval():
                 self._evaluation(item, self._wall())
                 self.wants_evaluation = False
@@ -176,6 +145,7 @@ class RunState:
                 self._state(item)
             case Checkpoint():
                 self.wants_checkpoint = False
+                self.marks.append(Mark(item.step, "checkpoint"))
                 self._log(
                     "save",
                     f"checkpoint of step {words.count(item.step)} saved in {words.brief(item.seconds)}",
@@ -183,7 +153,10 @@ class RunState:
             case Tried():
                 self.tried.append(item)
             case Changed():
-                self._log("change", changed_line(item))
+                self.marks.append(Mark(item.step, "change"))
+                often = f"evaluate every {words.count(item.eval_every)}" if item.eval_every else "no evaluation between"
+                settings = f"lr {words.significant(item.lr)}  eps {words.significant(item.eps)}  {often}"
+                self._log("change", f"from step {words.count(item.step)} on  {settings}")
             case Phase():
                 if self.phase is None or self.phase.name != item.name:
                     self._log("phase", f"{item.name}{' · ' + item.detail if item.detail else ''}")
@@ -209,32 +182,25 @@ class RunState:
         self.steps, self.done = hello.steps, hello.first_step
         self.signal.noise, self.signal.dtype = hello.noise, hello.dtype
         self.pace.began_before(hello.seconds)
-        if self.losses.x:
-            self.losses.forget_from(hello.first_step)
-        else:
-            self.losses = LossSeries(span=smoothing_span(hello.steps))
+        self.span = smoothing_span(hello.steps)
+        self.curves.forget_from(hello.first_step)
         runs_on = f"{hello.runtime}, {hello.dtype}"
         again = f" from step {words.count(hello.first_step)}" if hello.first_step else ""
         self._log("info", f"{hello.model}, {runs_on}, {words.count(hello.steps)} steps{again}")
-
-    def _step(self, step: Step) -> None:
-        self.done = max(self.done, step.step + 1)  # what was read comes after `Hello`, which counts it
-        self.signal.add(**structs.asdict(step))
-        self.losses.add(step.step, step.loss)
-        if step.update_kept is not None:
-            self.update_kept = step
 
     def _evaluation(self, evaluation: Eval, at: float | None) -> None:
         if evaluation.split != "validation":  # the curve and the tiles are about one split
             self._log("eval", f"{evaluation.split}  {words.figures(evaluation.metrics)}", at)
             return
-        self.evaluations[evaluation.step] = evaluation
+        self.take_evaluation(evaluation)
         self._log("eval", f"step {words.count(evaluation.step)}  {words.figures(evaluation.metrics)}", at)
 
     def _state(self, event: State) -> None:
         if event.state in ("running", "paused"):
             self.fault, self.waits = "" if event.waits else event.reason, event.waits
         if event.state != self.state:
+            if event.state == "paused" or (self.state == "paused" and event.state == "running"):
+                self.marks.append(Mark(event.step, "pause" if event.state == "paused" else "resume"))
             reason = f" · {event.reason}" if event.reason else ""
             # An evaluation or a checkpoint has a line of its own, and the step after it is no news.
             if reason or event.state in ("paused", "stopping") or self.state in ("starting", "paused"):
@@ -251,8 +217,7 @@ class RunState:
             self.asked = None
 
     def _view(self, viewed: Viewed) -> None:
-        if not self.losses.x:
-            self.losses = LossSeries(span=smoothing_span(viewed.summary.steps))
+        self.span = smoothing_span(viewed.summary.steps)
         summary = self.viewed = viewed.summary
         self.preset, self.model = summary.preset, viewed.model
         self.device, self.runtime = viewed.device, viewed.runtime
@@ -261,18 +226,11 @@ class RunState:
 
     def _ended(self, code: int | None) -> None:
         if self.viewed is not None:
-            if self.viewed.standing in ("finished", "stopped"):
-                self._end(Outcome("finished" if self.viewed.standing == "finished" else "stopped", ""))
-            elif self.viewed.standing != "live":
-                self._end(Outcome("died", self.viewed.error or "the engine ended without saying why"))
-        elif self.outcome is None:
-            if self._error is not None and self._error.text == self.fault:
-                self._end(Outcome("stopped", self.fault))  # as it was asked to, while it could not go on
-            elif self._error is not None:
-                self._end(Outcome("refused" if self._error.kind == "usage" else "died", self._error.text))
-            else:
-                how = "" if code is None else f" ({explain_exit(code)})"
-                self._end(Outcome("died", f"the engine ended without saying why{how}"))
+            outcome = outcome_of_records(self.viewed)
+        else:
+            outcome = self.outcome or outcome_without_goodbye(code, self._error, self.fault)
+        if outcome is not None and outcome is not self.outcome:
+            self._end(outcome)
 
     def _end(self, outcome: Outcome) -> None:
         self.outcome = outcome
@@ -284,32 +242,9 @@ class RunState:
 
     def _log(
         self,
-        kind: Literal["state", "eval", "save", "change", "phase", "ask", "info", "warning", "error", "debug"],
+        kind: EntryKind,
         text: str,
         at: float | None = -1.0,
     ) -> None:
         self.entries.append(Entry(self._wall() if at == -1.0 else at, kind, text))
         self.entries_made += 1
-
-
-def changed_line(changed: Changed) -> str:
-    """A change of the settings, for the log."""
-    every = f"every {words.count(changed.eval_every)} steps" if changed.eval_every else "only at the end"
-    return f"from step {words.count(changed.step)} on: lr {changed.lr:g}, eps {changed.eps:g}, evaluated {every}"
-
-
-def smoothing_span(steps: int) -> int:
-    """Over about how many steps the loss is smoothed: a twentieth of the run, within bounds."""
-    return max(10, min(200, steps // 20))
-
-
-def explain_exit(code: int) -> str:
-    """An exit code in words."""
-    if code <= 128:
-        return f"exit code {code}"
-    try:
-        name = signal.Signals(code - 128).name
-    except ValueError:
-        return f"exit code {code}"
-    hint = "; often the system running out of memory" if name == "SIGKILL" else ""
-    return f"killed by {name}{hint}"

@@ -100,3 +100,13 @@ def metric(metrics: dict[str, float]) -> str:
 def difference(value: float) -> str:
     """How far apart two numbers are: `8.1e-07`."""
     return f"{value:.1e}" if math.isfinite(value) else "not finite"
+
+
+def significant(value: float) -> str:
+    """A number of any size, to three figures: `0.000123`, `1.2e-07`, `4,200`."""
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
+
+
+def share(value: float) -> str:
+    """A share of a whole: `99.9%`."""
+    return f"{value:.1%}"

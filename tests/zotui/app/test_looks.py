@@ -31,6 +31,7 @@ from engine.preset import load
 from engine.rundir import RunDir
 from zotui.app.application import ZotuiApp
 from zotui.app.feed import Ended, Item
+from zotui.app.gauges import OwnUse
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
 NOON = 1_760_000_000.0
@@ -137,6 +138,7 @@ def run(monkeypatch: pytest.MonkeyPatch, home: Path) -> RunDir:
     monkeypatch.setattr(created, "path", shown)
     monkeypatch.setattr(created, "log_file", shown / "engine.log")
     monkeypatch.setattr(created, "log_tail", lambda lines: log[-lines:])
+    monkeypatch.setattr(OwnUse, "now", lambda: OwnUse(int(0.09 * 2**30), 0.03))
     monkeypatch.setattr("zotui.app.widgets.verdict.runs_home", lambda: shown.parent)
     return created
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import subprocess
 import sys
 
@@ -17,12 +16,12 @@ from engine.preset import load
 from engine.rundir import RunDir
 from zotui.app import words
 from zotui.app.feed import Ended, Past
-from zotui.app.history import as_step, follow, past
+from zotui.app.history import Steps, follow, past
+from zotui.app.outcome import explain_exit
 from zotui.app.pace import Pace
-from zotui.app.series import LossSeries
-from zotui.app.state import RunState, explain_exit
-from zotui.app.widgets.chart import Ticks
-from zotui.app.widgets.loss_chart import spread
+from zotui.app.state import RunState
+from zotui.app.widgets.chart import spread
+from zotui.app.widgets.ticks import Ticks
 
 
 class Clock:
@@ -51,41 +50,6 @@ def test_importing_the_app_imports_no_textual() -> None:
     code = "import sys, zotui.app; print(sorted({'textual', 'numpy', 'rich', 'torch'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-def test_a_long_series_stays_small_and_even() -> None:
-    series = LossSeries(span=50, capacity=1000)
-    for number in range(100_000):
-        series.add(number, math.sin(number))
-    assert 500 <= len(series.x) <= 1000
-    gaps = {b - a for a, b in zip(series.x, series.x[1:], strict=False)}
-    assert gaps == {series.stride}
-    assert series.x[0] == 0 and series.x[-1] > 99_000
-    steps, raw, smooth = series.points(160)
-    assert len(steps) == len(raw) == len(smooth) <= 160
-    assert steps[-1] == series.x[-1]
-    assert raw == [math.sin(number) for number in steps]
-
-
-def test_the_mean_is_unbiased_and_follows() -> None:
-    series = LossSeries(span=10)
-    series.add(0, 2.0)
-    assert series.mean == pytest.approx(2.0)
-    for number in range(1, 200):
-        series.add(number, 1.0)
-    assert series.mean == pytest.approx(1.0, abs=1e-6)
-    series.add(200, math.nan)
-    assert series.mean == pytest.approx(1.0, abs=1e-6) and series.x[-1] == 199
-
-
-def test_forgetting_makes_room_for_the_same_steps() -> None:
-    series = LossSeries(span=10)
-    for number in range(30):
-        series.add(number, 1.0)
-    series.forget_from(20)
-    for number in range(20, 25):
-        series.add(number, 3.0)
-    assert series.x == list(range(25)) and series.raw[20:] == [3.0] * 5
 
 
 def test_one_stray_batch_does_not_flatten_the_curve() -> None:
@@ -139,7 +103,11 @@ def test_what_was_kept_is_the_newest_figure_watched_or_read() -> None:
     run.apply(HELLO)
     assert run.update_kept is None
     run.apply(
-        Past(as_step({"step": 50, "loss_plus": 1.0, "loss_minus": 1.0, "update_kept": 0.5, "update_cosine": 0.4}))
+        Past(
+            Steps.recorded(
+                [{"step": 50, "loss_plus": 1.0, "loss_minus": 1.0, "update_kept": 0.5, "update_cosine": 0.4}]
+            )
+        )
     )
     run.apply(step(51))
     assert run.update_kept is not None and run.update_kept.update_kept == 0.5
@@ -223,7 +191,7 @@ def test_sparklines_hold_two_minutes_of_seconds() -> None:
                 cpu=1.0,
             )
         )
-    assert len(run.gauges.memory) == 120 and not run.gauges.gpu
+    assert len(run.gauges.memory) == 120 and not run.gauges.gpus
 
 
 def test_the_log_is_bounded() -> None:
@@ -243,26 +211,28 @@ def record_run(steps: int) -> RunDir:
 
 
 def test_the_past_comes_in_order_up_to_the_first_step() -> None:
-    events = list(past(record_run(10), 6))
-    order = [(type(event).__name__, event.step) for event in events]
-    assert order == [("Eval", 0), *(("Step", n) for n in range(4)), ("Eval", 4), ("Step", 4), ("Step", 5)]
-    assert all(event.loss == 1.0 for event in events if isinstance(event, Step))
+    events = [
+        (type(event).__name__, event.step.tolist() if isinstance(event, Steps) else event.step)
+        for event in past(record_run(10), 6)
+    ]
+    assert events == [("Eval", 0), ("Steps", [0, 1, 2, 3]), ("Eval", 4), ("Steps", [4, 5])]
+    first = next(event for event in past(record_run(10), 6) if isinstance(event, Steps))
+    assert first.loss.tolist() == [1.0] * 4
 
 
 def test_following_takes_whole_lines_only() -> None:
     run = record_run(3)
     going = [True]
     following = follow(run, lambda: going[0])
-    assert [event.step for event in next(following)] == [0, 1, 2]
+    assert next(following).step.tolist() == [0, 1, 2]
     line = encode_line({"step": 3, "loss_plus": 1.0, "loss_minus": 0.0})
     with run.journal_file.open("ab") as file:
         file.write(line[:30])
-    assert next(following) == []
+    assert not len(next(following))
     with run.journal_file.open("ab") as file:
         file.write(line[30:])
     going[0] = False
-    assert [(event.step, event.loss) for event in next(following)] == [(3, 0.5)]
-    assert list(following) == []
+    assert [(steps.step.tolist(), steps.loss.tolist()) for steps in following] == [([3], [0.5])]
 
 
 def test_following_says_where_a_journal_is_damaged() -> None:
@@ -278,7 +248,7 @@ def test_following_says_where_a_journal_is_damaged() -> None:
 
 def test_what_was_read_makes_no_speed() -> None:
     run = RunState("r")
-    run.apply(Past(step(0)))
+    run.apply(Past(Steps.watched([step(0)])))
     assert run.losses.x == [0] and run.gauges.tokens_per_s is None
 
 

@@ -2,64 +2,33 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from typing import Any
 
-from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Grid
 from textual.message import Message as TextualMessage
-from textual.screen import Screen
 
 from engine.errors import UserError
 from engine.messages import AnyCommand, Change, Evaluate, Pause, Resume, Save, Stop
 from engine.rundir import RunDir
-from zotui.app.feed import Ended, EngineFeed, Feed
+from zotui.app.feed import Ended, EngineFeed, Feed, Item
 from zotui.app.noticing import FeedNotices
+from zotui.app.outcome import Outcome
 from zotui.app.screens.changing import change_of, fork_dialog, fork_of, settings_at, settings_dialog
 from zotui.app.screens.dialogs import Question
 from zotui.app.screens.fields import Fields
 from zotui.app.screens.help import Help
 from zotui.app.screens.leaving import leaving
+from zotui.app.screens.live_view import LiveView
 from zotui.app.screens.try_it import TryIt, options_of
-from zotui.app.state import Asked, Outcome, RunState
-from zotui.app.widgets.evaluation_chart import EvaluationChart
-from zotui.app.widgets.events import EventLog
-from zotui.app.widgets.header import HeaderLine
-from zotui.app.widgets.key_bar import KeyBar
-from zotui.app.widgets.loss_chart import LossChart
-from zotui.app.widgets.status import StatusLine
-from zotui.app.widgets.tiles import Tiles
-from zotui.app.widgets.verdict import Verdict
+from zotui.app.state import Asked
 from zotui.launch import EngineProcess
 from zotui.notices import Notice
 
-DRAIN_EVERY = 0.2
-REDRAW_EVERY = 0.5
 
+class Cockpit(LiveView):
+    """The live view of a run, with the keys that steer it."""
 
-class Cockpit(Screen[None]):
-    """Watches a feed: five times a second takes what came, twice a second redraws the charts."""
-
-    DEFAULT_CSS = """
-    Cockpit { layout: vertical; background: $background; }
-    Cockpit #body {
-        height: 1fr;
-        grid-size: 2 2;
-        grid-columns: 3fr 2fr;
-        grid-rows: 1fr 6;
-    }
-    Cockpit #events { column-span: 2; }
-    Cockpit.-tall #body { grid-rows: 2fr 1fr; }
-    Cockpit.-huge #body { grid-rows: 2fr 1fr; }
-    Cockpit.-wide #body { grid-rows: 1fr 1fr; }
-    Cockpit.-wide #loss-chart { row-span: 2; }
-    Cockpit.-wide #events { column-span: 1; }
-    Cockpit.-short.-ended #body, Cockpit.-tall.-died #body { grid-size: 2 1; grid-rows: 1fr; }
-    Cockpit.-short.-ended #events, Cockpit.-tall.-died #events { display: none; }
-    Cockpit.-short.-died Tiles, Cockpit.-short.-died #body { display: none; }
-    """
-    AUTO_FOCUS = ""
     BINDINGS = [
         Binding(
             "space", "pause", "pause", id="cockpit.pause",
@@ -125,99 +94,36 @@ class Cockpit(Screen[None]):
             super().__init__()
             self.notice = notice
 
-    def __init__(
-        self,
-        feed: Feed,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
-        local: Callable[[float], time.struct_time] = time.localtime,
-        relaunch: Callable[[Feed], Feed] | None = None,
-    ) -> None:
-        super().__init__()
-        self.feed = feed
-        self.run = RunState(feed.run.name, clock, wall)
-        self.exit_code: int | None = None
+    def __init__(self, feed: Feed, *, relaunch: Callable[[Feed], Feed] | None = None, **looks: Any) -> None:
+        """`looks` are the clocks and choices of a `LiveView`."""
+        super().__init__(feed, **looks)
         self._notices = FeedNotices(feed.run)
-        self._local = local
         self._relaunch = relaunch or _resume_engine
         self._quit_when_ended = False
         self._resumed_here = False
         self._footer_shows: object = None
-        self._second = -1
 
-    def compose(self) -> ComposeResult:
-        yield HeaderLine()
-        yield StatusLine()
-        yield Tiles()
-        yield Verdict()
-        with Grid(id="body"):
-            yield LossChart()
-            yield EvaluationChart()
-            yield EventLog(self._local)
-        yield KeyBar()
-
-    def on_mount(self) -> None:
-        """Begin to watch."""
-        self.feed.start()
-        self.set_interval(DRAIN_EVERY, self.drain)
-        self.set_interval(REDRAW_EVERY, self.redraw)
-        self._show()
-
-    def on_unmount(self) -> None:
-        """Nobody watches any more."""
-        self.feed.close()
-
-    # -- watching -------------------------------------------------------------------------------
-
-    def drain(self) -> None:
-        """Take what the feed has gathered."""
-        items = self.feed.drain()
-        second = int(self.run.pace.elapsed())
-        if not items and second == self._second:  # nothing to say, not even the time
-            return
-        self._second = second
-        before = self.run.outcome
-        for item in items:
-            self.run.apply(item)
-            if notice := self._notices.see(item):
-                self.post_message(self.Noticed(notice))
-            if isinstance(item, Ended):
-                self.exit_code = item.code
-        self._show()
-        if self.run.outcome is not None and before is None:
-            self._ended(self.run.outcome)
-        if self._quit_when_ended and any(isinstance(item, Ended) for item in items):
-            if self.run.outcome is not None and self.run.outcome.kind != "died":
-                self.post_message(self.Left(quitting=True))
-            self._quit_when_ended = False
-
-    def redraw(self) -> None:
-        """Draw the charts and tiles again where they changed and can be seen."""
-        self.query_one(LossChart).refresh_curve(self.run)
-        self.query_one(EvaluationChart).refresh_curve(self.run)
-        self.query_one(Tiles).refresh_figures(self.run)
-        self.query_one(EventLog).refresh_signal(self.run)
-
-    def _show(self) -> None:
+    def shown(self) -> None:
+        """The keys of the footer depend on what the run does."""
         run = self.run
-        about = [self.feed.role, run.preset, run.model, run.runtime, run.device, run.dtype]
-        self.query_one(HeaderLine).show(run.name, "  ·  ".join(part for part in about if part))
-        self.query_one(StatusLine).refresh_status(run)
-        self.query_one(EventLog).refresh_events(run)
-        self.query_one(Verdict).refresh_verdict(run, self.feed.run)
-        self.set_class(run.outcome is not None, "-ended")
-        self.set_class(run.outcome is not None and run.outcome.kind in ("died", "refused"), "-died")
         footer = (run.live, run.holding, run.outcome, self._quit_when_ended, run.asked)
         if footer != self._footer_shows:
             self._footer_shows = footer
             self.refresh_bindings()
 
-    def _ended(self, outcome: Outcome) -> None:
-        if isinstance(self.app.screen, Question):
+    def took(self, items: list[Item], ending: Outcome | None) -> None:
+        """What follows from what came, and from the end of a run or of its engine."""
+        for item in items:
+            if notice := self._notices.see(item):
+                self.post_message(self.Noticed(notice))
+        if ending is not None and isinstance(self.app.screen, Question):
             self.app.pop_screen()  # what it asks about is over
-        if outcome.kind == "refused" and not self._resumed_here:
-            self.post_message(self.Refused(outcome.text))
+        if ending is not None and ending.kind == "refused" and not self._resumed_here:
+            self.post_message(self.Refused(ending.text))
+        if self._quit_when_ended and any(isinstance(item, Ended) for item in items):
+            if self.run.outcome is not None and self.run.outcome.kind != "died":
+                self.post_message(self.Left(quitting=True))
+            self._quit_when_ended = False
 
     # -- steering -------------------------------------------------------------------------------
 
@@ -301,15 +207,15 @@ class Cockpit(Screen[None]):
         self._notices.begin_again()
         self.run.begin_again()
         feed.start()
-        self._show()
+        self.redraw()
 
     def action_help(self) -> None:
         """Explain the keys and the words."""
         self.app.push_screen(Help(self))
 
     def action_back(self) -> None:
-        """Escape leaves what is over; a live run is left with q only."""
-        if not self.run.live:
+        """Escape leaves what is over, once there is nothing else to go back from; a live run is left with q only."""
+        if not self.back() and not self.run.live:
             self.action_leave()
 
     def action_leave(self) -> None:
@@ -343,7 +249,7 @@ class Cockpit(Screen[None]):
             self.run.ask(asked)  # type: ignore[arg-type]
         else:
             self.run.note("warning", "the engine no longer listens")
-        self._show()
+        self.redraw()
 
 
 def _resume_engine(feed: Feed) -> Feed:

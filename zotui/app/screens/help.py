@@ -17,19 +17,23 @@ PLACES = {"app": "everywhere", "chart": "in a chart", "list": "in a list"}
 """How the places are called that are no screen."""
 
 WORDS = {
-    "loss": "How wrong the model is on a batch of training examples: lower is better. A dot is one step, "
-    "the line is smoothed over about a twentieth of the run, because single steps are noisy.",
+    "loss": "How wrong the model is on a batch of training examples: lower is better. A dot is one step, or the "
+    "lowest and the highest of several; the line is smoothed, because single steps are noisy.",
+    "● ■ · ‖ ▶ ▲": "Under the chart, at their steps: an evaluation, a checkpoint, a fold of what was learned into the "
+    "weights, a pause, going on, changed settings. ▴ and ▾ in it: a value off its scale.",
     "update kept": "How much of the intended change is there, residuals included; see model.fold.",
     "signal": "The difference between the two losses of a step against the numerical noise, measured at the start "
     "by scoring one batch over and over; and what is in the way, if the loss does not fall.",
-    "accuracy": "Share of held-out examples answered right: before training → now, and the best so far. "
+    "accuracy": "Share of held-out examples answered right: before training → now, and the best so far, with its step "
+    "and the time it took in steps and evaluations: start-up and pauses are left out. "
     "The model never trains on these examples.",
     "tok/s": "Tokens scored a second; the speed of the run.",
     "step time": "How long one optimisation step takes: the batch is scored twice, a little to either "
     "side of the current weights, and the difference says which way to go.",
     "KV": "How full the runtime's key-value cache is, out of the part that scoring owns.",
-    "GPU": "Memory in use of what the card has, by everything on it, and how busy it is.",
-    "memory, CPU": "What the engine and its children take; 100% is one core.",
+    "GPU": "Memory in use of what the card has, by everything on it; how busy, warm and hungry it is. Where there is "
+    "room each of them has a tile, and every other GPU of the machine one.",
+    "memory, CPU": "What the engine and its children take, and this app; 100% is one core.",
     "ETA ~": "An estimate from the pace so far; pauses do not count.",
     "checkpoint": "The weights on disk at one step. The journal keeps every step in between as well.",
     "attached": "Another process launched this run, or an app that was left: everything here works on it all the "

@@ -18,8 +18,8 @@ from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from zotui.app import words
 from zotui.app.compared import Compared
 from zotui.app.feed import ComparisonFeed
-from zotui.app.screens.cockpit import REDRAW_EVERY
 from zotui.app.screens.help import PARITY_WORDS, Help
+from zotui.app.screens.live_view import REDRAW_EVERY
 from zotui.app.widgets.header import HeaderLine
 from zotui.app.widgets.key_bar import KeyBar
 from zotui.app.widgets.parity_charts import CurvesChart, DeviationStrip

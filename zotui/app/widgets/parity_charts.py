@@ -12,8 +12,7 @@ from textual.markup import escape
 from textual_plot import HiResMode, NumericAxisFormatter
 
 from zotui.app.compared import Compared
-from zotui.app.widgets.chart import Chart
-from zotui.app.widgets.loss_chart import spread
+from zotui.app.widgets.chart import Chart, spread
 
 LEAST = -17.0
 """The logarithm that stands for no difference at all: float64 tells none apart that is smaller."""
@@ -57,9 +56,9 @@ class CurvesChart(Chart):
         plot = self.plot
         if not self.due(version(compared, plot.columns)):
             return
-        steps, ours, _ = compared.ours.points(2 * plot.columns)
-        their_steps, theirs, _ = compared.theirs.points(2 * plot.columns)
-        if not ours or not theirs:
+        steps, _, _, ours, _ = compared.ours.points(2 * plot.columns)
+        their_steps, _, _, theirs, _ = compared.theirs.points(2 * plot.columns)
+        if not len(ours) or not len(theirs):
             plot.show_nothing()
             return
         plot.show_axes()
@@ -90,7 +89,8 @@ class DeviationStrip(Chart):
         plot = self.plot
         if not self.due(version(compared, plot.columns)):
             return
-        points = compared.apart.points(2 * plot.columns)
+        stretches = compared.apart.points(2 * plot.columns)
+        points = list(zip(stretches.x.tolist(), stretches.high.tolist(), strict=True))
         if not points:
             plot.show_nothing()
             return

@@ -36,19 +36,19 @@ class ProgressLine(Widget):
         text-wrap: nowrap;
         text-overflow: ellipsis;
     }
-    .-tall ProgressLine, .-huge ProgressLine { height: 3; padding: 1 2; }
+    .-tall ProgressLine, .-huge ProgressLine { height: 3; padding: 1 2 0 2; }
     """
 
     def __init__(self) -> None:
         super().__init__(id="status")
-        self._shown: tuple[str, str, str, str, float | None] | None = None
+        self._shown: tuple[str, str, str, str, float | None, str] | None = None
 
-    def show(self, word: str, colour: str, middle: str, right: str, share: float | None) -> None:
-        """The state in a word, what qualifies it, the figures, and the share that is done, if known.
+    def show(self, word: str, colour: str, middle: str, right: str, share: float | None, below: str = "") -> None:
+        """The state in a word, what qualifies it, the figures, the share that is done, if known, and a second line.
 
         Drawn again only when a character of it changed.
         """
-        parts = (word, colour, middle, right, share)
+        parts = (word, colour, middle, right, share, below)
         if parts != self._shown:
             self._shown = parts
             self.refresh()
@@ -57,7 +57,7 @@ class ProgressLine(Widget):
         """Left the state, right the figures, and the bar in what is left between them."""
         if self._shown is None:
             return Content("")
-        word, colour, middle, right, share = self._shown
+        word, colour, middle, right, share, below = self._shown
         left = Content.assemble(("● ", colour), (word, "bold"))
         if middle:
             left = Content.assemble(left, "  ", (middle, "$quiet"))
@@ -65,7 +65,8 @@ class ProgressLine(Widget):
         room = self.content_size.width - left.cell_length - len(right) - 4
         bar = progress_bar(share, min(room, 120)) if share is not None and room >= 6 else Content("")
         gap = " " * max(2, room - bar.cell_length + 2)
-        return Content.assemble(left, "  ", bar, gap, right)
+        line = Content.assemble(left, "  ", bar, gap, right)
+        return Content.assemble(line, "\n", (below, "$quiet")) if below and self.content_size.height > 1 else line
 
 
 class StatusLine(ProgressLine):
@@ -74,7 +75,8 @@ class StatusLine(ProgressLine):
     def refresh_status(self, run: RunState) -> None:
         """Show where the run is."""
         word = state_word(run)
-        self.show(word, _COLOURS.get(word, "$primary"), self._middle(run), self._right(run), self._share(run))
+        colour = _COLOURS.get(word, "$primary")
+        self.show(word, colour, self._middle(run), self._right(run), self._share(run), best_so_far(run))
 
     def _middle(self, run: RunState) -> str:
         if run.phase is not None and run.outcome is None:
@@ -101,6 +103,17 @@ class StatusLine(ProgressLine):
             left = run.pace.remaining(run.steps)
             parts.append(f"ETA ~{words.duration(left)}" if left is not None else "ETA ~?")
         return "  ".join(parts)
+
+
+def best_so_far(run: RunState) -> str:
+    """The best of the run's metric, the step and the time it took to get there: steps and evaluations, no pauses."""
+    name = next((name for name in ("accuracy", "loss") if run.best(name) is not None), "")
+    best = run.best(name)
+    if best is None:
+        return ""
+    figure = (words.accuracy if name == "accuracy" else words.loss)(best.metrics[name])
+    when = f", {words.span(run.reached[best.step])} of steps and evaluations" if best.step in run.reached else ""
+    return f"  best held-out {name} {figure} at step {words.count(best.step)}{when}"
 
 
 def state_word(run: RunState) -> str:

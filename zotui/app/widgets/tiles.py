@@ -1,41 +1,58 @@
-"""The row of tiles."""
+"""The tiles: what the run learns, how fast, and what it takes, of every GPU as well."""
 
 from __future__ import annotations
 
-from textual.app import ComposeResult
-from textual.containers import Grid
+import time
+from collections.abc import Iterable
 
-from engine.messages import Telemetry
+from textual.app import ComposeResult
+from textual.containers import Grid, VerticalScroll
+
+from engine.messages import GpuReading, Telemetry
 from zotui.app import words
+from zotui.app.gauges import GpuGauge
 from zotui.app.state import RunState
 from zotui.app.widgets.tile import Tile
 
+REFRESH_EVERY = 0.9  # seconds: figures that change faster cannot be read
 
-class Tiles(Grid):
-    """Eight figures: what the run learns, how fast, and what it takes."""
+
+class Tiles(VerticalScroll):
+    """Eight figures, and where there is room more about the GPUs: the run's own first, each other one in a tile."""
 
     SCOPED_CSS = False  # the size of the screen is a class on the screen
     DEFAULT_CSS = """
-    Tiles {
-        grid-size: 4 2;
-        grid-rows: auto;
-        height: auto;
-    }
-    .-wide Tiles { grid-size: 8 1; }
+    Tiles { height: auto; max-height: 60%; scrollbar-size-vertical: 1; }
+    Tiles:focus Tile { border: round $secondary; }
+    Tiles #run-tiles { grid-size: 4 2; grid-rows: auto; height: auto; }
+    Tiles #gpu-tiles { grid-size: 3; grid-rows: auto; height: auto; display: none; }
+    .-tall Tiles.-gpus #gpu-tiles, .-huge Tiles.-gpus #gpu-tiles, Tiles.-gpus.-maximised #gpu-tiles { display: block; }
+    .-wide Tiles #run-tiles { grid-size: 8 1; }
+    Tiles.-maximised { height: 1fr; max-height: 100%; }
     """
 
-    def compose(self) -> ComposeResult:
-        yield Tile("loss", "tile-loss")
-        yield Tile("accuracy", "tile-accuracy")
-        yield Tile("tok/s", "tile-speed")
-        yield Tile("step time", "tile-step")
-        yield Tile("KV", "tile-kv")
-        yield Tile("GPU", "tile-gpu")
-        yield Tile("memory", "tile-memory")
-        yield Tile("CPU", "tile-cpu")
+    def __init__(self) -> None:
+        super().__init__(id="tiles")
+        self._refreshed = float("-inf")
+        self._gpu_tiles: dict[str, Tile] = {}  # about the run's own, and one for each other
 
-    def refresh_figures(self, run: RunState) -> None:
-        """Show the run's figures."""
+    def compose(self) -> ComposeResult:
+        with Grid(id="run-tiles"):
+            yield Tile("loss", "tile-loss")
+            yield Tile("accuracy", "tile-accuracy")
+            yield Tile("tok/s", "tile-speed")
+            yield Tile("step time", "tile-step")
+            yield Tile("KV", "tile-kv")
+            yield Tile("GPU", "tile-gpu")
+            yield Tile("memory", "tile-memory")
+            yield Tile("CPU", "tile-cpu")
+        yield Grid(id="gpu-tiles")
+
+    def refresh_figures(self, run: RunState, *, now: bool = False) -> None:
+        """Show the run's figures, once a second or `now`."""
+        if not self.display or (not now and time.monotonic() - self._refreshed < REFRESH_EVERY):
+            return
+        self._refreshed = time.monotonic()
         self._learning(run)
         gauges = run.gauges
         speed, taken = gauges.tokens_per_s, gauges.step_time
@@ -44,37 +61,80 @@ class Tiles(Grid):
         self._show("step", words.NOTHING if taken is None else words.brief(taken), rate, gauges.step_times)
         if gauges.now is not None:
             self._load(run, gauges.now)
+            self._gpus(gauges.gpus)
 
     def _learning(self, run: RunState) -> None:
-        mean = run.losses.mean
-        smooth = run.losses.points(120)[2]
+        smooth = run.smoothed_losses
         start = f"from {words.loss(smooth[0])}" if smooth else "smoothed"
-        self._show("loss", words.NOTHING if mean is None else words.loss(mean), start, smooth)
+        past = smooth[:: max(1, len(smooth) // 120)]
+        self._show("loss", words.loss(smooth[-1]) if smooth else words.NOTHING, start, past)
         first, last, best = run.first_evaluation, run.last_evaluation, run.best("accuracy")
         if first is None or last is None or best is None:
             return
         before, now = first.metrics.get("accuracy"), last.metrics.get("accuracy")
         if before is None or now is None:
             return
-        past = [
-            taken.metrics["accuracy"] for _, taken in sorted(run.evaluations.items()) if "accuracy" in taken.metrics
-        ]
+        evaluated = sorted(run.evaluations.items())[-120:]
+        accuracies = [taken.metrics["accuracy"] for _, taken in evaluated if "accuracy" in taken.metrics]
         both = words.accuracy(before) if first is last else f"{words.accuracy(before)} → {words.accuracy(now)}"
-        self._show("accuracy", both, f"best {words.accuracy(best.metrics['accuracy'])}", past)
+        self._show("accuracy", both, f"best {words.accuracy(best.metrics['accuracy'])}", accuracies)
 
     def _load(self, run: RunState, now: Telemetry) -> None:
         gauges = run.gauges
         kv = now.kv_cache_usage
         self._show("kv", words.NOTHING if kv is None else f"{kv:.0%}", "of its cache", gauges.kv)
-        if now.gpu_memory_used is None:
-            self._show("gpu", "no GPU", "runs on the CPU")
-        else:
-            total = "" if now.gpu_memory_total is None else f"/{words.gib(now.gpu_memory_total)}"
-            busy = "" if now.gpu_utilisation is None else f"{now.gpu_utilisation:.0%} busy"
-            self._show("gpu", f"{words.gib(now.gpu_memory_used)}{total} GiB", busy, gauges.gpu)
-        self._show("memory", f"{words.gib(now.rss)} GiB", "engine", gauges.memory)
-        self._show("cpu", f"{now.cpu:.0%}", "of one core", gauges.cpu)
+        own = gauges.own
+        app = "engine" if own is None else f"+ app {words.gib(own.memory)}"
+        self._show("memory", f"{words.gib(now.rss)} GiB", app, gauges.memory)
+        app = "engine" if own is None else f"+ app {own.cpu:.0%}"
+        self._show("cpu", f"{now.cpu:.0%}", app, gauges.cpu)
 
-    def _show(self, name: str, figure: str, about: str, past: object = None) -> None:
-        tile = self.query_one(f"#tile-{name}", Tile)
-        tile.show(figure, about, list(past) if past is not None else None)  # type: ignore[call-overload]
+    # -- GPUs ------------------------------------------------------------------------------------
+
+    def _gpus(self, gpus: list[GpuGauge]) -> None:
+        tile = self.query_one("#tile-gpu", Tile)
+        if not gpus:
+            tile.show("no GPU", "runs on the CPU")
+            return
+        ours, others = gpus[0], gpus[1:]
+        title = f"GPU {ours.now.index} of {len(gpus)}" if others else "GPU"
+        if tile.border_title != title:
+            tile.border_title = title
+        tile.show(_memory(ours.now), _condition(ours.now), list(ours.utilisation))
+        wanted = ["busy", "temperature", "power", *(str(gauge.now.index) for gauge in others)]
+        if list(self._gpu_tiles) != wanted:
+            self._make_room(wanted)
+        now, tiles = ours.now, self._gpu_tiles
+        busy = words.NOTHING if now.utilisation is None else f"{now.utilisation:.0%}"
+        tiles["busy"].show(busy, now.name[:24], list(ours.utilisation))
+        warm = words.NOTHING if now.temperature is None else f"{now.temperature:.0f} °C"
+        tiles["temperature"].show(warm, "", list(ours.temperature))
+        power = words.NOTHING if now.power is None else f"{now.power:.0f} W"
+        tiles["power"].show(power, "" if now.power_limit is None else f"of {now.power_limit:.0f} W", list(ours.power))
+        for one in others:
+            tiles[str(one.now.index)].show(_memory(one.now), _condition(one.now), list(one.utilisation))
+
+    def _make_room(self, names: list[str]) -> None:
+        self._gpu_tiles = {name: Tile(f"GPU {name}", f"gpu-{name}") for name in names}
+        grid = self.query_one("#gpu-tiles", Grid)
+        grid.remove_children()
+        grid.mount(*self._gpu_tiles.values())
+        grid.styles.grid_size_columns = min(len(names), 8 if self.screen.has_class("-wide") else 4)
+        self.add_class("-gpus")
+
+    def _show(self, name: str, figure: str, about: str, past: Iterable[float]) -> None:
+        self.query_one(f"#tile-{name}", Tile).show(figure, about, list(past))
+
+
+def _memory(now: GpuReading) -> str:
+    return f"{words.gib(now.memory_used)}/{words.gib(now.memory_total)} GiB"
+
+
+def _condition(now: GpuReading) -> str:
+    """How busy, how warm and how hungry it is, as far as it says."""
+    parts = [
+        "" if now.utilisation is None else f"{now.utilisation:.0%}",
+        "" if now.temperature is None else f"{now.temperature:.0f}°",
+        "" if now.power is None else f"{now.power:.0f} W",
+    ]
+    return " ".join(part for part in parts if part)

@@ -9,7 +9,8 @@ from textual.widgets import Static
 
 from engine.rundir import RunDir, runs_home
 from zotui.app import words
-from zotui.app.state import Outcome, RunState
+from zotui.app.outcome import Outcome
+from zotui.app.state import RunState
 
 LOG_LINES = 15
 
@@ -114,12 +115,15 @@ class Verdict(Ending):
             best = run.best(name)
             if first and last and best and name in first.metrics and name in last.metrics:
                 line = f"{figure(first.metrics[name])} → {figure(last.metrics[name])}"
-                rows.append((title, line, f"best {figure(best.metrics[name])} at step {words.count(best.step)}"))
-        if run.losses.smooth and run.losses.mean is not None:
-            line = f"{words.loss(run.losses.smooth[0])} → {words.loss(run.losses.mean)}"
+                when = f", {words.span(run.reached[best.step])}" if best.step in run.reached else ""
+                more = f"best {figure(best.metrics[name])} at step {words.count(best.step)}{when}"
+                rows.append((title, line, more))
+        smooth = run.smoothed_losses
+        if smooth:
+            line = f"{words.loss(smooth[0])} → {words.loss(smooth[-1])}"
             rows.append(("training loss", line, "smoothed"))
         told = run.update_kept
-        if told is not None and told.update_kept is not None:
+        if told is not None:
             line = words.update_kept(told.update_kept, told.update_cosine)
             rows.append(("update kept", line, f"up to step {words.count(told.step)}"))
         took = "" if outcome.seconds is None else f"in {words.duration(outcome.seconds)} ({outcome.seconds:.1f} s)"

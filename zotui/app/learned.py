@@ -1,0 +1,108 @@
+"""What a run's steps and evaluations say: its curves, its signal, the best so far and when it was reached."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.messages import Eval, Step
+from engine.signal_figures import Signal
+from zotui.app.curves import Curves
+from zotui.app.history import Steps
+from zotui.app.series import Series
+
+
+class Kept(NamedTuple):
+    """How much of the intended update the run has at a step."""
+
+    step: int
+    update_kept: float
+    update_cosine: float | None
+
+
+class Learned:
+    """Steps and evaluations, watched or read from the records."""
+
+    def __init__(self) -> None:
+        self.done = 0  # steps
+        self.curves, self.signal = Curves(), Signal()
+        self.span = smoothing_span(0)  # steps that a curve is smoothed over, unless another level is chosen
+        self.update_kept: Kept | None = None  # the newest
+        self.worked = 0.0  # seconds in steps and evaluations: start-up and pauses are not in it
+        self.reached: dict[int, float] = {}  # those seconds at every evaluation, by its step
+
+    def take_step(self, step: Step) -> None:
+        """Take a step."""
+        self.done = max(self.done, step.step + 1)  # what was read comes after `Hello`, which counts it
+        self.worked += step.seconds
+        self.signal.add(
+            loss_plus=step.loss_plus,
+            loss_minus=step.loss_minus,
+            projected_grad=step.projected_grad,
+            lr=step.lr,
+            update_kept=step.update_kept,
+        )
+        self.curves.add(step)
+        if step.update_kept is not None:
+            self.update_kept = Kept(step.step, step.update_kept, step.update_cosine)
+
+    def take_steps(self, steps: Steps) -> None:
+        """Take many steps at once."""
+        if not len(steps):
+            return
+        self.done = max(self.done, int(steps.step[-1]) + 1)
+        self.worked += float(np.nansum(steps.seconds))
+        columns = (steps.loss_plus, steps.loss_minus, steps.projected_grad, steps.lr)
+        for plus, minus, gradient, lr in zip(*(column.tolist() for column in columns), strict=True):
+            self.signal.add(loss_plus=plus, loss_minus=minus, projected_grad=gradient, lr=lr)
+        self.curves.extend(steps)
+        told = np.flatnonzero(~np.isnan(steps.update_kept))
+        if len(told):
+            at = told[-1]
+            kept, cosine = float(steps.update_kept[at]), float(steps.update_cosine[at])
+            self.signal.kept(kept)
+            self.update_kept = Kept(int(steps.step[at]), kept, None if math.isnan(cosine) else cosine)
+
+    def take_evaluation(self, evaluation: Eval) -> None:
+        """Take an evaluation of the validation split."""
+        self.curves.evaluate(evaluation)
+        self.worked += evaluation.seconds
+        self.reached.setdefault(evaluation.step, self.worked)
+
+    @property
+    def losses(self) -> Series:
+        """The losses of the steps."""
+        return self.curves.losses
+
+    @property
+    def smoothed_losses(self) -> list[float]:
+        """The running mean of the losses."""
+        return self.losses.smooth(self.span)
+
+    @property
+    def evaluations(self) -> dict[int, Eval]:
+        """Of the validation split, by their steps."""
+        return self.curves.evaluations
+
+    @property
+    def first_evaluation(self) -> Eval | None:
+        """The earliest evaluation: before training, unless the records lack it."""
+        return self.evaluations[min(self.evaluations)] if self.evaluations else None
+
+    @property
+    def last_evaluation(self) -> Eval | None:
+        """The latest evaluation."""
+        return self.evaluations[max(self.evaluations)] if self.evaluations else None
+
+    def best(self, metric: str) -> Eval | None:
+        """The evaluation with the best `metric`: highest accuracy, lowest loss."""
+        having = [taken for taken in self.evaluations.values() if metric in taken.metrics]
+        sign = -1.0 if metric == "loss" else 1.0
+        return max(having, key=lambda taken: sign * taken.metrics[metric], default=None)
+
+
+def smoothing_span(steps: int) -> int:
+    """Over about how many steps the loss is smoothed: a twentieth of the run, within bounds."""
+    return max(10, min(200, steps // 20))

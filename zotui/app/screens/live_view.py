@@ -1,0 +1,265 @@
+"""The live view: everything there is to see of a run, and how to look at it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Container
+from textual.events import Resize
+from textual.screen import Screen
+
+from engine.errors import UserError
+from zotui.app.feed import Ended, Feed, Item
+from zotui.app.outcome import Outcome
+from zotui.app.panes import PANES, Choices, Panes
+from zotui.app.state import RunState
+from zotui.app.widgets.events import LogPane
+from zotui.app.widgets.header import HeaderLine
+from zotui.app.widgets.key_bar import KeyBar
+from zotui.app.widgets.series_chart import SeriesChart
+from zotui.app.widgets.signal_pane import SignalPane
+from zotui.app.widgets.status import StatusLine
+from zotui.app.widgets.tiles import Tiles
+from zotui.app.widgets.verdict import Verdict
+
+DRAIN_EVERY = 0.25
+REDRAW_EVERY = 0.5
+
+
+class LiveView(Screen[None]):
+    """Watches a feed: takes what came four times a second, and shows it twice a second at most."""
+
+    DEFAULT_CSS = """
+    LiveView { layout: vertical; background: $background; }
+    LiveView #body { layout: vertical; height: 1fr; }
+    LiveView .panes { layout: horizontal; width: 1fr; }
+    LiveView #charts { height: 1fr; }
+    LiveView #main-chart { width: 3fr; }
+    LiveView #second-chart { width: 2fr; }
+    LiveView #below { height: 6; }
+    LiveView #events { width: 3fr; }
+    LiveView.-tall #charts { height: 3fr; }
+    LiveView.-tall #below { height: 2fr; max-height: 12; }
+    LiveView.-wide #body { layout: horizontal; }
+    LiveView.-wide .panes { layout: vertical; height: 1fr; max-height: 100%; }
+    LiveView.-wide #charts { width: 3fr; }
+    LiveView.-wide #below { width: 2fr; height: 1fr; max-height: 100%; }
+    LiveView.-wide #main-chart, Cockpit.-wide #second-chart, Cockpit.-wide #events { width: 1fr; }
+    LiveView.-wide #main-chart { height: 2fr; }
+    LiveView.-wide SignalPane { width: 1fr; height: 9; }
+    LiveView .panes .-maximised { width: 1fr; height: 1fr; }
+    LiveView.-maximised #below { height: 1fr; max-height: 100%; }
+    LiveView.-short.-ended #below, Cockpit.-tall.-died #below { display: none; }
+    LiveView.-short.-died Tiles, Cockpit.-short.-died #body { display: none; }
+    """
+    AUTO_FOCUS = "#main-chart Plot"
+    BINDINGS = [
+        Binding(
+            "m", "chart('next')", "next series", show=False, id="cockpit.series_next",
+            tooltip="in a chart: the next series: losses, evaluations, gradient, speed and more",
+        ),
+        Binding(
+            "M", "chart('before')", "series before", show=False, id="cockpit.series_before",
+            tooltip="in a chart: the series before",
+        ),
+        Binding(
+            "v", "chart('values')", "values", show=False, id="cockpit.values",
+            tooltip="in a chart: values at one step; left and right, or the mouse, go to others (a click does it too)",
+        ),
+        Binding(
+            "L", "chart('log')", "log scale", show=False, id="cockpit.log_scale",
+            tooltip="in a chart: logarithmic scale, or linear",
+        ),
+        Binding(
+            "left_square_bracket", "chart('rougher')", "less smooth", show=False, id="cockpit.rougher",
+            tooltip="in a chart: smooth less",
+        ),
+        Binding(
+            "right_square_bracket", "chart('smoother')", "smoother", show=False, id="cockpit.smoother",
+            tooltip="in a chart: smooth more",
+        ),
+        Binding(
+            "w", "chart('follow')", "follow", show=False, id="cockpit.follow",
+            tooltip="in a chart: follow the newest steps, or stay where it is",
+        ),
+        *(
+            Binding(
+                str(number), f"pane('{name}')", f"{name} pane", show=False, id=f"cockpit.pane_{number}",
+                tooltip=f"show or hide: {about}",
+            )
+            for number, (name, about) in enumerate(PANES.items(), 1)
+        ),
+        Binding(
+            "z", "maximise", "one pane", show=False, id="cockpit.maximise",
+            tooltip="the pane that has the focus alone, or all again (escape, too)",
+        ),
+        Binding(
+            "slash", "filter", "filter", show=False, id="cockpit.filter",
+            tooltip="filter the events as you type; enter keeps the filter, escape ends it",
+        ),
+        Binding(
+            "ctrl+l", "level", "level", show=False, id="cockpit.level",
+            tooltip="all events, or from info, warnings or errors on",
+        ),
+    ]  # fmt: skip
+
+    def __init__(
+        self,
+        feed: Feed,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        local: Callable[[float], time.struct_time] = time.localtime,
+        choices: Choices | None = None,
+    ) -> None:
+        super().__init__()
+        self.feed = feed
+        self.run = RunState(feed.run.name, clock, wall)
+        self.exit_code: int | None = None
+        self.panes = Panes(self, choices or Choices())
+        self._local = local
+        self._second = -1
+        self._shown_at = float("-inf")
+        self._news = False  # something came that is not shown yet
+
+    def compose(self) -> ComposeResult:
+        yield HeaderLine()
+        yield StatusLine()
+        yield Tiles()
+        yield Verdict()
+        with Container(id="body"):
+            with Container(id="charts", classes="panes"):
+                yield SeriesChart("main-chart", ("loss",), timeline=True)
+                yield SeriesChart("second-chart", ("held-out accuracy", "held-out loss"))
+            with Container(id="below", classes="panes"):
+                yield LogPane(self._local)
+                yield SignalPane()
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        """Begin to watch."""
+        self.feed.start()
+        self.run.fold_every = _fold_interval(self.feed)
+        self.set_interval(DRAIN_EVERY, self.drain)
+        self.set_timer(DRAIN_EVERY / 5, self.drain)  # records are there at once
+        self.panes.arrange()
+        self.redraw()
+
+    def on_resize(self, _: Resize) -> None:
+        """Another size may hide other panes."""
+        self.call_after_refresh(self.panes.close_gaps)
+
+    def on_unmount(self) -> None:
+        """Nobody watches any more."""
+        self.feed.close()
+
+    # -- watching -------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Take what the feed has gathered, and show it if it is time to."""
+        items = self.feed.drain()
+        before = self.run.outcome
+        for item in items:
+            self.run.apply(item)
+            if isinstance(item, Ended):
+                self.exit_code = item.code
+        second = int(self.run.pace.elapsed())
+        self._news = self._news or bool(items) or second != self._second
+        self._second = second
+        if self._news and time.monotonic() - self._shown_at >= REDRAW_EVERY - 0.05:
+            self._show(now=False)
+        ending = self.run.outcome if before is None else None
+        if ending is not None:
+            self.redraw()
+        self.took(items, ending)
+
+    def took(self, items: list[Item], ending: Outcome | None) -> None:
+        """For those who do more than look: what came, and how the run ended if it just did."""
+
+    def shown(self) -> None:
+        """For those who do more than look: everything was brought up to date."""
+
+    def redraw(self) -> None:
+        """Show everything as it is now."""
+        self._show(now=True)
+
+    def _show(self, *, now: bool) -> None:
+        self._news, self._shown_at = False, time.monotonic()
+        run = self.run
+        about = [self.feed.role, run.preset, run.model, run.runtime, run.device, run.dtype]
+        self.query_one(HeaderLine).show(run.name, "  ·  ".join(part for part in about if part))
+        self.query_one(StatusLine).refresh_status(run)
+        log = self.query_one(LogPane)
+        log.refresh_events(run)
+        log.refresh_signal(run, now=now)
+        self.query_one(SignalPane).refresh_signal(run, now=now)
+        self.query_one(Verdict).refresh_verdict(run, self.feed.run)
+        self.query_one(Tiles).refresh_figures(run, now=now)
+        for chart in self.query(SeriesChart):
+            chart.refresh_curve(run, now=now)
+        self.set_class(run.outcome is not None, "-ended")
+        self.set_class(run.outcome is not None and run.outcome.kind in ("died", "refused"), "-died")
+        self.shown()
+
+    # -- looking --------------------------------------------------------------------------------
+
+    def back(self) -> bool:
+        """From one pane to all, from inspecting to watching; False if there is nothing to go back from."""
+        inspecting = [chart for chart in self.query(SeriesChart) if chart.plot.cursor is not None]
+        if self.panes.maximised is not None:
+            self.action_maximise()
+            return True
+        for chart in inspecting:
+            chart.plot.inspect(None)
+        return bool(inspecting)
+
+    def action_chart(self, what: str) -> None:
+        """Ask something of the chart that has the focus, or else of the main one."""
+        within = self.focused.ancestors_with_self if self.focused is not None else ()
+        focused = next((node for node in within if isinstance(node, SeriesChart)), None)
+        chart = focused or self.query_one("#main-chart", SeriesChart)
+        {
+            "next": lambda: chart.turn(1),
+            "before": lambda: chart.turn(-1),
+            "smoother": lambda: chart.smooth(1),
+            "rougher": lambda: chart.smooth(-1),
+            "values": chart.toggle_inspect,
+            "log": chart.toggle_log,
+            "follow": chart.plot.follow,
+        }[what]()
+
+    def action_pane(self, name: str) -> None:
+        """Show or hide a pane."""
+        self.panes.toggle(name)
+        self._rearranged()
+
+    def action_maximise(self) -> None:
+        """The pane that has the focus alone, or all of them again."""
+        self.panes.maximise(self.focused)
+        self._rearranged()
+
+    def action_filter(self) -> None:
+        """Type what the lines of the log are to hold."""
+        log = self.query_one(LogPane)
+        if not log.display:
+            self.action_pane("events")
+        log.ask_filter()
+
+    def action_level(self) -> None:
+        """Show the graver lines of the log only."""
+        self.query_one(LogPane).next_level()
+
+    def _rearranged(self) -> None:
+        self.set_class(self.panes.maximised is not None, "-maximised")
+        self.call_after_refresh(self.redraw)
+
+
+def _fold_interval(feed: Feed) -> int | None:
+    """Steps between two folds, if its preset can be read."""
+    try:
+        return feed.run.preset().method.interval
+    except (UserError, OSError):
+        return None

@@ -1,0 +1,79 @@
+"""The figures of the signal: whether a step's two losses tell anything, and where the loss goes."""
+
+from __future__ import annotations
+
+import time
+
+from textual.content import Content
+from textual.widget import Widget
+
+from engine.signal_figures import Figures
+from zotui.app import words
+from zotui.app.state import RunState
+
+REFRESH_EVERY = 1.9  # seconds: medians over many steps move slowly
+
+
+class SignalPane(Widget, can_focus=True):
+    """A figure a line; what it all means is in the last."""
+
+    SCOPED_CSS = False  # the size of the screen is a class on the screen
+    DEFAULT_CSS = """
+    SignalPane {
+        border: round $line;
+        border-title-color: $foreground;
+        background: $surface;
+        padding: 0 1;
+        height: 1fr;
+        width: 2fr;
+        text-wrap: wrap;
+    }
+    SignalPane:focus { border: round $secondary; }
+    .-short SignalPane, .-narrow SignalPane { display: none; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__(id="signal")
+        self.border_title = "signal"
+        self._shown: Content = Content("no step yet")
+        self._judged = -1
+        self._refreshed = float("-inf")
+
+    def refresh_signal(self, run: RunState, *, now: bool = False) -> None:
+        """Show the figures of the newest steps, every other second or `now`."""
+        early = time.monotonic() - self._refreshed < REFRESH_EVERY and not now
+        if run.done == self._judged or early or not self.display:
+            return
+        self._refreshed = time.monotonic()
+        figures = run.signal.figures()
+        self._judged = run.done
+        shown = Content("no step yet") if figures is None else _lines(figures)
+        if shown.markup != self._shown.markup:
+            self._shown = shown
+            self.refresh()
+
+    def render(self) -> Content:
+        """The lines."""
+        return self._shown
+
+
+def _lines(figures: Figures) -> Content:
+    rows = [("|L+ − L−|", words.significant(figures.difference), f"median of {figures.window} steps")]
+    if figures.noise is not None and figures.ratio is not None:
+        below = f"{figures.below_noise:.0%} of steps below it" if figures.below_noise else ""
+        rows.append(("noise", words.significant(figures.noise), below))
+        rows.append(("signal", f"{figures.ratio:.3g}", "times the noise"))
+    grown = "" if figures.gradient_growth is None else f"{figures.gradient_growth:.2g} times the first"
+    rows.append(("gradient", words.significant(figures.gradient), grown))
+    if figures.trend is not None and figures.trend_error is not None:
+        error = words.significant(figures.trend_error)
+        rows.append(("loss trend", f"{figures.trend:+.3g}", f"± {error}, all {words.count(figures.steps)} steps"))
+    if figures.update_kept is not None:
+        rows.append(("update kept", words.share(figures.update_kept), ""))
+    lines = [
+        Content.assemble((f"{title:<12}", "$quiet"), f"{figure:<9}", (f" {more}", "$quiet"))
+        for title, figure, more in rows
+    ]
+    verdict = figures.verdict
+    lines.append(Content.assemble((verdict.text, "$warning" if verdict.wrong else "$success")))
+    return Content("\n").join(lines)
