@@ -121,7 +121,7 @@ class Cockpit(Screen[None]):
         self._quit_when_ended = False
         self._resumed_here = False
         self._footer_shows: object = None
-        self._second = -1
+        self._news: object = None
 
     def compose(self) -> ComposeResult:
         yield HeaderLine()
@@ -150,10 +150,8 @@ class Cockpit(Screen[None]):
     def drain(self) -> None:
         """Take what the feed has gathered."""
         items = self.feed.drain()
-        second = int(self.run.pace.elapsed())
-        if not items and second == self._second:  # nothing to say, not even the time
+        if not items:
             return
-        self._second = second
         before = self.run.outcome
         for item in items:
             self.run.apply(item)
@@ -161,7 +159,10 @@ class Cockpit(Screen[None]):
                 self.post_message(self.Noticed(notice))
             if isinstance(item, Ended):
                 self.exit_code = item.code
-        self._show()
+        news = (self.run.entries_made, self.run.state, self.run.outcome)
+        if news != self._news:  # steps alone are shown when the charts are
+            self._news = news
+            self._show()
         if self.run.outcome is not None and before is None:
             self._ended(self.run.outcome)
         if self._quit_when_ended and any(isinstance(item, Ended) for item in items):
@@ -170,7 +171,8 @@ class Cockpit(Screen[None]):
             self._quit_when_ended = False
 
     def redraw(self) -> None:
-        """Draw the charts and tiles again where they changed and can be seen."""
+        """Draw what changed and can be seen."""
+        self._show()
         self.query_one(LossChart).refresh_curve(self.run)
         self.query_one(EvaluationChart).refresh_curve(self.run)
         self.query_one(Tiles).refresh_figures(self.run)
