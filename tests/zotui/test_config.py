@@ -6,10 +6,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from engine.errors import UserError
 from engine.preset import load
 from zotui import config
+from zotui.cli import app
 
 PRESET = '[model]\npath = "m"\n[task]\nname = "sst2"\n'
 
@@ -115,3 +117,30 @@ def test_no_preset_can_say_what_the_configuration_does(key: str) -> None:
     section, _, name = key.partition(".")
     with pytest.raises(UserError, match=f"{section}: unknown key"):
         load("p", f"{PRESET}[{section}]\n{name or 'pause'} = 'x'\n")
+
+
+def zotui(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, list(arguments), prog_name="zotui")
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_the_command_line_shows_it() -> None:
+    path = write('[ui]\ntheme = "colour-blind-dark"\n[keys]\ncockpit.pause = "p"\n')
+    assert zotui("config", "path") == (0, f"{path}\n", "")
+    code, shown, _ = zotui("config", "show")
+    assert code == 0
+    assert tomllib.loads(shown) == {
+        "ui": {"theme": "colour-blind-dark"},
+        "notify": {},
+        "keys": {"cockpit": {"pause": "p"}},
+    }
+    assert '# chart.zoom_in = "plus"  # zoom in' in shown
+
+
+@pytest.mark.parametrize("text", ["[ui]\nthema = 1\n", '[keys]\ncockpit.pause = "c"\n', "[keys]\ncockpit.x = 'c'\n"])
+def test_a_faulty_one_is_told_and_breaks_no_other_command(text: str) -> None:
+    write(text)
+    code, out, err = zotui("config", "show")
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert zotui("presets", "ls")[0] == zotui("list")[0] == 0

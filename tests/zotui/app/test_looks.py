@@ -220,16 +220,6 @@ def test_light(snap_compare: SnapCompare, run: RunDir) -> None:
     assert snap_compare(open_on(run, story(run)), terminal_size=(120, 40), run_before=lighten)
 
 
-def test_help(snap_compare: SnapCompare, run: RunDir) -> None:
-    async def ask(pilot: Pilot[int]) -> None:
-        await drawn(pilot)
-        await until_shown(pilot, "08:53:20")  # what lies under it is not drawn again
-        await pilot.press("question_mark")
-        await until_shown(pilot, "escape close", "08:53:20")
-
-    assert snap_compare(open_on(run, story(run)), terminal_size=(120, 40), run_before=ask)
-
-
 @pytest.mark.parametrize("size", SIZES, ids=named)
 def test_start_screen(
     snap_compare: SnapCompare, home: Path, write_preset: Callable[[str, str], Path], size: tuple[int, int]
