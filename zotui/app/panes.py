@@ -58,9 +58,12 @@ class Panes:
         self.close_gaps()
 
     def close_gaps(self) -> None:
-        """Hide a row of which every pane is hidden: its place goes to the others."""
-        for row in self._screen.query(".panes").results(Widget):
-            row.display = any(pane.display for pane in row.children)
+        """Hide a row of which every pane is hidden, and what holds only such rows: their place goes to the others."""
+        for row in reversed(list(self._screen.query(".panes").results(Widget))):  # rows before what holds them
+            if any(child.display for child in row.children):
+                row.styles.clear_rule("display")
+            else:
+                row.display = False
 
     def _pane(self, name: str) -> Widget:
         return self._screen.query_one(f"#{name}")

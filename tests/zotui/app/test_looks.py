@@ -16,10 +16,12 @@ from engine.journal import encode_line
 from engine.messages import (
     AnyCommand,
     AnyEvent,
+    Changed,
     Checkpoint,
     Done,
     Error,
     Eval,
+    GpuReading,
     Hello,
     Log,
     Phase,
@@ -79,6 +81,14 @@ class Ticking(list):
             yield item
 
 
+def reading(wave: float) -> GpuReading:
+    """The one GPU of the story."""
+    return GpuReading(
+        name="NVIDIA H200", index=0, ours=True, memory_used=int(31.2 * 2**30), memory_total=int(139.8 * 2**30),
+        utilisation=0.75 + 0.15 * wave, temperature=61.0 + 4 * wave, power=420.0 + 60 * wave, power_limit=700.0,
+    )  # fmt: skip
+
+
 def story(run: RunDir, steps: int = 320, gpu: bool = True) -> list[AnyEvent]:
     """A run up to `steps` of 450."""
     device = "cuda:0 (NVIDIA H200)" if gpu else "cpu"
@@ -113,6 +123,7 @@ def story(run: RunDir, steps: int = 320, gpu: bool = True) -> list[AnyEvent]:
                     gpu_utilisation=0.75 + 0.15 * wave if gpu else None,
                     rss=int((1.5 + 0.002 * number) * 2**30),
                     cpu=1.5 + 0.4 * wave,
+                    gpus=[reading(wave)] if gpu else [],
                 )
             )
         if number < steps:
@@ -149,12 +160,12 @@ def open_on(run: RunDir, items: list[Item], role: str = "") -> ZotuiApp:
 
 
 async def drawn(pilot: Pilot[int]) -> None:
-    """Wait until both charts show all there is."""
+    """Wait until everything is shown as it is."""
     await until(pilot, lambda: cockpit(pilot).run.entries, "the first event")
     await pilot.pause()  # laid out
-    for _ in range(3):  # large charts take every other turn
+    for _ in range(2):  # the second time with room for what the first one brought
         cockpit(pilot).redraw()
-    await pilot.pause()
+        await pilot.pause()
 
 
 @pytest.mark.parametrize("size", SIZES, ids=named)
@@ -211,13 +222,66 @@ def test_question(snap_compare: SnapCompare, run: RunDir, way: str) -> None:
     assert snap_compare(open_on(run, items), run_before=ask)
 
 
-def test_light(snap_compare: SnapCompare, run: RunDir) -> None:
+@pytest.mark.parametrize("size", SIZES, ids=named)
+def test_light(snap_compare: SnapCompare, run: RunDir, size: tuple[int, int]) -> None:
     async def lighten(pilot: Pilot[int]) -> None:
         await drawn(pilot)
         await pilot.press("t")
         await drawn(pilot)
 
-    assert snap_compare(open_on(run, story(run)), terminal_size=(120, 40), run_before=lighten)
+    assert snap_compare(open_on(run, story(run)), terminal_size=size, run_before=lighten)
+
+
+LOOKS = {"maximised": ["z"], "inspected": ["v", *["left"] * 9], "log-scale": ["m", "m", "m", "m", "m", "L"]}
+
+
+@pytest.mark.parametrize("size", SIZES, ids=named)
+@pytest.mark.parametrize("look", LOOKS)
+def test_chart(snap_compare: SnapCompare, run: RunDir, size: tuple[int, int], look: str) -> None:
+    async def look_at_it(pilot: Pilot[int]) -> None:
+        await drawn(pilot)
+        await pilot.press(*LOOKS[look])
+        await drawn(pilot)
+
+    assert snap_compare(open_on(run, story(run)), terminal_size=size, run_before=look_at_it)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=named)
+def test_paused(snap_compare: SnapCompare, run: RunDir, size: tuple[int, int]) -> None:
+    items: list[Item] = [*story(run)]
+    changed = Changed(step=170, lr=2e-6, eps=1e-3, eval_every=50)
+    place = next(at for at, item in enumerate(items) if isinstance(item, Step) and item.step == 170)
+    items[place:place] = [State(state="paused", step=160), State(state="running", step=165), changed]
+    items += [State(state="paused", step=320), Log(level="warning", text="the disk is nearly full: 1.2 GiB are left")]
+    app = open_on(run, items)
+    assert snap_compare(app, terminal_size=size, run_before=drawn)
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("size", SIZES, ids=named)
+def test_events(snap_compare: SnapCompare, run: RunDir, size: tuple[int, int], theme: str) -> None:
+    """Filtered, and beside it all GPUs of a machine."""
+
+    async def filter_them(pilot: Pilot[int]) -> None:
+        await drawn(pilot)
+        if theme == "light":
+            await pilot.press("t")
+        await pilot.press("slash", *"acc")
+        await drawn(pilot)
+
+    items = [
+        msgspec.structs.replace(
+            item,
+            gpus=[
+                *(msgspec.structs.replace(one, index=index, ours=False) for index in range(3) for one in item.gpus),
+                *(msgspec.structs.replace(one, index=3) for one in item.gpus),
+            ],
+        )
+        if isinstance(item, Telemetry)
+        else item
+        for item in story(run)
+    ]
+    assert snap_compare(open_on(run, items), terminal_size=size, run_before=filter_them)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=named)

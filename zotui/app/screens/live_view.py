@@ -35,7 +35,7 @@ class LiveView(Screen[None]):
     DEFAULT_CSS = """
     LiveView { layout: vertical; background: $background; }
     LiveView #body { layout: vertical; height: 1fr; }
-    LiveView .panes { layout: horizontal; width: 1fr; }
+    LiveView .row { layout: horizontal; width: 1fr; }
     LiveView #charts { height: 1fr; }
     LiveView #main-chart { width: 3fr; }
     LiveView #second-chart { width: 2fr; }
@@ -44,13 +44,13 @@ class LiveView(Screen[None]):
     LiveView.-tall #charts { height: 3fr; }
     LiveView.-tall #below { height: 2fr; max-height: 12; }
     LiveView.-wide #body { layout: horizontal; }
-    LiveView.-wide .panes { layout: vertical; height: 1fr; max-height: 100%; }
+    LiveView.-wide .row { layout: vertical; height: 1fr; max-height: 100%; }
     LiveView.-wide #charts { width: 3fr; }
     LiveView.-wide #below { width: 2fr; height: 1fr; max-height: 100%; }
     LiveView.-wide #main-chart, Cockpit.-wide #second-chart, Cockpit.-wide #events { width: 1fr; }
     LiveView.-wide #main-chart { height: 2fr; }
     LiveView.-wide SignalPane { width: 1fr; height: 9; }
-    LiveView .panes .-maximised { width: 1fr; height: 1fr; }
+    LiveView .row .-maximised { width: 1fr; height: 1fr; }
     LiveView.-maximised #below { height: 1fr; max-height: 100%; }
     LiveView.-short.-ended #below, Cockpit.-tall.-died #below { display: none; }
     LiveView.-short.-died Tiles, Cockpit.-short.-died #body { display: none; }
@@ -130,11 +130,11 @@ class LiveView(Screen[None]):
         yield StatusLine()
         yield Tiles()
         yield Verdict()
-        with Container(id="body"):
-            with Container(id="charts", classes="panes"):
+        with Container(id="body", classes="panes"):
+            with Container(id="charts", classes="panes row"):
                 yield SeriesChart("main-chart", ("loss",), timeline=True)
                 yield SeriesChart("second-chart", ("held-out accuracy", "held-out loss"))
-            with Container(id="below", classes="panes"):
+            with Container(id="below", classes="panes row"):
                 yield LogPane(self._local)
                 yield SignalPane()
         yield KeyBar()

@@ -17,7 +17,10 @@ class KeyBar(Footer):
     KeyBar FooterKey.-command-palette { border-left: none; padding-right: 0; }
     """
 
+    _composed_at = 0  # cells
+
     def compose(self) -> ComposeResult:
+        self._composed_at = self.size.width
         entries = [entry for entry in super().compose() if isinstance(entry, FooterKey)]
         room = self.size.width - sum(_width(entry) for entry in entries if entry.action in _ALWAYS)
         for entry in entries:
@@ -29,7 +32,8 @@ class KeyBar(Footer):
 
     def on_resize(self, event: Resize) -> None:
         """Another width has room for other keys."""
-        if self.is_attached:
+        # It is also told of what its own keys take, which would never end.
+        if self.is_attached and event.size.width != self._composed_at:
             self.call_after_refresh(self.recompose)
 
 
