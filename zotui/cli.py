@@ -21,6 +21,7 @@ from zotui import presets, tools
 from zotui import show as shown
 from zotui.app import has_terminal, run_app, words
 from zotui.attached import AttachedEngine
+from zotui.compare import compare
 from zotui.headless import SignalRelay, close_stdout, follow_headless, run_headless
 from zotui.launch import EngineProcess, start_engine
 from zotui.naming import reference
@@ -237,6 +238,7 @@ def show(run: RunName, json: Annotated[bool, typer.Option("--json", help="One JS
     typer.echo(f"\n{plain(presets.text(found.preset_file).rstrip())}")
 
 
+app.command()(compare)
 app.command()(tools.export)
 app.command()(tools.parity)
 app.command()(tools.bench)
