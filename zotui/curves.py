@@ -119,10 +119,8 @@ class Curves:
         return sorted(names, key=lambda name: (name != "accuracy", name != "loss", name))
 
     def over(self, axis: Axis) -> Sequence[float]:
-        """Where each step ends: the steps done, and the seconds or tokens until then."""
-        if axis == "step":
-            return range(1, len(self) + 1)
-        return self.column(f"total_{axis}")
+        """Where each step lies: its number, or the seconds or tokens until its end."""
+        return self.column("step" if axis == "step" else f"total_{axis}")
 
     def place(self, steps_done: int, axis: Axis) -> float:
         """Where the end of so many steps lies on an axis."""
