@@ -12,10 +12,10 @@ from engine.errors import UserError
 from zotui.app import words
 from zotui.app.state import smoothing_span
 from zotui.comparing import differing, settings, written
-from zotui.curves import Axis, Curves, smoothed, thinned
+from zotui.curves import Axis, Curves, axis_unit, smoothed, thinned
 from zotui.palette import colour
 
-MISSING = "charts need matplotlib, which is not installed: pip install 'zotui[charts]'"
+MISSING = "charts need matplotlib: pip install 'zotui[charts]'"
 
 _DOTS = 3000  # raw losses that are drawn; more only fill the file
 _LABEL = 84  # characters of a name in the legend
@@ -47,21 +47,6 @@ _IN_CAPTION = {
 }  # fmt: skip
 """What is said below a chart, and what it is called there; some say it themselves."""
 
-_UNITS: dict[Axis, list[tuple[float, str]]] = {
-    "tokens": [
-        (1e9, "tokens scored, billions"),
-        (1e6, "tokens scored, millions"),
-        (1e3, "tokens scored, thousands"),
-        (1.0, "tokens scored"),
-    ],
-    "seconds": [
-        (3600.0, "time of the steps, hours"),
-        (60.0, "time of the steps, minutes"),
-        (1.0, "time of the steps, seconds"),
-    ],
-    "step": [(1.0, "steps")],
-}
-
 
 def missing() -> str:
     """Why no chart can be drawn here, and the line that mends it; empty where one can."""
@@ -81,7 +66,7 @@ def write_chart(runs: Sequence[Curves], to: Path, format: str, axis: Axis = "ste
         figure = Figure(figsize=(8.4, 3.6 + 1.7 * len(metrics)), layout="constrained")
         FigureCanvasAgg(figure)
         panels = figure.subplots(1 + len(metrics), squeeze=False, sharex=True, height_ratios=[2.2] + [1] * len(metrics))
-        divisor, unit = _unit(runs, axis)
+        divisor, unit = axis_unit(axis, max(run.over(axis)[-1] for run in runs))
         labels = _labels(runs)
         for number, run in enumerate(runs):
             shade = colour(number, dark=False)
@@ -176,12 +161,6 @@ def _labels(runs: Sequence[Curves]) -> list[str]:
 def _short(name: str, value: Any) -> str:
     text = written(value)
     return Path(text).name if name == "model.path" else text
-
-
-def _unit(runs: Sequence[Curves], axis: Axis) -> tuple[float, str]:
-    """What the axis is divided by, and its name with the unit."""
-    reached = max((run.over(axis)[-1] for run in runs if len(run)), default=0.0)
-    return next(((size, name) for size, name in _UNITS[axis] if reached >= 2 * size), _UNITS[axis][-1])
 
 
 def _literal(text: str) -> str:

@@ -27,6 +27,21 @@ COLUMNS = (
 _READ = ("loss_plus", "loss_minus", "projected_grad", "lr", "eps", "tokens", "seconds")
 """The columns that are in the journal; the others follow from them."""
 
+_UNITS: dict[Axis, list[tuple[float, str]]] = {
+    "tokens": [
+        (1e9, "tokens scored, billions"),
+        (1e6, "tokens scored, millions"),
+        (1e3, "tokens scored, thousands"),
+        (1.0, "tokens scored"),
+    ],
+    "seconds": [
+        (3600.0, "time of the steps, hours"),
+        (60.0, "time of the steps, minutes"),
+        (1.0, "time of the steps, seconds"),
+    ],
+    "step": [(1.0, "steps")],
+}
+
 
 class Curves:
     """What the journal and the evaluations of one run hold. What a step does not tell is nan.
@@ -133,6 +148,11 @@ class Curves:
         """A metric of the evaluations, and where on an axis they were taken."""
         taken = [one for one in self.evaluations if math.isfinite(one["metrics"].get(metric, math.nan))]
         return [self.place(one["step"], axis) for one in taken], [one["metrics"][metric] for one in taken]
+
+
+def axis_unit(axis: Axis, reached: float) -> tuple[float, str]:
+    """What an axis that goes that far is best divided by, and its name with the unit."""
+    return next(((size, name) for size, name in _UNITS[axis] if reached >= 2 * size), _UNITS[axis][-1])
 
 
 def smoothed(values: Sequence[float], span: float) -> list[float]:

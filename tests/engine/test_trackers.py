@@ -211,5 +211,5 @@ def test_wandb_goes_online_only_where_it_was_set_up(monkeypatch: pytest.MonkeyPa
 def test_one_tracker_needs_no_list() -> None:
     assert preset.load("p", MINIMAL, ["run.track=tensorboard"]).run.track == ["tensorboard"]
     assert preset.load("p", MINIMAL, ['run.track=["wandb", "trackio"]']).run.track == ["wandb", "trackio"]
-    with pytest.raises(UserError, match="run.track.0: input should be 'tensorboard', 'trackio' or 'wandb', not 'tb'"):
+    with pytest.raises(UserError, match=r"run\.track\.0: .* 'tensorboard', 'trackio' or 'wandb', not 'tb'"):
         preset.load("p", MINIMAL, ["run.track=tb"])

@@ -18,6 +18,7 @@ from zotui.app.feed import Ended, EngineFeed, Feed
 from zotui.app.screens.dialogs import Question
 from zotui.app.screens.help import COCKPIT_KEYS, Help
 from zotui.app.screens.leaving import leaving
+from zotui.app.screens.take_away import TakeAway
 from zotui.app.state import Asked, Outcome, RunState
 from zotui.app.widgets.evaluation_chart import EvaluationChart
 from zotui.app.widgets.events import EventLog
@@ -61,6 +62,7 @@ class Cockpit(Screen[None]):
         Binding("c", "checkpoint", "checkpoint"),
         Binding("e", "evaluate", "evaluate"),
         Binding("s", "stop", "stop and save"),
+        Binding("y", "take_away", "take away", show=False),
         Binding("q", "leave", "quit"),
         Binding("escape", "back", "back", show=False),
         Binding("question_mark", "help", "help", key_display="?"),
@@ -221,6 +223,10 @@ class Cockpit(Screen[None]):
         self.run.begin_again()
         feed.start()
         self._show()
+
+    def action_take_away(self) -> None:
+        """Copy values, or write them into files."""
+        self.app.push_screen(TakeAway([self.feed.run]))
 
     def action_help(self) -> None:
         """Explain the keys and the words."""

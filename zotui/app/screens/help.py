@@ -19,6 +19,7 @@ COCKPIT_KEYS = {
     "t": "switch between dark and light",
     "tab": "move between charts and log; arrows then pan or scroll",
     "+ - 0": "in a chart: zoom in, zoom out, whole run (the mouse wheel zooms too)",
+    "y": "take away: copy the values, or write them and their charts into files",
     "?": "this help",
 }
 START_KEYS = {
@@ -26,6 +27,7 @@ START_KEYS = {
     "tab": "move between presets and runs",
     "enter": "on a preset: start a run; on a run: look at it, or steer it while it is live",
     "r": "resume the run under the cursor",
+    "space, x": "on a run: mark it, or unmark it; compare the runs that are marked",
     "f5": "read the lists again",
     "t": "switch between dark and light",
     "q": "leave (ctrl+c and ctrl+q do the same)",
@@ -36,6 +38,17 @@ PARITY_KEYS = {
     "t": "switch between dark and light",
     "tab": "move between the charts; arrows then pan",
     "+ - 0": "in a chart: zoom in, zoom out, all steps (the mouse wheel zooms too)",
+    "?": "this help",
+}
+COMPARE_KEYS = {
+    "x": "over steps, time or tokens",
+    "m": "the next figure: loss, held-out figures, |g|, learning rate, tokens/s, step time",
+    "L": "logarithms upwards, or the values themselves",
+    "[ ]": "smooth over fewer steps, or over more",
+    "+ - 0": "zoom in, zoom out, all of it (the mouse wheel zooms too); arrows pan",
+    "tab": "move between chart and table; arrows then scroll the table",
+    "y": "take away: copy the values, or write them and their charts into files",
+    "q": "back (escape does the same)",
     "?": "this help",
 }
 WORDS = {
@@ -58,6 +71,17 @@ WORDS = {
     "same, and every attached app sees what the others do.",
     "stopped": "Ended on request, with everything saved: it can be resumed.",
     "crashed": "The engine is gone without a word. Finished steps are kept: it can be resumed.",
+}
+COMPARE_WORDS = {
+    "time": "What the steps took, added up as they were measured: without start-up, evaluations and pauses. "
+    "`time in all` is with them.",
+    "tokens": "What was scored until then; both sides of every step.",
+    "smoothed": "A running mean over about so many steps. A held-out figure is drawn as it was measured.",
+    "train loss": "Smoothed: over the first ten steps → up to the last.",
+    "held-out": "At the first evaluation → at the last.",
+    "best": "The evaluation after the first step with the highest accuracy, then the lowest loss; the step, and the "
+    "time of the steps until then.",
+    "live": "A live run is followed: every two seconds what it added is read.",
 }
 PARITY_WORDS = {
     "loss": "Of a step's batch, the mean of both probes: a little to either side of the weights.",
