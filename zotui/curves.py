@@ -82,7 +82,7 @@ class Curves:
             for record in self._journal.more():
                 self.add(record)
             for record in self._evaluations.more():
-                self._add_evaluation(record)
+                self.add_evaluation(record)
         except (KeyError, TypeError, ValueError):
             raise UserError(
                 f"{self.run.path}: its records hold a line that is none of a run; they are damaged"
@@ -117,7 +117,8 @@ class Curves:
         parts = self._columns[name.removeprefix("total_")]
         return array("d", accumulate(0.0 if math.isnan(part) else part for part in parts))
 
-    def _add_evaluation(self, record: dict[str, Any]) -> None:
+    def add_evaluation(self, record: dict[str, Any]) -> None:
+        """Take a line of the evaluations; those of other splits are passed over."""
         if record.get("split", "validation") == "validation":
             metrics = {str(name): _number(value) for name, value in record["metrics"].items()}
             self.evaluations.append({**record, "step": int(record["step"]), "metrics": metrics})

@@ -129,5 +129,7 @@ def _around(name: str, first: int, end: int, width: int) -> str:
     if end - first > width - 2:
         return shortened(name[first:end] or name, width)
     while end - first < width - 2:
-        first, end = max(0, first - 1), end + (end < len(name) and end - first + 1 < width - 2)
+        first = max(0, first - 1)
+        if end < len(name) and end - first < width - 2:
+            end += 1
     return f"{'…' if first else ''}{name[first:end]}{'…' if end < len(name) else ''}"

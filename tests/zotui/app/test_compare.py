@@ -234,4 +234,6 @@ def test_long_names_are_told_apart_by_where_they_differ() -> None:
     names = [f"demo-seed-{seed}-20261120-101500" for seed in range(2)]
     assert words.told_apart(names, 16) == ["…o-seed-0-20261…", "…o-seed-1-20261…"]
     assert words.told_apart(["a", "b"], 16) == ["a", "b"]
-    assert all(len(name) <= 9 for name in words.told_apart(["x" * 30, "y" * 40, "xy" * 20], 9))
+    for width in range(4, 40):
+        for known in (["x" * 30, "y" * 40, "xy" * 20], names, ["a" + "-" * 40, "b" + "-" * 40], ["-" * 40, "-" * 39]):
+            assert all(len(name) <= width for name in words.told_apart(known, width))

@@ -11,7 +11,7 @@ from zotui.app.widgets.run_list import COLOURS
 from zotui.comparing import Comparison, result_rows, setting_rows
 
 _LABEL = 17  # cells of a row's name
-_LEAST, _MOST = 13, 30  # cells of a run's column
+_LEAST, _MOST = 13, 32  # cells of a run's column
 
 Rows = list[tuple[str, list[str]]]
 
