@@ -83,7 +83,7 @@ class Curves:
                 self.add(record)
             for record in self._evaluations.more():
                 self.add_evaluation(record)
-        except (KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, TypeError, ValueError):
             raise UserError(
                 f"{self.run.path}: its records hold a line that is none of a run; they are damaged"
             ) from None
@@ -119,10 +119,14 @@ class Curves:
 
     def add_evaluation(self, record: dict[str, Any]) -> None:
         """Take a line of the evaluations; those of other splits are passed over."""
-        if record.get("split", "validation") == "validation":
-            metrics = {str(name): _number(value) for name, value in record["metrics"].items()}
-            self.evaluations.append({**record, "step": int(record["step"]), "metrics": metrics})
-            self.evaluations.sort(key=lambda taken: taken["step"])
+        if record.get("split", "validation") != "validation":
+            return
+        step = int(record["step"])
+        if not 0 <= step < 2**53:
+            raise ValueError("not a step")
+        metrics = {str(name): _number(value) for name, value in record["metrics"].items()}
+        self.evaluations.append({**record, "step": step, "metrics": metrics})
+        self.evaluations.sort(key=lambda taken: taken["step"])
 
     def __len__(self) -> int:
         """How many steps there are."""

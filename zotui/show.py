@@ -47,7 +47,7 @@ def record_of(run: RunDir) -> Record:
             curves.add(step)
         for evaluation in evaluations:
             curves.add_evaluation(evaluation)
-    except (UserError, KeyError, TypeError, ValueError):
+    except (UserError, AttributeError, KeyError, TypeError, ValueError):
         return Record(run, run.summary(), evaluations, best_of(run), None, None, None, None, [])
     spent = time_spent(run, math.fsum(step.get("seconds", 0.0) for step in steps))
     best = best_of(run)

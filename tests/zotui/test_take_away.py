@@ -80,6 +80,9 @@ def test_what_a_step_does_not_tell_leaves_a_gap(run: RunDir) -> None:
     curves = Curves(run)
     curves.refresh()
     assert [math.isnan(loss) for loss in curves.column("loss")] == [True, False, True]
+    run.add_evaluation({"step": 3, "split": "validation", "metrics": {"loss": "low", "accuracy": None}})
+    curves.refresh()
+    assert curves.measured("loss", "step")[0] == [0.0, 100.0, 200.0, 300.0]
     assert smoothed([math.nan, 1.0, 3.0], 1)[1:] == [1.0, 3.0]
     assert list(curves.column("total_seconds")) == pytest.approx([0.0, 0.02, 0.02])
 

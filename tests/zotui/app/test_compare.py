@@ -156,6 +156,27 @@ async def test_a_damaged_run_is_shown_in_part(runs: list[RunDir]) -> None:
         await until_shown(pilot, "is shown in part", "50 of 2,000", "2,000 of 2,000")
 
 
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"step": 60, "metrics": {"[red]x[/b]\x1b[2J": 0.5}},
+        {"step": -9, "metrics": {"loss": 0.5}},
+        {"step": 60, "metrics": [1]},
+    ],
+    ids=["markup", "no step", "no metrics"],
+)
+async def test_what_an_evaluation_holds_is_not_obeyed(home: Path, record: dict[str, object]) -> None:
+    runs = [recorded(home / "runs" / f"r{number}", 60, seed=number, every=30) for number in range(2)]
+    runs[1].add_evaluation(record)
+    app = ZotuiApp()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await open_compare(pilot, runs)
+        for _ in range(4):
+            await pilot.press("m", "x")
+            await pilot.pause()
+        await until_shown(pilot, "train loss", "60 of 2,000")
+
+
 async def test_many_runs_are_rows(home: Path) -> None:
     runs = [recorded(home / "runs" / f"demo-seed-{seed}", 60, seed=seed, every=30) for seed in range(8)]
     app = ZotuiApp()

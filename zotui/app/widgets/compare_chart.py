@@ -9,6 +9,7 @@ from math import log10
 from typing import Any
 
 from textual.app import App, ComposeResult
+from textual.content import Content
 from textual_plot import HiResMode, NumericAxisFormatter, PlotWidget
 
 from zotui.app.widgets.chart import Chart, Ticks
@@ -123,7 +124,7 @@ class CompareChart(Chart):
         metric = known[view.metric % len(known)]
         reach = max((run.over(view.axis)[-1] for run in runs if len(run)), default=0.0)
         divisor, unit = axis_unit(view.axis, reach)
-        self.border_title = metric.title + (", logarithmic" if view.logarithmic else "")
+        self.border_title = Content(metric.title + (", logarithmic" if view.logarithmic else ""))
         smooth = f"   smoothed over {view.span}" if metric.smooth and not metric.evaluated and view.span > 1 else ""
         self.border_subtitle = f"{unit}{smooth}"
         between = (seen[0] * divisor, seen[1] * divisor) if seen else (-math.inf, math.inf)
