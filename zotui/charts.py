@@ -141,7 +141,7 @@ def _write_texts(figure: Any, runs: Sequence[Curves]) -> None:
     different = differing(every)
     same = {name: every[0].get(name) for name in _IN_CAPTION if name in every[0] and name not in different}
     text = "  ·  ".join(f"{_IN_CAPTION[name]} {_short(name, value)}".strip() for name, value in same.items())
-    figure.supxlabel(_literal("\n".join(textwrap.wrap(text, 138))), fontsize=8, color=_QUIET, x=0.012, ha="left")
+    figure.supxlabel(_literal("\n".join(textwrap.wrap(text, 156))), fontsize=8, color=_QUIET, x=0.012, ha="left")
 
 
 def _labels(runs: Sequence[Curves]) -> list[str]:

@@ -21,7 +21,7 @@ from zotui.app.state import smoothing_span
 from zotui.app.widgets.compare_chart import CompareChart, View, curve_colour
 from zotui.app.widgets.compare_table import CompareTable
 from zotui.app.widgets.header import HeaderLine
-from zotui.comparing import Comparison, compare
+from zotui.comparing import Comparison, differing, result, settings
 from zotui.curves import Curves
 
 READ_EVERY = 2.0
@@ -96,13 +96,16 @@ class Compare(Screen[None]):
         self._show()
 
     def _take_in(self) -> Comparison:
-        changed = [run.refresh() for run in self.curves]
-        known = self.compared
-        if known is not None and not any(changed):
-            standings = [run.run.summary().standing for run in self.curves]
-            if standings == [one.standing for one in known.results]:
-                return known
-        return compare(self.curves)
+        """Read what was added; only what changed is worked out again."""
+        known = {one.path: one for one in self.compared.results} if self.compared else {}
+        results = []
+        for run in self.curves:
+            before, changed = known.get(str(run.run.path)), run.refresh()
+            same = before is not None and not changed and before.standing == run.run.summary().standing
+            results.append(before if before is not None and same else result(run))
+        if self.compared is not None and all(one is known.get(one.path) for one in results):
+            return self.compared
+        return Comparison(results, differing([settings(run.run) for run in self.curves]))
 
     def redraw(self) -> None:
         """Draw the curves again where they would look different."""

@@ -117,7 +117,9 @@ class CompareChart(Chart):
         """Draw the runs if they, or the way they are looked at, changed."""
         plot, self._logarithmic = self.plot, view.logarithmic
         seen = self._seen if plot.zoomed else None
-        sizes = tuple((len(run), len(run.evaluations)) for run in runs)
+        # What moves a curve by less than half a column cannot be seen.
+        grain = max(1, max(map(len, runs), default=0) // (2 * plot.columns))
+        sizes = tuple((len(run) // grain, len(run.evaluations)) for run in runs)
         if not self.due((sizes, view, seen)):
             return
         known = metrics(runs)
