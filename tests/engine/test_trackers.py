@@ -65,7 +65,7 @@ def test_tensorboard_holds_every_figure_of_a_run_and_of_its_resume(start: Any) -
 
 
 def event_files(folder: Path) -> dict[str, dict[int, Any]]:
-    """What TensorBoard would show: the values by tag and step, all files together."""
+    """What TensorBoard would show, by tag and step; a file that begins at a step replaces what was from it on."""
     from tensorboardX.proto.event_pb2 import Event
 
     found: dict[str, dict[int, Any]] = defaultdict(dict)
@@ -75,6 +75,10 @@ def event_files(folder: Path) -> dict[str, dict[int, Any]]:
             (length,) = struct.unpack("<Q", data[:8])
             event = Event.FromString(data[12 : 12 + length])
             data = data[16 + length :]
+            if event.HasField("session_log"):
+                for values in found.values():
+                    for purged in [step for step in values if step >= event.step]:
+                        del values[purged]
             for value in event.summary.value:
                 text = value.tensor.string_val
                 found[value.tag][event.step] = text[0].decode() if text else value.simple_value
