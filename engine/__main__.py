@@ -17,7 +17,7 @@ import traceback
 from pathlib import Path
 from typing import Any, Literal
 
-from engine import environment, log
+from engine import environment, log, trackers
 from engine.command import leave
 from engine.control import Control, Stopped
 from engine.control_socket import ControlSocket
@@ -78,6 +78,7 @@ def main() -> int:
 def _train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> int:
     watch = Stopwatch(run)
     wanted = run.preset()
+    trackers.follow(run, wanted, outlet)
     if wanted.run.when_app_leaves == "stop":
         control.stop_when_alone()
     sampler = Sampler(outlet.emit, Gpus.open(environment.mask_gpus(wanted.model.device)))

@@ -20,9 +20,12 @@ _FAREWELL = 5.0  # seconds to hand over what is left at the end
 class Reader:
     """One who reads the events, at its own speed. One that is slow or gone loses events, and is told so at the end."""
 
-    def __init__(self, write: Callable[[bytes], int], gone: Callable[[], None]) -> None:
-        """`write` takes some of the bytes it is given and says how many; `gone` is called when all is written."""
-        self._write, self._gone = write, gone
+    def __init__(self, take: Callable[[Event], None], gone: Callable[[], None], patience: float = _FAREWELL) -> None:
+        """`take` is given every event, and raises `OSError` where nobody reads any more; `gone` is called at the end.
+
+        At its end a run waits for this reader for at most `patience` seconds.
+        """
+        self._take, self._gone, self.patience = take, gone, patience
         self._queue: queue.Queue[Event | None] = queue.Queue(_CAPACITY)
         self._dropped = 0
         self._thread = threading.Thread(target=self._serve, name="reader", daemon=True)
@@ -45,9 +48,9 @@ class Reader:
         """Nothing more will come. Does not wait."""
         self._squeeze_in(None)
 
-    def join(self, patience: float) -> None:
-        """Wait until everything is written, for at most `patience` seconds."""
-        self._thread.join(max(0.0, patience))
+    def join(self, seconds: float) -> None:
+        """Wait until everything is taken, for at most so many seconds."""
+        self._thread.join(max(0.0, seconds))
 
     def _squeeze_in(self, event: Event | None) -> None:
         while True:
@@ -68,13 +71,22 @@ class Reader:
         while (event := self._queue.get()) is not None:
             if broken:
                 continue  # keep emptying the queue: nobody reads
-            line = encode(event)
             try:
-                while line:
-                    line = line[self._write(line) :]
+                self._take(event)
             except OSError:
                 broken = True
         self._gone()
+
+
+def lines(write: Callable[[bytes], int]) -> Callable[[Event], None]:
+    """What takes events and writes them as lines; `write` takes some of the bytes it is given and says how many."""
+
+    def take(event: Event) -> None:
+        line = encode(event)
+        while line:
+            line = line[write(line) :]
+
+    return take
 
 
 class Outlet:
@@ -96,7 +108,7 @@ class Outlet:
         """Keep the real standard output for events; everything printed from now on goes to the log."""
         descriptor = take_stdout()
         outlet = cls()
-        outlet._readers.append(Reader(lambda line: os.write(descriptor, line), lambda: os.close(descriptor)))
+        outlet._readers.append(Reader(lines(lambda line: os.write(descriptor, line)), lambda: os.close(descriptor)))
         return outlet
 
     def emit(self, event: Event) -> None:
@@ -106,13 +118,18 @@ class Outlet:
             for reader in self._readers:
                 reader.put(event)
 
+    def follow(self, take: Callable[[Event], None], gone: Callable[[], None], patience: float) -> None:
+        """Take in a reader within this process, before `Hello` is said. The arguments are those of `Reader`."""
+        with self._lock:
+            self._readers.append(Reader(take, gone, patience))
+
     def admit(self, write: Callable[[bytes], int], gone: Callable[[], None]) -> Reader:
         """Take in a reader who comes later: it is told where the run stands, then everything from now on.
 
-        Its `Hello` names the next step that it will be told of. The arguments are those of `Reader`.
+        Its `Hello` names the next step that it will be told of. The arguments are those of `lines` and `Reader`.
         """
         with self._lock:
-            reader = Reader(write, gone)
+            reader = Reader(lines(write), gone)
             for event in self._standing():
                 reader.put(event)
             if self._closed:
@@ -133,11 +150,11 @@ class Outlet:
         with self._lock:
             self._closed = True
             readers = list(self._readers)
-        deadline = time.monotonic() + _FAREWELL
+        began = time.monotonic()
         for reader in readers:
             reader.finish()
         for reader in readers:
-            reader.join(deadline - time.monotonic())
+            reader.join(began + reader.patience - time.monotonic())
 
     def _remember(self, event: Event) -> None:
         match event:

@@ -130,6 +130,11 @@ class Method(Section):
     )
 
 
+def _as_list(value: Any) -> Any:
+    """`--set run.track=wandb` is a list of one."""
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
 class Run(Section):
     steps: int = Field(1000, ge=1, description="Optimisation steps.")
     batch_size: int = Field(16, ge=1, description="Examples per step.")
@@ -147,6 +152,9 @@ class Run(Section):
     when_app_leaves: Literal["go-on", "stop"] = Field(
         "go-on",
         description="What a run does when its app leaves and none is attached: go-on to its end, or stop and save.",
+    )
+    track: Annotated[list[Literal["tensorboard", "trackio", "wandb"]], BeforeValidator(_as_list)] = Field(
+        [], description="Where the figures are logged as well: a list of tensorboard, trackio and wandb."
     )
 
 

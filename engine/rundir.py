@@ -8,6 +8,7 @@ evaluations.jsonl   one line per evaluation, likewise
 changes.jsonl       one line per change of the settings while the run was at work, likewise; see `engine.settings`
 checkpoints/        step-00000450/ with weights.safetensors and manifest.json, which has their hashes
 engine.log          the engine's and vLLM's log
+exports/            what the app wrote of it for elsewhere; tensorboard/ and wandb/: what `run.track` asks for
 lock                held (flock) by the engine while it lives; holds its process id
 control             the socket of a live engine: events and commands, as on its pipes
 """

@@ -75,9 +75,12 @@ class Stopwatch:
         self._kind, self._since = kind, now
 
 
-def time_spent(run: RunDir) -> dict[str, float]:
-    """Seconds by kind and in `total`, from the run's records; what an engine did last before it was killed is lost."""
+def time_spent(run: RunDir, steps: float | None = None) -> dict[str, float]:
+    """Seconds by kind and in `total`, from the run's records; what an engine did last before it was killed is lost.
+
+    `steps` are the seconds of the steps, from one who has read the journal already.
+    """
     known = run.info().get("time", {})
     spent: dict[str, float] = {kind: float(known.get(kind, 0.0)) for kind in KINDS}
-    spent["steps"] = math.fsum(record.get("seconds", 0.0) for record in run.journal())
+    spent["steps"] = math.fsum(record.get("seconds", 0.0) for record in run.journal()) if steps is None else steps
     return {**spent, "total": math.fsum(spent.values())}

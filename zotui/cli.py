@@ -21,6 +21,7 @@ from zotui import config_commands, preset_commands, presets, tools
 from zotui import show as shown
 from zotui.app import has_terminal, run_app, words
 from zotui.attached import AttachedEngine
+from zotui.compare import compare
 from zotui.completion import completion, prepare, set_keys
 from zotui.headless import SignalRelay, close_stdout, follow_headless, run_headless
 from zotui.launch import EngineProcess, start_engine
@@ -203,41 +204,27 @@ def list_runs(json: Annotated[bool, typer.Option("--json", help="A JSON object p
 def show(run: RunName, json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False) -> None:
     """Show where a run stands, its evaluations and its preset."""
     found = RunDir.find(run)
-    summary = found.summary()
-    evaluations = found.evaluations()
-    checkpoints, best = list(map(str, found.checkpoint_folders())), shown.best_of(found)
-    kept = found.update_kept()
-    spent, signal = shown.time_of(found), shown.signal_of(found)
+    record = shown.record_of(found)
     if json:
-        _print_json(
-            {
-                **msgspec.to_builtins(summary),
-                "info": found.info(),
-                "evaluations": evaluations,
-                "checkpoints": checkpoints,
-                "best": best,
-                "update_kept": kept,
-                "time": spent,
-                "signal": shown.as_json(signal),
-                "resolved_preset": found.preset().model_dump(),
-            }
-        )
+        _print_json(shown.as_object(record))
         return
+    summary, evaluations, best = record.summary, record.evaluations, record.best
+    checkpoints, kept = found.checkpoint_folders(), found.update_kept()
     pairs = [
         ("run", summary.name),
         ("path", summary.path),
         ("state", f"{summary.standing}{': ' + summary.error if summary.error else ''}"),
         ("steps", f"{summary.steps_done:,} of {summary.steps:,}"),
         ("preset", summary.preset),
-        ("checkpoint", checkpoints[-1] if checkpoints else "none"),
+        ("checkpoint", str(checkpoints[-1]) if checkpoints else "none"),
     ]
     if best:
         there = best["checkpoint"] or "no checkpoint of it"
-        pairs.append(("best", f"{words.figures(best['metrics'])} after {best['step']:,} steps: {there}"))
-    if spent and spent["total"]:
-        pairs.append(("time", f"{words.span(spent['total'])} measured: {words.time_spent(spent)}"))
-    if signal:
-        pairs += shown.signal_rows(signal)
+        took = f" in {words.span(best['seconds'])}" if best.get("seconds") else ""
+        pairs.append(("best", f"{words.figures(best['metrics'])} after {best['step']:,} steps{took}: {there}"))
+    pairs += shown.figure_rows(record)
+    if record.signal:
+        pairs += shown.signal_rows(record.signal)
     if kept:
         figure = words.update_kept(kept["kept"], kept["cosine"])
         pairs.append(("update kept", f"{figure}, up to step {kept['step']:,} (residuals included)"))
@@ -257,6 +244,7 @@ def show(run: RunName, json: Annotated[bool, typer.Option("--json", help="One JS
     typer.echo(f"\n{plain(presets.text(found.preset_file).rstrip())}")
 
 
+app.command()(compare)
 app.command()(tools.export)
 app.command()(tools.parity)
 app.command()(tools.bench)

@@ -6,17 +6,21 @@ import math
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import typer
 
 from engine.errors import UserError
+from engine.plain import plain
 from engine.rundir import RunDir
 from zotui import presets
 from zotui.app import has_terminal, run_app
 from zotui.bench import run_bench
+from zotui.columns import Columns
 from zotui.completion import preset_names, run_names
 from zotui.doctor import run_doctor
+from zotui.exporting import FORMATS, Format
+from zotui.exporting import export as write_export
 from zotui.parity import Comparison, run_parity
 
 PLAIN: dict[str, Any] = {
@@ -41,18 +45,35 @@ PresetName = Annotated[
 
 def export(
     run: RunName,
-    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Folder to write.", show_default=False)],
+    to: Annotated[Path, typer.Option("--to", metavar="DIR|FILE", help="What to write.", show_default=False)],
     format: Annotated[
-        str, typer.Option("--format", metavar="merged", help="What to write: the whole model.")
+        str,
+        typer.Option(
+            "--format",
+            metavar="|".join(("merged", *FORMATS)),
+            help="The whole model in DIR; or in FILE every step (csv, json) or a chart (svg, png).",
+        ),
     ] = "merged",
 ) -> None:
-    """Write the fine-tuned model, for any tool that loads a model."""
-    if format != "merged":
-        raise UserError(f"--format {format}: not a format; use --format merged")
+    """Write the fine-tuned model, for any tool that loads a model; or a run's numbers, or a chart of them."""
+    if format not in ("merged", *FORMATS):
+        raise UserError(f"--format {format}: not a format; use --format {', '.join(('merged', *FORMATS[:-1]))} or png")
     found = RunDir.find(run)
+    if format != "merged":
+        taken_away(found, to, format)
+        return
     command = [sys.executable, "-P", "-m", "engine.export", str(found.path), str(to.expanduser().absolute())]
     code = subprocess.run(command, check=False).returncode
     raise typer.Exit(128 - code if code < 0 else code)
+
+
+def taken_away(run: RunDir, to: Path, format: str) -> None:
+    """Write a run's numbers or their chart; its one line of data is the file."""
+    curves = Columns(run)
+    curves.refresh()
+    target = to.expanduser().absolute()
+    write_export([curves], target, cast(Format, format))
+    typer.echo(plain(str(target)))
 
 
 def bench(

@@ -86,7 +86,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["export", "nope", "--to", "x"], "zotui: nope: no such run; `zotui list` shows them"),
         (
             ["export", "nope", "--to", "x", "--format", "adapter"],
-            "zotui: --format adapter: not a format; use --format merged",
+            "zotui: --format adapter: not a format; use --format merged, csv, json, svg or png",
         ),
         (["presets", "validate", "no.toml"], "zotui: no.toml: no such preset file; `zotui presets ls` lists"),
         ([], "zotui: the app needs a terminal; `zotui run PRESET` works without, `zotui --help` lists all"),

@@ -16,6 +16,7 @@ from zotui.app.feed import ComparisonFeed, EngineFeed, Feed, RecordsFeed
 from zotui.app.habits import HabitsApp
 from zotui.app.panes import Choices
 from zotui.app.screens.cockpit import Cockpit
+from zotui.app.screens.compare import Compare
 from zotui.app.screens.dialogs import Message
 from zotui.app.screens.parity import Parity
 from zotui.app.screens.start import Start
@@ -98,6 +99,11 @@ class ZotuiApp(HabitsApp):
             self.run_worker(self._attach_to(message.run), exclusive=True)
         elif self.cockpit is None:
             self._open(RecordsFeed(message.run))
+
+    @on(Start.Compare)
+    def compare(self, message: Start.Compare) -> None:
+        """Set runs side by side."""
+        self.push_screen(Compare(message.runs))
 
     async def _attach_to(self, run: RunDir) -> None:
         feed: Feed

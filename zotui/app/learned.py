@@ -12,6 +12,7 @@ from engine.signal_figures import Signal
 from zotui.app.curves import Curves
 from zotui.app.history import Steps
 from zotui.app.series import Series
+from zotui.columns import smoothing_span
 
 
 class Kept(NamedTuple):
@@ -101,8 +102,3 @@ class Learned:
         having = [taken for taken in self.evaluations.values() if metric in taken.metrics]
         sign = -1.0 if metric == "loss" else 1.0
         return max(having, key=lambda taken: sign * taken.metrics[metric], default=None)
-
-
-def smoothing_span(steps: int) -> int:
-    """Over about how many steps the loss is smoothed: a twentieth of the run, within bounds."""
-    return max(10, min(200, steps // 20))

@@ -28,10 +28,11 @@ from zotui.app import words
 from zotui.app.feed import Ended, Item, Past, Viewed
 from zotui.app.gauges import Gauges
 from zotui.app.history import Steps
-from zotui.app.learned import Learned, smoothing_span
+from zotui.app.learned import Learned
 from zotui.app.marks import Mark
 from zotui.app.outcome import Outcome, outcome_of_records, outcome_without_goodbye
 from zotui.app.pace import Pace
+from zotui.columns import smoothing_span
 
 Asked = Literal["pausing", "resuming", "stopping"]
 """What was asked of the engine and not yet confirmed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import takewhile
 
 NOTHING = "–"
 """What stands where there is no figure yet."""
@@ -110,3 +111,35 @@ def significant(value: float) -> str:
 def share(value: float) -> str:
     """A share of a whole: `99.9%`."""
     return f"{value:.1%}"
+
+
+def shortened(text: str, width: int) -> str:
+    """At most `width` characters, the middle left out."""
+    if len(text) <= width:
+        return text
+    front = max(0, (width - 1) // 2)
+    return f"{text[:front]}…{text[len(text) - (width - 1 - front) :]}"
+
+
+def told_apart(names: list[str], width: int) -> list[str]:
+    """Names of at most `width` characters: where they are longer, the part in which they differ, and what is around."""
+    first = _alike(names)
+    same = _alike([name[first:][::-1] for name in names])
+    return [_around(name, first, len(name) - same, width) for name in names]
+
+
+def _alike(names: list[str]) -> int:
+    """With how many characters they all begin."""
+    return sum(1 for _ in takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False)))
+
+
+def _around(name: str, first: int, end: int, width: int) -> str:
+    if len(name) <= width:
+        return name
+    if end - first > width - 2:
+        return shortened(name[first:end] or name, width)
+    while end - first < width - 2:
+        first = max(0, first - 1)
+        if end < len(name) and end - first < width - 2:
+            end += 1
+    return f"{'…' if first else ''}{name[first:end]}{'…' if end < len(name) else ''}"

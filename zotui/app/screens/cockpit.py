@@ -20,6 +20,7 @@ from zotui.app.screens.fields import Fields
 from zotui.app.screens.help import Help
 from zotui.app.screens.leaving import leaving
 from zotui.app.screens.live_view import LiveView
+from zotui.app.screens.take_away import TakeAway
 from zotui.app.screens.try_it import TryIt, options_of
 from zotui.app.state import Asked
 from zotui.launch import EngineProcess
@@ -58,7 +59,14 @@ class Cockpit(LiveView):
             "f", "fork", "fork", show=False, id="cockpit.fork",
             tooltip="a new run from a step of this one, with other settings",
         ),
-        Binding("escape", "back", "back", show=False, id="cockpit.back", tooltip="leave a run that is not live"),
+        Binding(
+            "y", "take_away", "take away", show=False, id="cockpit.take_away",
+            tooltip="take away: copy the values, or write them and their charts into files",
+        ),
+        Binding(
+            "escape", "back", "back", show=False, id="cockpit.back",
+            tooltip="end a filter, values or a single pane; else leave a run that is not live",
+        ),
         Binding(
             "tab", "app.focus_next", "next pane", show=False, id="cockpit.next_pane",
             tooltip="move between charts and log; arrows then pan or scroll",
@@ -208,6 +216,10 @@ class Cockpit(LiveView):
         self.run.begin_again()
         feed.start()
         self.redraw()
+
+    def action_take_away(self) -> None:
+        """Copy values, or write them into files."""
+        self.app.push_screen(TakeAway([self.feed.run]))
 
     def action_help(self) -> None:
         """Explain the keys and the words."""

@@ -41,6 +41,17 @@ WORDS = {
     "stopped": "Ended on request, with everything saved: it can be resumed.",
     "crashed": "The engine is gone without a word. Finished steps are kept: it can be resumed.",
 }
+COMPARE_WORDS = {
+    "time": "What the steps took, added up as they were measured: without start-up, evaluations and pauses. "
+    "`time in all` is with them.",
+    "tokens": "What was scored until then; both sides of every step.",
+    "smoothed": "A running mean over about so many steps. A held-out figure is drawn as it was measured.",
+    "train loss": "Smoothed: over the first ten steps → up to the last.",
+    "held-out": "At the first evaluation → at the last.",
+    "best": "The evaluation after the first step with the highest accuracy, then the lowest loss; the step, and the "
+    "time of the steps until then.",
+    "live": "A live run is followed: every two seconds what it added is read.",
+}
 PARITY_WORDS = {
     "loss": "Of a step's batch, the mean of both probes: a little to either side of the weights.",
     "difference": "Of a loss, in nats: the larger one of the step's two probes. Rounding alone makes it about "

@@ -68,6 +68,13 @@ class Start(Screen[None]):
             super().__init__()
             self.run = run
 
+    class Compare(TextualMessage):
+        """Set these runs side by side."""
+
+        def __init__(self, runs: list[RunDir]) -> None:
+            super().__init__()
+            self.runs = runs
+
     def __init__(self, wall: Callable[[], float] = time.time) -> None:
         super().__init__()
         self._wall = wall
@@ -121,6 +128,14 @@ class Start(Screen[None]):
             self.notify(f"{chosen.name} {why}", severity="warning", markup=False)
             return
         self.post_message(self.Resume(RunDir.find(chosen.path)))
+
+    def action_compare_runs(self) -> None:
+        """Set the marked runs side by side."""
+        marked = self.query_one(RunList).marked
+        if len(marked) < 2:
+            self.notify("mark two runs or more with space, then x compares them", severity="warning")
+            return
+        self.post_message(self.Compare([RunDir.find(path) for path in marked]))
 
     @on(OptionList.OptionSelected, "#presets")
     def launch(self) -> None:

@@ -56,9 +56,7 @@ class LogPane(Vertical):
     LogPane Input:focus { border: none; }
     LogPane.-filtering Input { display: block; }
     """
-    BINDINGS = [
-        Binding("escape", "no_filter", "no filter", show=False, id="filter.end", tooltip="end the filter of the events")
-    ]
+    BINDINGS = [Binding("escape", "no_filter", "no filter", show=False, id="cockpit.back")]
 
     def __init__(self, local: Callable[[float], time.struct_time] = time.localtime) -> None:
         super().__init__(id="events")

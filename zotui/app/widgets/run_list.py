@@ -20,7 +20,7 @@ COLOURS = {
 
 
 class RunList(DataTable[Text]):
-    """Runs with where they stand; enter looks at one, r resumes it."""
+    """Runs with where they stand; enter looks at one, r resumes it, space marks it and x compares the marked."""
 
     DEFAULT_CSS = """
     RunList {
@@ -38,6 +38,10 @@ class RunList(DataTable[Text]):
     """
     BINDINGS = [
         Binding("r", "screen.resume_run", "resume", id="start.resume", tooltip="resume the run under the cursor"),
+        Binding("space", "mark", "mark", id="start.mark", tooltip="mark a run, or unmark it"),
+        Binding(
+            "x", "screen.compare_runs", "compare", id="start.compare", tooltip="compare the runs that are marked",
+        ),
         Binding(
             "enter", "select_cursor", "open", show=False, id="start.open",
             tooltip="start a run of a preset; look at a run, or steer it while it is live",
@@ -51,6 +55,7 @@ class RunList(DataTable[Text]):
         self.border_title = "runs"
         self._runs: list[Summary] = []
         self._shown: object = None
+        self._marked: list[str] = []  # paths, in the order of marking
 
     def on_mount(self) -> None:
         """Colours come from the theme."""
@@ -59,7 +64,8 @@ class RunList(DataTable[Text]):
     def show(self, runs: list[Summary], now: float, *, again: bool = False) -> None:
         """Fill the table, keeping the cursor on the run where it was."""
         room = max(20, self.size.width - 48) if self.size.width else 28  # what the other columns leave
-        rows = [_cells(run, now, room) for run in runs]
+        self._marked = [path for path in self._marked if any(run.path == path for run in runs)]
+        rows = [_cells(run, now, room, run.path in self._marked) for run in runs]
         self._now = now
         if (rows, room) == self._shown and not again:
             return
@@ -80,14 +86,29 @@ class RunList(DataTable[Text]):
             "enter looks at a run   r resumes it" if runs else "none yet: enter on a preset starts one"
         )
 
+    def action_mark(self) -> None:
+        """Mark the run under the cursor for a comparison, or take the mark away; then move on."""
+        if self.chosen is None:
+            return
+        path = self.chosen.path
+        self._marked = [one for one in self._marked if one != path] if path in self._marked else [*self._marked, path]
+        self.show(self._runs, self._now, again=True)
+        self.move_cursor(row=min(self.cursor_row + 1, len(self._runs) - 1))
+
+    @property
+    def marked(self) -> list[str]:
+        """The folders of the runs that are marked, in the order of marking."""
+        return self._marked
+
     @property
     def chosen(self) -> Summary | None:
         """The run under the cursor."""
         return self._runs[self.cursor_row] if 0 <= self.cursor_row < len(self._runs) else None
 
 
-def _cells(run: Summary, now: float, room: int) -> tuple[str, ...]:
-    name = run.name if len(run.name) <= room else run.name[: room - 1] + "…"
+def _cells(run: Summary, now: float, room: int, marked: bool) -> tuple[str, ...]:
+    name = f"● {run.name}" if marked else run.name
+    name = name if len(name) <= room else name[: room - 1] + "…"
     steps = f"{words.count(run.steps_done)}/{words.count(run.steps)}"
     return (
         name,
