@@ -155,7 +155,7 @@ class RunState(Learned):
                 self.tried.append(item)
             case Changed():
                 self.marks.append(Mark(item.step, "change"))
-                often = f"evaluate every {words.count(item.eval_every)}" if item.eval_every else "no evaluation between"
+                often = f"eval every {words.count(item.eval_every)}" if item.eval_every else "no eval between"
                 settings = f"lr {words.significant(item.lr)}  eps {words.significant(item.eps)}  {often}"
                 self._log("change", f"from step {words.count(item.step)} on  {settings}")
             case Phase():

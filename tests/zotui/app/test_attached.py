@@ -189,12 +189,12 @@ async def test_without_an_answer_the_records_are_watched(launch: Launch) -> None
 def test_an_app_that_crashes_says_that_the_run_goes_on(
     launch: Launch, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def crash(self: Cockpit) -> None:
+    def crash(self: Cockpit, *, now: bool) -> None:
         if self.run.done >= 30:
             raise RuntimeError("a fault of the app")
 
     engine = launch(hold_at=30)
-    monkeypatch.setattr(Cockpit, "redraw", crash)
+    monkeypatch.setattr(Cockpit, "_show", crash)
     monkeypatch.setattr(ZotuiApp, "run", lambda self: App.run(self, headless=True))
     assert run_app(engine) == 1
     name = engine.run.name

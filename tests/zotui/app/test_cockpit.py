@@ -374,7 +374,7 @@ async def test_a_run_that_cannot_go_on_says_why_and_can_be_tried_again_or_stoppe
     engine = launch(fault_at=30)
     app = ZotuiApp(EngineFeed(engine))
     async with app.run_test(size=size) as pilot:
-        await until_shown(pilot, "paused at step 30", "not a finite number", "method.eps", "resume")
+        await until_shown(pilot, "paused at step 30", "not a finite", "method.eps", "resume")
         assert status(pilot).startswith("● paused ")
         told = len(cockpit(pilot).run.entries)
         await pilot.press("space")

@@ -166,7 +166,6 @@ async def test_events_that_are_absurd_do_not_crash_the_cockpit(run: RunDir, talk
         for number, line in enumerate(islice(lines, 0, None, 20)):  # each of them on the screen for a moment
             cockpit(pilot).run.outcome = None
             cockpit(pilot).run.apply(decode_event(line))
-            cockpit(pilot)._show()
             cockpit(pilot).redraw()
             if number % 10 == 0:
                 await pilot.pause()

@@ -11,12 +11,12 @@ from app_helpers import Launch, cockpit, until
 from zotui.app.application import ZotuiApp
 from zotui.app.feed import EngineFeed
 
-STEPS = 5000
-SETTLED = 500
+STEPS = 6500
+SETTLED = 2000  # by then the caches of what draws are full
 # The app is in this process: what the interpreter keeps of freed memory moves by some MiB without a leak. A kept
 # step, which is some 500 bytes, comes to 2.2 MiB over 4,500 steps, and to 4,500 objects, which do not move.
 MEMORY = 8 * 2**20
-OBJECTS = 2000
+OBJECTS = 3500  # the caches of the lines on the screen come and go by some 1,700
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ class LogPane(Vertical):
         self._judged_at = float("-inf")
         self._run: RunState | None = None
         self._lines = RichLog(wrap=True, max_lines=2000, min_width=20)
-        self._filter = Input(placeholder="filter", compact=True)
+        self._filter = Input(placeholder="filter: enter keeps it, escape ends it", compact=True)
 
     def compose(self) -> ComposeResult:
         yield self._lines

@@ -207,7 +207,7 @@ class SeriesChart(Chart):
         low, high, line = float(drawn.low[at]), float(drawn.high[at]), float(drawn.line[at])
         text = f"step {words.count(step)}: {quantity.figure(low)}"
         if high > low:
-            text += f" to {quantity.figure(high)}"
+            text += f"–{quantity.figure(high)}"
         return f"{text}, smoothed {quantity.figure(line)}" if quantity.take and quantity.smoothed else text
 
     def _best(self, quantity: Quantity, run: RunState) -> str:

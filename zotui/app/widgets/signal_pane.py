@@ -67,7 +67,7 @@ def _lines(figures: Figures) -> Content:
     rows.append(("gradient", words.significant(figures.gradient), grown))
     if figures.trend is not None and figures.trend_error is not None:
         error = words.significant(figures.trend_error)
-        rows.append(("loss trend", f"{figures.trend:+.3g}", f"± {error}, all {words.count(figures.steps)} steps"))
+        rows.append(("loss trend", f"{figures.trend:+.3g}", f"± {error} in all"))
     if figures.update_kept is not None:
         rows.append(("update kept", words.share(figures.update_kept), ""))
     lines = [
