@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from engine.errors import EXIT_DONE
-from engine.findings import Data, Error, Estimate, Finding, Log, Model, Phase, Room, Setting, decode
+from engine.findings import Data, Estimate, Finding, Model, Room, Setting, decode
 from engine.frames import frames
-from engine.messages import encode
+from engine.messages import Error, Log, Phase, encode
 from engine.plain import plain
 from engine.preset import Preset
 from zotui.app import words
@@ -107,7 +107,8 @@ def rows(found: Finding) -> list[tuple[str, str]]:
 def _model(found: Model) -> list[tuple[str, str]]:
     line = (
         f"{found.path} ({found.architecture}): {words.short_count(found.parameters)} parameters, of which "
-        f"{words.short_count(found.scope)} in {found.matrices} matrices move; context {words.count(found.context)} tokens"
+        f"{words.short_count(found.scope)} in {found.matrices} matrices move; "
+        f"context {words.count(found.context)} tokens"
     )
     download = [("", f"{words.size(found.download)} to be downloaded first")] if found.download else []
     return [("model", line), *download]
@@ -115,7 +116,10 @@ def _model(found: Model) -> list[tuple[str, str]]:
 
 def _setting(found: Setting) -> list[tuple[str, str]]:
     why = found.why.removeprefix("runtime: ")
-    return [("runtime", f"{found.runtime} ({why}) on {found.device}, {found.dtype}"), ("updates", found.updates.partition(": ")[2])]
+    return [
+        ("runtime", f"{found.runtime} ({why}) on {found.device}, {found.dtype}"),
+        ("updates", found.updates.partition(": ")[2]),
+    ]
 
 
 def _data(found: Data) -> list[tuple[str, str]]:
@@ -123,11 +127,16 @@ def _data(found: Data) -> list[tuple[str, str]]:
         f"{words.count(found.train)} examples to train on, {words.count(found.validation)} to validate on; "
         f"the longest has {words.count(found.longest)} tokens"
     )
-    lines = [("data", counted), ("prompt", f"{found.prompt.text!r} ({found.prompt.tokens} tokens)")]
+    lines = [("data", counted), ("prompt", f"{found.prompt.text!r} ({tokens(found.prompt.tokens)})")]
     for number, option in enumerate(found.options):
         right = ", the right one" if number == found.label and len(found.options) > 1 else ""
-        lines.append(("option", f"{option.text!r} ({option.tokens} tokens{right})"))
+        lines.append(("option", f"{option.text!r} ({tokens(option.tokens)}{right})"))
     return lines
+
+
+def tokens(number: int) -> str:
+    """A number of tokens."""
+    return "1 token" if number == 1 else f"{words.count(number)} tokens"
 
 
 def _room(found: Room) -> list[tuple[str, str]]:
@@ -143,6 +152,7 @@ def _estimate(found: Estimate) -> list[tuple[str, str]]:
         (
             "",
             f"start-up {words.span(found.start_up)}, a step {words.brief(found.step)} "
-            f"({words.count(found.tokens_per_s)} tok/s), {found.evaluations} evaluations of {words.span(found.evaluation)}",
+            f"({words.count(found.tokens_per_s)} tok/s), "
+            f"{found.evaluations} evaluations of {words.span(found.evaluation)}",
         ),
     ]

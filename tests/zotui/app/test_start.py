@@ -66,7 +66,7 @@ async def test_enter_on_a_preset_starts_it_and_q_comes_back(
     app = ZotuiApp()
     async with app.run_test(size=(80, 24)) as pilot:
         await until_shown(pilot, "Reviews", "none yet")
-        await pilot.press("enter")
+        await pilot.press("enter", "enter")  # the second does not wait for what the preflight finds
         await until(pilot, lambda: isinstance(app.screen, Cockpit))
         await until_shown(pilot, "● finished", "20 of 20")
         name = cockpit(pilot).feed.run.name
@@ -85,7 +85,7 @@ async def test_a_refused_preset_comes_back_with_the_reason(
     app = ZotuiApp()
     async with app.run_test(size=(80, 24)) as pilot:
         await until_shown(pilot, "Reviews")
-        await pilot.press("enter")
+        await pilot.press("enter", "enter")
         await until_shown(pilot, "the engine refused to start", "model.path: /models/nowhere does not exist")
         assert isinstance(app.screen, Message)
         await pilot.press("enter")

@@ -24,8 +24,12 @@ COCKPIT_KEYS = {
 START_KEYS = {
     "up down": "move in a list",
     "tab": "move between presets and runs",
-    "enter": "on a preset: start a run; on a run: look at it, or steer it while it is live",
+    "enter": "on a preset: check what a run would take, enter again launches it; on a run: look at it, or steer it "
+    "while it is live",
+    "n": "edit a copy of the preset, or of the run's preset, in a form; from there it is run or saved",
     "r": "resume the run under the cursor",
+    "d": "delete the run, or the preset of your own, under the cursor; asks first",
+    "/": "narrow both lists to a name, standing, preset or model; escape shows everything again",
     "f5": "read the lists again",
     "t": "switch between dark and light",
     "q": "leave (ctrl+c and ctrl+q do the same)",

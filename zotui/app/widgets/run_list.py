@@ -48,8 +48,8 @@ class RunList(DataTable[Text]):
         """Colours come from the theme."""
         self.app.theme_changed_signal.subscribe(self, lambda _: self.show(self._runs, self._now, again=True))
 
-    def show(self, runs: list[Summary], now: float, *, again: bool = False) -> None:
-        """Fill the table, keeping the cursor on the run where it was."""
+    def show(self, runs: list[Summary], now: float, empty: str = "", *, again: bool = False) -> None:
+        """Fill the table, keeping the cursor on the run where it was; `empty` is said of a table without runs."""
         room = max(20, self.size.width - 48) if self.size.width else 28  # what the other columns leave
         rows = [_cells(run, now, room) for run in runs]
         self._now = now
@@ -68,9 +68,7 @@ class RunList(DataTable[Text]):
         for row, run in enumerate(runs):
             if run.path == under:
                 self.move_cursor(row=row)
-        self.border_subtitle = (
-            "enter looks at a run   r resumes it" if runs else "none yet: enter on a preset starts one"
-        )
+        self.border_subtitle = "enter looks at a run   r resumes it   d deletes it" if runs else empty
 
     @property
     def chosen(self) -> Summary | None:
