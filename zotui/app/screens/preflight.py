@@ -18,7 +18,8 @@ from zotui.app import words
 from zotui.app.widgets.header import HeaderLine
 from zotui.survey import Survey
 
-_ORDER = ("model", "runtime", "updates", "data", "prompt", "option", "memory", "disk", "estimate", "warning", "refused")
+_ORDER = ("refused", "warning", "model", "runtime", "updates", "data", "prompt", "option", "memory", "disk", "estimate")
+_APART = ("model", "data", "memory", "disk", "estimate")  # with a blank line above
 _BAR = 24  # cells
 
 
@@ -61,6 +62,7 @@ class Preflight(Screen[bool]):
         self._survey: Survey | None = None
         self._rows: list[tuple[str, Content]] = []
         self._refused = False
+        self._estimate = ""
 
     def compose(self) -> ComposeResult:
         yield HeaderLine()
@@ -112,6 +114,7 @@ class Preflight(Screen[bool]):
             self._rows += _room(finding)
         elif isinstance(finding, Estimate):
             self._rows += _estimate(finding)
+            self._estimate = f"about {words.duration(finding.total)} in all; "
         elif isinstance(finding, Data):
             self._rows += _data(finding)
         else:
@@ -122,7 +125,7 @@ class Preflight(Screen[bool]):
         if self._refused:
             self._stage("a run would be refused: edit the preset (n on the start screen)", "$error")
         elif code == 0:
-            self._stage("ready: enter launches it", "$success")
+            self._stage(f"ready: {self._estimate}enter launches it", "$success")
         else:
             self._stage(f"the survey ended with code {code}; enter launches it all the same", "$warning")
 
@@ -141,7 +144,7 @@ class Preflight(Screen[bool]):
             pane.remove_children()
             for name in sorted(groups, key=_ORDER.index):
                 for place, (term, line) in enumerate(groups[name]):
-                    gap = place == 0 and name in ("data", "memory", "disk", "estimate", "warning", "refused")
+                    gap = place == 0 and name in _APART and name != min(groups, key=_ORDER.index)
                     shown = term if place == 0 else ""
                     pane.mount(
                         Horizontal(

@@ -37,7 +37,7 @@ class FieldRow(Vertical):
     FieldRow Select:focus SelectCurrent { background: $block-cursor-background; }
     FieldRow Switch { height: 1; border: none; padding: 0; background: $surface; }
     FieldRow Switch:focus { border: none; background: $block-cursor-background; }
-    FieldRow.-default Select SelectCurrent { color: $quiet; }
+    FieldRow.-default SelectCurrent Static#label { color: $quiet; }
     FieldRow .word { width: 6; padding-left: 1; }
     FieldRow.-default .word { color: $quiet; }
     FieldRow .fault { color: $error; padding-left: 23; height: auto; display: none; }
