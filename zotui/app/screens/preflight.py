@@ -114,7 +114,7 @@ class Preflight(Screen[bool]):
             self._rows += _room(finding)
         elif isinstance(finding, Estimate):
             self._rows += _estimate(finding)
-            self._estimate = f"about {words.duration(finding.total)} in all; "
+            self._estimate = f": about {words.duration(finding.total)}, an estimate"
         elif isinstance(finding, Data):
             self._rows += _data(finding)
         else:
@@ -125,7 +125,7 @@ class Preflight(Screen[bool]):
         if self._refused:
             self._stage("a run would be refused: edit the preset (n on the start screen)", "$error")
         elif code == 0:
-            self._stage(f"ready: {self._estimate}enter launches it", "$success")
+            self._stage(f"ready{self._estimate}", "$success")
         else:
             self._stage(f"the survey ended with code {code}; enter launches it all the same", "$warning")
 

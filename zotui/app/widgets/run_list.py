@@ -43,19 +43,21 @@ class RunList(DataTable[Text]):
         self.border_title = "runs"
         self._runs: list[Summary] = []
         self._shown: object = None
+        self._empty = ""
 
     def on_mount(self) -> None:
         """Colours come from the theme."""
         self.app.theme_changed_signal.subscribe(self, lambda _: self.show(self._runs, self._now, again=True))
 
-    def show(self, runs: list[Summary], now: float, empty: str = "", *, again: bool = False) -> None:
+    def show(self, runs: list[Summary], now: float, empty: str | None = None, *, again: bool = False) -> None:
         """Fill the table, keeping the cursor on the run where it was; `empty` is said of a table without runs."""
         room = max(20, self.size.width - 48) if self.size.width else 28  # what the other columns leave
         rows = [_cells(run, now, room) for run in runs]
         self._now = now
-        if (rows, room) == self._shown and not again:
+        self._empty = self._empty if empty is None else empty
+        if (rows, room, self._empty) == self._shown and not again:
             return
-        self._shown = (rows, room)
+        self._shown = (rows, room, self._empty)
         under = self.chosen.path if self.chosen else None
         self._runs = runs
         self.clear(columns=True)
@@ -68,7 +70,7 @@ class RunList(DataTable[Text]):
         for row, run in enumerate(runs):
             if run.path == under:
                 self.move_cursor(row=row)
-        self.border_subtitle = "enter looks at a run   r resumes it   d deletes it" if runs else empty
+        self.border_subtitle = "enter looks at a run   r resumes it   d deletes it" if runs else self._empty
 
     @property
     def chosen(self) -> Summary | None:
