@@ -180,11 +180,11 @@ def _tokenizer(documents: list[str]) -> Any:
     )
 
 
-def _model(tokenizer: Any) -> Any:
-    """A new model in OPT's layout with random weights."""
-    from transformers import OPTConfig, OPTForCausalLM
+def model_config(**special: int | None) -> Any:
+    """The configuration of the demo's model; `special` are the ids of its special tokens."""
+    from transformers import OPTConfig
 
-    config = OPTConfig(
+    return OPTConfig(
         vocab_size=_VOCABULARY,
         hidden_size=_HIDDEN,
         word_embed_proj_dim=_HIDDEN,
@@ -196,11 +196,16 @@ def _model(tokenizer: Any) -> Any:
         tie_word_embeddings=True,
         dropout=0.0,
         attention_dropout=0.0,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        **special,
     )
-    return OPTForCausalLM(config)
+
+
+def _model(tokenizer: Any) -> Any:
+    """A new model in OPT's layout with random weights."""
+    from transformers import OPTForCausalLM
+
+    special = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
+    return OPTForCausalLM(model_config(**special))
 
 
 def _pretrain(model: Any, tokenizer: Any, documents: list[str], reviews: list[Review], report: Report) -> None:

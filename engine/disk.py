@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 from engine import preset
 from engine.fold import FoldMode
@@ -56,3 +58,10 @@ def estimate_disk(
         checkpoints=max(1, min(saved + written, kept + 1) - saved),
         journal=(run.steps - steps_done) * line,
     )
+
+
+def free_disk(folder: Path) -> tuple[int, Path]:
+    """Bytes that are free where `folder` is or would be made, and the folder above it that is there."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free, folder

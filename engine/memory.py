@@ -42,7 +42,9 @@ class Memory:
         """All of it."""
         return sum(astuple(self))
 
-    def __str__(self) -> str:
+    @property
+    def parts(self) -> dict[str, int]:
+        """The bytes by what takes them, in words; what takes none is left out."""
         parts = {
             "weights": self.weights,
             "plain copies of those that vLLM packs": self.copies,
@@ -52,7 +54,10 @@ class Memory:
             "activations and logits": self.passing,
             "libraries": self.libraries,
         }
-        named = ", ".join(f"{name} {in_bytes(size)}" for name, size in parts.items() if size)
+        return {name: size for name, size in parts.items() if size}
+
+    def __str__(self) -> str:
+        named = ", ".join(f"{name} {in_bytes(size)}" for name, size in self.parts.items())
         return f"{in_bytes(self.total)} in all ({named})"
 
 

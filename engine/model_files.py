@@ -46,7 +46,7 @@ def read_model(path: str, *, trust_remote_code: bool, weights: bool = True) -> M
 
     Raises `UserError` if there is no such model, it is no causal language model, or it would run code of its own.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig
 
     if weights:
         _check_folder(path)
@@ -60,6 +60,13 @@ def read_model(path: str, *, trust_remote_code: bool, weights: bool = True) -> M
             f"model.path: {path}: its config.json asks for code from the hub (attn_implementation: {attention}); "
             "remove that line"
         )
+    return facts_of(path, config, trust_remote_code=trust_remote_code)
+
+
+def facts_of(path: str, config: Any, *, trust_remote_code: bool = False) -> ModelFacts:
+    """What a configuration says, by the skeleton it describes. Raises `UserError` if that is no causal model."""
+    from transformers import AutoModelForCausalLM
+
     try:
         with torch.device("meta"):
             skeleton = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)

@@ -79,6 +79,9 @@ def test_from_the_start_screen_to_a_finished_demo(terminal: Terminal, home: Path
     screen = terminal.wait("demo", 30)
     assert "presets" in screen
     terminal.press("Enter")
+    terminal.wait("preflight: demo", 30)
+    terminal.press("Enter")  # without waiting for what it finds
+    terminal.wait("space", 30)  # the cockpit's keys
     # A pause during start-up shows at once, and holds before the first step.
     terminal.wait("preparing", 30)
     terminal.press("Space")

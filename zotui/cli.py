@@ -246,6 +246,7 @@ def show(run: RunName, json: Annotated[bool, typer.Option("--json", help="One JS
 
 app.command()(compare)
 app.command()(tools.export)
+app.command()(tools.preflight)
 app.command()(tools.parity)
 app.command()(tools.bench)
 app.command()(tools.doctor)

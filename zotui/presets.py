@@ -70,13 +70,27 @@ def copy(preset: str, name: str | None = None) -> Path:
     Raises `UserError` if that name is taken or no name for a file.
     """
     source = find(preset)
-    name = (name or source.stem).removesuffix(".toml")
+    return save(name or source.stem, text(source))
+
+
+def own_file(name: str) -> Path:
+    """Where the user's own preset called `name` lies, or would. Raises `UserError` for no name for a file."""
+    name = name.removesuffix(".toml")
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", name):
         raise UserError(f"{name}: not a name for a preset; use letters, digits, dot, dash and underscore")
-    target = user_folder() / f"{name}.toml"
-    content = text(source)
+    return user_folder() / f"{name}.toml"
+
+
+def save(name: str, content: str, *, replace: bool = False) -> Path:
+    """Write a preset of the user's own. Raises `UserError` if that name is taken, unless it is to be replaced."""
+    target = own_file(name)
+    aside = target.with_suffix(".writing")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        if replace:  # whole or not at all
+            aside.write_text(content)
+            aside.replace(target)
+            return target
         with target.open("x") as file:
             file.write(content)
     except FileExistsError:
@@ -84,3 +98,18 @@ def copy(preset: str, name: str | None = None) -> Path:
     except OSError as error:
         raise UserError(f"{target}: cannot be written ({error.strerror})") from None
     return target
+
+
+def delete(path: Path) -> None:
+    """Delete a preset of the user's own. Raises `UserError` for one that is not."""
+    refuse_to_delete(path)
+    try:
+        path.unlink()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be deleted ({error.strerror})") from None
+
+
+def refuse_to_delete(path: Path) -> None:
+    """Raise `UserError` for a preset that comes with zotui."""
+    if path.parent != user_folder():
+        raise UserError(f"{path.stem}: comes with zotui and stays; only your own presets can be deleted")

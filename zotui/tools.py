@@ -1,4 +1,4 @@
-"""The commands that start an engine of their own instead of a run: export, parity, bench, doctor."""
+"""The commands that start an engine of their own instead of a run: export, parity, bench, preflight, doctor."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from zotui.doctor import run_doctor
 from zotui.exporting import FORMATS, Format
 from zotui.exporting import export as write_export
 from zotui.parity import Comparison, run_parity
+from zotui.survey import run_preflight
 
 PLAIN: dict[str, Any] = {
     "rich_markup_mode": None,  # rich is slow to import
@@ -117,6 +118,21 @@ def bench(
 def doctor(json: Annotated[bool, typer.Option("--json", help="A JSON object per finding.")] = False) -> None:
     """Say what is installed here, what is wrong, and how to mend it; exit code 1 if no run could start."""
     raise typer.Exit(run_doctor(as_json=json))
+
+
+def preflight(
+    preset: Annotated[str, typer.Argument(metavar="PRESET", help="A preset's name, or a file.", show_default=False)],
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the preset; may be repeated."),
+    ] = None,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Also load the model, time a few steps and estimate the run's time.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="A JSON object per finding.")] = False,
+) -> None:
+    """Say what a run would start on, and what it takes of this machine; nothing is started."""
+    raise typer.Exit(run_preflight(presets.read(preset, changes or ()), calibrate=calibrate, as_json=json))
 
 
 def parity(

@@ -487,3 +487,31 @@ def test_export_hands_over_to_the_engine_and_returns_its_code(tmp_path: Path) ->
     exporter.chmod(0o755)
     code, out, _ = zotui("export", "r", "--to", "there", "--format", "merged", engine=exporter)
     assert (code, out) == (3, f"-P -m engine.export {run.path} {tmp_path}/there\n")
+
+
+def test_preflight_says_what_a_run_would_take_and_starts_none(tmp_path: Path, shared: Path) -> None:
+    data = shared / "data/sst2/validation.jsonl"
+    preset = tmp_path / "p.toml"
+    preset.write_text(
+        f'[model]\npath = "{shared / "models/tiny-opt"}"\ndevice = "cpu"\nruntime = "training-loop"\n'
+        f'[task]\nname = "sst2"\ntrain = "{data}"\nvalidation = "{data}"\ntoo_long = "skip"\ntrain_examples = 9\n'
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "zotui", "preflight", str(preset), "--set", "run.steps=3"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "ZOTUI_HOME": str(tmp_path / "home")},
+    )
+    assert done.returncode == 0
+    for said in ("OPTForCausalLM", "9 examples to train on", "It was", " great", "free on cpu: fits", "journal 900 B"):
+        assert said in done.stdout
+    told = subprocess.run(
+        [sys.executable, "-m", "zotui", "preflight", str(preset), "--json", "--set", "task.label=nope"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "ZOTUI_HOME": str(tmp_path / "home")},
+    )
+    assert told.returncode == 2
+    assert [json.loads(line)["type"] for line in told.stdout.splitlines()][-1] == "error"
+    assert told.stderr.count("\n") == 1 and "no column 'nope'" in told.stderr
+    assert not (tmp_path / "home" / "runs").exists()

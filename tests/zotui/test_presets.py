@@ -77,3 +77,22 @@ def test_a_copy_stays_in_the_users_folder(name: str) -> None:
 def test_the_description_of_a_broken_preset_says_so() -> None:
     path = own("broken", "[model")
     assert presets.describe(path).startswith(f"(not valid: {path}: not valid TOML")
+
+
+def test_a_preset_is_replaced_only_when_that_is_said() -> None:
+    path = own("mine")
+    with pytest.raises(UserError, match="exists already"):
+        presets.save("mine", "x")
+    assert presets.save("mine", "y", replace=True) == path
+    assert path.read_text() == "y"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_only_the_users_own_are_deleted() -> None:
+    path = own("mine")
+    presets.delete(path)
+    assert not path.exists()
+    shipped = presets.builtin_folder() / "demo.toml"
+    with pytest.raises(UserError, match="comes with zotui and stays"):
+        presets.delete(shipped)
+    assert shipped.exists()

@@ -81,10 +81,9 @@ class ZotuiApp(HabitsApp):
     @on(Start.Launch)
     def launch(self, message: Start.Launch) -> None:
         """Make the run's directory and start its engine."""
-        choice = message.choice
-        if choice.preset is not None and self.cockpit is None:
-            preset = choice.preset
-            self._engage(lambda: EngineProcess(RunDir.create(preset, choice.name)), choice.name)
+        if self.cockpit is None:
+            preset, name = message.preset, message.name
+            self._engage(lambda: EngineProcess(RunDir.create(preset, name)), name)
 
     @on(Start.Resume)
     def resume(self, message: Start.Resume) -> None:

@@ -99,7 +99,8 @@ def checked(chosen: Mapping[str, str]) -> dict[str, str]:
     for action in (mapped(action, keymap) for action in actions().values()):
         for key in action.keys:
             for other in taken.get(key, ()):
-                if {action.id, other.id} & set(keymap) and _meet(action.where, other.where):
+                chosen = {action.id, other.id} & set(keymap)
+                if chosen and _meet(action.where, other.where) and not _meant(action.id, other.id, key):
                     first, second = sorted((other.id, action.id), key=lambda one: one in keymap)
                     raise UserError(f"keys.{second}: {spelt(key)} is the key of {first} already; give one another key")
             taken.setdefault(key, []).append(action)
@@ -138,6 +139,12 @@ def _meet(one: str, other: str) -> bool:
     if {one, other} & _places(ModalScreen):  # there is nothing around or in a dialog
         return False
     return EVERYWHERE in (one, other) or ((one in _places(Screen)) != (other in _places(Screen)))
+
+
+def _meant(one: str, other: str, key: str) -> bool:
+    """Whether both have this key as they come: a pane takes it first, then the screen around it or another one."""
+    apart = one.partition(".")[0] != other.partition(".")[0]
+    return apart and key in actions()[one].keys and key in actions()[other].keys
 
 
 @cache

@@ -86,7 +86,8 @@ class Commands(Provider):
             return
         for choice in choices():
             if choice.preset is not None:
-                yield Command(f"run {choice.name}", choice.preset.description, self._poster(Start.Launch(choice)))
+                launch = self._poster(Start.Launch(choice.preset, choice.name))
+                yield Command(f"run {choice.name}", choice.preset.description, launch)
 
     def _poster(self, message: Message) -> Callable[[], object]:
         return lambda: self.screen.post_message(message)

@@ -48,6 +48,16 @@ def gib(size: int | float) -> str:
     return f"{amount:.2f}" if amount < 10 else f"{amount:.1f}" if amount < 100 else f"{amount:.0f}"
 
 
+def size(amount: int | float) -> str:
+    """Bytes with their unit, whatever their size: `12 MiB`, `1.1 GiB`, `140 GiB`."""
+    value, units = float(amount), ["B", "KiB", "MiB", "GiB"]
+    while value >= 1000 and len(units) > 1:
+        value /= 1024
+        units.pop(0)
+    whole = value >= 10 or units[0] == "B"
+    return f"{value:,.0f} {units[0]}" if whole else f"{value:.1f} {units[0]}"
+
+
 def count(number: float) -> str:
     """A whole number with thousands apart: `20,000`."""
     return f"{round(number):,}"

@@ -14,11 +14,13 @@ from engine.preset import load
 from engine.rundir import RunDir
 from zotui import presets
 from zotui.launch import EngineProcess
+from zotui.survey import Survey
 
 sys.path.insert(0, str(Path(__file__).parent))  # for app_helpers; tests are imported by file
 
 from app_helpers import Launch, preset_text
 
+SCRIPTED_SURVEY = Path(__file__).with_name("app_scripted_survey.py")
 SCRIPTED_ENGINE = Path(__file__).with_name("app_scripted_engine.py")
 
 
@@ -34,6 +36,18 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("NO_COLOR", "ZOTUI_ASCII", "TERM_PROGRAM", "SSH_CONNECTION"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path / "home"
+
+
+@pytest.fixture(autouse=True)
+def survey_script(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Put the scripted survey in the real one's place, which takes seconds, and say what it finds."""
+    monkeypatch.setattr(Survey, "COMMAND", (sys.executable, str(SCRIPTED_SURVEY)))
+
+    def say(**keys: Any) -> None:
+        monkeypatch.setenv("SCRIPTED_SURVEY", json.dumps(keys))
+
+    say()
+    return say
 
 
 @pytest.fixture

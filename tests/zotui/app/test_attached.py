@@ -160,7 +160,7 @@ async def test_a_run_launched_here_and_left_can_be_attached_to_from_the_same_app
     app = ZotuiApp()
     async with app.run_test(size=(120, 40)) as pilot:
         await until_shown(pilot, "Reviews")
-        await pilot.press("enter")
+        await pilot.press("enter", "enter")
         await until(pilot, lambda: app.cockpit is not None and cockpit(pilot).run.done > 20)
         await pilot.press("q")
         await until(pilot, lambda: isinstance(app.screen, Question))

@@ -304,7 +304,7 @@ def test_start_screen(
             run.add_evaluation({"step": done, "metrics": {"loss": 0.6, "accuracy": accuracy}})
 
     async def filled(pilot: Pilot[int]) -> None:
-        await until_shown(pilot, "4 days", "12,450/20,000")
+        await until_shown(pilot, "4 days", "12,450/20,000", "fits")
         await pilot.pause()
 
     assert snap_compare(ZotuiApp(wall=lambda: NOON), terminal_size=size, run_before=filled)

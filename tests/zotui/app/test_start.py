@@ -66,7 +66,7 @@ async def test_enter_on_a_preset_starts_it_and_q_comes_back(
     app = ZotuiApp()
     async with app.run_test(size=(80, 24)) as pilot:
         await until_shown(pilot, "Reviews", "none yet")
-        await pilot.press("enter")
+        await pilot.press("enter", "enter")  # the second does not wait for what the preflight finds
         await until(pilot, lambda: isinstance(app.screen, Cockpit))
         await until_shown(pilot, "● finished", "20 of 20")
         name = cockpit(pilot).feed.run.name
@@ -85,7 +85,7 @@ async def test_a_refused_preset_comes_back_with_the_reason(
     app = ZotuiApp()
     async with app.run_test(size=(80, 24)) as pilot:
         await until_shown(pilot, "Reviews")
-        await pilot.press("enter")
+        await pilot.press("enter", "enter")
         await until_shown(pilot, "the engine refused to start", "model.path: /models/nowhere does not exist")
         assert isinstance(app.screen, Message)
         await pilot.press("enter")
@@ -167,3 +167,62 @@ async def test_the_theme_changes_and_everything_follows(launch: Launch) -> None:
         await pilot.press("t")
         assert not app.current_theme.dark
         await until(pilot, lambda: app.screen.styles.background != dark)
+
+
+async def test_the_filter_narrows_both_lists_as_it_is_typed(write_preset: WritePreset) -> None:
+    write_preset("alpha", preset_text("About one", model="models/llama"))
+    write_preset("beta", preset_text("About two"))
+    past_run("one", "finished", 200, ago=10)
+    past_run("two", "stopped", 1, ago=20)
+    app = ZotuiApp()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_shown(pilot, "alpha", "beta", "one-", "two-")
+        await pilot.press("slash", *"LLAMA")
+        await until(pilot, lambda: "beta" not in screen_text(app) and "alpha" in screen_text(app))
+        await until_shown(pilot, "none that the filter finds")
+        await pilot.press("escape")
+        await until_shown(pilot, "alpha", "beta", "one-", "two-")
+        await pilot.press("slash", *"stop")
+        await until(pilot, lambda: "one-" not in screen_text(app) and "two-" in screen_text(app))
+        await pilot.press("enter", "tab", "q")
+    assert app.return_value == 0
+
+
+async def test_d_asks_and_deletes_a_run(write_preset: WritePreset) -> None:
+    write_preset("demo", preset_text())
+    run, other = past_run("old", "finished", 200), past_run("kept", "finished", 200, ago=9000)
+    app = ZotuiApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_shown(pilot, "old-", "kept-")
+        await pilot.press("tab", "d")
+        await until_shown(pilot, "delete this run?", "200 of 200 steps")
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, Start))
+        assert run.path.exists()
+        await pilot.press("d", "d")
+        await until(pilot, lambda: not run.path.exists() and "old-" not in screen_text(app))
+        assert other.path.exists()
+
+
+async def test_a_live_run_is_not_deleted(launch: Launch) -> None:
+    engine = launch(steps=20, gate="/never/there")
+    app = ZotuiApp()
+    async with app.run_test(notifications=True, size=(160, 40)) as pilot:
+        await until_shown(pilot, f"{engine.run.name}  ", " live ")
+        await pilot.press("tab", "d")
+        await until_shown(pilot, "is live; stop it first")
+        assert isinstance(app.screen, Start) and engine.run.path.exists()
+
+
+async def test_only_presets_of_ones_own_are_deleted(write_preset: WritePreset, tmp_path: Path) -> None:
+    (tmp_path / "builtin" / "demo.toml").write_text(preset_text("Shipped"))
+    own = write_preset("mine", preset_text("Own"))
+    app = ZotuiApp()
+    async with app.run_test(notifications=True, size=(80, 24)) as pilot:
+        await until_shown(pilot, "Shipped", "Own")
+        await pilot.press("d")
+        await until_shown(pilot, "comes with zotui and stays")
+        await pilot.press("down", "d")
+        await until_shown(pilot, "delete this preset?")
+        await pilot.press("d")
+        await until(pilot, lambda: not own.exists() and "Own" not in screen_text(app))

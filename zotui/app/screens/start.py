@@ -5,21 +5,30 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from textual import on
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Container, Vertical
 from textual.message import Message as TextualMessage
 from textual.screen import Screen
-from textual.widgets import DataTable, OptionList
+from textual.widgets import DataTable, Input, OptionList
 
-from engine.rundir import RunDir, all_runs
+from engine.errors import UserError
+from engine.findings import Outlook
+from engine.preset import Preset
+from engine.rundir import RunDir, Summary, all_runs
+from zotui import presets
+from zotui.app.screens.deleting import delete_preset, delete_run
+from zotui.app.screens.form import Form
 from zotui.app.screens.help import Help
+from zotui.app.screens.preflight import Preflight
 from zotui.app.widgets.detail import Detail
+from zotui.app.widgets.filter_line import FilterLine
 from zotui.app.widgets.header import HeaderLine
 from zotui.app.widgets.key_bar import KeyBar
 from zotui.app.widgets.preset_list import Choice, PresetList, choices
 from zotui.app.widgets.run_list import RunList
+from zotui.survey import Survey
 
 REFRESH_EVERY = 5.0
 
@@ -33,7 +42,7 @@ class Start(Screen[None]):
     Start #lists { height: 1fr; width: 1fr; }
     Start #presets { height: 2fr; }
     Start #runs { height: 3fr; }
-    Start #detail { height: 12; display: none; }
+    Start #detail { height: 15; display: none; }
     Start.-tall #detail, Start.-huge #detail { display: block; }
     Start.-wide #panes { layout: horizontal; }
     Start.-wide #lists { width: 3fr; }
@@ -41,18 +50,34 @@ class Start(Screen[None]):
     """
     AUTO_FOCUS = "#presets"
     BINDINGS = [
-        Binding("tab", "app.focus_next", "presets/runs", id="start.next_pane", tooltip="move between presets and runs"),
+        Binding(
+            "n", "new", "new", id="start.new",
+            tooltip="edit a copy of the preset, or of the run's preset, in a form; from there it is run or saved",
+        ),
+        Binding(
+            "d", "delete", "delete", id="start.delete",
+            tooltip="delete the run, or the preset of your own, under the cursor; asks first",
+        ),
+        Binding(
+            "slash", "filter", "filter", id="start.filter",
+            tooltip="narrow both lists to a name, standing, preset or model; escape shows everything again",
+        ),
+        Binding(
+            "tab", "app.focus_next", "presets/runs", show=False, id="start.next_pane",
+            tooltip="move between presets and runs",
+        ),
         Binding("f5", "reload", "reload", show=False, id="start.reload", tooltip="read the lists again"),
+        Binding("escape", "all", "all", show=False, id="start.all", tooltip="end the filter: show everything again"),
         Binding("q", "app.quit", "quit", id="start.quit", tooltip="leave"),
         Binding("question_mark", "help", "help", id="start.help", tooltip="this help"),
-    ]
+    ]  # fmt: skip
 
     class Launch(TextualMessage):
         """Start a run of this preset."""
 
-        def __init__(self, choice: Choice) -> None:
+        def __init__(self, preset: Preset, name: str) -> None:
             super().__init__()
-            self.choice = choice
+            self.preset, self.name = preset, name
 
     class Look(TextualMessage):
         """Open this run: to steer it while it is live, else its records."""
@@ -78,9 +103,13 @@ class Start(Screen[None]):
     def __init__(self, wall: Callable[[], float] = time.time) -> None:
         super().__init__()
         self._wall = wall
+        self._outlooks: dict[str, Outlook] = {}
+        self._survey: Survey | None = None
+        self._surveyed: dict[str, float] = {}  # when each preset's file was last changed that was surveyed
 
     def compose(self) -> ComposeResult:
         yield HeaderLine()
+        yield FilterLine()
         with Container(id="panes"):
             with Vertical(id="lists"):
                 yield PresetList()
@@ -92,6 +121,11 @@ class Start(Screen[None]):
         """Fill the lists, and keep them fresh while they are looked at."""
         self.set_interval(REFRESH_EVERY, self._reload_if_seen)
 
+    def on_unmount(self) -> None:
+        """What was being surveyed is of no use to anybody."""
+        if self._survey is not None:
+            self._survey.close()
+
     def on_screen_resume(self) -> None:
         """Back from a cockpit: things have changed."""
         self.call_after_refresh(self.action_reload)
@@ -100,23 +134,89 @@ class Start(Screen[None]):
         """The columns of the runs follow the width."""
         self.call_after_refresh(self.action_reload)
 
+    @on(Input.Changed, "#filter")
     def action_reload(self) -> None:
         """Read presets and runs again."""
         found, runs = choices(), [run.summary() for run in all_runs()]
-        self.query_one(PresetList).show(found)
-        self.query_one(RunList).show(runs, self._wall())
         live = sum(run.standing == "live" for run in runs)
         about = f"{len(found)} presets  ·  {len(runs)} runs" + (f"  ·  {live} live" if live else "")
         self.query_one(HeaderLine).show("fine-tune an LLM on your own GPU", about)
+        word = self.query_one(FilterLine).word
+        seen = [run for run in runs if _matches(run, word)]
+        empty = "none that the filter finds" if runs else "none yet: enter on a preset starts one"
+        self.query_one(PresetList).show([choice for choice in found if choice.matches(word)], self._outlooks)
+        self.query_one(RunList).show(seen, self._wall(), empty)
         self._explain()
+        self._survey_presets(found)
 
     def _reload_if_seen(self) -> None:
         if self.app.screen is self:
             self.action_reload()
 
+    # -- what the presets need --------------------------------------------------------------------
+
+    def _survey_presets(self, found: list[Choice]) -> None:
+        """Ask an engine, aside, about the presets that are new or were changed."""
+        if self._survey is not None:
+            return
+        files = [choice.file for choice in found if choice.preset is not None and choice.file.exists()]
+        changed = {str(file): file.stat().st_mtime for file in files}
+        due = [file for file in files if self._surveyed.get(str(file)) != changed[str(file)]]
+        self._surveyed = changed
+        if due:
+            self._survey = Survey.of_many(due)
+            self._listen(self._survey)
+
+    @work(thread=True, exit_on_error=False)
+    def _listen(self, survey: Survey) -> None:
+        outlooks = [finding for finding in survey.findings() if isinstance(finding, Outlook)]
+        survey.close()
+        if self.is_running:
+            self.app.call_from_thread(self._take, outlooks)
+
+    def _take(self, outlooks: list[Outlook]) -> None:
+        self._survey = None
+        self._outlooks |= {outlook.source: outlook for outlook in outlooks}
+        self._reload_if_seen()
+
+    # -- keys ---------------------------------------------------------------------------------------
+
     def action_help(self) -> None:
         """Explain the keys and the words."""
         self.app.push_screen(Help(self))
+
+    def action_filter(self) -> None:
+        """Narrow both lists to what is typed."""
+        self.query_one(FilterLine).open()
+
+    def action_all(self) -> None:
+        """Show everything again."""
+        if self.query_one(FilterLine).close():
+            self.query_one(PresetList).focus()
+
+    def action_new(self) -> None:
+        """Edit a copy of the preset, or of the run's preset, under the cursor."""
+        run, choice = self._run(), self._choice()
+        if run is not None:
+            file, name = RunDir.find(run.path).preset_file, run.preset
+        elif choice is not None:
+            file, name = choice.file, choice.name
+        else:
+            return
+        try:
+            form = Form(presets.text(file), name.rpartition("/")[2].removesuffix(".toml"))
+        except UserError as error:
+            self.notify(str(error), title=f"{name} cannot be edited", severity="error", markup=False)
+            return
+        self.app.push_screen(form, lambda made: self._launch(*made) if made else None)
+
+    def action_delete(self) -> None:
+        """Delete the run, or the preset of one's own, under the cursor; asks first."""
+        run, choice = self._run(), self._choice()
+        if run is not None:
+            delete_run(self, RunDir.find(run.path), self.action_reload)
+        elif choice is not None:
+            delete_preset(self, choice.file, self.action_reload)
 
     def action_resume_run(self) -> None:
         """Resume the run under the cursor."""
@@ -138,7 +238,7 @@ class Start(Screen[None]):
         self.post_message(self.Compare([RunDir.find(path) for path in marked]))
 
     @on(OptionList.OptionSelected, "#presets")
-    def launch(self) -> None:
+    def check(self) -> None:
         """Enter on a preset."""
         choice = self.query_one(PresetList).chosen
         if choice is None:
@@ -146,7 +246,11 @@ class Start(Screen[None]):
         if choice.preset is None:
             self.notify(choice.fault, title=f"{choice.name} cannot run", severity="error", markup=False)
             return
-        self.post_message(self.Launch(choice))
+        preset, name = choice.preset, choice.name
+        self.app.push_screen(Preflight(preset, name), lambda go: self._launch(preset, name) if go else None)
+
+    def _launch(self, preset: Preset, name: str) -> None:
+        self.post_message(self.Launch(preset, name))
 
     @on(DataTable.RowSelected, "#runs")
     def look(self) -> None:
@@ -165,12 +269,32 @@ class Start(Screen[None]):
         """Another list has the cursor."""
         self._explain()
 
+    def _run(self) -> Summary | None:
+        runs = self.query_one(RunList)
+        return runs.chosen if runs.has_focus else None
+
+    def _choice(self) -> Choice | None:
+        return None if self.query_one(RunList).has_focus else self.query_one(PresetList).chosen
+
     def _explain(self) -> None:
-        detail, runs = self.query_one(Detail), self.query_one(RunList)
-        choice = self.query_one(PresetList).chosen
-        if runs.has_focus and runs.chosen is not None:
-            detail.show_run(runs.chosen)
+        detail, run, choice = self.query_one(Detail), self._run(), self.query_one(PresetList).chosen
+        if run is not None:
+            detail.show_run(run)
         elif choice is not None:
-            detail.show_preset(choice)
+            detail.show_preset(choice, self._outlooks.get(str(choice.file)))
         else:
             detail.clear()
+
+
+def _matches(run: Summary, word: str) -> bool:
+    if not word:
+        return True
+    told = f"{run.name} {run.standing} {run.preset}".lower()
+    return word in told or word in _model_of(run)
+
+
+def _model_of(run: Summary) -> str:
+    try:
+        return RunDir.find(run.path).preset().model.path.lower()
+    except UserError:
+        return ""

@@ -6,6 +6,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from engine.findings import Outlook
 from engine.rundir import Summary
 from zotui.app import words
 from zotui.app.widgets.preset_list import Choice
@@ -33,7 +34,7 @@ class Detail(VerticalScroll, can_focus=False):
         """One text for everything."""
         self.mount(self._text)
 
-    def show_preset(self, choice: Choice) -> None:
+    def show_preset(self, choice: Choice, outlook: Outlook | None) -> None:
         """Explain a preset."""
         self.border_title = Content(choice.name)
         preset = choice.preset
@@ -55,6 +56,7 @@ class Detail(VerticalScroll, can_focus=False):
                 "steps": f"{words.count(run.steps)}, batch of {run.batch_size}, seed {run.seed}",
                 "evaluates": every,
                 "checkpoints": save,
+                **_needs(outlook),
             },
         )
 
@@ -65,7 +67,7 @@ class Detail(VerticalScroll, can_focus=False):
             "live": "enter attaches to it",
             "finished": "enter looks at it",
             "new": "r starts it",
-        }.get(run.standing, "r resumes it where it was, enter looks at it")
+        }.get(run.standing, "r resumes it where it was, enter looks at it, d deletes it")
         self._rows(
             run.error,
             {
@@ -87,3 +89,14 @@ class Detail(VerticalScroll, can_focus=False):
         lines = [Content(lead), Content("")] if lead else []
         lines += [Content.assemble((f"{name:<12}", "$quiet"), value) for name, value in rows.items()]
         self._text.update(Content("\n").join(lines))
+
+
+def _needs(outlook: Outlook | None) -> dict[str, str]:
+    """What a preset needs of this machine, as rows."""
+    if outlook is None:
+        return {"needs": words.NOTHING}
+    if not outlook.memory:
+        return {"needs": outlook.why}
+    needs = f"about {words.size(outlook.memory)} of memory, {words.size(outlook.disk)} of disk"
+    fits = "fits" if outlook.fits == "yes" else outlook.why
+    return {"needs": f"{needs}: {fits}", "parameters": words.short_count(outlook.parameters)}

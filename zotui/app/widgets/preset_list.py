@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from textual.binding import Binding
 from textual.content import Content
@@ -10,8 +12,10 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from engine.errors import UserError
-from engine.preset import Preset
+from engine.findings import Outlook
+from engine.preset import Preset, load
 from zotui import presets
+from zotui.app import words
 
 
 @dataclass(frozen=True)
@@ -21,21 +25,27 @@ class Choice:
     name: str
     preset: Preset | None
     fault: str
+    file: Path
+
+    def matches(self, word: str) -> bool:
+        """Whether a filter finds it: by name, model or description."""
+        told = f"{self.preset.model.path} {self.preset.description}" if self.preset else self.fault
+        return word in f"{self.name} {told}".lower()
 
 
 def choices() -> list[Choice]:
     """Every preset there is, the faulty ones with their fault."""
     found = []
-    for name in presets.available():
+    for name, file in presets.available().items():
         try:
-            found.append(Choice(name, presets.read(name), ""))
+            found.append(Choice(name, load(name, presets.text(file)), "", file))
         except UserError as error:
-            found.append(Choice(name, None, str(error)))
+            found.append(Choice(name, None, str(error), file))
     return found
 
 
 class PresetList(OptionList):
-    """Presets by name, each with the line that describes it."""
+    """Presets by name, each with what it needs, whether that is here, and the line that describes it."""
 
     DEFAULT_CSS = """
     PresetList {
@@ -61,27 +71,51 @@ class PresetList(OptionList):
     def __init__(self) -> None:
         super().__init__(id="presets")
         self.border_title = "presets"
-        self.border_subtitle = "enter starts a run"
+        self.border_subtitle = "enter checks and runs one   n edits a copy"
         self._choices: list[Choice] = []
+        self._outlooks: dict[str, Outlook] = {}
 
-    def show(self, found: list[Choice]) -> None:
-        """Fill the list, keeping the cursor where it was."""
-        if found == self._choices and self.option_count:
+    def show(self, found: list[Choice], outlooks: Mapping[str, Outlook]) -> None:
+        """Fill the list, keeping the cursor on the preset where it was."""
+        if found == self._choices and outlooks == self._outlooks and bool(self.option_count) == bool(found):
             return
+        under = self.chosen.name if self.chosen else None
         cursor = self.highlighted or 0
-        self._choices = found
+        self._choices, self._outlooks = found, dict(outlooks)
         width = max((len(choice.name) for choice in found), default=0) + 2
         self.clear_options()
-        self.add_options(Option(_line(choice, width), id=f"preset-{n}") for n, choice in enumerate(found))
+        self.add_options(
+            Option(_line(choice, width, outlooks.get(str(choice.file))), id=f"preset-{n}")
+            for n, choice in enumerate(found)
+        )
+        places = [n for n, choice in enumerate(found) if choice.name == under]
         if found:
-            self.highlighted = min(cursor, len(found) - 1)
+            self.highlighted = places[0] if places else min(cursor, len(found) - 1)
 
     @property
     def chosen(self) -> Choice | None:
         """The preset under the cursor."""
-        return self._choices[self.highlighted] if self.highlighted is not None and self._choices else None
+        there = self.highlighted is not None and self.highlighted < len(self._choices)
+        return self._choices[self.highlighted] if there and self.highlighted is not None else None
 
 
-def _line(choice: Choice, width: int) -> Content:
-    about = (choice.preset.description or choice.preset.model.path) if choice.preset else choice.fault
-    return Content.assemble((choice.name.ljust(width), "bold"), (about, "$quiet" if choice.preset else "$error"))
+FITS = {"yes": ("fits", "$success"), "no": ("too big", "$error"), "unknown": ("unknown", "$quiet")}
+"""What stands for whether a preset fits this machine, and its colour."""
+
+
+def _line(choice: Choice, width: int, outlook: Outlook | None) -> Content:
+    if choice.preset is None:
+        return Content.assemble((choice.name.ljust(width), "bold"), (choice.fault, "$error"))
+    needs, fits = f"{words.NOTHING:>8}", ("", "$quiet")
+    if outlook is not None:
+        fits = FITS[outlook.fits]
+        if outlook.memory:
+            needs = f"{words.size(outlook.memory):>8}"
+        elif outlook.fits == "no":
+            fits = ("cannot", "$error")
+    return Content.assemble(
+        (choice.name.ljust(width), "bold"),
+        (f"{needs}  ", "$quiet"),
+        (f"{fits[0]:<9}", fits[1]),
+        (choice.preset.description or choice.preset.model.path, "$quiet"),
+    )

@@ -56,20 +56,22 @@ class RunList(DataTable[Text]):
         self._runs: list[Summary] = []
         self._shown: object = None
         self._marked: list[str] = []  # paths, in the order of marking
+        self._empty = ""
 
     def on_mount(self) -> None:
         """Colours come from the theme."""
         self.app.theme_changed_signal.subscribe(self, lambda _: self.show(self._runs, self._now, again=True))
 
-    def show(self, runs: list[Summary], now: float, *, again: bool = False) -> None:
-        """Fill the table, keeping the cursor on the run where it was."""
+    def show(self, runs: list[Summary], now: float, empty: str | None = None, *, again: bool = False) -> None:
+        """Fill the table, keeping the cursor on the run where it was; `empty` is said of a table without runs."""
         room = max(20, self.size.width - 48) if self.size.width else 28  # what the other columns leave
         self._marked = [path for path in self._marked if any(run.path == path for run in runs)]
         rows = [_cells(run, now, room, run.path in self._marked) for run in runs]
         self._now = now
-        if (rows, room) == self._shown and not again:
+        self._empty = self._empty if empty is None else empty
+        if (rows, room, self._empty) == self._shown and not again:
             return
-        self._shown = (rows, room)
+        self._shown = (rows, room, self._empty)
         under = self.chosen.path if self.chosen else None
         self._runs = runs
         self.clear(columns=True)
@@ -82,9 +84,7 @@ class RunList(DataTable[Text]):
         for row, run in enumerate(runs):
             if run.path == under:
                 self.move_cursor(row=row)
-        self.border_subtitle = (
-            "enter looks at a run   r resumes it" if runs else "none yet: enter on a preset starts one"
-        )
+        self.border_subtitle = "enter looks at a run   r resumes it   d deletes it" if runs else self._empty
 
     def action_mark(self) -> None:
         """Mark the run under the cursor for a comparison, or take the mark away; then move on."""
