@@ -99,8 +99,8 @@ def checked(chosen: Mapping[str, str]) -> dict[str, str]:
     for action in (mapped(action, keymap) for action in actions().values()):
         for key in action.keys:
             for other in taken.get(key, ()):
-                chosen = {action.id, other.id} & set(keymap)
-                if chosen and _meet(action.where, other.where) and not _meant(action.id, other.id, key):
+                remapped = {action.id, other.id} & set(keymap)
+                if remapped and _meet(action.where, other.where) and not _meant(action.id, other.id, key):
                     first, second = sorted((other.id, action.id), key=lambda one: one in keymap)
                     raise UserError(f"keys.{second}: {spelt(key)} is the key of {first} already; give one another key")
             taken.setdefault(key, []).append(action)

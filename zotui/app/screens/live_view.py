@@ -47,13 +47,13 @@ class LiveView(Screen[None]):
     LiveView.-wide .row { layout: vertical; height: 1fr; max-height: 100%; }
     LiveView.-wide #charts { width: 3fr; }
     LiveView.-wide #below { width: 2fr; height: 1fr; max-height: 100%; }
-    LiveView.-wide #main-chart, Cockpit.-wide #second-chart, Cockpit.-wide #events { width: 1fr; }
+    LiveView.-wide #main-chart, LiveView.-wide #second-chart, LiveView.-wide #events { width: 1fr; }
     LiveView.-wide #main-chart { height: 2fr; }
     LiveView.-wide SignalPane { width: 1fr; height: 9; }
     LiveView .row .-maximised { width: 1fr; height: 1fr; }
     LiveView.-maximised #below { height: 1fr; max-height: 100%; }
-    LiveView.-short.-ended #below, Cockpit.-tall.-died #below { display: none; }
-    LiveView.-short.-died Tiles, Cockpit.-short.-died #body { display: none; }
+    LiveView.-short.-ended #below, LiveView.-tall.-died #below { display: none; }
+    LiveView.-short.-died Tiles, LiveView.-short.-died #body { display: none; }
     """
     AUTO_FOCUS = "#main-chart Plot"
     BINDINGS = [

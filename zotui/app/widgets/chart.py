@@ -16,7 +16,7 @@ from zotui.app.widgets.ticks import Ticks
 DRAW_EVERY = 0.9
 """Seconds between two drawings that nobody asked for: what is dear to draw, and to send, is drawn once a second."""
 
-LARGE = 2500
+LARGE = 1000
 """Cells from which on a chart is drawn every other second."""
 
 _STRAY = 2.0

@@ -27,6 +27,7 @@ class Tiles(VerticalScroll):
     Tiles #run-tiles { grid-size: 4 2; grid-rows: auto; height: auto; }
     Tiles #gpu-tiles { grid-size: 3; grid-rows: auto; height: auto; display: none; }
     .-tall Tiles.-gpus #gpu-tiles, .-huge Tiles.-gpus #gpu-tiles, Tiles.-gpus.-maximised #gpu-tiles { display: block; }
+    .-tall.-died Tiles.-gpus #gpu-tiles { display: none; }
     .-wide Tiles #run-tiles { grid-size: 8 1; }
     Tiles.-maximised { height: 1fr; max-height: 100%; }
     """
