@@ -50,7 +50,7 @@ def bash(*words: str) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["zotui", "comp"], ["completion"]),
+        (["zotui", "comple"], ["completion"]),
         (["zotui", "presets", "v"], ["validate"]),
         (["zotui", "run", "mi"], ["mine"]),
         (["zotui", "presets", "show", "mi"], ["mine"]),

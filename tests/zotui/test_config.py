@@ -92,20 +92,20 @@ def test_a_faulty_file_is_not_written_to() -> None:
 
 
 def test_what_is_described_is_a_configuration_itself() -> None:
-    write('[ui]\nascii = true\n[keys]\ncockpit.pause = "p"\n[notify]\ncommand = "a \'b c\'"\n')
+    write('[ui]\nascii = true\n[keys]\ncockpit.pause = "k"\n[notify]\ncommand = "a \'b c\'"\n')
     keys = {"cockpit.pause": ("space", "pause, or go on"), "chart.left": ("left", "pan")}
     text = config.describe(config.read(), keys)
     assert tomllib.loads(text) == {
         "ui": {"ascii": True},
         "notify": {"command": ["a", "b c"]},
-        "keys": {"cockpit": {"pause": "p"}},
+        "keys": {"cockpit": {"pause": "k"}},
     }
     everything = "\n".join(
         line.removeprefix("# ") if " = " in line and line[2:].split(" = ")[0].replace(".", "").isidentifier() else line
         for line in text.splitlines()
     )
     write(everything)
-    assert config.read().keys == {"cockpit.pause": "p", "chart.left": "left"}
+    assert config.read().keys == {"cockpit.pause": "k", "chart.left": "left"}
     for name in ("theme", "ascii", "on", "bell", "desktop", "command"):
         assert f"\n{name} = " in everything
 
@@ -125,14 +125,14 @@ def zotui(*arguments: str) -> tuple[int, str, str]:
 
 
 def test_the_command_line_shows_it() -> None:
-    path = write('[ui]\ntheme = "colour-blind-dark"\n[keys]\ncockpit.pause = "p"\n')
+    path = write('[ui]\ntheme = "colour-blind-dark"\n[keys]\ncockpit.pause = "k"\n')
     assert zotui("config", "path") == (0, f"{path}\n", "")
     code, shown, _ = zotui("config", "show")
     assert code == 0
     assert tomllib.loads(shown) == {
         "ui": {"theme": "colour-blind-dark"},
         "notify": {},
-        "keys": {"cockpit": {"pause": "p"}},
+        "keys": {"cockpit": {"pause": "k"}},
     }
     assert '# chart.zoom_in = "plus"  # zoom in' in shown
 

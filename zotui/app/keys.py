@@ -25,7 +25,14 @@ from zotui.app import screens, widgets
 
 EVERYWHERE = "app"
 _MODIFIERS = ("ctrl", "shift", "alt", "meta", "super", "hyper")
-_SPELT = {"minus": "-", "plus": "+", "equals_sign": "=", "left_square_bracket": "[", "right_square_bracket": "]"}
+_SPELT = {
+    "slash": "/",
+    "minus": "-",
+    "plus": "+",
+    "equals_sign": "=",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+}
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,9 @@ class Commands(Provider):
 
     def _actions(self) -> Iterator[Command]:
         seen = set()
-        for key, (node, binding, enabled, _) in self.screen.active_bindings.items():
+        # Those of the footer first: they are what a screen is for.
+        found = sorted(self.screen.active_bindings.items(), key=lambda item: not item[1].binding.show)
+        for key, (node, binding, enabled, _) in found:
             if not enabled or binding.id is None or binding.action in _NOT_OFFERED or binding.id in seen:
                 continue
             if binding.id.startswith(("list.", "chart.")):

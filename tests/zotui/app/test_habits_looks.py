@@ -58,7 +58,7 @@ def test_palette_over_the_cockpit(snap_compare: SnapCompare, run: RunDir, size: 
         await drawn(pilot)
         await until_shown(pilot, "08:53:20")
         await pilot.press("ctrl+p")
-        await until_shown(pilot, "write a checkpoint now", "pause  (space)")
+        await until_shown(pilot, "pause after the step in flight", "pause  (space)")
         await pilot.pause()
 
     assert snap_compare(open_on(run, story(run)), terminal_size=size, run_before=opened)
@@ -131,7 +131,7 @@ async def test_ascii_is_ascii(
         press = {"question": "q", "help": "question_mark", "palette": "ctrl+p"}.get(screen)
         if press:
             await pilot.press(press)
-            await until_shown(pilot, {"q": "Keep wa", "question_mark": "this help", "ctrl+p": "(space)"}[press])
+            await until_shown(pilot, {"q": "Keep wa", "question_mark": "arrows scroll", "ctrl+p": "(space)"}[press])
         text = screen_text(app)
         assert text.strip()
         assert not {sign for sign in text if not sign.isascii()}

@@ -19,7 +19,6 @@ from engine.rundir import RunDir
 from zotui.app.application import ZotuiApp
 from zotui.app.feed import EngineFeed, RecordsFeed
 from zotui.app.panes import PANES
-from zotui.app.screens.help import COCKPIT_KEYS
 from zotui.app.widgets.plot import Plot
 from zotui.app.widgets.series_chart import SeriesChart
 from zotui.app.widgets.tile import Tile
@@ -291,12 +290,6 @@ async def test_the_choice_of_panes_holds_while_the_app_is_open(launch: Launch) -
         app._open(RecordsFeed(engine.run))
         await until_shown(pilot, "read-only", "20 of 20")
         assert [name for name in PANES if not app.screen.query_one(f"#{name}").display] == ["tiles", "events"]
-
-
-def test_help_tells_every_key_of_the_live_view() -> None:
-    told = " ".join(COCKPIT_KEYS)
-    for key in ("m", "M", "+", "-", "0", "w", "v", "L", "[", "]", "1", "5", "z", "/", "ctrl+l", "tab"):
-        assert key in told.split(), key
 
 
 # -- what it costs ----------------------------------------------------------------------------------

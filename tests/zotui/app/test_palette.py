@@ -18,7 +18,7 @@ from zotui.app.filters import wants_ascii
 async def choose(pilot: Pilot[int], name: str) -> None:
     """Search the palette and take the first."""
     await pilot.press("ctrl+p")
-    await until_shown(pilot, "save a picture" if pilot.app.size.height > 40 else "(")
+    await until_shown(pilot, "  (")
     await pilot.press(*(char if char != " " else "space" for char in name))
     await until_shown(pilot, name)
     await pilot.press("enter")
