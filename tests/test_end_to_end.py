@@ -2,59 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-needs_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux: apt-get install tmux")
+from engine.rundir import RunDir
 
-
-class Terminal:
-    """A tmux pane that runs one command; `process` is the command's."""
-
-    def __init__(self, socket: Path, command: str, environment: dict[str, str]) -> None:
-        self._tmux = ["tmux", "-S", str(socket), "-f", "/dev/null"]
-        settings = [f"{name}={value}" for name, value in environment.items()]
-        # pytest's own COLUMNS and LINES would shadow the size of the pane.
-        shell = f"env -u COLUMNS -u LINES {' '.join(settings)} {command}; echo left with $?; exec sleep 600"
-        subprocess.run([*self._tmux, "new-session", "-d", "-x", "120", "-y", "40", shell], check=True)
-
-    def screen(self) -> str:
-        done = subprocess.run([*self._tmux, "capture-pane", "-p"], capture_output=True, text=True, check=True)
-        return done.stdout
-
-    def press(self, *keys: str) -> None:
-        subprocess.run([*self._tmux, "send-keys", *keys], check=True)
-
-    def wait(self, pattern: str, seconds: float, *, gone: bool = False) -> str:
-        """The screen, as soon as it shows `pattern`, or no longer does."""
-        deadline = time.monotonic() + seconds
-        while bool(re.search(pattern, screen := self.screen())) == gone:
-            assert time.monotonic() < deadline, f"{gone=}: {pattern!r} not within {seconds} s on this screen:\n{screen}"
-            time.sleep(0.1)  # a terminal has no event to wait for
-        return screen
-
-    @property
-    def process(self) -> psutil.Process:
-        told = subprocess.run(
-            [*self._tmux, "display-message", "-p", "#{pane_pid}"], capture_output=True, text=True, check=True
-        )
-        (child,) = psutil.Process(int(told.stdout)).children()
-        return child
-
-    def close(self) -> None:
-        """As if its window were closed: what runs in it gets a HUP."""
-        subprocess.run([*self._tmux, "kill-server"], check=False)
+from .pictures import Gallery, cockpit_of, runs_of
+from .terminal import Home, Terminal, needs_tmux, step_on
 
 
 @pytest.fixture
@@ -66,12 +30,6 @@ def terminal(tmp_path: Path, home: Path) -> Iterator[Terminal]:
     )
     yield opened
     opened.close()
-
-
-def step_on(screen: str) -> int:
-    found = re.search(r"step ([\d,]+)/", screen)
-    assert found, screen
-    return int(found[1].replace(",", ""))
 
 
 @needs_tmux
@@ -111,6 +69,12 @@ def test_from_the_start_screen_to_a_finished_demo(terminal: Terminal, home: Path
     terminal.press("Enter")
     terminal.wait("[Kk]eep watching", 30, gone=True)
     terminal.press("Space")
+    terminal.wait(r"step [6-9]\d\d/", 180)
+    terminal.press("Space")
+    terminal.wait("● paused", 30)
+    gallery = Gallery(tmp_path / "pictures")
+    asyncio.run(cockpit_of(RunDir(run), gallery))
+    terminal.press("Space")
     screen = terminal.wait(r"● finished", 180)
     evaluations = [json.loads(line) for line in (run / "evaluations.jsonl").read_text().splitlines()]
     before, after = (evaluations[i]["metrics"]["accuracy"] for i in (0, -1))
@@ -127,6 +91,8 @@ def test_from_the_start_screen_to_a_finished_demo(terminal: Terminal, home: Path
     listed = subprocess.run([*zotui, "list", "--json"], capture_output=True, text=True, env=environment, check=True)
     summary = json.loads(listed.stdout)
     assert (summary["name"], summary["standing"]) == (run.name, "finished")
+    asyncio.run(runs_of(gallery))
+    assert gallery.names() == ["cockpit", "preflight", "start", "try-it"]
     target = tmp_path / "tuned"
     subprocess.run([*zotui, "export", run.name, "--to", str(target), "--format", "merged"], env=environment, check=True)
     assert (target / "model.safetensors").is_file()
@@ -185,41 +151,11 @@ def test_an_engine_that_is_killed_leaves_the_app_up_and_can_be_resumed(
     assert len(steps) > died_at
 
 
-class Home:
-    """Opens zotui in terminals on one home, and closes what was opened."""
-
-    def __init__(self, tmp_path: Path, home: Path) -> None:
-        self._sockets = (tmp_path / f"tmux{number}" for number in range(100))
-        self.environment = {"ZOTUI_HOME": str(home), "LANG": "C.UTF-8"}
-        self.opened: list[Terminal] = []
-        self._home = home
-
-    def open(self, *arguments: str) -> Terminal:
-        command = " ".join([sys.executable, "-m", "zotui", *arguments])
-        self.opened.append(Terminal(next(self._sockets), command, self.environment))
-        return self.opened[-1]
-
-    def run(self) -> Path:
-        return next((self._home / "runs").iterdir())
-
-    def steps_done(self) -> int:
-        return len((self.run() / "journal.jsonl").read_bytes().splitlines())
-
-    def shell(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "zotui", *arguments],
-            capture_output=True, text=True, check=False, timeout=120, env={**os.environ, **self.environment},
-        )  # fmt: skip
-
-
 @pytest.fixture
 def terminals(tmp_path: Path, home: Path) -> Iterator[Home]:
     opens = Home(tmp_path, home)
     yield opens
-    if (home / "runs").exists():
-        opens.shell("stop", opens.run().name)
-    for terminal in opens.opened:
-        terminal.close()
+    opens.close()
 
 
 @needs_tmux

@@ -6,12 +6,13 @@ import json
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from engine.best import best_evaluation
 from engine.errors import UserError
 from engine.rundir import RunDir
+from engine.settings import Steering
 from engine.stopwatch import time_spent
 from zotui.app import words
 from zotui.columns import Columns, smoothed, smoothing_span
@@ -69,7 +70,24 @@ def settings(run: RunDir) -> dict[str, Any]:
         sections = {}
     found = {f"{section}.{key}": value for section, keys in sections.items() for key, value in keys.items()}
     info = run.info()
-    return {**found, **{name: info[name] for name in _RESOLVED if name in info}}
+    changed = {"changes": _changes(run)} if run.changes_file.exists() else {}
+    return {**found, **{name: info[name] for name in _RESOLVED if name in info}, **changed}
+
+
+def _changes(run: RunDir) -> str | None:
+    """What was changed while the run was at work, in a line."""
+    try:
+        steering, records = Steering(run, run.preset()), run.changes()
+    except UserError:
+        return None
+    steps = sorted({record["step"] for record in records})
+    before, parts = steering.at(-1), []
+    for step in steps:
+        after = steering.at(step)
+        was = asdict(before)
+        parts += [f"{name} {value:g} from {step:,}" for name, value in asdict(after).items() if value != was[name]]
+        before = after
+    return ", ".join(parts) or None
 
 
 def differing(settings: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:

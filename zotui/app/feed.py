@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from engine.errors import UserError
-from engine.messages import AnyCommand, AnyEvent, Eval, Hello, Log
+from engine.messages import AnyCommand, AnyEvent, Changed, Eval, Hello, Log
 from engine.rundir import RunDir, Summary
-from zotui.app.history import Steps, checkpoints, evaluations, follow, interleaved, past
+from zotui.app.history import Steps, checkpoints, follow, interleaved, noted, past
 from zotui.app.marks import Mark
 from zotui.parity import Comparison
 
@@ -26,9 +26,9 @@ MOST_PER_DRAIN = 4000
 
 @dataclass(frozen=True)
 class Past:
-    """Steps, an evaluation or a mark that were read from the records instead of watched."""
+    """Steps, an evaluation, a change or a mark that were read from the records instead of watched."""
 
-    event: Steps | Eval | Mark
+    event: Steps | Eval | Changed | Mark
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ class RecordsFeed(_Gathering[Item]):
         seen = 0
         try:
             for steps in follow(self.run, self.run.is_live):
-                taken = evaluations(self.run)
+                taken = noted(self.run)
                 yield from (Past(one) for one in interleaved(steps, taken[seen:]))
                 seen = len(taken)
                 if self.run.is_live() and self._closing.wait(0.5):

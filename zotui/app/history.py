@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import UserError
 from engine.journal import LineReader
-from engine.messages import Eval, Step
+from engine.messages import Changed, Eval, Step
 from engine.rundir import RunDir
 
 _BATCH = 20_000  # steps that are handed over at once
@@ -71,12 +73,12 @@ _KEPT = (
 )
 
 
-def past(run: RunDir, before: int) -> Iterator[Steps | Eval]:
-    """The steps of the journal below `before`, with the evaluations where they were taken.
+def past(run: RunDir, before: int) -> Iterator[Steps | Eval | Changed]:
+    """The steps of the journal below `before`, with the evaluations and changes of settings where they were.
 
     Raises `UserError` where the journal is damaged, after what could be read.
     """
-    taken = [one for one in evaluations(run) if one.step <= before]
+    taken = [one for one in noted(run) if one.step <= before]
     records: list[dict[str, Any]] = []
     fault: UserError | None = None
     try:
@@ -91,8 +93,8 @@ def past(run: RunDir, before: int) -> Iterator[Steps | Eval]:
         raise fault
 
 
-def interleaved(steps: Steps, taken: Iterable[Eval]) -> Iterator[Steps | Eval]:
-    """Steps and evaluations in the order in which they were taken, the steps in batches."""
+def interleaved(steps: Steps, taken: Iterable[Eval | Changed]) -> Iterator[Steps | Eval | Changed]:
+    """Steps and what was noted between them, in their order, the steps in batches."""
     begin = 0
     for one in taken:
         end = int(np.searchsorted(steps.step, one.step))
@@ -102,14 +104,14 @@ def interleaved(steps: Steps, taken: Iterable[Eval]) -> Iterator[Steps | Eval]:
     yield from _batches(steps, begin, len(steps))
 
 
-def evaluations(run: RunDir) -> list[Eval]:
-    """The recorded evaluations in the order of their steps; none when the file is damaged."""
-    try:
-        records = run.evaluations()
-    except UserError:
-        return []
-    found = [_as_eval(record) for record in records if isinstance(record.get("metrics"), dict)]
-    return sorted(found, key=lambda evaluation: evaluation.step)
+def noted(run: RunDir) -> list[Eval | Changed]:
+    """The evaluations and changes on record in the order of their steps; none of a file that is damaged."""
+    found: list[Eval | Changed] = []
+    with suppress(UserError):
+        found += [_as_eval(record) for record in run.evaluations() if isinstance(record.get("metrics"), dict)]
+    with suppress(UserError, msgspec.ValidationError):
+        found += [msgspec.convert(record, Changed) for record in run.changes()]
+    return sorted(found, key=lambda one: one.step)
 
 
 def follow(run: RunDir, while_true: Callable[[], bool]) -> Iterator[Steps]:

@@ -136,6 +136,8 @@ class RunState(Learned):
                 self.take_steps(steps)
             case Past(event=Eval() as evaluation):
                 self._evaluation(evaluation, None)
+            case Past(event=Changed() as changed):
+                self._changed(changed, None)
             case Past(event=Mark() as mark):
                 self.marks.append(mark)
             case Eval():
@@ -154,10 +156,7 @@ class RunState(Learned):
             case Tried():
                 self.tried.append(item)
             case Changed():
-                self.marks.append(Mark(item.step, "change"))
-                often = f"eval every {words.count(item.eval_every)}" if item.eval_every else "no eval between"
-                settings = f"lr {words.significant(item.lr)}  eps {words.significant(item.eps)}  {often}"
-                self._log("change", f"from step {words.count(item.step)} on  {settings}")
+                self._changed(item, self._wall())
             case Phase():
                 if self.phase is None or self.phase.name != item.name:
                     self._log("phase", f"{item.name}{' · ' + item.detail if item.detail else ''}")
@@ -195,6 +194,12 @@ class RunState(Learned):
             return
         self.take_evaluation(evaluation)
         self._log("eval", f"step {words.count(evaluation.step)}  {words.figures(evaluation.metrics)}", at)
+
+    def _changed(self, changed: Changed, at: float | None) -> None:
+        self.marks.append(Mark(changed.step, "change"))
+        often = f"eval every {words.count(changed.eval_every)}" if changed.eval_every else "no eval between"
+        settings = f"lr {words.significant(changed.lr)}  eps {words.significant(changed.eps)}  {often}"
+        self._log("change", f"from step {words.count(changed.step)} on  {settings}", at)
 
     def _state(self, event: State) -> None:
         if event.state in ("running", "paused"):
