@@ -19,7 +19,7 @@ from engine.noise import Noise, measure_noise
 from engine.opening import Opened
 from engine.patience import Patience
 from engine.rundir import RunDir
-from engine.settings import Steering
+from engine.settings import Settings, Steering
 from engine.signal_figures import WINDOW, Signal
 from engine.stopwatch import Stopwatch
 from engine.task import Example, batch
@@ -45,6 +45,7 @@ class Trainer:
         self._runtime, self._task = opened.runtime, opened.task
         self._control, self._emit, self._watch, self._patience = control, emit, watch, patience
         self._steering = Steering(run, wanted)
+        self._settings: Settings | None = None
         self._trying = Trying(opened.runtime, opened.task, opened.encoder)
         self._adopt(0)
         # CUDA draws otherwise on another model of GPU.
@@ -59,7 +60,11 @@ class Trainer:
 
     def _adopt(self, step: int) -> None:
         """Take on the settings that are in force at a step."""
-        self._preset = self._steering.at(step).within(self._wanted)
+        settings = self._steering.at(step)
+        if settings == self._settings:
+            return
+        self._settings = settings
+        self._preset = settings.within(self._wanted)
         self._method = Lozo(self._preset.method, self._preset.run.steps, self._task.objective)
 
     def restore(self) -> str:

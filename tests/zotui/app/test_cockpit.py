@@ -88,7 +88,7 @@ async def test_a_pause_is_shown_before_it_is_confirmed(launch: Launch) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: cockpit(pilot).run.done > 5)
         await pilot.press("space")
-        assert status(pilot).startswith("● pausing…")
+        await until(pilot, lambda: status(pilot).startswith("● pausing…"))
         await until_shown(pilot, "● pausing…", "resume")
         await pilot.press("space")  # before it paused: never mind
         await until(pilot, lambda: status(pilot).startswith("● running"))
@@ -375,7 +375,7 @@ async def test_a_run_that_cannot_go_on_says_why_and_can_be_tried_again_or_stoppe
     app = ZotuiApp(EngineFeed(engine))
     async with app.run_test(size=size) as pilot:
         await until_shown(pilot, "paused at step 30", "not a finite", "method.eps", "resume")
-        assert status(pilot).startswith("● paused ")
+        await until(pilot, lambda: status(pilot).startswith("● paused "))
         told = len(cockpit(pilot).run.entries)
         await pilot.press("space")
         await until(pilot, lambda: heard(engine.run.path) == ["Resume"])

@@ -102,7 +102,7 @@ async def test_enter_on_a_run_looks_at_it(script: Callable[..., None]) -> None:
         await until_shown(pilot, "read-only", "● finished", "0.602 → 0.652", "zotui export old-")
         assert cockpit(pilot).run.losses.x == list(range(200))
         await pilot.press("space", "c", "e", "s", "r")  # none of them means anything here
-        assert status(pilot).startswith("● finished")
+        await until(pilot, lambda: status(pilot).startswith("● finished"))
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, Start))
 
