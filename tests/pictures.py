@@ -58,17 +58,24 @@ async def until(condition: Callable[[], object], what: Callable[[], str]) -> Non
 
 
 async def cockpit_of(run: RunDir, gallery: Gallery) -> None:
-    """A live run, watched by one who attached to it, and what its model says."""
+    """A paused run goes on for a while, watched by one who attached to it; then what its model says, and on again."""
     app = ZotuiApp(EngineFeed(await asyncio.to_thread(AttachedEngine, run)))
     async with app.run_test(size=_SIZE) as pilot:
         await shows(pilot, "● paused", "held-out accuracy")
+        await pilot.press("space")
+        await shows(pilot, "● running", "steps/s")
+        await asyncio.sleep(1.5)  # some history for the tiles
         gallery.take(app, "cockpit")
+        await pilot.press("space")
+        await shows(pilot, "● paused")
         await pilot.press("p", "ctrl+e")
         await shows(pilot, "base model", "right")
         await pilot.press("ctrl+e")
         await until(lambda: len(app.screen.query(".answer")) == 2, lambda: "no second answer came")
         await shows(pilot, "right")
         gallery.take(app, "try-it")
+        await pilot.press("escape", "space")
+        await until(lambda: pilot.app.screen.run.state == "running", lambda: "the run does not go on")
 
 
 async def runs_of(gallery: Gallery) -> None:
@@ -79,7 +86,6 @@ async def runs_of(gallery: Gallery) -> None:
         gallery.take(app, "start")
         await pilot.press("enter")
         await shows(pilot, "preflight: demo", "ready: about")
-        gallery.take(app, "preflight")
 
 
 async def comparison_of(gallery: Gallery) -> None:

@@ -27,6 +27,7 @@ from zotui.app.widgets.verdict import Verdict
 
 DRAIN_EVERY = 0.25
 REDRAW_EVERY = 0.5
+SETTLE_AFTER = 2.5  # longer than anything is held back
 
 
 class LiveView(Screen[None]):
@@ -124,6 +125,7 @@ class LiveView(Screen[None]):
         self._second = -1
         self._shown_at = float("-inf")
         self._news = False  # something came that is not shown yet
+        self._unsettled = False  # what was shown last may have been held back in part
 
     def compose(self) -> ComposeResult:
         yield HeaderLine()
@@ -171,6 +173,8 @@ class LiveView(Screen[None]):
         self._second = second
         if self._news and time.monotonic() - self._shown_at >= REDRAW_EVERY - 0.05:
             self._show(now=False)
+        elif self._unsettled and not self._news and time.monotonic() - self._shown_at >= SETTLE_AFTER:
+            self._show(now=True)  # what was shown may have been held back, and nothing more comes
         ending = self.run.outcome if before is None else None
         if ending is not None:
             self.redraw()
@@ -187,7 +191,7 @@ class LiveView(Screen[None]):
         self._show(now=True)
 
     def _show(self, *, now: bool) -> None:
-        self._news, self._shown_at = False, time.monotonic()
+        self._news, self._shown_at, self._unsettled = False, time.monotonic(), not now
         run = self.run
         about = [self.feed.role, run.preset, run.model, run.runtime, run.device, run.dtype]
         self.query_one(HeaderLine).show(run.name, "  ·  ".join(part for part in about if part))

@@ -139,7 +139,9 @@ class Start(Screen[None]):
         """Read presets and runs again."""
         found, runs = choices(), [run.summary() for run in all_runs()]
         live = sum(run.standing == "live" for run in runs)
-        about = f"{len(found)} presets  ·  {len(runs)} runs" + (f"  ·  {live} live" if live else "")
+        about = f"{len(found)} presets  ·  {len(runs)} run{'s'[: len(runs) != 1]}" + (
+            f"  ·  {live} live" if live else ""
+        )
         self.query_one(HeaderLine).show("fine-tune an LLM on your own GPU", about)
         word = self.query_one(FilterLine).word
         seen = [run for run in runs if _matches(run, word)]

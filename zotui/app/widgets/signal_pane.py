@@ -41,12 +41,12 @@ class SignalPane(Widget, can_focus=True):
 
     def refresh_signal(self, run: RunState, *, now: bool = False) -> None:
         """Show the figures of the newest steps, every other second or `now`."""
-        early = time.monotonic() - self._refreshed < REFRESH_EVERY and not now
+        early = time.monotonic() - self._refreshed < REFRESH_EVERY and not now and self._judged >= 0
         if run.done == self._judged or early or not self.display:
             return
         self._refreshed = time.monotonic()
         figures = run.signal.figures()
-        self._judged = run.done
+        self._judged = -1 if figures is None else run.done
         shown = Content("no step yet") if figures is None else _lines(figures)
         if shown.markup != self._shown.markup:
             self._shown = shown
