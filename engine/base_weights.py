@@ -21,6 +21,8 @@ class BaseWeights:
     def __init__(self, folder: Path, matrices: Sequence[Matrix]) -> None:
         """Raises `UserError` if the files do not hold exactly these matrices, as safetensors."""
         files = weight_files(folder)
+        if not files:
+            raise UserError(f"{folder}: the base model's weights are not there any more")
         if any(path.suffix != ".safetensors" for path in files):
             raise UserError(f"{folder}: its weights are no safetensors, which the base model is read from")
         there: dict[str, Path] = {}

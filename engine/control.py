@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
+from msgspec import structs
+
 from engine.errors import EXIT_INTERRUPTED
 from engine.frames import frames
 from engine.messages import (
@@ -120,8 +122,11 @@ class Control:
         Call it again while it lasts. Raises `Stopped` when the run is to end.
         """
         with self._changed:
-            self._steps, self._obstacle = steps_done, obstacle
-            self._say("paused")
+            news, self._steps, self._obstacle = obstacle != self._obstacle, steps_done, obstacle
+            if news:
+                self._tell("paused")  # also of a run that was paused already
+            else:
+                self._say("paused")
             if not self._stop_reason:
                 self._changed.wait(seconds)
             if self._stop_reason:
@@ -171,12 +176,21 @@ class Control:
                 self._say("running" if self._running else "starting")
             elif isinstance(command, Stop):
                 self._request_stop("asked to stop")
-            elif command not in self._wanted:
-                if len(self._wanted) < _MOST_WAITING:
-                    self._wanted.append(command)
-                else:
-                    self._emit(Log(level="warning", text=f"{_MOST_WAITING} requests wait already: one was ignored"))
+            else:
+                self._want(command)
             self._changed.notify_all()
+
+    def _want(self, request: Request) -> None:
+        last = self._wanted[-1] if self._wanted else None
+        if isinstance(request, Change) and isinstance(last, Change):  # the later one stands
+            named = {name: value for name, value in structs.asdict(request).items() if value is not None}
+            self._wanted[-1] = structs.replace(last, **named)
+        elif request in self._wanted and not isinstance(request, Change):
+            return
+        elif len(self._wanted) < _MOST_WAITING:
+            self._wanted.append(request)
+        else:
+            self._emit(Log(level="warning", text=f"{_MOST_WAITING} requests wait already: one was ignored"))
 
     def _request_stop(self, reason: str) -> None:
         if self._running:

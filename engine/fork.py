@@ -14,9 +14,10 @@ from itertools import islice
 from pathlib import Path
 
 from engine import preset
+from engine.best import best_evaluation
 from engine.errors import UserError
 from engine.journal import encode_line
-from engine.rundir import RunDir
+from engine.rundir import RunDir, step_of
 from engine.settings import Steering
 
 CHANGEABLE = (
@@ -78,8 +79,7 @@ def fork(run: RunDir, step: int | None = None, changes: Sequence[str] = (), path
     """Make the run that `plan` describes, at `path` if given, to be resumed. Raises `UserError`."""
     planned = plan(run, step, changes)
     step, wanted = planned.step, planned.preset
-    for _ in run.journal():  # sound to its end
-        pass
+    run.refuse_damaged()
     info = run.info()
     name = str(info.get("preset", run.name))
     forked = RunDir.create(wanted, name, path, label="fork")
@@ -87,11 +87,13 @@ def fork(run: RunDir, step: int | None = None, changes: Sequence[str] = (), path
         _take_over(run, forked, step)
         kept = {key: info[key] for key in _KEPT if key in info}
         forked.update_info(**kept, state="stopped", forked_from={"run": str(run.path), "name": run.name, "step": step})
-    except OSError as error:
+    except BaseException as error:
         shutil.rmtree(forked.checkpoints, ignore_errors=True)
         forked.journal_file.unlink(missing_ok=True)
         forked.discard()
-        raise UserError(f"{forked.path}: cannot be written ({error.strerror or error})") from None
+        if isinstance(error, OSError):
+            raise UserError(f"{forked.path}: cannot be written ({error.strerror or error})") from None
+        raise
     return forked
 
 
@@ -113,19 +115,22 @@ def _check(there: preset.Preset, wanted: preset.Preset) -> None:
 
 def _newest(run: RunDir) -> int | None:
     folders = run.checkpoint_folders()
-    return int(folders[-1].name.removeprefix("step-")) if folders else None
+    return step_of(folders[-1]) if folders else None
 
 
 def _take_over(run: RunDir, forked: RunDir, step: int) -> None:
-    """Copy the records up to `step`, and the newest checkpoint that is not past it."""
+    """Copy the records up to `step`, and of the checkpoints that are not past it the newest and the best."""
     up_to = [record for record in run.evaluations() if record["step"] <= step]
     for file, records in ((forked.journal_file, islice(run.journal(), step)), (forked.evaluations_file, up_to)):
         with file.open("wb") as copy:
             copy.writelines(map(encode_line, records))
             copy.flush()
             os.fsync(copy.fileno())
-    usable = [folder for folder in run.checkpoint_folders() if int(folder.name.removeprefix("step-")) <= step]
-    for folder in usable[-1:]:
+    usable = [folder for folder in run.checkpoint_folders() if step_of(folder) <= step]
+    best = best_evaluation(up_to)
+    for folder in usable:
+        if folder != usable[-1] and (best is None or step_of(folder) != best["step"]):
+            continue
         # What lies there is never written to again: one copy on the disk is enough where links are possible.
         shutil.copytree(folder, forked.checkpoints / folder.name, copy_function=_link)
 

@@ -35,6 +35,7 @@ from engine.journal import append, last_line, newest_with, read
 from engine.preset import Preset, load_file
 
 _LOCK_PATIENCE = 0.5  # seconds
+_CHECKPOINT = re.compile(r"step-\d{8,}")
 
 ASIDE = ".writing-"
 """How the folder of a checkpoint begins that is not complete."""
@@ -211,7 +212,10 @@ class RunDir:
     def acquire(self) -> None:
         """Take the lock for as long as this process lives. Raises `UserError` if another has it, or nobody can."""
         try:
-            handle = self._lock_file.open("ab")
+            # Not through a link: what it leads to would be emptied.
+            handle = os.fdopen(
+                os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666), "ab"
+            )
         except OSError as error:
             raise UserError(f"{self.path}: cannot be written ({error.strerror}); a run needs to") from None
         deadline = time.monotonic() + _LOCK_PATIENCE
@@ -304,11 +308,17 @@ class RunDir:
 
     def changes(self) -> list[dict[str, Any]]:
         """Every change of the settings, in the order made. Raises `UserError` if one is not as it was written."""
-        return read(self.changes_file).records
+        contents = read(self.changes_file)
+        if contents.torn and self.changes_file.read_bytes().endswith(b"\n"):  # it was whole, and confirmed
+            raise UserError(
+                f"{self.changes_file}: line {len(contents.records) + 1} is damaged; put a good copy of the file back, "
+                "or delete that line to go on without the change that it held"
+            )
+        return contents.records
 
     def checkpoint_folders(self) -> list[Path]:
-        """The checkpoints, the newest last."""
-        return sorted(self.checkpoints.glob("step-*"))
+        """The checkpoints, the newest last; `step_of` gives the steps done of each."""
+        return sorted(path for path in self.checkpoints.glob("step-*") if _CHECKPOINT.fullmatch(path.name))
 
     def clear_unfinished(self) -> None:
         """Remove the checkpoints that an engine was writing when it died."""
@@ -333,6 +343,11 @@ class RunDir:
                 return file.read().decode(errors="replace").splitlines()[-lines:]
         except OSError:
             return []
+
+
+def step_of(checkpoint: Path) -> int:
+    """How many steps were done at a checkpoint, by its folder."""
+    return int(checkpoint.name.removeprefix("step-"))
 
 
 def all_runs() -> list[RunDir]:

@@ -46,13 +46,13 @@ class Steering:
     def __init__(self, run: RunDir, wanted: Preset) -> None:
         self._run = run
         self._first = Settings.of(wanted)
-        self._changes = run.changes()
+        self._changes: list[dict[str, Any]] = []
+        for record in run.changes():
+            self._take(record)
 
     def at(self, step: int) -> Settings:
         """The settings in force at a step: the newest change up to it."""
-        # Stable, so that of several at one step the last stands; a change may have been made at a step before
-        # one that is on record, where the steps between were lost.
-        past = sorted((record for record in self._changes if record["step"] <= step), key=lambda record: record["step"])
+        past = [record for record in self._changes if record["step"] <= step]
         return _settings(past[-1]) if past else self._first
 
     def change(self, step: int, change: Change) -> Settings:
@@ -60,8 +60,13 @@ class Steering:
         settings = self.at(step).changed(change)
         record = {"step": step, **asdict(settings)}
         append(self._run.changes_file, record)
-        self._changes.append(record)
+        self._take(record)
         return settings
+
+    def _take(self, record: dict[str, Any]) -> None:
+        """A change replaces those at its step and after: of steps that were lost, and are taken again otherwise."""
+        self._changes = [known for known in self._changes if known["step"] < record["step"]]
+        self._changes.append(record)
 
 
 def _settings(record: dict[str, Any]) -> Settings:

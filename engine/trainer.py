@@ -11,13 +11,13 @@ from typing import Any
 from engine import checkpoint, objective, preset
 from engine.best import best_evaluation
 from engine.control import Control, Request
-from engine.errors import NotFinite
+from engine.errors import NotFinite, RunFailed, UserError
 from engine.journal import JournalWriter
 from engine.lozo import Lozo
 from engine.messages import Change, Changed, Checkpoint, Eval, Event, Log, Phase, Save, Step, Try
 from engine.noise import Noise, measure_noise
 from engine.opening import Opened
-from engine.patience import Patience
+from engine.patience import Patience, Result
 from engine.rundir import RunDir
 from engine.settings import Settings, Steering
 from engine.signal_figures import WINDOW, Signal
@@ -58,14 +58,15 @@ class Trainer:
         self.metrics: dict[str, float] = {}
         self._evaluations: list[dict[str, Any]] = []
 
-    def _adopt(self, step: int) -> None:
-        """Take on the settings that are in force at a step."""
+    def _adopt(self, step: int) -> bool:
+        """Take on the settings that are in force at a step; whether they are others than before."""
         settings = self._steering.at(step)
         if settings == self._settings:
-            return
+            return False
         self._settings = settings
         self._preset = settings.within(self._wanted)
         self._method = Lozo(self._preset.method, self._preset.run.steps, self._task.objective)
+        return True
 
     def restore(self) -> str:
         """Rebuild the state from the newest checkpoint and the journal; returns a line for the log."""
@@ -113,8 +114,8 @@ class Trainer:
     def train(self) -> None:
         """Steps to the end. Raises `Stopped`, with the state saved, when asked to stop."""
         # Opened for a moment, to cut off what a dead engine left half written.
-        for records in (self._run.evaluations_file, self._run.changes_file):
-            self._open_records(records).close()
+        self._open_records(self._run.evaluations_file).close()
+        self._open_records(self._run.changes_file, "a change that was not confirmed").close()
         writer = self._open_records(self._run.journal_file)
         try:
             self._watch.started()
@@ -134,12 +135,10 @@ class Trainer:
                 text = f"the end of {self._run.journal_file.name} may not be on the disk yet ({error.strerror})"
                 self._emit(Log(level="warning", text=text))
 
-    def _open_records(self, path: Path) -> JournalWriter:
+    def _open_records(self, path: Path, lost: str = "what they held is done again") -> JournalWriter:
         writer = self._patience.write(path.name, self.steps_done, lambda: JournalWriter(path))
         if writer.dropped:
-            text = (
-                f"{path.name}: its last {writer.dropped} bytes were torn and are dropped; what they held is done again"
-            )
+            text = f"{path.name}: its last {writer.dropped} bytes were torn and are dropped; {lost}"
             self._emit(Log(level="warning", text=text))
         return writer
 
@@ -196,7 +195,6 @@ class Trainer:
         self._patience.write(self._run.journal_file.name, self.steps_done, lambda: writer.append(record))
         self._signal.add(**record)
         self.steps_done += 1
-        self._adopt(self.steps_done)
         self._emit(
             Step(
                 step=result.step,
@@ -212,6 +210,8 @@ class Trainer:
                 update_cosine=kept.cosine if kept else None,
             )
         )
+        if self._adopt(self.steps_done):  # a change on record, of which the steps after it were lost
+            self._emit(Changed(step=self.steps_done, **asdict(self._steering.at(self.steps_done))))
         if self.steps_done % WINDOW == 0:
             self._warn()
 
@@ -241,7 +241,9 @@ class Trainer:
     def _change(self, change: Change) -> None:
         """From the next step on, and for good: it is on record before it counts."""
         done = self.steps_done
-        settings = self._patience.write(self._run.changes_file.name, done, lambda: self._steering.change(done, change))
+        settings = self._patience.write(
+            self._run.changes_file.name, done, lambda: _sound(lambda: self._steering.change(done, change))
+        )
         self._adopt(done)
         self._emit(Changed(step=done, **asdict(settings)))
         self._do_what_is_due()
@@ -277,7 +279,7 @@ class Trainer:
         )
         record = {"step": event.step, "split": event.split, "metrics": event.metrics, "examples": event.examples}
         written = self._run.evaluations_file.name
-        self._patience.write(written, self.steps_done, lambda: self._run.add_evaluation(record))
+        self._patience.write(written, self.steps_done, lambda: _sound(lambda: self._run.add_evaluation(record)))
         self._evaluations.append(record)
         self._emit(event)
         if self._preset.run.checkpoint_best and best_evaluation(self._evaluations) is record:
@@ -300,6 +302,14 @@ class Trainer:
         if self._evaluations:
             self.metrics = self._evaluations[-1]["metrics"]
             self._evaluated_at = self._evaluations[-1]["step"]
+
+
+def _sound(act: Callable[[], Result]) -> Result:
+    """What `act` returns. Raises `RunFailed` for records that were damaged while the run is at work."""
+    try:
+        return act()
+    except UserError as damage:
+        raise RunFailed(str(damage)) from None
 
 
 def _slices(examples: list[Example]) -> Iterator[list[Example]]:

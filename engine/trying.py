@@ -14,6 +14,7 @@ from engine.runtime import Runtime
 from engine.task import Task
 from engine.tokens import Encoder, Example, Raw, encode
 
+_MOST_OPTIONS = 64  # of a prompt: a run waits while they are scored
 _REMEMBERED = 64  # answers of the base model, which stay what they are
 
 
@@ -56,12 +57,15 @@ class Trying:
     def _understand(self, asked: Try) -> tuple[_Question, str, list[str], int | None]:
         """The question; prompt, options and label to be shown. Raises `UserError`."""
         if asked.example is None:
+            if len(asked.options) > _MOST_OPTIONS:
+                raise UserError(f"{len(asked.options)} options are too many: {_MOST_OPTIONS} can be tried at once")
             if asked.options:
                 raw = Raw("the prompt", asked.prompt, asked.options, 0)
                 (example,) = encode([raw], self._encoder, max_length=2**31, too_long="refuse", name="", notes=[])
                 return _Question(example.prompt, example, 0), asked.prompt, asked.options, None
             (prompt,) = self._encoder([asked.prompt])
-            return _Question(tuple(prompt), None, asked.max_tokens), asked.prompt, [], None
+            most = max(1, min(asked.max_tokens, self._runtime.longest - len(prompt)))
+            return _Question(tuple(prompt), None, most), asked.prompt, [], None
         held_out = self._task.validation
         if asked.example >= len(held_out):
             raise UserError(f"example {asked.example}: the validation split ends with {len(held_out) - 1}")
@@ -70,7 +74,8 @@ class Trying:
         options = [self._encoder.decode(option).strip() for option in example.options]
         # What is to be learned of an example of objective lm is a text.
         scored = example if self._task.objective == "classification" else None
-        return _Question(example.prompt, scored, asked.max_tokens), text, options, example.label
+        most = max(1, min(asked.max_tokens, self._runtime.longest - len(example.prompt)))
+        return _Question(example.prompt, scored, most), text, options, example.label
 
     def _check_length(self, question: _Question) -> None:
         example = question.example

@@ -12,7 +12,7 @@ from engine.errors import UserError
 from zotui.app import words
 from zotui.columns import Axis, Columns, axis_unit, smoothed, smoothing_span, thinned
 from zotui.comparing import differing, settings, written
-from zotui.palette import colour
+from zotui.curve_colours import colour
 
 MISSING = "charts need matplotlib: pip install 'zotui[charts]'"
 

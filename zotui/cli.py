@@ -218,6 +218,8 @@ def show(run: RunName, json: Annotated[bool, typer.Option("--json", help="One JS
         ("preset", summary.preset),
         ("checkpoint", str(checkpoints[-1]) if checkpoints else "none"),
     ]
+    if origin := found.info().get("forked_from"):
+        pairs.append(("forked from", f"{origin['name']} after {origin['step']:,} steps"))
     if best:
         there = best["checkpoint"] or "no checkpoint of it"
         took = f" in {words.span(best['seconds'])}" if best.get("seconds") else ""

@@ -71,6 +71,8 @@ def settings(run: RunDir) -> dict[str, Any]:
     found = {f"{section}.{key}": value for section, keys in sections.items() for key, value in keys.items()}
     info = run.info()
     changed = {"changes": _changes(run)} if run.changes_file.exists() else {}
+    if origin := info.get("forked_from"):
+        changed["forked from"] = f"{origin['name']} after {origin['step']:,}"
     return {**found, **{name: info[name] for name in _RESOLVED if name in info}, **changed}
 
 

@@ -59,7 +59,7 @@ def _without(document: tomlkit.TOMLDocument, table: Any, name: str) -> str:
 
 def _comment_out(text: str, section: str, name: str) -> str:
     """The line of a key made a comment, which keeps what is said beside it; nothing where it is not one line."""
-    lines = text.splitlines()
+    lines = text.removesuffix("\n").split("\n")
     first, last = _section(lines, section)
     place = next((n for n in range(first, last) if re.match(rf"\s*{re.escape(name)}\s*=", lines[n])), None)
     if place is None:
@@ -75,7 +75,7 @@ def _comment_out(text: str, section: str, name: str) -> str:
 
 def _insert(text: str, section: str, line: str, name: str) -> str:
     """A new line in a section that is there: below its comment, else below the last line that says something."""
-    lines = text.splitlines()
+    lines = text.removesuffix("\n").split("\n")
     first, last = _section(lines, section)
     commented = re.compile(rf"\s*#+\s*{re.escape(name)}\s*=")
     place = next((n + 1 for n in range(first, last) if commented.match(lines[n])), None)

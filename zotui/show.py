@@ -10,7 +10,7 @@ import msgspec
 
 from engine.errors import UserError
 from engine.journal import read
-from engine.rundir import RunDir, Summary
+from engine.rundir import RunDir, Summary, step_of
 from engine.signal_figures import Figures, Signal
 from engine.stopwatch import time_spent
 from zotui.app import words
@@ -144,9 +144,7 @@ def _timeline(run: RunDir, curves: Columns, steps: list[dict[str, Any]]) -> list
     """What happened besides steps, by the steps done until then, with the seconds of those steps."""
     found: list[dict[str, Any]] = [{"kind": "evaluation", **taken} for taken in curves.evaluations]
     for folder in run.checkpoint_folders():
-        number = folder.name.removeprefix("step-")
-        if number.isdecimal():
-            found.append({"kind": "checkpoint", "step": int(number), "path": str(folder)})
+        found.append({"kind": "checkpoint", "step": step_of(folder), "path": str(folder)})
     if run.info().get("runtime") == "vllm":  # the training loop moves the weights at every step
         interval = run.preset().method.interval
         for step in steps[interval::interval]:

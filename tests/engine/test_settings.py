@@ -71,12 +71,19 @@ def test_a_change_outlives_the_steps_after_it(tmp_path: Path, tiny_run: Runner) 
     run = RunDir.create(wanted, "tiny", tmp_path / "run")
     steering, first = Steering(run, wanted), Settings.of(wanted)
     changed = steering.change(30, Change(lr=1.0))
-    earlier = steering.change(20, Change(eps=0.5))  # the steps from 20 on were lost
+    assert [Steering(run, wanted).at(step) for step in (0, 29, 30, 99)] == [first, first, changed, changed]
+    earlier = steering.change(20, Change(eps=0.5))  # the steps from 20 on were lost: the later decision stands
     again = Steering(run, wanted)
-    assert [again.at(step) for step in (0, 19, 20, 29, 30, 99)] == [first, first, earlier, earlier, changed, changed]
+    assert [again.at(step) for step in (0, 19, 20, 29, 30, 99)] == [first, first, *[earlier] * 4]
+    assert earlier.lr == first.lr
     assert changed.within(wanted).method.lr == 1.0 and first.within(wanted) == wanted
     run.changes_file.write_bytes(run.changes_file.read_bytes().replace(b"30", b"31", 1))
     with pytest.raises(UserError, match="line 1 is damaged"):
+        run.refuse_damaged()
+    run.changes_file.unlink()
+    steering.change(30, Change(lr=1.0))
+    run.changes_file.write_bytes(run.changes_file.read_bytes().replace(b"30", b"31", 1))
+    with pytest.raises(UserError, match="line 1 is damaged"):  # also the last line: it was confirmed
         run.refuse_damaged()
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from engine.errors import UserError
 from engine.journal import LineReader
 from engine.messages import Changed, Eval, Step
-from engine.rundir import RunDir
+from engine.rundir import RunDir, step_of
 
 _BATCH = 20_000  # steps that are handed over at once
 
@@ -130,8 +130,7 @@ def follow(run: RunDir, while_true: Callable[[], bool]) -> Iterator[Steps]:
 
 def checkpoints(run: RunDir) -> list[int]:
     """The steps at which there is a checkpoint."""
-    numbers = (folder.name.removeprefix("step-") for folder in run.checkpoint_folders())
-    return [int(number) for number in numbers if number.isdecimal()]
+    return list(map(step_of, run.checkpoint_folders()))
 
 
 def _batches(steps: Steps, begin: int, end: int) -> Iterator[Steps]:

@@ -13,7 +13,7 @@ from engine.messages import Changed
 from engine.rundir import all_runs
 from zotui.app.application import ZotuiApp
 from zotui.app.feed import EngineFeed
-from zotui.app.screens.changing import change_of, settings_at
+from zotui.app.screens.changing import change_of, fork_of
 from zotui.app.screens.fields import Fields
 from zotui.app.screens.try_it import TryIt
 
@@ -49,10 +49,10 @@ async def test_a_change_is_checked_while_it_is_typed_told_to_the_engine_and_conf
         assert heard(engine.run.path).count("Change") == 1
 
 
-def test_what_is_as_it_was_is_left_out_of_a_change(launch: Launch) -> None:
-    now = settings_at(launch().run, 0)
-    change = change_of({"lr": f"{now.lr:g}", "eps": "0.5", "eval every": "0"}, now)
+def test_what_was_not_touched_is_left_out_of_a_change_and_of_a_fork() -> None:
+    change = change_of({"eps": "0.5"})
     assert (change.lr, change.eps, change.eval_every) == (None, 0.5, None)
+    assert fork_of({"steps": "900"}, 30) == (30, ["run.steps=900"])
 
 
 async def test_a_prompt_and_an_example_are_answered_while_the_run_goes_on(launch: Launch) -> None:

@@ -7,7 +7,7 @@ import shlex
 from engine.errors import UserError
 from engine.fork import place, plan
 from engine.messages import Change
-from engine.rundir import RunDir
+from engine.rundir import RunDir, step_of
 from engine.settings import Settings, Steering
 from zotui.app import words
 from zotui.app.screens.fields import Field, Fields
@@ -17,8 +17,8 @@ def settings_dialog(run: RunDir, step: int) -> Fields:
     """Asks for lr, eps and the evaluation interval. Raises `UserError` if the run's records cannot be read."""
     now = settings_at(run, step)
     fields = [
-        Field("lr", f"{now.lr:g}", "method.lr: the learning rate, before its schedule"),
-        Field("eps", f"{now.eps:g}", "method.eps: the size of the perturbation"),
+        Field("lr", f"{now.lr:g}", "the learning rate, before its schedule"),
+        Field("eps", f"{now.eps:g}", "the size of the perturbation"),
         Field("eval every", f"{now.eval_every}", "steps between evaluations; 0: none between"),
     ]
     text = "What is changed counts from the next step on. It is on record, and a resumed run follows it exactly."
@@ -30,33 +30,32 @@ def settings_at(run: RunDir, step: int) -> Settings:
     return Steering(run, run.preset()).at(step)
 
 
-def change_of(texts: dict[str, str], now: Settings) -> Change:
-    """The command for what was typed; what is as it was is left out."""
-    lr, eps, eval_every = float(texts["lr"]), float(texts["eps"]), int(texts["eval every"])
+def change_of(texts: dict[str, str]) -> Change:
+    """The command for what was changed."""
     return Change(
-        lr=lr if f"{lr:g}" != f"{now.lr:g}" else None,
-        eps=eps if f"{eps:g}" != f"{now.eps:g}" else None,
-        eval_every=eval_every if eval_every != now.eval_every else None,
+        lr=float(texts["lr"]) if "lr" in texts else None,
+        eps=float(texts["eps"]) if "eps" in texts else None,
+        eval_every=int(texts["eval every"]) if "eval every" in texts else None,
     )
 
 
 def _wrong(texts: dict[str, str]) -> str:
-    for name in ("lr", "eps"):
+    for name in texts.keys() & {"lr", "eps"}:
         try:
             value = float(texts[name])
         except ValueError:
             value = 0.0
         if not 0 < value <= 1e30:
             return f"{name}: a number above 0, such as 1e-6"
-    text = texts["eval every"]
-    return "" if text.isdecimal() and int(text) < 2**31 else "eval every: a whole number; 0 evaluates only at the end"
+    text = texts.get("eval every", "0")
+    return "" if text.isdecimal() and len(text) < 10 else "eval every: a whole number; 0 evaluates only at the end"
 
 
 def fork_dialog(run: RunDir) -> Fields:
     """Asks where to fork, and what is to differ from there on. Raises `UserError` if there is nothing to fork."""
     first = place(run)
     method, length = first.preset.method, first.preset.run
-    saved = [int(folder.name.removeprefix("step-")) for folder in run.checkpoint_folders()]
+    saved = map(step_of, run.checkpoint_folders())
     steps = ", ".join(words.count(step) for step in saved) or "none"
     fields = [
         Field("after step", str(first.step), f"1 to {words.count(run.steps_done())}"),
@@ -72,7 +71,7 @@ def fork_dialog(run: RunDir) -> Fields:
 
     def wrong(texts: dict[str, str]) -> str:
         try:
-            plan(run, *fork_of(texts))
+            plan(run, *fork_of(texts, first.step))
         except UserError as error:
             return str(error)
         return ""
@@ -80,11 +79,12 @@ def fork_dialog(run: RunDir) -> Fields:
     return Fields("fork", text, fields, wrong, "fork")
 
 
-def fork_of(texts: dict[str, str]) -> tuple[int, list[str]]:
-    """Step and changes of what was typed. Raises `UserError`."""
+def fork_of(texts: dict[str, str], step: int) -> tuple[int, list[str]]:
+    """Step and changes of what was changed; the step is `step` where it was not. Raises `UserError`."""
     try:
-        more = shlex.split(texts["more"])
-        step = int(texts["after step"].replace(",", ""))
+        more = shlex.split(texts.get("more", ""))
+        step = int(texts.get("after step", str(step)).replace(",", ""))
     except ValueError as error:
         raise UserError(f"{error}; write a step, and changes as key=value") from None
-    return step, [f"method.lr={texts['lr']}", f"method.eps={texts['eps']}", f"run.steps={texts['steps']}", *more]
+    keys = {"lr": "method.lr", "eps": "method.eps", "steps": "run.steps"}
+    return step, [*(f"{key}={texts[name]}" for name, key in keys.items() if name in texts), *more]

@@ -9,12 +9,13 @@ from textual.binding import Binding
 from textual.message import Message as TextualMessage
 
 from engine.errors import UserError
+from engine.fork import place
 from engine.messages import AnyCommand, Change, Evaluate, Pause, Resume, Save, Stop
 from engine.rundir import RunDir
 from zotui.app.feed import Ended, EngineFeed, Feed, Item
 from zotui.app.noticing import FeedNotices
 from zotui.app.outcome import Outcome
-from zotui.app.screens.changing import change_of, fork_dialog, fork_of, settings_at, settings_dialog
+from zotui.app.screens.changing import change_of, fork_dialog, fork_of, settings_dialog
 from zotui.app.screens.dialogs import Question
 from zotui.app.screens.fields import Fields
 from zotui.app.screens.help import Help
@@ -172,7 +173,7 @@ class Cockpit(LiveView):
         self._ask(lambda: settings_dialog(self.feed.run, self.run.done), self._change)
 
     def _change(self, texts: dict[str, str]) -> None:
-        change = change_of(texts, settings_at(self.feed.run, self.run.done))
+        change = change_of(texts)
         if change != Change() and not self.feed.send(change):
             self.run.note("warning", "the engine no longer listens")
 
@@ -182,10 +183,11 @@ class Cockpit(LiveView):
 
     def action_fork(self) -> None:
         """A new run from here, with other settings."""
-        self._ask(
-            lambda: fork_dialog(self.feed.run),
-            lambda texts: self.post_message(self.Fork(self.feed.run, *fork_of(texts), live=self.run.live)),
-        )
+        self._ask(lambda: fork_dialog(self.feed.run), self._fork)
+
+    def _fork(self, texts: dict[str, str]) -> None:
+        step, changes = fork_of(texts, place(self.feed.run).step)
+        self.post_message(self.Fork(self.feed.run, step, changes, live=self.run.live))
 
     def _ask(self, dialog: Callable[[], Fields], then: Callable[[dict[str, str]], object]) -> None:
         """Open a dialog and act on its answer; what the records do not allow is said."""

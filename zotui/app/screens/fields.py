@@ -26,7 +26,10 @@ class Field:
 
 
 class Fields(ModalScreen[dict[str, str]]):
-    """Answers with the text of every field by its name, once `check` has nothing against them; None on escape."""
+    """Answers with the texts that were changed, by the names of their fields, once `check` has nothing against them.
+
+    None on escape.
+    """
 
     DEFAULT_CSS = (
         DIALOG_CSS.format(name="Fields")
@@ -76,14 +79,16 @@ class Fields(ModalScreen[dict[str, str]]):
 
     @property
     def texts(self) -> dict[str, str]:
-        """What stands in the fields now."""
-        return {str(field.name): field.value.strip() for field in self.query(Input)}
+        """What was changed in the fields."""
+        before = {field.name: field.value for field in self._fields}
+        now = {str(field.name): field.value.strip() for field in self.query(Input)}
+        return {name: text for name, text in now.items() if text != before[name]}
 
     @on(Input.Changed)
     def look(self) -> None:
         """Say what is wrong, or what has changed."""
         wrong = self._check(self.texts)
-        changed = [field.name for field in self._fields if self.texts.get(field.name) != field.value]
+        changed = list(self.texts)
         said = self.query_one("#said", Static)
         said.set_class(bool(wrong), "-wrong")
         said.update(Content(wrong or (f"changed: {', '.join(changed)}" if changed else "nothing is changed yet")))

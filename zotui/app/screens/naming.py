@@ -8,25 +8,19 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
+from zotui.app.screens.dialogs import DIALOG_CSS
+
 
 class AskName(ModalScreen[str]):
     """Answers with what was typed; escape answers with nothing."""
 
-    DEFAULT_CSS = """
-    AskName { align: center middle; background: $background 60%; }
-    AskName #dialog {
-        width: 60;
-        max-width: 94%;
-        height: auto;
-        border: round $primary;
-        border-title-color: $foreground;
-        border-title-style: bold;
-        border-subtitle-color: $quiet;
-        background: $surface;
-        padding: 1 2;
-    }
+    DEFAULT_CSS = (
+        DIALOG_CSS.format(name="AskName")
+        + """
+    AskName #dialog { width: 60; border-subtitle-color: $quiet; }
     AskName Input { background: $panel; }
     """
+    )
     BINDINGS = [Binding("escape", "none", "back", show=False, id="naming.back", tooltip="back, without a name")]
 
     def __init__(self, title: str, name: str) -> None:

@@ -19,6 +19,7 @@ from textual.widgets.option_list import Option
 from engine.errors import UserError
 from engine.rundir import RunDir, home
 from zotui import charts
+from zotui.app.screens.dialogs import DIALOG_CSS
 from zotui.columns import Axis, Columns
 from zotui.comparing import compare, result_rows, setting_rows
 from zotui.exporting import Format, export
@@ -35,23 +36,15 @@ _WAYS = {
 class TakeAway(ModalScreen[None]):
     """Offers what can be taken away of runs; stays, so that one can take several."""
 
-    DEFAULT_CSS = """
-    TakeAway { align: center middle; background: $background 60%; }
-    TakeAway #dialog {
-        width: 72;
-        max-width: 94%;
-        height: auto;
-        border: round $primary;
-        border-title-color: $foreground;
-        border-title-style: bold;
-        border-subtitle-color: $quiet;
-        background: $surface;
-        padding: 1 2;
-    }
+    DEFAULT_CSS = (
+        DIALOG_CSS.format(name="TakeAway")
+        + """
+    TakeAway #dialog { width: 72; border-subtitle-color: $quiet; }
     TakeAway OptionList { height: auto; border: none; background: $surface; padding: 0; }
     TakeAway OptionList:focus { border: none; background-tint: $foreground 0%; }
     TakeAway #said { width: 1fr; height: auto; min-height: 2; margin-top: 1; color: $quiet; }
     """
+    )
     BINDINGS = [
         *(
             Binding(key, f"take('{way}')", name, show=False, id=f"take_away.{way}", tooltip=about)

@@ -65,7 +65,7 @@ class TryIt(ModalScreen[None]):
             yield Static(Content("prompt"), classes="label")
             yield Input(id="prompt", placeholder="any text")
             yield Static(Content("options, with | between; without any, the model writes on"), classes="label")
-            yield Input(self._options, id="options", placeholder="terrible | great")
+            yield Input(self._options, id="options", placeholder="such as: terrible | great")
             yield Static(id="said")
             yield VerticalScroll(id="answers")
 
@@ -79,8 +79,13 @@ class TryIt(ModalScreen[None]):
         """Ask what was typed."""
         prompt = self.query_one("#prompt", Input).value
         options = [part.strip() for part in self.query_one("#options", Input).value.split("|")]
-        if prompt.strip():
-            self._put(Try(id=self._next, prompt=prompt, options=[option for option in options if option]))
+        options = [option for option in options if option]
+        if len(options) == 1:
+            self.query_one("#said", Static).update(
+                Content("one option has nothing to be compared with: put | between two")
+            )
+        elif prompt.strip():
+            self._put(Try(id=self._next, prompt=prompt, options=options))
 
     def action_example(self) -> None:
         """Ask the next example of the validation split."""

@@ -15,7 +15,7 @@ from textual_plot import HiResMode, NumericAxisFormatter, PlotWidget
 from zotui.app.widgets.chart import Chart
 from zotui.app.widgets.ticks import LogTicks, Ticks
 from zotui.columns import AXES, Axis, Columns, axis_unit, smoothed, thinned
-from zotui.palette import colour
+from zotui.curve_colours import colour
 
 SPANS = (1, 5, 10, 20, 50, 100, 200, 500, 1000)
 """Steps that a curve can be smoothed over."""
