@@ -17,7 +17,7 @@ DRAW_EVERY = 0.9
 """Seconds between two drawings that nobody asked for: what is dear to draw, and to send, is drawn once a second."""
 
 LARGE = 1000
-"""Cells from which on a chart is drawn every other second."""
+"""Cells that are worth a second: a chart of so many is drawn every other one, of three times as many every fourth."""
 
 _STRAY = 2.0
 """How many times the range of nearly all values that of all may be, to be shown."""
@@ -66,7 +66,7 @@ class Chart(Container):
             return False
         time_now = time.monotonic()
         grown = isinstance(self._drawn, tuple) and self._drawn[1:] == wanted[1:]
-        patience = DRAW_EVERY if self.size.area <= LARGE else 1 + DRAW_EVERY
+        patience = min(3, self.size.area // LARGE) + DRAW_EVERY
         if grown and not now and time_now - self._drawn_at < patience:
             return False
         self._drawn, self._drawn_at = wanted, time_now
