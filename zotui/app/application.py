@@ -68,6 +68,8 @@ class ZotuiApp(HabitsApp):
         watching = next((screen for screen in self.screen_stack if isinstance(screen, Cockpit | Parity)), None)
         if watching is None:
             self.exit(EXIT_DONE)
+        elif isinstance(watching, Cockpit):
+            watching.action_leave(quitting=True)
         else:
             watching.action_leave()
 

@@ -21,6 +21,7 @@ from zotui.app.application import ZotuiApp
 from zotui.app.feed import EngineFeed, RecordsFeed
 from zotui.app.screens.dialogs import Question
 from zotui.app.screens.help import WORDS, Help
+from zotui.app.screens.start import Start
 from zotui.app.widgets.series_chart import SeriesChart
 from zotui.app.widgets.tile import Tile
 from zotui.app.widgets.verdict import Verdict
@@ -184,6 +185,26 @@ async def test_stop_and_save_waits_for_the_engine_and_quits(launch: Launch, keys
     assert not engine.alive()
     assert engine.run.summary().standing == "stopped"
     assert app.return_value == 0
+
+
+@pytest.mark.parametrize(("key", "quits"), [("q", False), ("ctrl+q", True)])
+async def test_stop_and_save_goes_back_to_where_the_run_was_opened_from(launch: Launch, key: str, quits: bool) -> None:
+    engine = launch(steps=5000)
+    app = ZotuiApp()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: engine.run.is_live(), "the engine's lock")
+        await until_shown(pilot, engine.run.name, "live")
+        await pilot.press("tab", "enter")
+        await until(pilot, lambda: app.cockpit is not None and cockpit(pilot).run.done > 0, "its steps")
+        await pilot.press(key)
+        await until(pilot, lambda: isinstance(app.screen, Question))
+        await pilot.press("s")
+        if quits:
+            await until(pilot, lambda: app.return_value is not None)
+        else:
+            await until(pilot, lambda: isinstance(app.screen, Start))
+            await until_shown(pilot, "stopped")
+    assert engine.run.summary().standing == "stopped"
 
 
 @pytest.mark.parametrize("keys", [["right", "enter"], ["l"]], ids=" ".join)

@@ -108,14 +108,15 @@ class Cockpit(LiveView):
         super().__init__(feed, **looks)
         self._notices = FeedNotices(feed.run)
         self._relaunch = relaunch or _resume_engine
-        self._quit_when_ended = False
+        self._leave_when_ended = False
+        self._quits = False  # whether leaving was to end the app
         self._resumed_here = False
         self._footer_shows: object = None
 
     def shown(self) -> None:
         """The keys of the footer depend on what the run does."""
         run = self.run
-        footer = (run.live, run.holding, run.outcome, self._quit_when_ended, run.asked)
+        footer = (run.live, run.holding, run.outcome, self._leave_when_ended, run.asked)
         if footer != self._footer_shows:
             self._footer_shows = footer
             self.refresh_bindings()
@@ -129,10 +130,10 @@ class Cockpit(LiveView):
             self.app.pop_screen()  # what it asks about is over
         if ending is not None and ending.kind == "refused" and not self._resumed_here:
             self.post_message(self.Refused(ending.text))
-        if self._quit_when_ended and any(isinstance(item, Ended) for item in items):
+        if self._leave_when_ended and any(isinstance(item, Ended) for item in items):
             if self.run.outcome is not None and self.run.outcome.kind != "died":
-                self.post_message(self.Left(quitting=True))
-            self._quit_when_ended = False
+                self.post_message(self.Left(quitting=self._quits))
+            self._leave_when_ended = False
 
     # -- steering -------------------------------------------------------------------------------
 
@@ -232,8 +233,9 @@ class Cockpit(LiveView):
         if not self.back() and not self.run.live:
             self.action_leave()
 
-    def action_leave(self) -> None:
-        """Leave, or ask first while the engine is at work."""
+    def action_leave(self, quitting: bool = False) -> None:
+        """Leave, or ask first while the engine is at work; `quitting` if the app is to end then."""
+        self._quits = quitting
         if not self.run.live:
             self.post_message(self.Left())
         elif not isinstance(self.app.screen, Question):
@@ -246,7 +248,7 @@ class Cockpit(LiveView):
         if answer == "leave":
             self.post_message(self.Left(live=True))
         elif answer == "stop":
-            self._quit_when_ended = True
+            self._leave_when_ended = True
             self._tell(Stop(), "stopping")
         elif answer == "kill" and self._launched is not None:
             self._launched.kill()
