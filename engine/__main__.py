@@ -123,7 +123,7 @@ def _train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> in
         versions=versions,
     )
     record = dict(
-        state="running", error="", runtime=hello.runtime, device=hello.device, dtype=hello.dtype,
+        state="running", paused=False, error="", runtime=hello.runtime, device=hello.device, dtype=hello.dtype,
         versions=versions, pid=hello.pid, hardware=hardware, started_on=opened.started_on, **former,
         noise={"nats": noise.nats, "measured": noise.measured, "resolution": noise.resolution} if noise else None,
     )  # fmt: skip

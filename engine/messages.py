@@ -48,7 +48,7 @@ class Hello(Event, frozen=True):
     dtype: str
     steps: Whole  # how many steps the run has in all
     first_step: Whole = 0  # > 0 when resumed, and for a client that comes later
-    seconds: Number = 0.0  # wall-clock of this engine so far
+    seconds: Number = 0.0  # wall-clock of this engine so far, without pauses
     noise: Number | None = None  # nats: what |L+ - L-| must exceed to mean anything, as measured at the start
     pid: Whole = 0
     versions: dict[str, str] = {}

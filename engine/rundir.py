@@ -68,6 +68,12 @@ class Summary:
     metrics: dict[str, float]  # of the last evaluation
     started: float  # seconds since the epoch
     error: str
+    paused: bool = False  # live, and held until somebody resumes it
+
+    @property
+    def word(self) -> str:
+        """Where it stands, in a word for people."""
+        return "paused" if self.paused else self.standing
 
 
 class RunDir:
@@ -205,6 +211,7 @@ class RunDir:
             metrics=evaluation.get("metrics", {}),
             started=float(info.get("started", 0.0)),
             error=str(info.get("error", "")),
+            paused=state == "live" and info.get("paused") is True,
         )
 
     # -- the lock -------------------------------------------------------------------------------

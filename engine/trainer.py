@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -253,9 +254,16 @@ class Trainer:
             return self._control.next_request(self.steps_done)
         try:
             with self._watch.during("paused"):
+                self._note_pause(True)
                 return self._control.next_request(self.steps_done)
         finally:
             self._watch.save()
+            self._note_pause(False)
+
+    def _note_pause(self, paused: bool) -> None:
+        """For those who list the runs. On a disk that is full it stays unsaid."""
+        with suppress(OSError):
+            self._run.update_info(paused=paused)
 
     def _evaluate(self) -> None:
         self._control.enter("evaluating", self.steps_done)

@@ -190,7 +190,7 @@ def list_runs(json: Annotated[bool, typer.Option("--json", help="A JSON object p
     rows = [
         (
             s.name,
-            s.standing,
+            s.word,
             f"{s.steps_done:,}/{s.steps:,}",
             words.metric(s.metrics),
             words.age(time.time() - s.started),
@@ -213,7 +213,7 @@ def show(run: RunName, json: Annotated[bool, typer.Option("--json", help="One JS
     pairs = [
         ("run", summary.name),
         ("path", summary.path),
-        ("state", f"{summary.standing}{': ' + summary.error if summary.error else ''}"),
+        ("state", f"{summary.word}{': ' + summary.error if summary.error else ''}"),
         ("steps", f"{summary.steps_done:,} of {summary.steps:,}"),
         ("preset", summary.preset),
         ("checkpoint", str(checkpoints[-1]) if checkpoints else "none"),

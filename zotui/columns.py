@@ -24,6 +24,9 @@ COLUMNS = (
 )
 """Of every step; seconds are measured, and the totals run up to the end of the step."""
 
+AT_START = 10
+"""Steps that the smoothed loss at the start is of: one of them alone says little."""
+
 _READ = ("loss_plus", "loss_minus", "projected_grad", "lr", "eps", "tokens", "seconds")
 """The columns that are in the journal; the others follow from them."""
 
@@ -165,16 +168,30 @@ def smoothing_span(steps: int) -> int:
     return max(10, min(200, steps // 20))
 
 
+class RunningMean:
+    """The mean over about `span` values: exponential, unbiased from the first on; a span of 1 leaves them."""
+
+    def __init__(self, span: float) -> None:
+        self._retain = 1.0 - 2.0 / (span + 1)
+        self._sum = self._weight = 0.0
+
+    @property
+    def value(self) -> float:
+        """The mean so far; nan before the first finite value."""
+        return self._sum / self._weight if self._weight else math.nan
+
+    def add(self, value: float, count: float = 1.0) -> float:
+        """Take a value, or the mean of `count` of them, and return the mean; what is not finite is passed over."""
+        if count and math.isfinite(value):
+            kept = self._retain**count
+            self._sum, self._weight = kept * self._sum + (1.0 - kept) * value, kept * self._weight + (1.0 - kept)
+        return self.value
+
+
 def smoothed(values: Sequence[float], span: float) -> list[float]:
-    """The running mean over about `span` values: exponential, unbiased from the first on; a span of 1 leaves them."""
-    retain = 1.0 - 2.0 / (span + 1)
-    total = weight = 0.0
-    found = []
-    for value in values:
-        if math.isfinite(value):
-            total, weight = retain * total + (1.0 - retain) * value, retain * weight + (1.0 - retain)
-        found.append(total / weight if weight else math.nan)
-    return found
+    """The running mean at every value; see `RunningMean`."""
+    mean = RunningMean(span)
+    return [mean.add(value) for value in values]
 
 
 def thinned(

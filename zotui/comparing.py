@@ -15,12 +15,10 @@ from engine.rundir import RunDir
 from engine.settings import Steering
 from engine.stopwatch import time_spent
 from zotui.app import words
-from zotui.columns import Columns, smoothed, smoothing_span
+from zotui.columns import AT_START, Columns, smoothed, smoothing_span
 
 _RESOLVED = ("runtime", "device", "dtype")
 """What a preset may leave to be chosen, as run.json has it."""
-
-_FIRST = 10  # steps: one of them alone says little
 
 
 @dataclass(frozen=True)
@@ -113,7 +111,7 @@ def result(curves: Columns) -> Result:
         standing=summary.standing,
         steps_done=steps,
         steps=summary.steps,
-        loss_at_start=_finite(losses[:_FIRST][-1]) if losses else None,
+        loss_at_start=_finite(losses[:AT_START][-1]) if losses else None,
         loss=_finite(losses[-1]) if losses else None,
         first=taken[0]["metrics"] if taken else {},
         last=taken[-1]["metrics"] if taken else {},

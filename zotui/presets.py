@@ -81,6 +81,15 @@ def own_file(name: str) -> Path:
     return user_folder() / f"{name}.toml"
 
 
+def name_for_own(name: str) -> str:
+    """A name for what was made of the preset called so: its own if it is the user's, else one that is free."""
+    known = available()
+    if name in known and known[name].parent == user_folder():
+        return name
+    names = (f"my-{name}", *(f"my-{name}-{number}" for number in range(2, 10_000)))
+    return next(free for free in names if free not in known)
+
+
 def save(name: str, content: str, *, replace: bool = False) -> Path:
     """Write a preset of the user's own. Raises `UserError` if that name is taken, unless it is to be replaced."""
     target = own_file(name)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
+from engine.best import LOWER_IS_BETTER, best_evaluation
 from engine.messages import AnyEvent, Checkpoint, Done, Eval, Hello, Log, Phase, State, Step
 from engine.plain import plain
 from zotui.app import words
@@ -18,7 +19,6 @@ _EVERY_SECONDS = 10.0  # between progress lines where a line cannot be redrawn
 _EVERY_PART = 0.05  # of the run, likewise, but not more often than ...
 _LEAST_SECONDS = 2.0
 _REDRAW = 0.1  # seconds between redraws on a terminal
-_LOWER_IS_BETTER = ("loss", "perplexity")
 
 
 def talk(line: str) -> None:
@@ -142,11 +142,10 @@ def result_table(evaluations: list[Eval], done: Done, following: str) -> list[st
         lines.append(f"{split:<12}{'before':>10}{'after':>10}{'best':>10}")
     for name in sorted({name for e in taken for name in e.metrics}, key=lambda n: (n != "accuracy", n)):
         having = [e for e in taken if e.metrics.get(name) is not None]
-        choose = min if name in _LOWER_IS_BETTER else max
-        best = choose(having, key=lambda e: e.metrics[name])
-        shown = [having[0].metrics[name], having[-1].metrics[name], best.metrics[name]]
+        best = best_evaluation(({"step": e.step, "metrics": e.metrics} for e in having), name)
+        shown = [having[0].metrics[name], having[-1].metrics[name], *([best["metrics"][name]] if best else [])]
         cells = "".join(f"{figure(name, value):>10}" for value in shown)
-        lines.append(f"{name:<12}{cells}  at step {words.count(best.step)}")
+        lines.append(f"{name:<12}{cells}" + (f"  at step {words.count(best['step'])}" if best else ""))
     lines += [
         f"{'steps':<12}{words.count(done.steps)}{'' if done.outcome == 'finished' else ' (stopped)'}",
         f"{'wall-clock':<12}{words.duration(done.seconds)}",
@@ -159,7 +158,7 @@ def result_table(evaluations: list[Eval], done: Done, following: str) -> list[st
 
 def figure(name: str, value: float) -> str:
     """A metric's value with as many decimals as it can use."""
-    return words.loss(value) if name in _LOWER_IS_BETTER else words.accuracy(value)
+    return words.loss(value) if name in LOWER_IS_BETTER else words.accuracy(value)
 
 
 def _smooth(before: float | None, value: float) -> float:

@@ -12,6 +12,7 @@ from textual import on
 from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UserError
 from engine.fork import fork
 from engine.rundir import RunDir
+from zotui.app import words
 from zotui.app.feed import ComparisonFeed, EngineFeed, Feed, RecordsFeed
 from zotui.app.habits import HabitsApp
 from zotui.app.panes import Choices
@@ -53,6 +54,7 @@ class ZotuiApp(HabitsApp):
         self._left: dict[Path, tuple[RunDir, bool]] = {}  # what was left while it was live, and whether it was held
         self.refusal = ""  # why what the app was opened on would not start, or ended without an answer
         self._panes = Choices()
+        self._forking = False
 
     def on_mount(self) -> None:
         """Open the screen that was asked for."""
@@ -150,14 +152,24 @@ class ZotuiApp(HabitsApp):
     @on(Cockpit.Fork)
     def fork(self, message: Cockpit.Fork) -> None:
         """Make the new run and go over to it; the one that it comes from goes on if it is live."""
-        cockpit = self.cockpit
-        if cockpit is None:
-            return
+        if self.cockpit is not None and not self._forking:
+            self._forking = True
+            self.cockpit.run.note("ask", f"fork after step {words.count(message.step)} requested")
+            self.run_worker(self._fork(message, self.cockpit))
+
+    async def _fork(self, message: Cockpit.Fork, cockpit: Cockpit) -> None:
         try:
-            engine = EngineProcess(fork(message.run, message.step, message.changes), resume=True)
+            # On a thread: where a checkpoint cannot be linked it is copied.
+            forked = await asyncio.to_thread(fork, message.run, message.step, message.changes)
+            if self.screen is not cockpit:  # something else is looked at by now
+                self.notify(f"{forked.name} is among the runs, to be resumed", title="forked", markup=False)
+                return
+            engine = EngineProcess(forked, resume=True)
         except (UserError, OSError) as error:
             self.notify(str(error), title="cannot be forked", severity="error", markup=False)
             return
+        finally:
+            self._forking = False
         if message.live:
             self._left[message.run.path] = message.run, bool(cockpit.run.fault)
         self.pop_screen()

@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engine.best import best_evaluation
 from engine.messages import Eval, Step
 from engine.signal_figures import Signal
 from zotui.app.curves import Curves
 from zotui.app.history import Steps
 from zotui.app.series import Series
-from zotui.columns import smoothing_span
+from zotui.columns import AT_START, RunningMean, smoothing_span
 
 
 class Kept(NamedTuple):
@@ -29,15 +30,35 @@ class Learned:
     def __init__(self) -> None:
         self.done = 0  # steps
         self.curves, self.signal = Curves(), Signal()
-        self.span = smoothing_span(0)  # steps that a curve is smoothed over, unless another level is chosen
         self.update_kept: Kept | None = None  # the newest
-        self.worked = 0.0  # seconds in steps and evaluations: start-up and pauses are not in it
+        self.worked = 0.0  # seconds in steps: start-up, evaluations and pauses are not in it
         self.reached: dict[int, float] = {}  # those seconds at every evaluation, by its step
+        self._losses = 0  # that were taken
+        self.loss_at_start: float | None = None  # smoothed over the first ten steps
+        self.smooth_over(0)
+
+    def smooth_over(self, steps: int) -> None:
+        """The run is one of so many steps: smooth as suits that, unless there are losses already."""
+        if not self._losses:
+            self.span = smoothing_span(steps)  # steps that a curve is smoothed over, unless another level is chosen
+            self._mean = RunningMean(self.span)
+
+    @property
+    def loss(self) -> float | None:
+        """The loss of a step, smoothed up to the newest; None before the first."""
+        return self._mean.value if math.isfinite(self._mean.value) else None
+
+    def _take_loss(self, loss: float) -> None:
+        self._mean.add(loss)
+        self._losses += 1
+        if self._losses <= AT_START:
+            self.loss_at_start = self.loss
 
     def take_step(self, step: Step) -> None:
         """Take a step."""
         self.done = max(self.done, step.step + 1)  # what was read comes after `Hello`, which counts it
         self.worked += step.seconds
+        self._take_loss(step.loss)
         self.signal.add(
             loss_plus=step.loss_plus,
             loss_minus=step.loss_minus,
@@ -58,6 +79,7 @@ class Learned:
         columns = (steps.loss_plus, steps.loss_minus, steps.projected_grad, steps.lr)
         for plus, minus, gradient, lr in zip(*(column.tolist() for column in columns), strict=True):
             self.signal.add(loss_plus=plus, loss_minus=minus, projected_grad=gradient, lr=lr)
+            self._take_loss((plus + minus) / 2)
         self.curves.extend(steps)
         told = np.flatnonzero(~np.isnan(steps.update_kept))
         if len(told):
@@ -69,7 +91,6 @@ class Learned:
     def take_evaluation(self, evaluation: Eval) -> None:
         """Take an evaluation of the validation split."""
         self.curves.evaluate(evaluation)
-        self.worked += evaluation.seconds
         self.reached.setdefault(evaluation.step, self.worked)
 
     @property
@@ -98,7 +119,7 @@ class Learned:
         return self.evaluations[max(self.evaluations)] if self.evaluations else None
 
     def best(self, metric: str) -> Eval | None:
-        """The evaluation with the best `metric`: highest accuracy, lowest loss."""
-        having = [taken for taken in self.evaluations.values() if metric in taken.metrics]
-        sign = -1.0 if metric == "loss" else 1.0
-        return max(having, key=lambda taken: sign * taken.metrics[metric], default=None)
+        """The evaluation with the best `metric`, by the rule of `engine.best`; none before the first step."""
+        taken = [one for _, one in sorted(self.evaluations.items()) if metric in one.metrics]
+        found = best_evaluation(({"step": one.step, "metrics": one.metrics} for one in taken), metric)
+        return self.evaluations[found["step"]] if found else None

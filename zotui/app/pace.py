@@ -16,24 +16,23 @@ class Pace:
         """An engine starts now."""
         self._began = self._clock()
         self._ended: float | None = None
-        self._first: tuple[int, float] | None = None
+        self._first: tuple[int, float] | None = None  # a step, and what had elapsed at its end
         self._last = 0
-        self._held = 0.0
+        self._held = 0.0  # seconds of the pauses that are over
         self._holding_since: float | None = None
 
     def began_before(self, seconds: float) -> None:
         """The engine was at work for `seconds` already, as it says itself."""
-        self._began = min(self._began, self._clock() - seconds)
+        self._began -= max(0.0, seconds - self.elapsed())
 
     def step(self, step: int) -> None:
         """A step was taken."""
         if self._first is None:
-            self._first = (step, self._clock())
-            self._held = 0.0
+            self._first = (step, self.elapsed())
         self._last = step
 
     def hold(self, paused: bool) -> None:
-        """The run is paused, or goes on: a pause is no measure of its pace."""
+        """The run is paused, or goes on: the clock stands for as long as a pause."""
         if paused and self._holding_since is None:
             self._holding_since = self._clock()
         elif not paused and self._holding_since is not None:
@@ -45,13 +44,14 @@ class Pace:
         self._ended = self._clock()
 
     def elapsed(self) -> float:
-        """Seconds since the engine was started."""
-        return (self._clock() if self._ended is None else self._ended) - self._began
+        """Seconds since the engine was started, without its pauses."""
+        now = self._clock() if self._ended is None else self._ended
+        holding = 0.0 if self._holding_since is None else now - self._holding_since
+        return now - self._began - self._held - holding
 
     def remaining(self, steps: int) -> float | None:
         """An estimate of the seconds left of a run of `steps` steps; None before two steps."""
         if self._first is None or self._last <= self._first[0]:
             return None
-        now = self._clock() if self._holding_since is None else self._holding_since
-        worked = now - self._first[1] - self._held
+        worked = self.elapsed() - self._first[1]
         return max(0.0, worked / (self._last - self._first[0]) * (steps - 1 - self._last))

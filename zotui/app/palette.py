@@ -80,7 +80,7 @@ class Commands(Provider):
             return
         for run in all_runs()[:MOST_RUNS]:
             summary = run.summary()
-            about = f"{summary.standing}, {summary.steps_done:,} of {summary.steps:,} steps"
+            about = f"{summary.word}, {summary.steps_done:,} of {summary.steps:,} steps"
             yield Command(f"open {run.name}", about, self._poster(Start.Look(run)))
 
     def _presets(self) -> Iterator[Command]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from copy import copy
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from zotui.columns import RunningMean
 
 Numbers = NDArray[np.float64]
 
@@ -133,27 +136,18 @@ class _Smoothed:
 
     def __init__(self, span: int, stride: int) -> None:
         self.span, self.stride = span, stride
-        self._retain = 1.0 - 2.0 / (span + 1)
         self._known: list[float] = []
-        self._sum = self._weight = 0.0
+        self._mean = RunningMean(span)
 
     def of(self, means: Numbers, counts: Numbers, whole: int) -> list[float]:
         """At every point, of which the first `whole` are complete."""
         done = len(self._known)
-        for mean, count in zip(means[done:whole].tolist(), counts[done:whole].tolist(), strict=True):
-            self._sum, self._weight = self._after(mean, count)
-            self._known.append(self._sum / self._weight if self._weight else math.nan)
-        rest = []
-        for mean, count in zip(means[whole:].tolist(), counts[whole:].tolist(), strict=True):
-            total, weight = self._after(mean, count)
-            rest.append(total / weight if weight else math.nan)
-        return self._known + rest
+        self._known += _running(self._mean, means[done:whole], counts[done:whole])
+        return self._known + _running(copy(self._mean), means[whole:], counts[whole:])
 
-    def _after(self, mean: float, count: float) -> tuple[float, float]:
-        if not count:
-            return self._sum, self._weight
-        kept = self._retain**count
-        return kept * self._sum + (1.0 - kept) * mean, kept * self._weight + (1.0 - kept)
+
+def _running(mean: RunningMean, values: Numbers, counts: Numbers) -> list[float]:
+    return [mean.add(value, count) for value, count in zip(values.tolist(), counts.tolist(), strict=True)]
 
 
 def _joined(rows: Numbers, starts: NDArray[np.intp]) -> Numbers:

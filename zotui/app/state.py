@@ -32,7 +32,6 @@ from zotui.app.learned import Learned
 from zotui.app.marks import Mark
 from zotui.app.outcome import Outcome, outcome_of_records, outcome_without_goodbye
 from zotui.app.pace import Pace
-from zotui.columns import smoothing_span
 
 Asked = Literal["pausing", "resuming", "stopping"]
 """What was asked of the engine and not yet confirmed."""
@@ -182,7 +181,7 @@ class RunState(Learned):
         self.steps, self.done = hello.steps, hello.first_step
         self.signal.noise, self.signal.dtype = hello.noise, hello.dtype
         self.pace.began_before(hello.seconds)
-        self.span = smoothing_span(hello.steps)
+        self.smooth_over(hello.steps)
         self.curves.forget_from(hello.first_step)
         runs_on = f"{hello.runtime}, {hello.dtype}"
         again = f" from step {words.count(hello.first_step)}" if hello.first_step else ""
@@ -223,7 +222,7 @@ class RunState(Learned):
             self.asked = None
 
     def _view(self, viewed: Viewed) -> None:
-        self.span = smoothing_span(viewed.summary.steps)
+        self.smooth_over(viewed.summary.steps)
         summary = self.viewed = viewed.summary
         self.preset, self.model = summary.preset, viewed.model
         self.device, self.runtime = viewed.device, viewed.runtime

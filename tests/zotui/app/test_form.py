@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from app_helpers import cockpit, preset_text, screen_text, until, until_shown
 from test_start import past_run
 from textual.pilot import Pilot
@@ -12,9 +13,12 @@ from textual.widgets import Input, Select, Switch
 
 from engine.preset import keys, load_file
 from engine.rundir import all_runs
+from zotui import presets
 from zotui.app.application import ZotuiApp
 from zotui.app.screens.cockpit import Cockpit
 from zotui.app.screens.form import Form
+from zotui.app.screens.help import Help
+from zotui.app.screens.naming import AskName
 from zotui.app.screens.start import Start
 from zotui.app.widgets.field_row import FieldRow
 
@@ -98,6 +102,60 @@ async def test_saving_keeps_the_comments_and_asks_before_it_replaces(write_prese
         assert load_file(made).task.verbalizer == {"0": "bad", "1": "good"}
         await pilot.press("escape")  # nothing is unsaved
         await until_shown(pilot, "presets", "demo-2")
+
+
+async def test_a_name_that_is_none_is_said_where_it_is_typed(write_preset: WritePreset) -> None:
+    write_preset("demo", COMMENTED)
+    app = ZotuiApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        await fill(pilot, "run.steps", "7")
+        await pilot.press("ctrl+s")
+        await until_shown(pilot, "save as a preset of your own")
+        await pilot.press(*"a/b")
+        await until_shown(pilot, "a/b: not a name for a preset")
+        await pilot.press("enter")
+        await pilot.pause()
+        assert isinstance(app.screen, AskName)
+        await pilot.press("backspace", "backspace", "c")
+        await until_shown(pilot, "presets/ac.toml")
+        await pilot.press("enter")
+        await until_shown(pilot, "edit: ac")
+
+
+async def test_a_preset_that_comes_with_zotui_is_copied_and_only_shadowed_when_asked(home: Path) -> None:
+    builtin = presets.builtin_folder() / "demo.toml"
+    builtin.write_text(COMMENTED)
+    app = ZotuiApp()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        await pilot.press("ctrl+s")
+        await until_shown(pilot, "presets/my-demo.toml")
+        await pilot.press(*"demo", "enter")
+        await until_shown(pilot, "there is one already", "demo comes with zotui")
+        await pilot.press("escape")
+        assert not presets.own_file("demo").exists()
+        await pilot.press("ctrl+s", "enter")
+        await until_shown(pilot, "edit: my-demo")
+        await pilot.press("ctrl+s")
+        await until_shown(pilot, "presets/my-demo.toml")  # one's own is saved again under its name
+    assert presets.own_file("my-demo").read_text() == builtin.read_text() == COMMENTED
+
+
+@pytest.mark.parametrize(("keys", "text"), [(["n", "f1"], "A key that is not as it was"), (["enter", "question_mark"],
+                                             "exactly as the model gets it")])  # fmt: skip
+async def test_form_and_preflight_have_help(write_preset: WritePreset, keys: list[str], text: str) -> None:
+    write_preset("demo", COMMENTED)
+    app = ZotuiApp()
+    async with app.run_test(size=(120, 60)) as pilot:
+        await until_shown(pilot, "presets", "Reviews")
+        screen = app.screen
+        await pilot.press(keys[0])
+        await until(pilot, lambda: app.screen is not screen)
+        await pilot.press(keys[1])
+        await until_shown(pilot, "Keys", text)
+        await pilot.press("escape")
+        await until(pilot, lambda: not isinstance(app.screen, Help))
 
 
 async def test_choices_and_switches(write_preset: WritePreset) -> None:

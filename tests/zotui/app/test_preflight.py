@@ -98,7 +98,11 @@ async def test_a_refusal_is_shown_where_it_can_be_read(write_preset: WritePreset
         await until_shown(pilot, "Reviews")
         await pilot.press("enter")
         await until_shown(pilot, "task.label: no column 'nope' [red]here[/]", "a run would be refused")
-        assert isinstance(app.screen, Preflight)
+        await pilot.press("enter")
+        await pilot.click("#launch")
+        await pilot.pause()
+        assert isinstance(app.screen, Preflight) and all_runs() == []
+        assert "launch" not in [key.description for key in app.screen.query("FooterKey")]
 
 
 async def test_a_survey_that_dies_says_so(write_preset: WritePreset, monkeypatch: pytest.MonkeyPatch) -> None:

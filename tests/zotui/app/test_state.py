@@ -165,10 +165,22 @@ def test_the_estimate_leaves_pauses_out() -> None:
     assert pace.remaining(11) == pytest.approx(10.0)
     pace.hold(False)
     assert pace.remaining(11) == pytest.approx(10.0)
-    assert pace.elapsed() == pytest.approx(1110.0)
+    assert pace.elapsed() == pytest.approx(110.0)
     pace.end()
     clock.now += 50.0
-    assert pace.elapsed() == pytest.approx(1110.0)
+    assert pace.elapsed() == pytest.approx(110.0)
+
+
+def test_the_clock_of_a_run_that_is_attached_to_while_it_is_paused_stands() -> None:
+    clock = Clock()
+    pace = Pace(clock)
+    pace.began_before(40.0)
+    pace.hold(True)
+    clock.now += 1000.0
+    assert pace.elapsed() == pytest.approx(40.0)
+    pace.hold(False)
+    clock.now += 2.0
+    assert pace.elapsed() == pytest.approx(42.0)
 
 
 def test_sparklines_hold_two_minutes_of_seconds() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from engine.errors import UserError
-from engine.fork import place, plan
+from engine.fork import Plan, plan
 from engine.messages import Change
 from engine.rundir import RunDir, step_of
 from engine.settings import Settings, Steering
@@ -51,9 +51,8 @@ def _wrong(texts: dict[str, str]) -> str:
     return "" if text.isdecimal() and len(text) < 10 else "eval every: a whole number; 0 evaluates only at the end"
 
 
-def fork_dialog(run: RunDir) -> Fields:
-    """Asks where to fork, and what is to differ from there on. Raises `UserError` if there is nothing to fork."""
-    first = place(run)
+def fork_dialog(run: RunDir, first: Plan) -> Fields:
+    """Asks where to fork, `first` unless it is changed, and what is to differ from there on. Raises `UserError`."""
     method, length = first.preset.method, first.preset.run
     saved = map(step_of, run.checkpoint_folders())
     steps = ", ".join(words.count(step) for step in saved) or "none"

@@ -12,6 +12,7 @@ from engine.errors import UserError
 from engine.fork import place
 from engine.messages import AnyCommand, Change, Evaluate, Pause, Resume, Save, Stop
 from engine.rundir import RunDir
+from zotui.app import meanings
 from zotui.app.feed import Ended, EngineFeed, Feed, Item
 from zotui.app.noticing import FeedNotices
 from zotui.app.outcome import Outcome
@@ -72,7 +73,7 @@ class Cockpit(LiveView):
             "tab", "app.focus_next", "next pane", show=False, id="cockpit.next_pane",
             tooltip="move between charts and log; arrows then pan or scroll",
         ),
-        Binding("question_mark", "help", "help", id="cockpit.help", tooltip="this help"),
+        Binding("question_mark,f1", "help", "help", id="cockpit.help", tooltip="this help"),
     ]  # fmt: skip
 
     class Refused(TextualMessage):
@@ -171,7 +172,10 @@ class Cockpit(LiveView):
 
     def action_change(self) -> None:
         """Other settings from the next step on."""
-        self._ask(lambda: settings_dialog(self.feed.run, self.run.done), self._change)
+        try:
+            self._ask(settings_dialog(self.feed.run, self.run.done), self._change)
+        except UserError as error:
+            self._refuse(error)
 
     def _change(self, texts: dict[str, str]) -> None:
         change = change_of(texts)
@@ -184,23 +188,29 @@ class Cockpit(LiveView):
 
     def action_fork(self) -> None:
         """A new run from here, with other settings."""
-        self._ask(lambda: fork_dialog(self.feed.run), self._fork)
+        run = self.feed.run
 
-    def _fork(self, texts: dict[str, str]) -> None:
-        step, changes = fork_of(texts, place(self.feed.run).step)
-        self.post_message(self.Fork(self.feed.run, step, changes, live=self.run.live))
+        def fork(texts: dict[str, str]) -> None:
+            step, changes = fork_of(texts, first.step)
+            self.post_message(self.Fork(run, step, changes, live=self.run.live))
 
-    def _ask(self, dialog: Callable[[], Fields], then: Callable[[dict[str, str]], object]) -> None:
-        """Open a dialog and act on its answer; what the records do not allow is said."""
+        try:
+            first = place(run)
+            self._ask(fork_dialog(run, first), fork)
+        except UserError as error:
+            self._refuse(error)
+
+    def _ask(self, dialog: Fields, then: Callable[[dict[str, str]], object]) -> None:
+        """Open a dialog and act on its answer."""
 
         def answered(texts: dict[str, str] | None) -> None:
             if texts is not None:
                 then(texts)
 
-        try:
-            self.app.push_screen(dialog(), answered)
-        except UserError as error:
-            self.notify(str(error), severity="error", markup=False)
+        self.app.push_screen(dialog, answered)
+
+    def _refuse(self, error: UserError) -> None:
+        self.notify(str(error), severity="error", markup=False)
 
     def action_stop(self) -> None:
         """Save and end the run; the cockpit stays."""
@@ -226,7 +236,7 @@ class Cockpit(LiveView):
 
     def action_help(self) -> None:
         """Explain the keys and the words."""
-        self.app.push_screen(Help(self))
+        self.app.push_screen(Help(self, meanings.COCKPIT))
 
     def action_back(self) -> None:
         """Escape leaves what is over, once there is nothing else to go back from; a live run is left with q only."""

@@ -14,8 +14,8 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from engine.rundir import RunDir
-from zotui.app import words
-from zotui.app.screens.help import COMPARE_WORDS, Help
+from zotui.app import meanings, words
+from zotui.app.screens.help import Help
 from zotui.app.screens.take_away import TakeAway
 from zotui.app.widgets.compare_chart import CompareChart, View, curve_colour
 from zotui.app.widgets.compare_table import CompareTable
@@ -67,7 +67,7 @@ class Compare(Screen[None]):
             tooltip="copy the values, or write them and their charts into files",
         ),
         Binding("q,escape", "leave", "back", key_display="q", id="compare.leave", tooltip="back to the runs"),
-        Binding("question_mark", "help", "help", id="compare.help", tooltip="this help"),
+        Binding("question_mark,f1", "help", "help", id="compare.help", tooltip="this help"),
     ]  # fmt: skip
 
     def __init__(self, runs: Sequence[RunDir]) -> None:
@@ -191,7 +191,7 @@ class Compare(Screen[None]):
 
     def action_help(self) -> None:
         """Explain the keys and the words."""
-        self.app.push_screen(Help(self, COMPARE_WORDS))
+        self.app.push_screen(Help(self, meanings.COMPARE))
 
     def action_leave(self) -> None:
         """Back to the list of runs."""

@@ -16,7 +16,9 @@ from textual.widgets import Static
 from engine.errors import UserError
 from engine.preset import Preset, load
 from zotui import preset_edit, presets
+from zotui.app import meanings
 from zotui.app.screens.dialogs import Question
+from zotui.app.screens.help import Help
 from zotui.app.screens.naming import AskName
 from zotui.app.screens.preflight import Preflight
 from zotui.app.widgets.field_row import FieldRow
@@ -63,6 +65,7 @@ class Form(Screen[Made | None]):
         Binding("ctrl+r", "run", "run it", id="form.run", tooltip="check what a run of it would take, and launch it"),
         Binding("ctrl+s", "save", "save as", id="form.save", tooltip="save it as a preset of your own"),
         Binding("escape", "back", "back", key_display="esc", id="form.back", tooltip="back; asks about changes"),
+        Binding("f1", "help", "help", id="form.help", tooltip="this help"),
     ]
 
     def __init__(self, text: str, name: str) -> None:
@@ -169,23 +172,21 @@ class Form(Screen[Made | None]):
         if self._check() is None:
             self._refuse()
         else:
-            self.app.push_screen(AskName("save as a preset of your own", self._called), self._save_as)
+            name = presets.name_for_own(self._called)
+            ask = AskName("save as a preset of your own", name, _fault_of, lambda name: str(presets.own_file(name)))
+            self.app.push_screen(ask, self._save_as)
 
     def _save_as(self, name: str | None) -> None:
         if not name:
             return
-        try:
-            taken = presets.own_file(name).exists()
-        except UserError as error:
-            self.notify(str(error), title="not saved", severity="error", markup=False)
-            return
-        if not taken:
+        there = presets.available().get(presets.own_file(name).stem)
+        if there is None:
             self._save(name)
             return
-        question = Question(
-            "there is one already", f"{presets.own_file(name)} would be replaced.",
-            {"keep": "Keep it", "replace": "Replace it"},
-        )  # fmt: skip
+        text = f"{there} would be replaced."
+        if there != presets.own_file(name):
+            text = f"{there.stem} comes with zotui. Yours would stand in its place, until you delete it."
+        question = Question("there is one already", text, {"keep": "Keep it", "replace": "Replace it"})
         self.app.push_screen(question, lambda answer: self._save(name, replace=True) if answer == "replace" else None)
 
     def _save(self, name: str, *, replace: bool = False) -> None:
@@ -200,6 +201,10 @@ class Form(Screen[Made | None]):
         self._text, self._data, self._called = text, tomllib.loads(text), file.stem
         self._check()
         self.notify(str(file), title="saved", markup=False)
+
+    def action_help(self) -> None:
+        """Explain the keys and the words."""
+        self.app.push_screen(Help(self, meanings.FORM))
 
     def action_back(self) -> None:
         """Leave it; asks first where something was changed."""
@@ -219,6 +224,15 @@ class Form(Screen[Made | None]):
 
     def _refuse(self) -> None:
         self.notify(self._fault, title="not valid yet", severity="warning", markup=False)
+
+
+def _fault_of(name: str) -> str:
+    """Why no preset can be called so; empty where one can."""
+    try:
+        presets.own_file(name)
+    except UserError as error:
+        return str(error).removeprefix(": ")
+    return ""
 
 
 def _short(fault: str, field: Field) -> str:

@@ -15,10 +15,10 @@ from textual.message import Message
 from textual.screen import Screen
 
 from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
-from zotui.app import words
+from zotui.app import meanings, words
 from zotui.app.compared import Compared
 from zotui.app.feed import ComparisonFeed
-from zotui.app.screens.help import PARITY_WORDS, Help
+from zotui.app.screens.help import Help
 from zotui.app.screens.live_view import REDRAW_EVERY
 from zotui.app.widgets.header import HeaderLine
 from zotui.app.widgets.key_bar import KeyBar
@@ -57,7 +57,7 @@ class Parity(Screen[None]):
             "tab", "app.focus_next", "next chart", show=False, id="parity.next_pane",
             tooltip="move between the charts; arrows then pan",
         ),
-        Binding("question_mark", "help", "help", id="parity.help", tooltip="this help"),
+        Binding("question_mark,f1", "help", "help", id="parity.help", tooltip="this help"),
     ]  # fmt: skip
 
     class Left(Message):
@@ -171,7 +171,7 @@ class Parity(Screen[None]):
 
     def action_help(self) -> None:
         """Explain the keys and the words."""
-        self.app.push_screen(Help(self, PARITY_WORDS))
+        self.app.push_screen(Help(self, meanings.PARITY))
 
     def action_leave(self) -> None:
         """Leave: what has not ended is ended."""

@@ -14,7 +14,8 @@ from engine.findings import Data, Estimate, Finding, Room
 from engine.messages import Error, Log, Phase
 from engine.preset import Preset
 from zotui import survey
-from zotui.app import words
+from zotui.app import meanings, words
+from zotui.app.screens.help import Help
 from zotui.app.widgets.header import HeaderLine
 from zotui.app.widgets.key_bar import KeyBar
 from zotui.survey import Survey
@@ -55,6 +56,7 @@ class Preflight(Screen[bool]):
     BINDINGS = [
         Binding("enter", "launch", "launch", id="preflight.launch", tooltip="launch the run"),
         Binding("escape,q", "back", "back", key_display="esc", id="preflight.back", tooltip="launch nothing"),
+        Binding("question_mark,f1", "help", "help", id="preflight.help", tooltip="this help"),
     ]
 
     def __init__(self, preset: Preset, name: str) -> None:
@@ -108,6 +110,8 @@ class Preflight(Screen[bool]):
             return
         if isinstance(finding, Error):
             self._refused = True
+            self.query_one("#launch", Button).disabled = True
+            self.refresh_bindings()
             self._rows.append(("refused", Content.assemble((finding.text, "$error"))))
         elif isinstance(finding, Log) and finding.level == "warning":
             self._rows.append(("warning", Content.assemble((finding.text, "$warning"))))
@@ -154,6 +158,14 @@ class Preflight(Screen[bool]):
                             classes="row gap" if gap and not self.has_class("-short") else "row",
                         )
                     )
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What would be refused is not launched."""
+        return not (action == "launch" and self._refused)
+
+    def action_help(self) -> None:
+        """Explain the keys and the words."""
+        self.app.push_screen(Help(self, meanings.PREFLIGHT))
 
     def action_launch(self) -> None:
         """Launch; what is still being found out is ended first."""

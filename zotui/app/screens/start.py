@@ -18,6 +18,7 @@ from engine.findings import Outlook
 from engine.preset import Preset
 from engine.rundir import RunDir, Summary, all_runs
 from zotui import presets
+from zotui.app import meanings
 from zotui.app.screens.deleting import delete_preset, delete_run
 from zotui.app.screens.form import Form
 from zotui.app.screens.help import Help
@@ -69,7 +70,7 @@ class Start(Screen[None]):
         Binding("f5", "reload", "reload", show=False, id="start.reload", tooltip="read the lists again"),
         Binding("escape", "all", "all", show=False, id="start.all", tooltip="end the filter: show everything again"),
         Binding("q", "app.quit", "quit", id="start.quit", tooltip="leave"),
-        Binding("question_mark", "help", "help", id="start.help", tooltip="this help"),
+        Binding("question_mark,f1", "help", "help", id="start.help", tooltip="this help"),
     ]  # fmt: skip
 
     class Launch(TextualMessage):
@@ -185,7 +186,7 @@ class Start(Screen[None]):
 
     def action_help(self) -> None:
         """Explain the keys and the words."""
-        self.app.push_screen(Help(self))
+        self.app.push_screen(Help(self, meanings.START))
 
     def action_filter(self) -> None:
         """Narrow both lists to what is typed."""
@@ -291,7 +292,7 @@ class Start(Screen[None]):
 def _matches(run: Summary, word: str) -> bool:
     if not word:
         return True
-    told = f"{run.name} {run.standing} {run.preset}".lower()
+    told = f"{run.name} {run.standing} {run.word} {run.preset}".lower()
     return word in told or word in _model_of(run)
 
 

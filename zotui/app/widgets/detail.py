@@ -72,7 +72,7 @@ class Detail(VerticalScroll, can_focus=False):
             run.error,
             {
                 "preset": run.preset,
-                "standing": run.standing,
+                "standing": run.word,
                 "steps": f"{words.count(run.steps_done)} of {words.count(run.steps)}",
                 "held-out": words.figures(run.metrics) or words.NOTHING,
                 "folder": run.path,

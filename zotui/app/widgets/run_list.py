@@ -11,6 +11,7 @@ from zotui.app import words
 
 COLOURS = {
     "live": "success",
+    "paused": "warning",
     "finished": "primary",
     "stopped": "warning",
     "failed": "error",
@@ -79,7 +80,7 @@ class RunList(DataTable[Text]):
             self.add_column(name, width=width)
         colours = self.app.theme_variables
         for run, cells in zip(runs, rows, strict=True):
-            styles = ["foreground", COLOURS.get(run.standing, "quiet"), "quiet", "foreground", "quiet"]
+            styles = ["foreground", COLOURS.get(run.word, "quiet"), "quiet", "foreground", "quiet"]
             self.add_row(*(Text(cell, colours[style]) for cell, style in zip(cells, styles, strict=True)))
         for row, run in enumerate(runs):
             if run.path == under:
@@ -112,7 +113,7 @@ def _cells(run: Summary, now: float, room: int, marked: bool) -> tuple[str, ...]
     steps = f"{words.count(run.steps_done)}/{words.count(run.steps)}"
     return (
         name,
-        run.standing,
+        run.word,
         steps,
         words.metric(run.metrics),
         words.age(now - run.started).removesuffix(" ago").replace("just now", "now"),

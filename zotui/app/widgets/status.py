@@ -112,7 +112,7 @@ def best_so_far(run: RunState) -> str:
     if best is None:
         return ""
     figure = (words.accuracy if name == "accuracy" else words.loss)(best.metrics[name])
-    when = f", {words.span(run.reached[best.step])} of steps and evaluations" if best.step in run.reached else ""
+    when = f", after {words.span(run.reached[best.step])} of steps" if best.step in run.reached else ""
     return f"  best held-out {name} {figure} at step {words.count(best.step)}{when}"
 
 

@@ -66,11 +66,11 @@ class Tiles(VerticalScroll):
 
     def _learning(self, run: RunState) -> None:
         smooth = run.smoothed_losses
-        start = f"from {words.loss(smooth[0])}" if smooth else "smoothed"
+        start = "smoothed" if run.loss_at_start is None else f"from {words.loss(run.loss_at_start)}"
         past = smooth[:: max(1, len(smooth) // 120)]
-        self._show("loss", words.loss(smooth[-1]) if smooth else words.NOTHING, start, past)
+        self._show("loss", words.NOTHING if run.loss is None else words.loss(run.loss), start, past)
         first, last, best = run.first_evaluation, run.last_evaluation, run.best("accuracy")
-        if first is None or last is None or best is None:
+        if first is None or last is None:
             return
         before, now = first.metrics.get("accuracy"), last.metrics.get("accuracy")
         if before is None or now is None:
@@ -78,7 +78,8 @@ class Tiles(VerticalScroll):
         evaluated = sorted(run.evaluations.items())[-120:]
         accuracies = [taken.metrics["accuracy"] for _, taken in evaluated if "accuracy" in taken.metrics]
         both = words.accuracy(before) if first is last else f"{words.accuracy(before)} → {words.accuracy(now)}"
-        self._show("accuracy", both, f"best {words.accuracy(best.metrics['accuracy'])}", accuracies)
+        about = "before training" if best is None else f"best {words.accuracy(best.metrics['accuracy'])}"
+        self._show("accuracy", both, about, accuracies)
 
     def _load(self, run: RunState, now: Telemetry) -> None:
         gauges = run.gauges

@@ -118,9 +118,8 @@ class Verdict(Ending):
                 when = f", {words.span(run.reached[best.step])}" if best.step in run.reached else ""
                 more = f"best {figure(best.metrics[name])} at step {words.count(best.step)}{when}"
                 rows.append((title, line, more))
-        smooth = run.smoothed_losses
-        if smooth:
-            line = f"{words.loss(smooth[0])} → {words.loss(smooth[-1])}"
+        if run.loss is not None and run.loss_at_start is not None:
+            line = f"{words.loss(run.loss_at_start)} → {words.loss(run.loss)}"
             rows.append(("training loss", line, "smoothed"))
         told = run.update_kept
         if told is not None:
