@@ -80,6 +80,7 @@ class Outlook(Event, frozen=True):
     parameters: Whole = 0
     memory: Whole = 0  # about; the data says how long a sequence is
     disk: Whole = 0  # checkpoints and journal
+    download: Whole = 0  # about, of a model that is not here yet
 
 
 Finding = Phase | Log | Error | Model | Setting | Data | Room | Estimate | Outlook

@@ -21,6 +21,7 @@ from engine.model_files import ModelFacts, facts_of, read_model
 from engine.preflight import choose_dtype
 from engine.rundir import runs_home
 from engine.runtime import Needs
+from engine.shapes import ON_THE_HUB
 
 _LENGTH = 128  # tokens of the longest sequence, until the data says; the part of the estimate that it decides is small
 
@@ -36,7 +37,7 @@ def look(sources: Sequence[Path], say: Callable[[Event], None]) -> None:
 
 def outlook(source: Path, wanted: preset.Preset) -> Outlook:
     """What one needs. Raises `UserError` for a model that no run could start on."""
-    facts = _facts(wanted.model)
+    facts, here = _facts(wanted.model)
     if facts is None:
         return Outlook(source=str(source), fits="unknown", why="not known until it is downloaded")
     device, free = _device(wanted.model.device)
@@ -55,11 +56,14 @@ def outlook(source: Path, wanted: preset.Preset) -> Outlook:
     least = memory if memory.total <= free else replace(memory, copies=0)
     disk = estimate_disk(facts, wanted, dtype=dtype, runtime=runtime, fold=fold, steps_done=0, saved=0)
     room, _ = free_disk(runs_home())
+    download = 0 if here else facts.parameters * facts.dtype.itemsize
     why = ""
     if least.total > free:
         why = f"needs about {in_bytes(least.total)} of memory on {device}, {in_bytes(free)} are free"
     elif disk.least > room:
         why = f"a checkpoint takes {in_bytes(disk.checkpoint)} of disk, {in_bytes(room)} are free"
+    elif download and download > (left := _room_for_downloads()):
+        why = f"its download takes about {in_bytes(download)} of disk, {in_bytes(left)} are free"
     return Outlook(
         source=str(source),
         fits="no" if why else "yes",
@@ -67,26 +71,36 @@ def outlook(source: Path, wanted: preset.Preset) -> Outlook:
         parameters=facts.parameters,
         memory=least.total,
         disk=disk.total,
+        download=download,
     )
 
 
-def _facts(model: preset.Model) -> ModelFacts | None:
-    """What is known of a model here; None where only the hub knows."""
+def _facts(model: preset.Model) -> tuple[ModelFacts | None, bool]:
+    """What is known of a model, None where only the hub knows; and whether its files need no download."""
     if model.path == preset.BUILTIN_DEMO:
         from engine.demo import model_config
 
-        return facts_of(model.path, model_config())
+        return facts_of(model.path, model_config()), True
     local = Path(model.path).expanduser()
     if local.exists() or model.path.startswith(("/", ".", "~")) or model.path.count("/") > 1:
-        return read_model(str(local), trust_remote_code=False)
+        return read_model(str(local), trust_remote_code=False), True
     from huggingface_hub import try_to_load_from_cache
 
     cached = try_to_load_from_cache(model.path, "config.json")
-    return (
-        read_model(str(Path(cached).parent), trust_remote_code=False, weights=False)
-        if isinstance(cached, str)
-        else None
-    )
+    if isinstance(cached, str):
+        return read_model(str(Path(cached).parent), trust_remote_code=False, weights=False), True
+    shape = ON_THE_HUB.get(model.path)
+    if shape is None:
+        return None, False
+    from transformers import AutoConfig
+
+    return facts_of(model.path, AutoConfig.for_model(**shape)), False
+
+
+def _room_for_downloads() -> int:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return free_disk(Path(HF_HUB_CACHE))[0]
 
 
 def _device(wanted: str) -> tuple[str, int]:

@@ -19,9 +19,9 @@ from typing import Any
 
 from engine import environment
 from engine.benchmark.paths import Config, encode
-from engine.benchmark.shapes import SHAPES, write_shape
 from engine.command import exit_code
 from engine.errors import EXIT_DONE, RunFailed, UserError
+from engine.shapes import SHAPES, write_shape
 
 _PATHS = ("loop", "vllm", "floor", "public")
 _ON_GPU = ("opt-1.3b", "opt-2.7b", "opt-6.7b", "opt-13b")  # what the paper timed, at these batch sizes

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine import environment, preset
-from engine.benchmark.shapes import SHAPES
+from engine.shapes import SHAPES
 
 _STEPS = 20_000
 # Of one H200 and the processor that feeds it: assumed, not measured.

@@ -92,6 +92,21 @@ def test_many_presets_at_once_without_a_download_or_building_the_demo(tiny_run: 
     assert not home.exists()  # the demo least of all
 
 
+def test_what_the_presets_need_is_known_before_anything_is_downloaded(home: Path) -> None:
+    files = sorted((Path(__file__).parents[2] / "presets").glob("*.toml"))
+    code, found, _ = survey("--outlook", *map(str, files))
+    assert code == 0
+    said = {Path(one.source).stem: one for one in found}
+    assert set(said) == {file.stem for file in files}
+    for name, one in said.items():
+        assert one.memory > one.parameters and one.disk and one.fits in ("yes", "no"), name
+    # As their model cards and papers count them.
+    assert said["opt-1.3b-sst2"].parameters == 1_315_758_080
+    assert said["opt-13b-sst2"].parameters == pytest.approx(12.85e9, rel=0.001)
+    assert said["qwen3-0.6b-sst2"].parameters == 596_049_920
+    assert said["opt-1.3b-sst2"].download in (0, 2 * 1_315_758_080)  # 0 where it was downloaded before
+
+
 def test_a_quick_look_agrees_with_the_long_one(tiny_run: Runner, home: Path) -> None:
     quick = outlook.outlook(tiny_run.preset, load_file(tiny_run.preset))
     _, found, _ = survey(str(tiny_run.preset))

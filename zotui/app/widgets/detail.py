@@ -99,4 +99,5 @@ def _needs(outlook: Outlook | None) -> dict[str, str]:
         return {"needs": outlook.why}
     needs = f"about {words.size(outlook.memory)} of memory, {words.size(outlook.disk)} of disk"
     fits = "fits" if outlook.fits == "yes" else outlook.why
-    return {"needs": f"{needs}: {fits}", "parameters": words.short_count(outlook.parameters)}
+    download = {"download": f"about {words.size(outlook.download)} first"} if outlook.download else {}
+    return {"needs": f"{needs}: {fits}", **download, "parameters": words.short_count(outlook.parameters)}

@@ -1,4 +1,4 @@
-"""Shapes of known models, to be timed with random weights: nothing is downloaded."""
+"""Shapes of known models, to be timed with random weights, or judged before they are downloaded."""
 
 from __future__ import annotations
 
@@ -37,6 +37,26 @@ SHAPES = {
     "opt-30b": _opt(7168, 48, 56),
     "opt-66b": _opt(9216, 64, 72),
 }
+
+ON_THE_HUB = {
+    **{f"facebook/{name}": {**shape, "dtype": "float16"} for name, shape in SHAPES.items()},
+    # Its config.json, as of its first release.
+    "Qwen/Qwen3-0.6B": {
+        "architectures": ["Qwen3ForCausalLM"],
+        "model_type": "qwen3",
+        "hidden_size": 1024,
+        "head_dim": 128,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 8,
+        "max_position_embeddings": 40960,
+        "vocab_size": 151936,
+        "tie_word_embeddings": True,
+        "dtype": "bfloat16",
+    },
+}
+"""Models by their hub ids, in the precision of their files there: those of the presets among them."""
 
 
 def write_shape(name: str, folder: Path) -> Path:
