@@ -15,8 +15,8 @@ from engine.rundir import home
 from zotui import config
 from zotui.app import keys
 from zotui.app.filters import Ascii, Colourless, PlainText, wants_ascii
+from zotui.app.noticing import Noticed
 from zotui.app.palette import Commands
-from zotui.app.screens.cockpit import Cockpit
 from zotui.app.themes import COUNTERPART, THEMES
 from zotui.notify import Notifier
 
@@ -103,9 +103,9 @@ class HabitsApp(App[int]):
 
     def action_toggle_theme(self) -> None:
         """Dark to light and back."""
-        self.choose_theme(COUNTERPART[self.theme])
+        self.action_choose_theme(COUNTERPART[self.theme])
 
-    def choose_theme(self, name: str) -> None:
+    def action_choose_theme(self, name: str) -> None:
         """Show another theme from now on, also the next time."""
         self.theme = name
         try:
@@ -113,7 +113,7 @@ class HabitsApp(App[int]):
         except UserError as error:
             self.notify(str(error), title="the theme is not remembered", severity="warning", markup=False)
 
-    def save_picture(self) -> None:
+    def action_save_picture(self) -> None:
         """Save what is on the screen as an SVG."""
         folder = home() / "pictures"
         try:
@@ -124,8 +124,8 @@ class HabitsApp(App[int]):
         else:
             self.notify(saved, title="saved", markup=False)
 
-    @on(Cockpit.Noticed)
-    def noticed(self, message: Cockpit.Noticed) -> None:
+    @on(Noticed)
+    def noticed(self, message: Noticed) -> None:
         """Something that the user may want to be told, wherever it is watched from."""
         self._notifier.tell(message.notice)
 

@@ -19,9 +19,9 @@ from textual.dom import DOMNode
 from textual.keys import Keys, _character_to_key, format_key
 from textual.screen import ModalScreen, Screen
 
+import zotui.app
 from engine.errors import UserError
 from engine.preset import suggest
-from zotui.app import screens, widgets
 
 EVERYWHERE = "app"
 _MODIFIERS = ("ctrl", "shift", "alt", "meta", "super", "hyper")
@@ -62,10 +62,8 @@ def own_bindings(kind: type[DOMNode]) -> list[Binding]:
 @cache
 def nodes() -> tuple[type[DOMNode], ...]:
     """Every class of this app that may have keys: the app, its screens and its panes."""
-    for package in (screens, widgets):
-        for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"{package.__name__}.{module.name}")
-    importlib.import_module("zotui.app.application")
+    for module in pkgutil.walk_packages(zotui.app.__path__, "zotui.app."):
+        importlib.import_module(module.name)
     return tuple(kind for kind in _below(DOMNode) if kind.__module__.startswith("zotui."))
 
 

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from textual.message import Message
+
 from engine.messages import Eval
 from engine.rundir import RunDir, Standing
 from zotui.app.feed import Ended, Item, Past, Viewed
 from zotui.notices import Notice, Notices
+
+
+class Noticed(Message):
+    """Something happened that those who do not look may want to be told."""
+
+    def __init__(self, notice: Notice) -> None:
+        super().__init__()
+        self.notice = notice
 
 
 class FeedNotices:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from rich.text import Text
 from textual.command import DiscoveryHit, Hit, Hits, Provider
@@ -17,9 +16,6 @@ from zotui.app.keys import spelt
 from zotui.app.screens.start import Start
 from zotui.app.themes import THEMES
 from zotui.app.widgets.preset_list import choices
-
-if TYPE_CHECKING:
-    from zotui.app.habits import HabitsApp
 
 MOST_RUNS = 50
 """Runs offered: older ones are on the start screen."""
@@ -70,11 +66,6 @@ class Commands(Provider):
             act = partial(self.app.run_action, binding.action, node)
             yield Command(f"{binding.description}  ({spelt(key)})", binding.tooltip, act)
 
-    @property
-    def zotui(self) -> HabitsApp:
-        """The app, as what it is."""
-        return self.app  # type: ignore[return-value]
-
     def _runs(self) -> Iterator[Command]:
         if not isinstance(self.screen, Start):
             return
@@ -91,6 +82,9 @@ class Commands(Provider):
                 launch = self._poster(Start.Launch(choice.preset, choice.name))
                 yield Command(f"run {choice.name}", choice.preset.description, launch)
 
+    def _doer(self, action: str) -> Callable[[], object]:
+        return partial(self.app.run_action, action, self.app)
+
     def _poster(self, message: Message) -> Callable[[], object]:
         return lambda: self.screen.post_message(message)
 
@@ -98,5 +92,5 @@ class Commands(Provider):
         for theme in THEMES:
             if theme.name != self.app.theme:
                 about = "for eyes that mix up colours" if theme.name.startswith("colour-blind") else "its colours"
-                yield Command(f"theme {theme.name}", about, partial(self.zotui.choose_theme, theme.name))
-        yield Command("save a picture of the screen", "an SVG in zotui's folder", self.zotui.save_picture)
+                yield Command(f"theme {theme.name}", about, self._doer(f"choose_theme('{theme.name}')"))
+        yield Command("save a picture of the screen", "an SVG in zotui's folder", self._doer("save_picture"))

@@ -14,7 +14,7 @@ from engine.messages import AnyCommand, Change, Evaluate, Pause, Resume, Save, S
 from engine.rundir import RunDir
 from zotui.app import meanings
 from zotui.app.feed import Ended, EngineFeed, Feed, Item
-from zotui.app.noticing import FeedNotices
+from zotui.app.noticing import FeedNotices, Noticed
 from zotui.app.outcome import Outcome
 from zotui.app.screens.changing import change_of, fork_dialog, fork_of, settings_dialog
 from zotui.app.screens.dialogs import Question
@@ -26,7 +26,6 @@ from zotui.app.screens.take_away import TakeAway
 from zotui.app.screens.try_it import TryIt, options_of
 from zotui.app.state import Asked
 from zotui.launch import EngineProcess
-from zotui.notices import Notice
 
 
 class Cockpit(LiveView):
@@ -97,13 +96,6 @@ class Cockpit(LiveView):
             super().__init__()
             self.run, self.step, self.changes, self.live = run, step, changes, live
 
-    class Noticed(TextualMessage):
-        """Something happened that those who do not look may want to be told."""
-
-        def __init__(self, notice: Notice) -> None:
-            super().__init__()
-            self.notice = notice
-
     def __init__(self, feed: Feed, *, relaunch: Callable[[Feed], Feed] | None = None, **looks: Any) -> None:
         """`looks` are the clocks and choices of a `LiveView`."""
         super().__init__(feed, **looks)
@@ -126,7 +118,7 @@ class Cockpit(LiveView):
         """What follows from what came, and from the end of a run or of its engine."""
         for item in items:
             if notice := self._notices.see(item):
-                self.post_message(self.Noticed(notice))
+                self.post_message(Noticed(notice))
         if ending is not None and isinstance(self.app.screen, Question):
             self.app.pop_screen()  # what it asks about is over
         if ending is not None and ending.kind == "refused" and not self._resumed_here:

@@ -22,6 +22,7 @@ from zotui.app.screens.help import Help
 from zotui.app.screens.naming import AskName
 from zotui.app.screens.preflight import Preflight
 from zotui.app.widgets.field_row import FieldRow
+from zotui.app.widgets.frame import frame
 from zotui.app.widgets.header import HeaderLine
 from zotui.app.widgets.key_bar import KeyBar
 from zotui.preset_fields import Field, fields
@@ -37,19 +38,14 @@ class _Fields(VerticalScroll, can_focus=False, inherit_bindings=False):
 class Form(Screen[Made | None]):
     """Answers with what is to be launched, or None."""
 
-    DEFAULT_CSS = """
+    DEFAULT_CSS = (
+        frame("Form #fields", "$primary", within=True)
+        + frame("Form #explained")
+        + """
     Form { layout: vertical; background: $background; }
     Form #panes { height: 1fr; layout: vertical; }
-    Form #fields, Form #explained {
-        border: round $line;
-        border-title-color: $foreground;
-        border-subtitle-color: $quiet;
-        background: $surface;
-        padding: 0 2;
-        scrollbar-size-vertical: 1;
-    }
-    Form #fields { height: 1fr; }
-    Form #fields:focus-within { border: round $primary; }
+    Form #fields { height: 1fr; padding: 0 2; }
+    Form #explained { padding: 0 2; }
     Form #explained { height: 6; color: $foreground; }
     Form.-tall #explained, Form.-huge #explained { height: 9; }
     Form.-wide #panes { layout: horizontal; }
@@ -58,6 +54,7 @@ class Form(Screen[Made | None]):
     Form .section { color: $primary; text-style: bold; height: 1; }
     Form .gap { margin-top: 1; }
     """
+    )
     AUTO_FOCUS = "FieldRow Input"
     BINDINGS = [
         Binding("down,enter", "app.focus_next", "next", show=False, id="form.next", tooltip="the next key"),

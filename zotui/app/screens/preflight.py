@@ -16,11 +16,15 @@ from engine.preset import Preset
 from zotui import survey
 from zotui.app import meanings, words
 from zotui.app.screens.help import Help
+from zotui.app.widgets.frame import frame
 from zotui.app.widgets.header import HeaderLine
 from zotui.app.widgets.key_bar import KeyBar
 from zotui.survey import Survey
 
-_ORDER = ("refused", "warning", "model", "runtime", "updates", "data", "prompt", "option", "memory", "disk", "estimate")
+_ORDER = (
+    *("refused", "warning", "preset", "method", "model", "runtime", "updates"),
+    *("data", "prompt", "option", "memory", "disk", "estimate"),
+)
 _APART = ("model", "data", "memory", "disk", "estimate")  # with a blank line above
 _BAR = 24  # cells
 
@@ -28,18 +32,11 @@ _BAR = 24  # cells
 class Preflight(Screen[bool]):
     """Answers whether to launch. What is still being found out does not block that: it is ended first."""
 
-    DEFAULT_CSS = """
+    DEFAULT_CSS = (
+        frame("Preflight #findings", "$primary")
+        + """
     Preflight { layout: vertical; background: $background; }
-    Preflight #findings {
-        height: 1fr;
-        border: round $line;
-        border-title-color: $foreground;
-        border-subtitle-color: $quiet;
-        background: $surface;
-        padding: 1 2;
-        scrollbar-size-vertical: 1;
-    }
-    Preflight #findings:focus { border: round $primary; background-tint: $foreground 0%; }
+    Preflight #findings { height: 1fr; padding: 1 2; }
     Preflight .row { height: auto; width: 1fr; max-width: 130; }
     Preflight .gap { margin-top: 1; }
     Preflight .term { width: 12; color: $quiet; }
@@ -52,6 +49,7 @@ class Preflight(Screen[bool]):
     Preflight.-short #way { height: 1; padding: 0 2; }
     Preflight.-short #findings { padding: 0 2; }
     """
+    )
     AUTO_FOCUS = "#findings"
     BINDINGS = [
         Binding("enter", "launch", "launch", id="preflight.launch", tooltip="launch the run"),
@@ -63,7 +61,7 @@ class Preflight(Screen[bool]):
         super().__init__()
         self._preset, self._called = preset, name
         self._survey: Survey | None = None
-        self._rows: list[tuple[str, Content]] = []
+        self._rows = [(term, Content(line)) for term, line in _wanted(preset)]
         self._refused = False
         self._estimate = ""
 
@@ -83,6 +81,7 @@ class Preflight(Screen[bool]):
         self.query_one(HeaderLine).show(
             f"preflight: {self._called}", f"{words.count(run.steps)} steps, batch of {run.batch_size}, seed {run.seed}"
         )
+        self._lay_out()
         self._stage("starting")
         self._survey = Survey.of(self._preset, calibrate=True)
         self._listen(self._survey)
@@ -183,6 +182,16 @@ class Preflight(Screen[bool]):
             self.action_launch()
         else:
             self.action_back()
+
+
+def _wanted(preset: Preset) -> list[tuple[str, str]]:
+    """What the preset says itself."""
+    method = preset.method
+    line = (
+        f"{method.name}, rank {method.rank}, interval {method.interval}, queries {method.queries}; "
+        f"eps {method.eps:g}, lr {method.lr:g}"
+    )
+    return [*([("preset", preset.description)] if preset.description else []), ("method", line)]
 
 
 def _room(found: Room) -> list[tuple[str, Content]]:

@@ -10,6 +10,7 @@ from textual.containers import Container
 from textual_plot import NumericAxisFormatter
 
 from zotui.app.series import Numbers
+from zotui.app.widgets.frame import frame
 from zotui.app.widgets.plot import Plot
 from zotui.app.widgets.ticks import Ticks
 
@@ -26,20 +27,14 @@ _STRAY = 2.0
 class Chart(Container):
     """A titled pane with a plot. Subclasses draw; `refresh_curve` says when that is worth it."""
 
-    DEFAULT_CSS = """
-    Chart {
-        border: round $line;
-        border-title-color: $foreground;
-        border-subtitle-color: $quiet;
-        background: $surface;
-        padding: 0;
-        width: 1fr;
-        height: 1fr;
-    }
-    Chart:focus-within { border: round $secondary; }
+    DEFAULT_CSS = (
+        frame("Chart", "$secondary", within=True)
+        + """
+    Chart { padding: 0; width: 1fr; height: 1fr; }
     Chart Plot { height: 1fr; }
     Chart Canvas { background: $surface; }
     """
+    )
 
     def __init__(self, title: str, id: str, margin: int = 6) -> None:
         super().__init__(id=id)

@@ -7,6 +7,7 @@ from textual.widgets import DataTable
 
 from zotui.app import words
 from zotui.app.widgets.compare_chart import curve_colour
+from zotui.app.widgets.frame import frame
 from zotui.app.widgets.run_list import COLOURS
 from zotui.comparing import Comparison, result_rows, setting_rows
 
@@ -19,21 +20,14 @@ Rows = list[tuple[str, list[str]]]
 class CompareTable(DataTable[Text]):
     """A column for each run; a row for each where they would be too narrow."""
 
-    DEFAULT_CSS = """
-    CompareTable {
-        height: 1fr;
-        border: round $line;
-        border-title-color: $foreground;
-        border-subtitle-color: $quiet;
-        background: $surface;
-        padding: 0 1;
-        scrollbar-size-vertical: 1;
-        scrollbar-size-horizontal: 1;
-    }
-    CompareTable:focus { border: round $secondary; background-tint: $foreground 0%; }
+    DEFAULT_CSS = (
+        frame("CompareTable", "$secondary")
+        + """
+    CompareTable { height: 1fr; scrollbar-size-horizontal: 1; }
     CompareTable > .datatable--header { background: $surface; text-style: none; }
     CompareTable > .datatable--fixed { background: $surface; }
     """
+    )
 
     def __init__(self) -> None:
         super().__init__(id="compare-table", cursor_type="none", zebra_stripes=False, fixed_columns=1)

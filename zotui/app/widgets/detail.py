@@ -9,22 +9,20 @@ from textual.widgets import Static
 from engine.findings import Outlook
 from engine.rundir import Summary
 from zotui.app import words
+from zotui.app.widgets.frame import frame
 from zotui.app.widgets.preset_list import Choice
 
 
 class Detail(VerticalScroll, can_focus=False):
     """Rows of name and value."""
 
-    DEFAULT_CSS = """
-    Detail {
-        border: round $line;
-        border-title-color: $foreground;
-        background: $surface;
-        padding: 0 2;
-        scrollbar-size-vertical: 1;
-    }
+    DEFAULT_CSS = (
+        frame("Detail")
+        + """
+    Detail { padding: 0 2; }
     Detail Static { width: 1fr; height: auto; }
     """
+    )
 
     def __init__(self) -> None:
         super().__init__(id="detail")

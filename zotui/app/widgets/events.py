@@ -13,6 +13,7 @@ from textual.containers import Vertical
 from textual.widgets import Input, RichLog
 
 from zotui.app.state import Entry, RunState
+from zotui.app.widgets.frame import frame
 from zotui.app.widgets.signal_pane import REFRESH_EVERY
 
 _TAGS = {
@@ -34,17 +35,10 @@ _LEVEL_OF = {"debug": 0, "warning": 2, "error": 3}  # of the others 1
 class LogPane(Vertical):
     """A scrolling log; it stays where it was scrolled to, and follows when at its end."""
 
-    DEFAULT_CSS = """
-    LogPane {
-        border: round $line;
-        border-title-color: $foreground;
-        border-subtitle-color: $quiet;
-        background: $surface;
-        padding: 0 1;
-        height: 1fr;
-        width: 1fr;
-    }
-    LogPane:focus-within { border: round $secondary; }
+    DEFAULT_CSS = (
+        frame("LogPane", "$secondary", within=True)
+        + """
+    LogPane { height: 1fr; width: 1fr; }
     LogPane RichLog {
         background: $surface;
         height: 1fr;
@@ -56,6 +50,7 @@ class LogPane(Vertical):
     LogPane Input:focus { border: none; }
     LogPane.-filtering Input { display: block; }
     """
+    )
     BINDINGS = [Binding("escape", "no_filter", "no filter", show=False, id="cockpit.back")]
 
     def __init__(self, local: Callable[[float], time.struct_time] = time.localtime) -> None:

@@ -16,6 +16,7 @@ from engine.findings import Outlook
 from engine.preset import Preset, load
 from zotui import presets
 from zotui.app import words
+from zotui.app.widgets.frame import frame
 
 
 @dataclass(frozen=True)
@@ -47,20 +48,12 @@ def choices() -> list[Choice]:
 class PresetList(OptionList):
     """Presets by name, each with what it needs, whether that is here, and the line that describes it."""
 
-    DEFAULT_CSS = """
-    PresetList {
-        height: 1fr;
-        border: round $line;
-        border-title-color: $foreground;
-        border-subtitle-color: $quiet;
-        background: $surface;
-        padding: 0 1;
-        scrollbar-size-vertical: 1;
-        text-wrap: nowrap;
-        text-overflow: ellipsis;
-    }
-    PresetList:focus { border: round $primary; background-tint: $foreground 0%; }
+    DEFAULT_CSS = (
+        frame("PresetList", "$primary")
+        + """
+    PresetList { height: 1fr; text-wrap: nowrap; text-overflow: ellipsis; }
     """
+    )
 
     BINDINGS = [
         Binding("enter", "select", "run", show=False, id="start.open"),

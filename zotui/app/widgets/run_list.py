@@ -8,6 +8,7 @@ from textual.widgets import DataTable
 
 from engine.rundir import Summary
 from zotui.app import words
+from zotui.app.widgets.frame import frame
 
 COLOURS = {
     "live": "success",
@@ -23,20 +24,13 @@ COLOURS = {
 class RunList(DataTable[Text]):
     """Runs with where they stand; enter looks at one, r resumes it, space marks it and x compares the marked."""
 
-    DEFAULT_CSS = """
-    RunList {
-        height: 1fr;
-        border: round $line;
-        border-title-color: $foreground;
-        border-subtitle-color: $quiet;
-        background: $surface;
-        padding: 0 1;
-        scrollbar-size-vertical: 1;
-        overflow-x: hidden;
-    }
-    RunList:focus { border: round $primary; background-tint: $foreground 0%; }
+    DEFAULT_CSS = (
+        frame("RunList", "$primary")
+        + """
+    RunList { height: 1fr; overflow-x: hidden; }
     RunList > .datatable--header { background: $surface; color: $quiet; text-style: none; }
     """
+    )
     BINDINGS = [
         Binding("r", "screen.resume_run", "resume", id="start.resume", tooltip="resume the run under the cursor"),
         Binding("space", "mark", "mark", id="start.mark", tooltip="mark a run, or unmark it"),

@@ -10,6 +10,7 @@ from textual.widget import Widget
 from engine.signal_figures import Figures
 from zotui.app import words
 from zotui.app.state import RunState
+from zotui.app.widgets.frame import frame
 
 REFRESH_EVERY = 1.9  # seconds: medians over many steps move slowly
 
@@ -18,19 +19,13 @@ class SignalPane(Widget, can_focus=True):
     """A figure a line; what it all means is in the last."""
 
     SCOPED_CSS = False  # the size of the screen is a class on the screen
-    DEFAULT_CSS = """
-    SignalPane {
-        border: round $line;
-        border-title-color: $foreground;
-        background: $surface;
-        padding: 0 1;
-        height: 1fr;
-        width: 2fr;
-        text-wrap: wrap;
-    }
-    SignalPane:focus { border: round $secondary; }
+    DEFAULT_CSS = (
+        frame("SignalPane", "$secondary")
+        + """
+    SignalPane { height: 1fr; width: 2fr; text-wrap: wrap; }
     .-short SignalPane, .-narrow SignalPane { display: none; }
     """
+    )
 
     def __init__(self) -> None:
         super().__init__(id="signal")
