@@ -59,7 +59,10 @@ def wants_ascii(chosen: Ui, environment: Mapping[str, str] = os.environ) -> bool
 
 def as_ascii(text: str) -> str:
     """`text` with every sign as ASCII."""
-    return text if text.isascii() else "".join(c if c.isascii() else _sign(c) for c in text)
+    if text.isascii():
+        return text
+    # An arrow takes the space behind it as well: between two numbers `>` alone would be a comparison.
+    return "".join(c if c.isascii() else _sign(c) for c in text.replace("→ ", "->"))
 
 
 @lru_cache(1024)

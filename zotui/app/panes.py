@@ -64,6 +64,7 @@ class Panes:
                 row.styles.clear_rule("display")
             else:
                 row.display = False
+        self._screen.set_class(not self._screen.query_one("#charts").display, "-without-charts")
 
     def _pane(self, name: str) -> Widget:
         return self._screen.query_one(f"#{name}")

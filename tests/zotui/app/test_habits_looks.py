@@ -140,7 +140,8 @@ async def test_ascii_is_ascii(
 
 
 def test_signs_keep_their_width_and_letters_stay() -> None:
-    assert as_ascii("╭─ größe ━╸ ● → … ±") == "+- größe == * > . ~"
+    assert as_ascii("╭─ größe ━╸ ● → … ±") == "+- größe == * ->. ~"
+    assert as_ascii("0.602 → 0.639") == "0.602 ->0.639"
     assert as_ascii("⠀⠁⡇⣿▁▄█") == " .:#_-#"
     assert len(as_ascii("🔎")) == 2
     assert all(as_ascii(chr(code)).isascii() and len(as_ascii(chr(code))) == 1 for code in range(0x2500, 0x25A0))

@@ -52,7 +52,7 @@ class LiveView(Screen[None]):
     LiveView.-wide #main-chart { height: 2fr; }
     LiveView.-wide SignalPane { width: 1fr; height: 9; }
     LiveView .row .-maximised { width: 1fr; height: 1fr; }
-    LiveView.-maximised #below { height: 1fr; max-height: 100%; }
+    LiveView.-maximised #below, LiveView.-without-charts #below { height: 1fr; max-height: 100%; }
     LiveView.-short.-ended #below, LiveView.-tall.-died #below { display: none; }
     LiveView.-short.-died Tiles, LiveView.-short.-died #body { display: none; }
     """

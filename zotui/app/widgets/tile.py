@@ -39,8 +39,8 @@ class Tile(Container):
     .-huge Tile Sparkline { width: 1fr; height: 3; margin-left: 0; }
     """
 
-    def __init__(self, title: str, id: str) -> None:
-        super().__init__(id=id, classes="-empty")
+    def __init__(self, title: str, id: str, classes: str = "") -> None:
+        super().__init__(id=id, classes=f"-empty {classes}")
         self.border_title = title
         self._figure = Static(words.NOTHING, classes="figure")
         self._past = Sparkline([])

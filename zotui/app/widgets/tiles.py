@@ -29,6 +29,8 @@ class Tiles(VerticalScroll):
     .-tall Tiles.-gpus #gpu-tiles, .-huge Tiles.-gpus #gpu-tiles, Tiles.-gpus.-maximised #gpu-tiles { display: block; }
     .-tall.-died Tiles.-gpus #gpu-tiles { display: none; }
     .-wide Tiles #run-tiles { grid-size: 8 1; }
+    .-short.-ended Tiles #run-tiles { grid-size: 4 1; }
+    .-short.-ended Tiles .load { display: none; }
     Tiles.-maximised { height: 1fr; max-height: 100%; }
     """
 
@@ -43,10 +45,10 @@ class Tiles(VerticalScroll):
             yield Tile("accuracy", "tile-accuracy")
             yield Tile("tok/s", "tile-speed")
             yield Tile("step time", "tile-step")
-            yield Tile("KV", "tile-kv")
-            yield Tile("GPU", "tile-gpu")
-            yield Tile("memory", "tile-memory")
-            yield Tile("CPU", "tile-cpu")
+            yield Tile("KV", "tile-kv", "load")
+            yield Tile("GPU", "tile-gpu", "load")
+            yield Tile("memory", "tile-memory", "load")
+            yield Tile("CPU", "tile-cpu", "load")
         yield Grid(id="gpu-tiles")
 
     def refresh_figures(self, run: RunState, *, now: bool = False) -> None:
