@@ -27,6 +27,22 @@ _zotui_completion() {
 complete -o default -F _zotui_completion zotui
 """
 
+_ZSH = """\
+#compdef zotui
+_zotui_completion() {
+    if [[ ${words[CURRENT-1]} == --set ]]; then
+        local -x COMP_WORDS="${words[*]}" COMP_CWORD=$((CURRENT-1)) _ZOTUI_COMPLETE=complete_bash
+        compadd -S '' -- ${(f)"$(zotui)"}
+    else
+        eval "$(_TYPER_COMPLETE_ARGS="${words[1,$CURRENT]}" _ZOTUI_COMPLETE=complete_zsh zotui)"
+    fi
+}
+compdef _zotui_completion zotui
+"""
+
+_OWN = {"bash": _BASH, "zsh": _ZSH}
+"""Where typer's script falls short: bash would expand what it is told, and zsh put a space after `key=`."""
+
 _UNQUOTED = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 """Names that no shell reads as more than a name: others, which may come from anybody, have to be typed."""
 
@@ -42,10 +58,8 @@ def completion(
         raise UserError(f"completion {shell}: not a shell known here; bash, zsh or fish")
     from typer.completion import get_completion_script  # type: ignore[attr-defined]
 
-    if shell == "bash":  # typer's own expands what it is told
-        typer.echo(_BASH.rstrip("\n"))
-    else:
-        typer.echo(get_completion_script(prog_name="zotui", complete_var=VARIABLE, shell=shell))
+    script = _OWN.get(shell) or get_completion_script(prog_name="zotui", complete_var=VARIABLE, shell=shell)
+    typer.echo(script.rstrip("\n"))
 
 
 def prepare() -> None:
