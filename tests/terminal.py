@@ -33,6 +33,25 @@ class Terminal:
     def press(self, *keys: str) -> None:
         subprocess.run([*self._tmux, "send-keys", *keys], check=True)
 
+    def click(self, column: int, row: int) -> None:
+        """The left button of the mouse at a cell, counted from 0, as terminals report it (SGR 1006)."""
+        for end in "Mm":
+            self.press("-l", f"\x1b[<0;{column + 1};{row + 1}{end}")
+
+    def wheel_up(self, column: int, row: int) -> None:
+        """A notch of the wheel, away from the hand."""
+        self.press("-l", f"\x1b[<64;{column + 1};{row + 1}M")
+
+    def find(self, text: str) -> tuple[int, int]:
+        """The column and row at which a text stands on the screen."""
+        return next((line.index(text), row) for row, line in enumerate(self.screen().splitlines()) if text in line)
+
+    @property
+    def cursor(self) -> str:
+        """Where the cursor is."""
+        where = ["display-message", "-p", "#{cursor_x},#{cursor_y}"]
+        return subprocess.run([*self._tmux, *where], capture_output=True, text=True, check=True).stdout
+
     def wait(self, pattern: str, seconds: float, *, gone: bool = False) -> str:
         """The screen, as soon as it shows `pattern`, or no longer does."""
         deadline = time.monotonic() + seconds

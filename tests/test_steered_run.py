@@ -50,9 +50,12 @@ def type_into(terminal: Terminal, text: str) -> None:
 
 
 def go_down(terminal: Terminal) -> None:
-    """To the next field, which shows only that its cursor is there: letters that come at once would be too early."""
+    """To the next field, where the cursor then is: letters that come at once would be too early."""
+    before, deadline = terminal.cursor, time.monotonic() + 30
     terminal.press("Down")
-    time.sleep(0.5)
+    while terminal.cursor == before:
+        assert time.monotonic() < deadline, terminal.screen()
+        time.sleep(0.05)
 
 
 @needs_tmux
@@ -105,6 +108,14 @@ def test_a_run_is_steered_left_attached_to_compared_and_taken_away(
     second.wait(rf"change +from step {held:,} on +lr 2e-05", 30)  # what was before it came
     second.press("s")
     second.wait("● stopped", 60)
+    # By mouse: the values at a step, and a closer look at the chart.
+    column, row = second.find("╭─ loss  ")
+    second.click(column + 30, row + 5)
+    second.wait(r"step [\d,]+: \d", 30)
+    second.press("Escape")
+    second.wait(r"step [\d,]+: \d", 30, gone=True)
+    second.wheel_up(column + 30, row + 5)
+    second.wait(r"loss +free", 30)
     # Fork it where it was changed, with another rate still.
     second.press("f")
     second.wait("A new run begins", 30)
