@@ -20,14 +20,17 @@ AXES: tuple[Axis, ...] = get_args(Axis)
 
 COLUMNS = (
     *("step", "loss", "loss_plus", "loss_minus", "projected_grad", "lr", "eps"),
-    *("tokens", "seconds", "tokens_per_s", "total_tokens", "total_seconds"),
+    *("tokens", "seconds", "tokens_per_s", "total_tokens", "total_seconds", "update_kept", "update_cosine"),
 )
 """Of every step; seconds are measured, and the totals run up to the end of the step."""
 
 AT_START = 10
 """Steps that the smoothed loss at the start is of: one of them alone says little."""
 
-_READ = ("loss_plus", "loss_minus", "projected_grad", "lr", "eps", "tokens", "seconds")
+_READ = (
+    *("loss_plus", "loss_minus", "projected_grad", "lr", "eps", "tokens", "seconds"),
+    *("update_kept", "update_cosine"),
+)
 """The columns that are in the journal; the others follow from them."""
 
 _UNITS: dict[Axis, list[tuple[float, str]]] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,14 +18,19 @@ from zotui.app.series import Numbers, Series
 class Quantity:
     """A number that a run has over its steps: its title, how it is written, and how it is taken from steps.
 
-    Without `take` it is the metric called `key` of the evaluations.
+    `take` is given `Steps`, or what has the same columns. Without it, it is the metric called `key` of the evaluations.
     """
 
     key: str
     title: str
     figure: Callable[[float], str]
-    take: Callable[[Steps], Numbers] | None = None
+    take: Callable[[Any], Numbers] | None = None
     smoothed: bool = True
+
+    @property
+    def metric(self) -> str:
+        """What the evaluations call it, if it is of them."""
+        return self.key.removeprefix("held-out ")
 
 
 QUANTITIES = (
@@ -45,6 +50,11 @@ def metric(name: str) -> Quantity:
     """A metric of the evaluations as a quantity."""
     figure = {"accuracy": words.accuracy, "loss": words.loss}.get(name, words.significant)
     return Quantity(f"held-out {name}", f"held-out {name}", figure, smoothed=False)
+
+
+def in_order(taken: Sequence[Quantity], metrics: Iterable[str]) -> list[Quantity]:
+    """What there is to draw: the first of the steps' quantities, what the evaluations measured, then the rest."""
+    return [taken[0], *map(metric, metrics), *taken[1:]]
 
 
 class Drawn(NamedTuple):
@@ -105,12 +115,12 @@ class Curves:
         """The quantities that there is something of, the loss always."""
         self._settle()
         taken = [one for one in QUANTITIES if one.key == "loss" or self._series[one.key].taken]
-        return [taken[0], *(metric(name) for name in self.metrics), *taken[1:]]
+        return in_order(taken, self.metrics)
 
     def drawn(self, quantity: Quantity, most: int, span: int, first: float, last: float) -> Drawn:
         """At most about `most` stretches between two steps, smoothed over `span` steps if that is 2 or more."""
         if quantity.take is None:
-            return self._evaluated(quantity.key.removeprefix("held-out "), most)
+            return self._evaluated(quantity.metric, most)
         series = self.series(quantity.key)
         points = series.points(most, first, last)
         line = points.mean

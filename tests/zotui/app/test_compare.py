@@ -63,7 +63,7 @@ async def test_marked_runs_are_compared_and_q_comes_back(runs: list[RunDir]) -> 
         assert len(app.screen.curves) == 2
         await pilot.press("question_mark")
         assert isinstance(app.screen, Help)
-        await until_shown(pilot, "over steps, time or tokens", "the next figure")
+        await until_shown(pilot, "over steps, time or tokens", "the next series")
         await pilot.press("escape", "escape")
         await until(pilot, lambda: isinstance(app.screen, Start))
         assert screen_text(app).count("● opt-1.3b") == 2
@@ -84,21 +84,21 @@ async def test_keys_change_the_view(runs: list[RunDir]) -> None:
     app = ZotuiApp()
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await open_compare(pilot, runs)
-        assert drawn(pilot) == ("training loss", "steps   smoothed over 100")
+        assert drawn(pilot) == ("loss", "steps   smoothed over 100")
         await pilot.press("x")
         assert drawn(pilot)[1] == "time of the steps, seconds   smoothed over 100"
         await pilot.press("x", "right_square_bracket")
         assert drawn(pilot)[1] == "tokens scored, thousands   smoothed over 200"
         await pilot.press("left_square_bracket", "left_square_bracket", "L")
-        assert drawn(pilot) == ("training loss, logarithmic", "tokens scored, thousands   smoothed over 50")
+        assert drawn(pilot) == ("loss, logarithmic", "tokens scored, thousands   smoothed over 50")
         await pilot.press("L", "x")
         seen = []
-        for _ in range(7):
+        for _ in range(9):
             await pilot.press("m")
             seen.append(drawn(pilot)[0])
         assert seen == [
-            *("held-out accuracy", "held-out loss", "|g|", "learning rate", "tokens/s", "seconds per step"),
-            "training loss",
+            *("held-out accuracy", "held-out loss", "|L+ − L−|", "projected gradient |g|", "learning rate"),
+            *("tokens/s", "tokens of a step", "step time", "loss"),
         ]
         assert screen.view.axis == "step"
 

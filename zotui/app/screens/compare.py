@@ -48,7 +48,7 @@ class Compare(Screen[None]):
         Binding("x", "axis", "axis", id="compare.axis", tooltip="over steps, time or tokens"),
         Binding(
             "m", "metric", "metric", id="compare.metric",
-            tooltip="the next figure: loss, held-out figures, |g|, learning rate, tokens/s, step time",
+            tooltip="the next series: loss, held-out figures, |L+ − L−|, gradient, learning rate, speed, update kept",
         ),
         Binding(
             "L,l", "logarithmic", "log", key_display="L", id="compare.log_scale",
@@ -172,7 +172,7 @@ class Compare(Screen[None]):
     def action_metric(self) -> None:
         """The next figure."""
         self.query_one(CompareChart).whole()
-        self._look(replace(self.view, metric=self.view.metric + 1))
+        self._look(replace(self.view, quantity=self.view.quantity + 1))
 
     def action_logarithmic(self) -> None:
         """Logarithms, or the values themselves."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import log10
 from typing import Any
 
+import numpy as np
 from textual.app import App, ComposeResult
 from textual.content import Content
 from textual_plot import HiResMode, NumericAxisFormatter, PlotWidget
 
+from zotui.app.curves import QUANTITIES, Quantity, in_order
+from zotui.app.series import Numbers
 from zotui.app.widgets.chart import Chart
 from zotui.app.widgets.ticks import LogTicks, Ticks
 from zotui.columns import AXES, Axis, Columns, axis_unit, smoothed, thinned
@@ -23,30 +26,24 @@ SPANS = (1, 5, 10, 20, 50, 100, 200, 500, 1000)
 _APART = 6  # points of a line, about two to a column, from one number to the next
 
 
-@dataclass(frozen=True)
-class Metric:
-    """What can be drawn of a run: of every step, or, if `evaluated` names it, of the evaluations."""
+class _AsSteps:
+    """The columns of a run as `Steps` has them, each made when it is asked for."""
 
-    title: str
-    values: Callable[[Columns], Sequence[float]]
-    evaluated: str = ""
-    smooth: bool = True
+    def __init__(self, run: Columns) -> None:
+        self._run = run
 
-
-PER_STEP = (
-    Metric("training loss", lambda run: run.column("loss")),
-    Metric("|g|", lambda run: [abs(value) for value in run.column("projected_grad")]),
-    Metric("learning rate", lambda run: run.column("lr"), smooth=False),
-    Metric("tokens/s", lambda run: run.column("tokens_per_s")),
-    Metric("seconds per step", lambda run: run.column("seconds")),
-)
+    def __getattr__(self, name: str) -> Numbers:
+        return np.array(self._run.column(name), float)
 
 
-def metrics(runs: Sequence[Columns]) -> list[Metric]:
-    """What there is to draw: the loss, what the evaluations measured, then the rest."""
-    names = dict.fromkeys(name for run in runs for name in run.metrics)
-    held_out = [Metric(f"held-out {name}", lambda run: (), evaluated=name) for name in names]
-    return [PER_STEP[0], *held_out, *PER_STEP[1:]]
+def quantities(runs: Sequence[Columns]) -> list[Quantity]:
+    """What there is to draw of any of the runs, the loss always."""
+
+    def there(one: Quantity) -> bool:
+        return one.key == "loss" or any(one.take and np.isfinite(one.take(_AsSteps(run))).any() for run in runs)
+
+    metrics = dict.fromkeys(name for run in runs for name in run.metrics)
+    return in_order([one for one in QUANTITIES if there(one)], metrics)
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ class View:
     """How the curves are looked at."""
 
     axis: Axis = "step"
-    metric: int = 0
+    quantity: int = 0  # its place among those that there are
     span: int = 50
     logarithmic: bool = False
 
@@ -103,15 +100,15 @@ class CompareChart(Chart):
         sizes = tuple((len(run) // grain, len(run.evaluations)) for run in runs)
         if not self.due(sizes):
             return
-        known = metrics(runs)
-        metric = known[view.metric % len(known)]
+        known = quantities(runs)
+        quantity = known[view.quantity % len(known)]
         reach = max((run.over(view.axis)[-1] for run in runs if len(run)), default=0.0)
         divisor, unit = axis_unit(view.axis, reach)
-        self.border_title = Content(metric.title + (", logarithmic" if view.logarithmic else ""))
-        smooth = f"   smoothed over {view.span}" if metric.smooth and not metric.evaluated and view.span > 1 else ""
+        self.border_title = Content(quantity.title + (", logarithmic" if view.logarithmic else ""))
+        smooth = f"   smoothed over {view.span}" if self._smooths(quantity) else ""
         self.border_subtitle = f"{unit}{smooth}"
         between = (seen[0] * divisor, seen[1] * divisor) if seen else (-math.inf, math.inf)
-        lines = [self._line(run, metric, view, between, divisor) for run in runs]
+        lines = [self._line(run, quantity, between, divisor) for run in runs]
         drawn = [value for _, values in lines for value in values]
         if not drawn:
             self.border_subtitle = "nothing to draw yet"
@@ -126,23 +123,30 @@ class CompareChart(Chart):
             style = self._style(number)
             if len(values) > 1:
                 plot.plot(places, values, line_style=style, hires_mode=HiResMode.BRAILLE)
-            if metric.evaluated and len(values) <= plot.columns // 4:
+            if quantity.take is None and len(values) <= plot.columns // 4:
                 plot.scatter(places, values, marker="●", marker_style=style)
         for number, (places, values) in enumerate(lines):  # over all lines: colours are not all that tells them apart
             if values:  # one before the other, since lines often end at the same place
-                at = max(0, len(values) - 1 - number * (_APART if not metric.evaluated else 1))
+                at = max(0, len(values) - 1 - number * (1 if quantity.take is None else _APART))
                 mark = str((number + 1) % 10)
                 plot.scatter(places[at : at + 1], values[at : at + 1], marker=mark, marker_style=self._style(number))
 
+    def _smooths(self, quantity: Quantity) -> bool:
+        return quantity.take is not None and quantity.smoothed and self._view.span > 1
+
     def _line(
-        self, run: Columns, metric: Metric, view: View, between: tuple[float, float], divisor: float
+        self, run: Columns, quantity: Quantity, between: tuple[float, float], divisor: float
     ) -> tuple[list[float], list[float]]:
-        if metric.evaluated:
-            places, values = run.measured(metric.evaluated, view.axis)
+        view = self._view
+        if quantity.take is None:
+            places, values = run.measured(quantity.metric, view.axis)
         else:
-            whole = metric.values(run)
-            whole = smoothed(whole, view.span) if metric.smooth and view.span > 1 else whole
-            places, values = thinned(run.over(view.axis), whole, 2 * self.plot.columns, between)
+            taken = quantity.take(_AsSteps(run))
+            known = np.isfinite(taken)  # some are told at folds only
+            whole = taken[known].tolist()
+            whole = smoothed(whole, view.span) if self._smooths(quantity) else whole
+            over = np.array(run.over(view.axis), float)[known].tolist()
+            places, values = thinned(over, whole, 2 * self.plot.columns, between)
         points = [(place / divisor, value) for place, value in zip(places, values, strict=True)]
         if view.logarithmic:
             points = [(place, log10(value)) for place, value in points if value > 0]

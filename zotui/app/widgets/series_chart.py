@@ -211,9 +211,8 @@ class SeriesChart(Chart):
         return f"{text}, smoothed {quantity.figure(line)}" if quantity.take and quantity.smoothed else text
 
     def _best(self, quantity: Quantity, run: RunState) -> str:
-        name = quantity.key.removeprefix("held-out ")
-        best = run.best(name)
+        best = run.best(quantity.metric)
         if best is None:
             return ""
         when = f", {words.span(run.reached[best.step])}" if best.step in run.reached else ""
-        return f"best {quantity.figure(best.metrics[name])} at {words.count(best.step)}{when}"
+        return f"best {quantity.figure(best.metrics[quantity.metric])} at {words.count(best.step)}{when}"
