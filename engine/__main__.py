@@ -105,6 +105,7 @@ def _train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> in
     restored = trainer.restore() if resume else ""
     report("measuring the noise", None, "scoring one batch in several orders")
     noise = trainer.measure_noise()
+    environment.loaded()
     versions, hardware = environment.versions(), environment.hardware()
     former, elsewhere = _former_environment(run.info(), trainer.steps_done, versions, hardware)
     hello = Hello(
