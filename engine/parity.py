@@ -22,8 +22,6 @@ from engine import environment, preset
 from engine.command import exit_code, leave, take_stdout
 from engine.comparison import Row, Taken, summarise
 from engine.errors import EXIT_DONE, EXIT_FAILED, UserError
-from engine.lozo import Lozo
-from engine.task import batch
 from engine.trajectory import RecordedStep, read_trajectory
 
 
@@ -31,7 +29,6 @@ def main() -> int:
     """The command."""
     arguments = _arguments()
     answers = os.fdopen(take_stdout(), "w", buffering=1)
-    environment.prepare()
     return exit_code(lambda: _compare(arguments, answers))
 
 
@@ -50,6 +47,7 @@ def _compare(arguments: argparse.Namespace, answers: IO[str]) -> int:
 def _recorded(arguments: argparse.Namespace) -> tuple[dict[str, Any], int, Iterator[Row]]:
     """A recording against one runtime."""
     trajectory = read_trajectory(arguments.source)
+    environment.prepare()
     from engine import preflight
     from engine.replay import Replay, open_training_loop
 
@@ -82,6 +80,7 @@ def _runtimes(arguments: argparse.Namespace) -> tuple[dict[str, Any], int, Itera
     wanted = preset.load(str(arguments.source), arguments.source.read_text(), arguments.set)
     if arguments.runtime == "training-loop":
         raise UserError("--runtime training-loop: a preset is taken by vllm and compared with the training loop")
+    environment.prepare()
     ours, theirs = (_side(wanted, runtime) for runtime in ("vllm", "training-loop"))
     # Past one fold, if nothing else is asked for.
     count = min(arguments.steps or wanted.method.interval + 20, wanted.run.steps)
@@ -93,7 +92,9 @@ def _side(wanted: preset.Preset, runtime: str) -> Callable[[int], Taken]:
     """Opens a preset on one runtime; returns what takes its steps."""
     import time
 
+    from engine.lozo import Lozo
     from engine.opening import open_run
+    from engine.task import batch
 
     _say(f"opening {runtime}")
     chosen = wanted.model_copy(update={"model": wanted.model.model_copy(update={"runtime": runtime})})

@@ -139,13 +139,14 @@ def _take_turns(
 def main() -> int:
     """The command."""
     arguments = _arguments()
-    environment.prepare()
-    os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))  # both sides alike
-    environment.mask_gpus(arguments.device)
     return exit_code(lambda: _measure_all(arguments))
 
 
 def _measure_all(arguments: argparse.Namespace) -> int:
+    _refuse_unknown(arguments)
+    environment.prepare()
+    os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))  # both sides alike
+    environment.mask_gpus(arguments.device)
     log_path = Path(tempfile.gettempdir()) / f"zotui-bench-{os.getpid()}.log"
     with log_path.open("w") as log, tempfile.TemporaryDirectory() as folder:
         grid = _grid(arguments, Path(folder))
@@ -172,14 +173,21 @@ def _measure_all(arguments: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
-def _grid(arguments: argparse.Namespace, folder: Path) -> list[tuple[dict[str, Any], Config, Config]]:
-    """Every combination that was asked for, or what suits the device. Raises `UserError`."""
-    from engine import preflight
-
+def _refuse_unknown(arguments: argparse.Namespace) -> None:
+    """What is wrong on any machine, before torch is loaded. Raises `UserError`."""
     if unknown := set(arguments.path or ()) - set(_PATHS):
         raise UserError(f"--path {min(unknown)}: not one of {', '.join(_PATHS)}")
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", arguments.device):
         raise UserError(f"--device {arguments.device}: not a device; use cpu, cuda, cuda:1, ..., or auto")
+    for model in arguments.model or ():
+        if model not in SHAPES and not (Path(model).expanduser() / "config.json").is_file():
+            raise UserError(f"--model {model}: neither a model's folder nor one of {', '.join(SHAPES)}")
+
+
+def _grid(arguments: argparse.Namespace, folder: Path) -> list[tuple[dict[str, Any], Config, Config]]:
+    """Every combination that was asked for, or what suits the device. Raises `UserError`."""
+    from engine import preflight
+
     try:
         device = preflight.choose_device(arguments.device)
     except UserError:
@@ -190,8 +198,6 @@ def _grid(arguments: argparse.Namespace, folder: Path) -> list[tuple[dict[str, A
     found = []
     for model in models:
         known = model in SHAPES
-        if not known and not (Path(model).expanduser() / "config.json").is_file():
-            raise UserError(f"--model {model}: neither a model's folder nor one of {', '.join(SHAPES)}")
         path = write_shape(model, folder) if known else Path(model).expanduser().absolute()
         for size in sizes:
             common = {
