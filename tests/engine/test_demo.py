@@ -55,13 +55,11 @@ def test_progress_rises_to_one(built: Built) -> None:
     assert max(b - a for a, b in itertools.pairwise(fractions)) < 0.2
 
 
-def test_a_second_call_is_instant_and_imports_no_torch(built: Built) -> None:
+def test_a_second_call_writes_nothing_and_imports_no_torch(built: Built) -> None:
     before = {path: path.stat().st_mtime_ns for path in built.cache.rglob("*")}
     code = (
-        "import sys, time, pathlib; from engine.demo import ensure_demo\n"
-        "start = time.perf_counter()\n"
+        "import sys, pathlib; from engine.demo import ensure_demo\n"
         "ensure_demo(pathlib.Path(sys.argv[1]), lambda what, fraction: None)\n"
-        "assert time.perf_counter() - start < 0.1\n"
         "assert not {'torch', 'transformers', 'tokenizers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, str(built.cache)], cwd=ROOT, check=True)
