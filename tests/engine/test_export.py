@@ -55,7 +55,7 @@ def test_the_exported_model_scores_as_the_run_ended(tiny_run: Runner, tmp_path: 
     assert abs(before - after) > 1e-4  # the run did move
 
 
-def test_an_export_never_overwrites(tiny_run: Runner, tmp_path: Path) -> None:
+def test_an_export_never_overwrites_and_the_adapter_format_is_not_offered(tiny_run: Runner, tmp_path: Path) -> None:
     run = tiny_run("run.steps=1")
     target = tmp_path / "full"
     target.mkdir()
@@ -64,10 +64,6 @@ def test_an_export_never_overwrites(tiny_run: Runner, tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "is not an empty folder" in done.stderr
     assert [p.name for p in target.iterdir()] == ["precious"]
-
-
-def test_the_adapter_format_is_not_offered(tiny_run: Runner, tmp_path: Path) -> None:
-    run = tiny_run("run.steps=1")
     done = export(run, tmp_path / "adapter", "--format", "adapter")
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) <= 8

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -37,17 +38,22 @@ def outcome(run: RunDir) -> tuple[list[Any], dict[str, Any]]:
     return losses, {name: tensor.tolist() for name, tensor in tensors.items()}
 
 
-_UNDISTURBED: list[tuple[list[Any], dict[str, Any]]] = []
+_UNDISTURBED: list[RunDir] = []
 
 
 @pytest.fixture
-def undisturbed(start: Any) -> tuple[list[Any], dict[str, Any]]:
+def finished(start: Any) -> RunDir:
     """One undisturbed run for all."""
     if not _UNDISTURBED:
         engine = start(*SETTINGS)
         assert engine.finish() == 0
-        _UNDISTURBED.append(outcome(engine.run))
+        _UNDISTURBED.append(engine.run)
     return _UNDISTURBED[0]
+
+
+@pytest.fixture
+def undisturbed(finished: RunDir) -> tuple[list[Any], dict[str, Any]]:
+    return outcome(finished)
 
 
 def test_journal_evaluation_and_checkpoint_wait_for_room(start: Any, undisturbed: Any) -> None:
@@ -130,17 +136,16 @@ def test_a_disk_that_is_really_full(
     assert outcome(engine.run) == undisturbed
 
 
-def test_a_directory_that_cannot_be_written_is_refused(start: Any, tmp_path: Path) -> None:
-    engine = start(*SETTINGS)
-    assert engine.finish() == 0
+def test_a_directory_that_cannot_be_written_is_refused(finished: RunDir, tmp_path: Path) -> None:
+    run = RunDir(shutil.copytree(finished.path, tmp_path / "run"))
     read_only = tmp_path / "read-only"
     read_only.mkdir()
-    made = subprocess.run(["mount", "--bind", str(engine.run.path), str(read_only)], capture_output=True, check=False)
+    made = subprocess.run(["mount", "--bind", str(run.path), str(read_only)], capture_output=True, check=False)
     if made.returncode:
         pytest.skip(f"needs to mount: {made.stderr.decode().strip()}")
     try:
         subprocess.run(["mount", "-o", "remount,ro,bind", str(read_only)], check=True)
-        engine.run.update_info(state="stopped")  # or there would be nothing to do
+        run.update_info(state="stopped")  # or there would be nothing to do
         for command in (["-m", "zotui", "resume", "--headless"], ["-P", "-m", "engine", "--resume"]):
             done = subprocess.run(
                 [sys.executable, *command, str(read_only)], capture_output=True, text=True, check=False
