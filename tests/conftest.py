@@ -12,7 +12,22 @@ from engine import environment
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two tests run at a time
 environment.prepare()  # before any test imports transformers
 
+# In this order before all others: a file goes to one worker as a whole, and a long one that came last would leave the
+# other worker without work.
+LONGEST = (
+    *("test_end_to_end", "test_faults", "test_replay", "test_determinism", "test_process", "test_parity"),
+    *("test_settings", "test_control_socket", "test_full_disk", "test_update_kept", "test_preflight", "test_benchmark"),
+    *("test_security", "test_demo", "test_bad_input", "test_checkpoint", "test_export", "test_leaks", "test_form"),
+    *("test_live_view", "test_vllm_runtime", "test_not_finite", "test_steered_run", "test_trying"),
+)
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take longest come first."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 
 
 @pytest.fixture(scope="session")
