@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import stat
 from pathlib import Path
@@ -98,7 +97,7 @@ def test_stopping_twice_during_start_up_is_stopping_once(start: Any) -> None:
 
 
 def test_clients_that_are_slow_stuck_or_gone_lose_events_and_the_run_none(start: Any) -> None:
-    engine = start("run.steps=300")
+    engine = start("run.steps=300", "run.batch_size=1")
     engine.until(messages.Step)
     stuck = Client(engine.run)  # never reads
     gone = Client(engine.run)
@@ -177,10 +176,12 @@ def test_what_is_no_socket_stays_and_the_run_goes_on_without(start: Any, tmp_pat
     assert engine.run.control_file.read_text() == "mine"
 
 
-def test_a_second_engine_leaves_the_socket_of_the_first(start: Any) -> None:
+def test_a_second_engine_is_refused_and_leaves_the_socket_of_the_first(start: Any) -> None:
     engine = start()
     engine.until(messages.Step)
-    assert Engine(engine.run, resume=True).finish() == 2
+    second = Engine(engine.run, resume=True)
+    assert second.finish() == 2
+    assert any(isinstance(e, messages.Error) and "is live" in e.text for e in second.seen)
     assert Client(engine.run).until(messages.Hello).pid == engine.process.pid == engine.run.engine_pid()
 
 
@@ -225,14 +226,3 @@ def test_a_run_that_is_to_stop_with_its_app_waits_for_the_last_one(start: Any) -
     client.leave()
     assert engine.finish() == 130
     assert engine.run.summary().standing == "stopped"
-
-
-def test_a_client_of_a_stopped_process_does_not_hold_the_others(start: Any) -> None:
-    """A signal ends the engine as ever while somebody is attached, and everyone hears of it."""
-    engine = start()
-    engine.until(messages.Step)
-    client = Client(engine.run)
-    client.until(messages.Hello)
-    os.kill(engine.process.pid, signal.SIGTERM)
-    assert client.until(messages.Done).outcome == "stopped"
-    assert engine.finish() == 130

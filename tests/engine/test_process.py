@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from safetensors.torch import load_file
 
 from engine import messages
+from engine.rundir import RunDir
 
 from ..live_engine import Client, Engine
 from .conftest import needs_vllm
@@ -58,12 +60,14 @@ def test_a_pause_during_start_up_shows_at_once_and_holds_before_the_first_step(s
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_finishes_the_step_saves_and_exits_130(start: Any, number: signal.Signals) -> None:
+def test_a_signal_finishes_the_step_saves_exits_130_and_all_hear_of_it(start: Any, number: signal.Signals) -> None:
     engine = start()
     engine.until(messages.Step, step=3)
+    client = Client(engine.run)
+    client.until(messages.Hello)
     os.kill(engine.process.pid, number)
     done = engine.until(messages.Done)
-    assert done.outcome == "stopped"
+    assert done.outcome == client.until(messages.Done).outcome == "stopped"
     assert engine.finish() == 130
     assert [record["step"] for record in engine.run.journal()] == list(range(done.steps))
     assert (engine.run.checkpoints / f"step-{done.steps:08d}/weights.safetensors").is_file()
@@ -128,7 +132,7 @@ def test_a_run_that_is_to_stop_with_its_app_ends_during_start_up_too(start: Any)
 
 
 def test_a_reader_that_never_reads_does_not_stop_the_run(start: Any) -> None:
-    engine = start("run.steps=600")  # far more events than a pipe holds
+    engine = start("run.steps=600", "run.batch_size=1")  # far more events than a pipe holds
     assert engine.process.wait(180) == 0
     assert len(list(engine.run.journal())) == 600
 
@@ -154,21 +158,29 @@ def test_nothing_but_events_is_on_standard_output_and_the_log_is_in_its_file(sta
     assert "loading model" in engine.run.log_file.read_text()
 
 
-def test_a_second_engine_on_the_same_run_is_refused(start: Any) -> None:
-    engine = start()
-    engine.until(messages.Step)
-    second = Engine(engine.run, resume=True)
-    assert second.finish() == 2
-    assert any(isinstance(e, messages.Error) and "is live" in e.text for e in second.seen)
+_UNDISTURBED: dict[str, RunDir] = {}
+
+
+@pytest.fixture
+def undisturbed(start: Any) -> Callable[[str], RunDir]:
+    """One undisturbed run of 25 steps for all, on a runtime."""
+
+    def undisturbed(runtime: str) -> RunDir:
+        if runtime not in _UNDISTURBED:
+            engine = start(f"model.runtime={runtime}", "run.steps=25", "run.batch_size=4")
+            assert engine.finish() == 0
+            _UNDISTURBED[runtime] = engine.run
+        return _UNDISTURBED[runtime]
+
+    return undisturbed
 
 
 @needs_vllm
 @pytest.mark.parametrize("runtime", ["vllm", "training-loop"])
-def test_a_killed_run_resumes_and_ends_in_the_weights_of_an_undisturbed_one(start: Any, runtime: str) -> None:
-    settings = (f"model.runtime={runtime}", "run.steps=25", "run.batch_size=4")
-    undisturbed = start(*settings)
-    assert undisturbed.finish() == 0
-    killed = start(*settings)
+def test_a_killed_run_resumes_and_ends_in_the_weights_of_an_undisturbed_one(
+    start: Any, undisturbed: Callable[[str], RunDir], runtime: str
+) -> None:
+    killed = start(f"model.runtime={runtime}", "run.steps=25", "run.batch_size=4")
     killed.until(messages.Step, step=13)
     killed.process.kill()
     killed.process.wait()
@@ -177,15 +189,16 @@ def test_a_killed_run_resumes_and_ends_in_the_weights_of_an_undisturbed_one(star
     assert again.until(messages.Hello).first_step >= 14
     assert again.finish() == 0
     name = "checkpoints/step-00000025/weights.safetensors"
-    expected, found = load_file(undisturbed.run.path / name), load_file(killed.run.path / name)
+    whole = undisturbed(runtime)
+    expected, found = load_file(whole.path / name), load_file(killed.run.path / name)
     assert all(bool((expected[key] == found[key]).all()) for key in expected)
-    losses = [[r["loss_plus"] for r in engine.run.journal()] for engine in (undisturbed, killed)]
+    losses = [[r["loss_plus"] for r in run.journal()] for run in (whole, killed.run)]
     assert losses[0] == losses[1]
 
 
-def test_a_resume_from_a_checkpoint_ends_in_the_same_weights_too(start: Any) -> None:
-    undisturbed = start("run.steps=25", "run.batch_size=4")
-    assert undisturbed.finish() == 0
+def test_a_resume_from_a_checkpoint_ends_in_the_same_weights_too(
+    start: Any, undisturbed: Callable[[str], RunDir]
+) -> None:
     stopped = start("run.steps=25", "run.batch_size=4", "run.checkpoint_every=7")
     stopped.until(messages.Checkpoint, step=14)
     stopped.process.kill()
@@ -193,7 +206,7 @@ def test_a_resume_from_a_checkpoint_ends_in_the_same_weights_too(start: Any) -> 
     again = Engine(stopped.run, resume=True)
     assert again.finish() == 0
     name = "checkpoints/step-00000025/weights.safetensors"
-    expected, found = load_file(undisturbed.run.path / name), load_file(stopped.run.path / name)
+    expected, found = load_file(undisturbed("training-loop").path / name), load_file(stopped.run.path / name)
     assert all(bool((expected[key] == found[key]).all()) for key in expected)
 
 
