@@ -138,6 +138,8 @@ def _train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> in
         trainer.train()
     except Stopped:
         outcome, code = "stopped", EXIT_INTERRUPTED
+    finally:
+        control.over()
     if trainer.steps_done or control.fault:
         trainer.save()
     if control.ignored > 1:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from engine import checkpoint, objective, preset
 from engine.best import best_evaluation
-from engine.control import Control, Request
+from engine.control import Control, Request, Stopped
 from engine.errors import NotFinite, RunFailed, UserError
 from engine.journal import JournalWriter
 from engine.lozo import Lozo
@@ -128,6 +129,8 @@ class Trainer:
                 self._do_what_is_due()
             if self._evaluated_at != self.steps_done:
                 self._until_finite(self._evaluate)
+            with suppress(Stopped):  # everything is done: it ends as finished in any case
+                self._answer_requests()
         finally:
             try:
                 writer.close()
@@ -246,6 +249,8 @@ class Trainer:
         )
         self._adopt(done)
         self._emit(Changed(step=done, **asdict(settings)))
+        if done == self._preset.run.steps:
+            self._emit(Log(level="warning", text="no step is left to take these settings; a fork from here has them"))
         self._do_what_is_due()
 
     def _next_request(self) -> Request | None:
