@@ -6,6 +6,7 @@ run.json            which preset, runtime, versions and hardware, `formerly` tho
 journal.jsonl       one line per step, with its checksum: the scalars from which the weights can be rebuilt
 evaluations.jsonl   one line per evaluation, likewise
 changes.jsonl       one line per change of the settings while the run was at work, likewise; see `engine.settings`
+usage.jsonl         one line per half minute, likewise: memory, load, KV-cache use and every GPU; see `engine.usage`
 checkpoints/        step-00000450/ with weights.safetensors and manifest.json, which has their hashes
 engine.log          the engine's and vLLM's log
 exports/            what the app wrote of it for elsewhere; tensorboard/ and wandb/: what `run.track` asks for
@@ -29,10 +30,12 @@ from typing import IO, Any, Literal
 
 import platformdirs
 
+from engine import usage
 from engine.best import best_evaluation
 from engine.errors import UserError
 from engine.journal import append, last_line, newest_with, read
 from engine.preset import Preset, load_file
+from engine.usage import Usage
 
 _LOCK_PATIENCE = 0.5  # seconds
 _CHECKPOINT = re.compile(r"step-\d{8,}")
@@ -79,6 +82,7 @@ class RunDir:
         self.journal_file = self.path / "journal.jsonl"
         self.evaluations_file = self.path / "evaluations.jsonl"
         self.changes_file = self.path / "changes.jsonl"
+        self.usage_file = self.path / "usage.jsonl"
         self.log_file = self.path / "engine.log"
         self.checkpoints = self.path / "checkpoints"
         self._info_file = self.path / "run.json"
@@ -131,6 +135,7 @@ class RunDir:
             self.journal_file,
             self.evaluations_file,
             self.changes_file,
+            self.usage_file,
             self.log_file,
             self._info_file,
             self._info_file.with_suffix(".tmp"),
@@ -315,6 +320,10 @@ class RunDir:
                 "or delete that line to go on without the change that it held"
             )
         return contents.records
+
+    def usage(self) -> list[Usage]:
+        """What the run took, in the order recorded, as far as it can be read: nothing depends on it."""
+        return usage.read(self.usage_file)
 
     def checkpoint_folders(self) -> list[Path]:
         """The checkpoints, the newest last; `step_of` gives the steps done of each."""
