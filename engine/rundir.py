@@ -100,9 +100,9 @@ class RunDir:
     def create(cls, preset: Preset, preset_name: str, path: Path | None = None, *, label: str = "") -> RunDir:
         """Make the directory of a new run, named after its preset and `label` unless `path` is given.
 
-        Raises `UserError` if `path` already holds a run or cannot be written.
+        Raises `UserError`, and leaves nothing, if `path` already holds a run or cannot be written.
         """
-        run = cls(path or runs_home())
+        run, begun = cls(path or runs_home()), False
         try:
             if path is None:
                 run = cls(_new_folder(preset_name, label))
@@ -111,9 +111,12 @@ class RunDir:
                 run.refuse_used_folder()
                 run._made_folder = not run.path.exists()
                 run.path.mkdir(parents=True, exist_ok=True)
+            begun = True
             run.preset_file.write_text(preset.absolute().to_toml())
             run.update_info(preset=preset_name, started=time.time(), steps=preset.run.steps, state="new")
         except OSError as error:
+            if begun:
+                run.discard()
             raise UserError(f"{run.path}: cannot be written ({error.strerror}); choose another --run-dir") from None
         return run
 
