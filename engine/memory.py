@@ -16,6 +16,7 @@ from engine.capacity import (
     with_padding,
     with_prompt,
 )
+from engine.errors import UserError
 from engine.fold import RESIDUAL_BYTES, FoldMode
 from engine.model_files import ModelFacts, dtype_of
 from engine.runtime import Needs
@@ -106,6 +107,13 @@ def available_memory(device: str, limit_gib: float | None) -> int:
     """Bytes that are free on the device now, or `limit_gib` of them."""
     free = psutil.virtual_memory().available if device == "cpu" else torch.cuda.mem_get_info(device)[0]
     return int(free) if limit_gib is None else min(int(free), int(limit_gib * 2**30))
+
+
+def check_room_aside(needed: int) -> None:
+    """Raise `UserError` if the host has no memory for `needed` bytes of weights that make way for the base model's."""
+    free = available_memory("cpu", None)
+    if needed > free:
+        raise UserError(f"the base model cannot be asked: that takes {in_bytes(needed)}, {in_bytes(free)} are free")
 
 
 def in_bytes(size: int) -> str:

@@ -16,7 +16,6 @@ control             the socket of a live engine: events and commands, as on its 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -26,7 +25,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import platformdirs
 
@@ -34,10 +33,10 @@ from engine import usage
 from engine.best import best_evaluation
 from engine.errors import UserError
 from engine.journal import append, last_line, newest_with, read
+from engine.lock import RunLock
 from engine.preset import Preset, load_file
 from engine.usage import Usage
 
-_LOCK_PATIENCE = 0.5  # seconds
 _CHECKPOINT = re.compile(r"step-\d{8,}")
 
 ASIDE = ".writing-"
@@ -87,8 +86,7 @@ class RunDir:
         self.checkpoints = self.path / "checkpoints"
         self._info_file = self.path / "run.json"
         self.control_file = self.path / "control"
-        self._lock_file = self.path / "lock"
-        self._lock: IO[bytes] | None = None
+        self._lock = RunLock(self.path / "lock")
         self._made_folder = False
 
     @property
@@ -142,7 +140,7 @@ class RunDir:
             self.log_file,
             self._info_file,
             self._info_file.with_suffix(".tmp"),
-            self._lock_file,
+            self._lock.file,
             self.control_file,
         )
 
@@ -215,53 +213,19 @@ class RunDir:
             error=str(info.get("error", "")),
         )
 
-    # -- the lock -------------------------------------------------------------------------------
+    # -- the engine that has it ------------------------------------------------------------------
 
     def acquire(self) -> None:
         """Take the lock for as long as this process lives. Raises `UserError` if another has it, or nobody can."""
-        try:
-            # Not through a link: what it leads to would be emptied.
-            handle = os.fdopen(
-                os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666), "ab"
-            )
-        except OSError as error:
-            raise UserError(f"{self.path}: cannot be written ({error.strerror}); a run needs to") from None
-        deadline = time.monotonic() + _LOCK_PATIENCE
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() < deadline:  # `is_live` of another process holds it for a moment
-                    time.sleep(0.05)
-                    continue
-                handle.close()
-                raise UserError(f"{self.name}: is live in another engine; `zotui attach` steers that one") from None
-            handle.truncate(0)
-            handle.write(str(os.getpid()).encode())
-            handle.flush()
-            self._lock = handle
-            return
+        self._lock.acquire()
 
     def is_live(self) -> bool:
         """Whether an engine holds the lock."""
-        try:
-            with self._lock_file.open("rb") as handle:
-                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
-        except BlockingIOError:
-            return True
-        return False
+        return self._lock.is_held()
 
     def engine_pid(self) -> int | None:
-        """The engine that holds the lock, told from others by having it open. None where there is none to be seen."""
-        with suppress(OSError, ValueError):
-            pid, lock = int(self._lock_file.read_bytes()), self._lock_file.stat()
-            for opened in Path(f"/proc/{pid}/fd").iterdir():
-                with suppress(OSError):  # closed in between
-                    if os.path.samestat(lock, opened.stat()):
-                        return pid if self.is_live() else None
-        return None
+        """The engine that holds the lock. None where there is none to be seen."""
+        return self._lock.holder()
 
     @contextmanager
     def control_address(self) -> Iterator[str]:

@@ -17,12 +17,12 @@ import torch
 from vllm import LLM
 
 from engine import self_check
-from engine.base_weights import check_room_aside
 from engine.capacity import adapter_rank, block_size, plan_capacity, with_padding, with_prompt
 from engine.directions import Matrix
 from engine.errors import UserError
 from engine.fold import FoldMode
 from engine.layouts import Layouts
+from engine.memory import check_room_aside
 from engine.model_files import ModelFacts, dtype_of
 from engine.objective import Scores
 from engine.runtime import Needs, Probe, Upcoming
