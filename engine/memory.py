@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
 import psutil
@@ -16,6 +17,7 @@ from engine.capacity import (
     with_padding,
     with_prompt,
 )
+from engine.directions import Matrix
 from engine.errors import UserError
 from engine.fold import RESIDUAL_BYTES, FoldMode
 from engine.model_files import ModelFacts, dtype_of
@@ -109,9 +111,9 @@ def available_memory(device: str, limit_gib: float | None) -> int:
     return int(free) if limit_gib is None else min(int(free), int(limit_gib * 2**30))
 
 
-def check_room_aside(needed: int) -> None:
-    """Raise `UserError` if the host has no memory for `needed` bytes of weights that make way for the base model's."""
-    free = available_memory("cpu", None)
+def check_room_aside(matrices: Sequence[Matrix], dtype: torch.dtype) -> None:
+    """Raise `UserError` if the host has no memory for the weights of these, to make way for the base model's."""
+    needed, free = sum(m.rows * m.cols for m in matrices) * dtype.itemsize, available_memory("cpu", None)
     if needed > free:
         raise UserError(f"the base model cannot be asked: that takes {in_bytes(needed)}, {in_bytes(free)} are free")
 

@@ -119,7 +119,7 @@ class TrainingLoop:
     @contextmanager
     def at_base(self) -> Iterator[None]:
         base = BaseWeights(Path(self._path), self._matrices)
-        check_room_aside(sum(w.numel() * w.itemsize for w in self._weights.values()))
+        check_room_aside(self._matrices, self._dtype)
         aside = {}
         try:
             for name, weight in self._weights.items():
