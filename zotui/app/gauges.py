@@ -9,6 +9,7 @@ from typing import NamedTuple
 import psutil
 
 from engine.messages import GpuReading, Step, Telemetry
+from engine.usage import Usage
 
 _PAST = 120  # points behind a sparkline: two minutes at one a second
 _AVERAGED = 32  # steps that speed and step time are averaged over, so that they can be read
@@ -68,6 +69,7 @@ class Gauges:
         self._sampled = float("-inf")
         self.now: Telemetry | None = None
         self.own: OwnUse | None = None
+        self.recorded: Usage | None = None  # over the whole run, where only its records are watched
         self.speeds, self.step_times, self.kv, self.memory, self.cpu = _past(), _past(), _past(), _past(), _past()
         self._gpus: dict[int, GpuGauge] = {}
 

@@ -24,6 +24,7 @@ from engine.messages import (
     Tried,
 )
 from engine.rundir import Summary
+from engine.usage import Usage
 from zotui.app import words
 from zotui.app.feed import Ended, Item, Past, Viewed
 from zotui.app.gauges import Gauges
@@ -139,6 +140,8 @@ class RunState(Learned):
                 self._changed(changed, None)
             case Past(event=Mark() as mark):
                 self.marks.append(mark)
+            case Past(event=Usage() as taken):
+                self.gauges.recorded = taken
             case Eval():
                 self._evaluation(item, self._wall())
                 self.wants_evaluation = False
