@@ -134,6 +134,8 @@ class RunState(Learned):
                 self.gauges.telemetry(item)
             case Past(event=Steps() as steps):
                 self.take_steps(steps)
+                if self.viewed is not None:  # else the speed is that of the engine which is watched
+                    self.gauges.past_steps(steps)
             case Past(event=Eval() as evaluation):
                 self._evaluation(evaluation, None)
             case Past(event=Changed() as changed):
