@@ -2,7 +2,7 @@
 
 preset.toml         the resolved preset
 run.json            which preset, runtime, versions and hardware, `formerly` those of steps before a resume;
-                    what it was `started_on` (see `engine.fingerprint`); where the run stands
+                    what it was `started_on` (see `engine.fingerprint`); where the run stands, and its pauses
 journal.jsonl       one line per step, with its checksum: the scalars from which the weights can be rebuilt
 evaluations.jsonl   one line per evaluation, likewise
 changes.jsonl       one line per change of the settings while the run was at work, likewise; see `engine.settings`
@@ -37,6 +37,7 @@ from engine.lock import RunLock
 from engine.preset import Preset, load_file
 from engine.usage import Usage
 
+_MOST_PAUSES = 1000  # kept in run.json
 _CHECKPOINT = re.compile(r"step-\d{8,}")
 
 ASIDE = ".writing-"
@@ -197,6 +198,27 @@ class RunDir:
             file.flush()
             os.fsync(file.fileno())  # or a power cut may leave the new name with nothing in it
         aside.replace(self._info_file)
+
+    def begin_pause(self) -> None:
+        """The run is held. Raises `OSError`."""
+        self.update_info(paused=True)
+
+    def end_pause(self, step: int, seconds: float) -> None:
+        """The run goes on after `step` steps; what it did meanwhile may have divided the pause. Raises `OSError`."""
+        pauses = self.pauses()
+        if pauses and pauses[-1]["step"] == step:
+            seconds += pauses.pop()["seconds"]
+        kept = [*pauses[1 - _MOST_PAUSES :], {"step": step, "seconds": round(seconds, 3)}]
+        self.update_info(paused=False, pauses=kept)
+
+    def pauses(self) -> list[dict[str, Any]]:
+        """The newest pauses that are over: `step`, how many steps were done, and `seconds`."""
+        found = self.info().get("pauses")
+        return [
+            one
+            for one in (found if isinstance(found, list) else [])
+            if isinstance(one, dict) and type(one.get("step")) is int and isinstance(one.get("seconds"), int | float)
+        ]
 
     def summary(self) -> Summary:
         """Where the run stands, from its small files and the end of its journal."""

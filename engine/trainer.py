@@ -252,18 +252,16 @@ class Trainer:
     def _next_request(self) -> Request | None:
         if not self._control.paused:
             return self._control.next_request(self.steps_done)
+        with suppress(OSError):  # on a disk that is full it stays unsaid
+            self._run.begin_pause()
+        began = self._watch.seconds()
         try:
             with self._watch.during("paused"):
-                self._note_pause(True)
                 return self._control.next_request(self.steps_done)
         finally:
             self._watch.save()
-            self._note_pause(False)
-
-    def _note_pause(self, paused: bool) -> None:
-        """For those who list the runs. On a disk that is full it stays unsaid."""
-        with suppress(OSError):
-            self._run.update_info(paused=paused)
+            with suppress(OSError):
+                self._run.end_pause(self.steps_done, self._watch.seconds() - began)
 
     def _evaluate(self) -> None:
         self._control.enter("evaluating", self.steps_done)

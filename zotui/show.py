@@ -174,6 +174,7 @@ def _timeline(run: RunDir, curves: Columns, steps: list[dict[str, Any]]) -> list
         for step in steps[interval::interval]:
             kept: dict[str, Any] = {name: step[name] for name in ("update_kept", "update_cosine") if name in step}
             found.append({"kind": "fold", "step": step["step"], **kept})
+    found += [{"kind": "pause", **pause} for pause in run.pauses()]
     try:
         changes = read(run.path / "changes.jsonl").records
     except UserError:

@@ -204,6 +204,8 @@ def test_show_tells_all_that_the_cockpit_shows(run: RunDir) -> None:
     (run.checkpoints / "step-00000200").mkdir(parents=True)
     change = {"step": 120, "lr": 5e-7}
     (run.path / "changes.jsonl").write_bytes(encode_line(change))
+    run.end_pause(150, 3.0)
+    run.end_pause(150, 1.0)  # asked something in between
     shown = json.loads(zotui("show", "r", "--json")[1])
     assert shown["progress"] == {"share": 0.15, "elapsed_seconds": pytest.approx(60.0), "eta_seconds": None}
     assert shown["best"]["step"] == 300 and shown["best"]["seconds"] == pytest.approx(6.0)
@@ -215,7 +217,8 @@ def test_show_tells_all_that_the_cockpit_shows(run: RunDir) -> None:
     timeline = [(entry["step"], entry["kind"]) for entry in shown["timeline"]]
     assert [step for step, kind in timeline if kind == "fold"] == [50, 100, 150, 200, 250]
     assert [step for step, kind in timeline if kind == "evaluation"] == [0, 100, 200, 300]
-    assert (200, "checkpoint") in timeline and (120, "change") in timeline
+    assert (200, "checkpoint") in timeline and (120, "change") in timeline and (150, "pause") in timeline
+    assert [entry["seconds"] for entry in shown["timeline"] if entry["kind"] == "pause"] == [4.0]
     assert timeline == sorted(timeline, key=lambda entry: entry[0])
     taken = next(entry for entry in shown["timeline"] if entry["kind"] == "change")
     assert (taken["lr"], taken["seconds_of_steps"]) == (5e-7, pytest.approx(2.4))

@@ -165,7 +165,7 @@ class RecordsFeed(_Gathering[Item]):
 
     def _read(self) -> Iterator[Item]:
         yield self._view()
-        yield from _saved(self.run)
+        yield from _marked(self.run)
         yield from _taken(self.run)
         seen = 0
         try:
@@ -214,8 +214,9 @@ class ComparisonFeed(_Gathering[dict[str, Any] | Ended]):
         yield Ended(self.comparison.wait())
 
 
-def _saved(run: RunDir) -> Iterator[Past]:
-    return (Past(Mark(step, "checkpoint")) for step in checkpoints(run))
+def _marked(run: RunDir) -> Iterator[Past]:
+    yield from (Past(Mark(step, "checkpoint")) for step in checkpoints(run))
+    yield from (Past(Mark(pause["step"], "pause")) for pause in run.pauses())
 
 
 def _taken(run: RunDir) -> list[Past]:
@@ -224,7 +225,7 @@ def _taken(run: RunDir) -> list[Past]:
 
 
 def _records_before(run: RunDir, step: int) -> Iterator[Item]:
-    yield from _saved(run)
+    yield from _marked(run)
     try:
         for event in past(run, step):
             yield Past(event)
