@@ -114,6 +114,8 @@ class Recorder:
         if isinstance(event, Step):
             self._step = event.step + 1
         elif isinstance(event, Telemetry):
+            if not self._samples:
+                self._open()  # as a line begins, so that an engine at work holds the same files throughout
             before, self._sampled = self._sampled, self._clock()
             self._samples.append(_sampled(event, self._wall(), self._sampled - before, self._step))
             if self._sampled - self._began >= _PERIOD:
@@ -130,10 +132,15 @@ class Recorder:
         line, self._samples, self._began = together(self._samples), [], self._sampled
         if line is None:
             return
-        with suppress(OSError, UserError):
-            if self._writer is None:
+        self._open()
+        if self._writer is not None:
+            with suppress(OSError):
+                self._writer.append(msgspec.to_builtins(structs.replace(line, step=self._step)))
+
+    def _open(self) -> None:
+        if self._writer is None:
+            with suppress(OSError, UserError):
                 self._writer = JournalWriter(self._path)
-            self._writer.append(msgspec.to_builtins(structs.replace(line, step=self._step)))
 
 
 def _sampled(now: Telemetry, at: float, seconds: float, step: int) -> Usage:

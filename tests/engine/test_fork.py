@@ -5,8 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -94,9 +93,9 @@ def test_a_fork_that_cannot_copy_says_so_and_leaves_nothing(
 
 @pytest.mark.parametrize("size", ["0", "8k", "64k", "1m"])  # nothing fits; the preset; the records; one checkpoint
 def test_a_fork_onto_a_disk_that_is_too_small_leaves_nothing(
-    saved: RunDir, tmp_path: Path, mounted: Callable[[str], Path], size: str
+    saved: RunDir, tmp_path: Path, small_disk: Callable[[str], Path], size: str
 ) -> None:
-    disk = mounted("4k" if size == "0" else size)
+    disk = small_disk("4k" if size == "0" else size)
     if size == "0":
         (disk / "filler").write_bytes(b"x" * 4096)
     before = sorted(disk.rglob("*"))
@@ -106,24 +105,6 @@ def test_a_fork_onto_a_disk_that_is_too_small_leaves_nothing(
     if size == "1m":
         smaller = fork(saved, 3, ["run.steps=50"], disk / "forked")  # without the larger checkpoint it fits
         assert [path.name for path in smaller.checkpoint_folders()] == ["step-00000002"]
-
-
-@pytest.fixture
-def mounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Makes a file system of a size."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-
-    def mount(size: str) -> Path:
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, text=True
-        )
-        if done.returncode:
-            pytest.skip(f"needs to mount a small file system: {done.stderr.strip()}")
-        return folder
-
-    yield mount
-    subprocess.run(["umount", "-l", str(folder)], capture_output=True)
 
 
 def test_forks_are_made_on_threads_each_whole(saved: RunDir, home: Path) -> None:

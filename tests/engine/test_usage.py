@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import pytest
 
 from engine import messages
 from engine.fork import fork
@@ -100,30 +99,15 @@ def test_a_resumed_run_appends_to_what_could_be_read_and_damage_is_no_reason_to_
     assert read(path) == []
 
 
-@pytest.fixture
-def unwritable(tmp_path: Path) -> Any:
-    """A file that takes nothing, since its file system is full; call it to make room."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"needs to mount a small file system: {mounted.stderr.strip()}")
-    filler = folder / "filler"
+def test_a_line_that_the_disk_does_not_take_is_left_out(small_disk: Callable[[str], Path]) -> None:
+    disk, clock = small_disk("64k"), Clock()
+    path, filler = disk / "usage.jsonl", disk / "filler"
     filler.write_bytes(b"x" * 65536)
-    yield folder / "usage.jsonl", filler.unlink
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def test_a_line_that_the_disk_does_not_take_is_left_out(unwritable: Any) -> None:
-    path, make_room = unwritable
-    clock = Clock()
     taking = recorder(path, clock)
     for second in range(1, 91):
         clock.now = float(second)
         if second == 45:
-            make_room()
+            filler.unlink()
         taking.take(telemetry(second))
     taking.end()
     assert [line.at for line in read(path)] == [1e9 + 60, 1e9 + 90]
