@@ -17,7 +17,7 @@ import traceback
 from pathlib import Path
 from typing import Any, Literal
 
-from engine import environment, log, trackers
+from engine import environment, log, trackers, usage
 from engine.command import leave
 from engine.control import Control, Stopped
 from engine.control_socket import ControlSocket
@@ -79,6 +79,8 @@ def _train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> in
     watch = Stopwatch(run)
     wanted = run.preset()
     trackers.follow(run, wanted, outlet)
+    recorder = usage.Recorder(run.usage_file, run.steps_done())
+    outlet.follow(recorder.take, recorder.end, usage.PATIENCE)
     if wanted.run.when_app_leaves == "stop":
         control.stop_when_alone()
     sampler = Sampler(outlet.emit, Gpus.open(environment.mask_gpus(wanted.model.device)))
@@ -139,6 +141,8 @@ def _train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> in
         trainer.train()
     except Stopped:
         outcome, code = "stopped", EXIT_INTERRUPTED
+    finally:
+        control.over()
     if trainer.steps_done or control.fault:
         trainer.save()
     if control.ignored > 1:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import psutil
 import torch
 from safetensors import SafetensorError, safe_open
 
 from engine.directions import Matrix
 from engine.errors import UserError
-from engine.memory import in_bytes
 from engine.model_files import weight_files
 
 
@@ -47,10 +45,3 @@ class BaseWeights:
         path, own = self._places[name]
         with safe_open(path, framework="pt") as file:
             return file.get_tensor(own)
-
-
-def check_room_aside(needed: int) -> None:
-    """Raise `UserError` if the host has no memory for `needed` bytes of weights that make way for the base model's."""
-    free = psutil.virtual_memory().available
-    if needed > free:
-        raise UserError(f"the base model cannot be asked: that takes {in_bytes(needed)}, {in_bytes(free)} are free")

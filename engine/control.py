@@ -57,6 +57,7 @@ class Control:
         self._wanted: list[Request] = []
         self._running = False  # False until the first step: nothing to save, nothing to wait for
         self._ending = False  # whether a command has ended the start-up
+        self._over = False  # whether nothing is done any more but to save and to end
         self._state: StateName = "starting"
         self._steps = 0
         self.ignored = 0  # lines that were no command
@@ -143,6 +144,16 @@ class Control:
         if self._stop_reason:
             raise Stopped(self._stop_reason)
 
+    def over(self) -> None:
+        """No request is looked at any more: one that waits still, or comes from now on, is told so."""
+        with self._changed:
+            self._over = True
+            for request in self._wanted:
+                self._too_late(request)
+            if self._paused and not self._stop_reason:
+                self._too_late(Pause())
+            self._wanted, self._paused = [], False
+
     # -- for commands and signals ---------------------------------------------------------------
 
     def listen(self, read: Callable[[int], bytes], ended: Callable[[], None] = lambda: None) -> None:
@@ -168,7 +179,9 @@ class Control:
     def obey(self, command: AnyCommand) -> None:
         """Take one command."""
         with self._changed:
-            if isinstance(command, Pause):
+            if self._over and not isinstance(command, Resume | Stop):  # these still end a wait for a disk
+                self._too_late(command)
+            elif isinstance(command, Pause):
                 self._paused = True
                 self._say("pausing" if self._running else "paused")
             elif isinstance(command, Resume):
@@ -191,6 +204,10 @@ class Control:
             self._wanted.append(request)
         else:
             self._emit(Log(level="warning", text=f"{_MOST_WAITING} requests wait already: one was ignored"))
+
+    def _too_late(self, command: AnyCommand) -> None:
+        name = type(command).__name__.lower()
+        self._emit(Log(level="warning", text=f"'{name}' came too late: the run is over, and nothing came of it"))
 
     def _request_stop(self, reason: str) -> None:
         if self._running:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -76,7 +77,10 @@ def plan(run: RunDir, step: int | None = None, changes: Sequence[str] = ()) -> P
 
 
 def fork(run: RunDir, step: int | None = None, changes: Sequence[str] = (), path: Path | None = None) -> RunDir:
-    """Make the run that `plan` describes, at `path` if given, to be resumed. Raises `UserError`."""
+    """Make the run that `plan` describes, at `path` if given, to be resumed. Raises `UserError`, and leaves nothing.
+
+    On another file system it copies checkpoints, which takes as long as the disk does; any thread may call it.
+    """
     planned = plan(run, step, changes)
     step, wanted = planned.step, planned.preset
     run.refuse_damaged()
@@ -89,10 +93,11 @@ def fork(run: RunDir, step: int | None = None, changes: Sequence[str] = (), path
         forked.update_info(**kept, state="stopped", forked_from={"run": str(run.path), "name": run.name, "step": step})
     except BaseException as error:
         shutil.rmtree(forked.checkpoints, ignore_errors=True)
-        forked.journal_file.unlink(missing_ok=True)
+        with suppress(OSError):
+            forked.journal_file.unlink(missing_ok=True)
         forked.discard()
         if isinstance(error, OSError):
-            raise UserError(f"{forked.path}: cannot be written ({error.strerror or error})") from None
+            raise UserError(f"{forked.path}: cannot be written ({error.strerror})") from None
         raise
     return forked
 
@@ -131,11 +136,14 @@ def _take_over(run: RunDir, forked: RunDir, step: int) -> None:
     for folder in usable:
         if folder != usable[-1] and (best is None or step_of(folder) != best["step"]):
             continue
-        # What lies there is never written to again: one copy on the disk is enough where links are possible.
-        shutil.copytree(folder, forked.checkpoints / folder.name, copy_function=_link)
+        copied = forked.checkpoints / folder.name
+        copied.mkdir(parents=True)
+        for file in folder.iterdir():
+            _link(file, copied / file.name)
 
 
-def _link(source: str, target: str) -> None:
+def _link(source: Path, target: Path) -> None:
+    """What lies there is never written to again: one copy on the disk is enough where links are possible."""
     try:
         os.link(source, target)
     except OSError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
 import psutil
@@ -16,6 +17,8 @@ from engine.capacity import (
     with_padding,
     with_prompt,
 )
+from engine.directions import Matrix
+from engine.errors import UserError
 from engine.fold import RESIDUAL_BYTES, FoldMode
 from engine.model_files import ModelFacts, dtype_of
 from engine.runtime import Needs
@@ -106,6 +109,13 @@ def available_memory(device: str, limit_gib: float | None) -> int:
     """Bytes that are free on the device now, or `limit_gib` of them."""
     free = psutil.virtual_memory().available if device == "cpu" else torch.cuda.mem_get_info(device)[0]
     return int(free) if limit_gib is None else min(int(free), int(limit_gib * 2**30))
+
+
+def check_room_aside(matrices: Sequence[Matrix], dtype: torch.dtype) -> None:
+    """Raise `UserError` if the host has no memory for the weights of these, to make way for the base model's."""
+    needed, free = sum(m.rows * m.cols for m in matrices) * dtype.itemsize, available_memory("cpu", None)
+    if needed > free:
+        raise UserError(f"the base model cannot be asked: that takes {in_bytes(needed)}, {in_bytes(free)} are free")
 
 
 def in_bytes(size: int) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from engine.control import Control, Stopped
-from engine.errors import RunFailed
+from engine.errors import RunFailed, UserError
 from engine.messages import Event, Log
 from engine.stopwatch import Stopwatch
 
@@ -26,12 +26,14 @@ class Patience:
     def write(self, what: str, steps_done: int, act: Callable[[], Result]) -> Result:
         """What `act` returns, once it does so without an `OSError`; it must leave nothing half done.
 
-        Raises `RunFailed` if the run is to end before that.
+        Raises `RunFailed` if the run is to end before that, and for a record that was damaged meanwhile.
         """
         waited = False
         while True:
             try:
                 result = act()
+            except UserError as damage:
+                raise RunFailed(str(damage)) from None
             except OSError as error:
                 why = error.strerror or str(error)
                 remedy = "make room" if error.errno in _FULL or error.errno is None else "make it writable"

@@ -2,10 +2,11 @@
 
 preset.toml         the resolved preset
 run.json            which preset, runtime, versions and hardware, `formerly` those of steps before a resume;
-                    what it was `started_on` (see `engine.fingerprint`); where the run stands
+                    what it was `started_on` (see `engine.fingerprint`); where the run stands, and its pauses
 journal.jsonl       one line per step, with its checksum: the scalars from which the weights can be rebuilt
 evaluations.jsonl   one line per evaluation, likewise
 changes.jsonl       one line per change of the settings while the run was at work, likewise; see `engine.settings`
+usage.jsonl         one line per half minute, likewise: memory, load, KV-cache use and every GPU; see `engine.usage`
 checkpoints/        step-00000450/ with weights.safetensors and manifest.json, which has their hashes
 engine.log          the engine's and vLLM's log
 exports/            what the app wrote of it for elsewhere; tensorboard/ and wandb/: what `run.track` asks for
@@ -15,7 +16,6 @@ control             the socket of a live engine: events and commands, as on its 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -25,16 +25,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import platformdirs
 
+from engine import usage
 from engine.best import best_evaluation
 from engine.errors import UserError
 from engine.journal import append, last_line, newest_with, read
+from engine.lock import RunLock
 from engine.preset import Preset, load_file
+from engine.usage import Usage
 
-_LOCK_PATIENCE = 0.5  # seconds
+_MOST_PAUSES = 1000  # kept in run.json
 _CHECKPOINT = re.compile(r"step-\d{8,}")
 
 ASIDE = ".writing-"
@@ -85,12 +88,12 @@ class RunDir:
         self.journal_file = self.path / "journal.jsonl"
         self.evaluations_file = self.path / "evaluations.jsonl"
         self.changes_file = self.path / "changes.jsonl"
+        self.usage_file = self.path / "usage.jsonl"
         self.log_file = self.path / "engine.log"
         self.checkpoints = self.path / "checkpoints"
         self._info_file = self.path / "run.json"
         self.control_file = self.path / "control"
-        self._lock_file = self.path / "lock"
-        self._lock: IO[bytes] | None = None
+        self._lock = RunLock(self.path / "lock")
         self._made_folder = False
 
     @property
@@ -102,9 +105,9 @@ class RunDir:
     def create(cls, preset: Preset, preset_name: str, path: Path | None = None, *, label: str = "") -> RunDir:
         """Make the directory of a new run, named after its preset and `label` unless `path` is given.
 
-        Raises `UserError` if `path` already holds a run or cannot be written.
+        Raises `UserError`, and leaves nothing, if `path` already holds a run or cannot be written.
         """
-        run = cls(path or runs_home())
+        run, begun = cls(path or runs_home()), False
         try:
             if path is None:
                 run = cls(_new_folder(preset_name, label))
@@ -113,9 +116,12 @@ class RunDir:
                 run.refuse_used_folder()
                 run._made_folder = not run.path.exists()
                 run.path.mkdir(parents=True, exist_ok=True)
+            begun = True
             run.preset_file.write_text(preset.absolute().to_toml())
             run.update_info(preset=preset_name, started=time.time(), steps=preset.run.steps, state="new")
         except OSError as error:
+            if begun:
+                run.discard()
             raise UserError(f"{run.path}: cannot be written ({error.strerror}); choose another --run-dir") from None
         return run
 
@@ -137,10 +143,11 @@ class RunDir:
             self.journal_file,
             self.evaluations_file,
             self.changes_file,
+            self.usage_file,
             self.log_file,
             self._info_file,
             self._info_file.with_suffix(".tmp"),
-            self._lock_file,
+            self._lock.file,
             self.control_file,
         )
 
@@ -192,6 +199,27 @@ class RunDir:
             os.fsync(file.fileno())  # or a power cut may leave the new name with nothing in it
         aside.replace(self._info_file)
 
+    def begin_pause(self) -> None:
+        """The run is held. Raises `OSError`."""
+        self.update_info(paused=True)
+
+    def end_pause(self, step: int, seconds: float) -> None:
+        """The run goes on after `step` steps; what it did meanwhile may have divided the pause. Raises `OSError`."""
+        pauses = self.pauses()
+        if pauses and pauses[-1]["step"] == step:
+            seconds += pauses.pop()["seconds"]
+        kept = [*pauses[1 - _MOST_PAUSES :], {"step": step, "seconds": round(seconds, 3)}]
+        self.update_info(paused=False, pauses=kept)
+
+    def pauses(self) -> list[dict[str, Any]]:
+        """The newest pauses that are over: `step`, how many steps were done, and `seconds`."""
+        found = self.info().get("pauses")
+        return [
+            one
+            for one in (found if isinstance(found, list) else [])
+            if isinstance(one, dict) and type(one.get("step")) is int and isinstance(one.get("seconds"), int | float)
+        ]
+
     def summary(self) -> Summary:
         """Where the run stands, from its small files and the end of its journal."""
         info = self.info()
@@ -214,53 +242,19 @@ class RunDir:
             paused=state == "live" and info.get("paused") is True,
         )
 
-    # -- the lock -------------------------------------------------------------------------------
+    # -- the engine that has it ------------------------------------------------------------------
 
     def acquire(self) -> None:
         """Take the lock for as long as this process lives. Raises `UserError` if another has it, or nobody can."""
-        try:
-            # Not through a link: what it leads to would be emptied.
-            handle = os.fdopen(
-                os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666), "ab"
-            )
-        except OSError as error:
-            raise UserError(f"{self.path}: cannot be written ({error.strerror}); a run needs to") from None
-        deadline = time.monotonic() + _LOCK_PATIENCE
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() < deadline:  # `is_live` of another process holds it for a moment
-                    time.sleep(0.05)
-                    continue
-                handle.close()
-                raise UserError(f"{self.name}: is live in another engine; `zotui attach` steers that one") from None
-            handle.truncate(0)
-            handle.write(str(os.getpid()).encode())
-            handle.flush()
-            self._lock = handle
-            return
+        self._lock.acquire()
 
     def is_live(self) -> bool:
         """Whether an engine holds the lock."""
-        try:
-            with self._lock_file.open("rb") as handle:
-                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
-        except BlockingIOError:
-            return True
-        return False
+        return self._lock.is_held()
 
     def engine_pid(self) -> int | None:
-        """The engine that holds the lock, told from others by having it open. None where there is none to be seen."""
-        with suppress(OSError, ValueError):
-            pid, lock = int(self._lock_file.read_bytes()), self._lock_file.stat()
-            for opened in Path(f"/proc/{pid}/fd").iterdir():
-                with suppress(OSError):  # closed in between
-                    if os.path.samestat(lock, opened.stat()):
-                        return pid if self.is_live() else None
-        return None
+        """The engine that holds the lock. None where there is none to be seen."""
+        return self._lock.holder()
 
     @contextmanager
     def control_address(self) -> Iterator[str]:
@@ -322,6 +316,10 @@ class RunDir:
                 "or delete that line to go on without the change that it held"
             )
         return contents.records
+
+    def usage(self) -> list[Usage]:
+        """What the run took, in the order recorded, as far as it can be read: nothing depends on it."""
+        return usage.read(self.usage_file)
 
     def checkpoint_folders(self) -> list[Path]:
         """The checkpoints, the newest last; `step_of` gives the steps done of each."""

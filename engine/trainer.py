@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from engine import checkpoint, objective, preset
+from engine import checkpoint, preset
 from engine.best import best_evaluation
-from engine.control import Control, Request
-from engine.errors import NotFinite, RunFailed, UserError
+from engine.control import Control, Request, Stopped
+from engine.errors import NotFinite
+from engine.evaluation import evaluate, refuse_not_finite
 from engine.journal import JournalWriter
 from engine.lozo import Lozo
 from engine.messages import Change, Changed, Checkpoint, Eval, Event, Log, Phase, Save, Step, Try
 from engine.noise import Noise, measure_noise
 from engine.opening import Opened
-from engine.patience import Patience, Result
+from engine.patience import Patience
 from engine.rundir import RunDir
 from engine.settings import Settings, Steering
 from engine.signal_figures import WINDOW, Signal
 from engine.stopwatch import Stopwatch
-from engine.task import Example, batch
+from engine.task import batch
 from engine.trying import Trying
-
-_EVALUATION_SLICE = 64  # examples scored between two looks at the requests
 
 
 class Trainer:
@@ -129,6 +127,8 @@ class Trainer:
                 self._do_what_is_due()
             if self._evaluated_at != self.steps_done:
                 self._until_finite(self._evaluate)
+            with suppress(Stopped):  # everything is done: it ends as finished in any case
+                self._answer_requests()
         finally:
             try:
                 writer.close()
@@ -242,39 +242,33 @@ class Trainer:
     def _change(self, change: Change) -> None:
         """From the next step on, and for good: it is on record before it counts."""
         done = self.steps_done
-        settings = self._patience.write(
-            self._run.changes_file.name, done, lambda: _sound(lambda: self._steering.change(done, change))
-        )
+        settings = self._patience.write(self._run.changes_file.name, done, lambda: self._steering.change(done, change))
         self._adopt(done)
         self._emit(Changed(step=done, **asdict(settings)))
+        if done == self._preset.run.steps:
+            self._emit(Log(level="warning", text="no step is left to take these settings; a fork from here has them"))
         self._do_what_is_due()
 
     def _next_request(self) -> Request | None:
         if not self._control.paused:
             return self._control.next_request(self.steps_done)
+        with suppress(OSError):  # on a disk that is full it stays unsaid
+            self._run.begin_pause()
+        began = self._watch.seconds()
         try:
             with self._watch.during("paused"):
-                self._note_pause(True)
                 return self._control.next_request(self.steps_done)
         finally:
             self._watch.save()
-            self._note_pause(False)
-
-    def _note_pause(self, paused: bool) -> None:
-        """For those who list the runs. On a disk that is full it stays unsaid."""
-        with suppress(OSError):
-            self._run.update_info(paused=paused)
+            with suppress(OSError):
+                self._run.end_pause(self.steps_done, self._watch.seconds() - began)
 
     def _evaluate(self) -> None:
         self._control.enter("evaluating", self.steps_done)
         examples = self._task.validation
         with self._watch.during("evaluations") as lap:
-            scores: objective.Scores = []
-            for part in _slices(examples):
-                self._control.check_stop()
-                scores += self._runtime.score(part)
-            metrics = objective.metrics(self._task.objective, examples, scores)
-            self._check(metrics)
+            metrics = evaluate(self._runtime, self._task.objective, examples, self._control.check_stop)
+            refuse_not_finite(metrics, self.steps_done, self._preset.method.lr)
         self._watch.save()
         self.metrics = metrics
         self._evaluated_at = self.steps_done
@@ -287,39 +281,14 @@ class Trainer:
         )
         record = {"step": event.step, "split": event.split, "metrics": event.metrics, "examples": event.examples}
         written = self._run.evaluations_file.name
-        self._patience.write(written, self.steps_done, lambda: _sound(lambda: self._run.add_evaluation(record)))
+        self._patience.write(written, self.steps_done, lambda: self._run.add_evaluation(record))
         self._evaluations.append(record)
         self._emit(event)
         if self._preset.run.checkpoint_best and best_evaluation(self._evaluations) is record:
             self.save()
-
-    def _check(self, metrics: dict[str, float]) -> None:
-        """Raise `NotFinite` for a loss that is none."""
-        if math.isfinite(metrics["loss"]):
-            return
-        method = self._preset.method
-        # Before the first step it is the model itself that overflows.
-        lower = f"a lower method.lr (now {method.lr:g}) or " if self.steps_done else ""
-        raise NotFinite(
-            f"the validation loss after {self.steps_done} steps is not a finite number ({metrics['loss']:.4g}); "
-            f"try {lower}model.dtype=float32 in a new run"
-        )
 
     def _restore_metrics(self) -> None:
         self._evaluations = self._run.evaluations()
         if self._evaluations:
             self.metrics = self._evaluations[-1]["metrics"]
             self._evaluated_at = self._evaluations[-1]["step"]
-
-
-def _sound(act: Callable[[], Result]) -> Result:
-    """What `act` returns. Raises `RunFailed` for records that were damaged while the run is at work."""
-    try:
-        return act()
-    except UserError as damage:
-        raise RunFailed(str(damage)) from None
-
-
-def _slices(examples: list[Example]) -> Iterator[list[Example]]:
-    for start in range(0, len(examples), _EVALUATION_SLICE):
-        yield examples[start : start + _EVALUATION_SLICE]

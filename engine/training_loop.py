@@ -17,9 +17,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from engine.base_weights import BaseWeights, check_room_aside
+from engine.base_weights import BaseWeights
 from engine.capacity import EVALUATION_SEQUENCES
 from engine.directions import Matrix, draw_u, draw_v
+from engine.memory import check_room_aside
 from engine.model_files import context_of, dtype_of, linear_matrices
 from engine.objective import Scores
 from engine.runtime import Probe, Upcoming
@@ -118,7 +119,7 @@ class TrainingLoop:
     @contextmanager
     def at_base(self) -> Iterator[None]:
         base = BaseWeights(Path(self._path), self._matrices)
-        check_room_aside(sum(w.numel() * w.itemsize for w in self._weights.values()))
+        check_room_aside(self._matrices, self._dtype)
         aside = {}
         try:
             for name, weight in self._weights.items():

@@ -13,16 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-from vllm import LLM
-
 from engine import self_check
-from engine.base_weights import check_room_aside
-from engine.capacity import adapter_rank, block_size, plan_capacity, with_padding, with_prompt
+from engine.capacity import block_size, plan_capacity, with_padding, with_prompt
 from engine.directions import Matrix
 from engine.errors import UserError
 from engine.fold import FoldMode
 from engine.layouts import Layouts
+from engine.memory import check_room_aside
 from engine.model_files import ModelFacts, dtype_of
 from engine.objective import Scores
 from engine.runtime import Needs, Probe, Upcoming
@@ -31,11 +28,11 @@ from engine.update_kept import UpdateKept
 from engine.vllm_seam.alone import alone
 from engine.vllm_seam.linear import keeping_plain_weights
 from engine.vllm_seam.public import generate_scores, generate_tokens
+from engine.vllm_seam.starting import start
 
 # Floating-point operations of a pass below which launching its kernels takes longer than running them, by an
 # estimate (not measured): some 10 ms of launches for 32 blocks, on a GPU of 5e14 operations per second.
 _RECORDED_BELOW = 5e12
-_WORKER = "engine.vllm_seam.worker.ZoWorker"  # one for all: vLLM mixes it into its own class for good
 
 
 class VllmRuntime:
@@ -73,27 +70,16 @@ class VllmRuntime:
         room = with_prompt(with_padding(plan, self._block), facts.context, self._block)
         record = cuda_graphs and device != "cpu" and 2 * facts.parameters * plan.tokens < _RECORDED_BELOW
         with alone(), keeping_plain_weights() if plain_copies else nullcontext():
-            self._llm = LLM(
-                model=facts.path,
+            self._llm = start(
+                facts,
+                room,
+                self._block,
                 dtype=dtype,
-                seed=0,
-                load_format="dummy" if random_weights else "auto",
-                skip_tokenizer_init=random_weights,
+                device=device,
+                rank=rank,
+                memory_needed=memory_needed,
                 trust_remote_code=trust_remote_code,
-                enforce_eager=True,
-                enable_prefix_caching=False,  # it would return scores of overwritten slots
-                enable_lora=True,
-                max_loras=2,
-                max_lora_rank=adapter_rank(rank),
-                lora_target_modules=_target_modules(facts.matrices),
-                max_model_len=room.longest,
-                max_num_batched_tokens=room.tokens,
-                max_num_seqs=room.sequences,
-                block_size=self._block,
-                kv_cache_memory_bytes=room.blocks * self._block * facts.kv_bytes_per_token(dtype),
-                gpu_memory_utilization=_memory_share(device, memory_needed),
-                disable_log_stats=True,
-                worker_extension_cls=_WORKER,
+                random_weights=random_weights,
             )
         opened = self._call("zo_open", rank, seed, plan.signs, fold, plan.longest if record else None)
         self._matrices = [Matrix(*row) for row in opened]
@@ -159,8 +145,7 @@ class VllmRuntime:
     def at_base(self) -> Iterator[None]:
         moved = self._folded_at > 0  # else they are the files' own still
         if moved:
-            size = dtype_of(self._dtype).itemsize
-            check_room_aside(sum(m.rows * m.cols for m in self._matrices) * size)
+            check_room_aside(self._matrices, dtype_of(self._dtype))
         try:
             if moved:
                 self._call("zo_set_aside", self._facts.path)
@@ -308,20 +293,6 @@ class VllmRuntime:
 
 class _PublicFailed(Exception):
     """vLLM's public API raised something; the text names it."""
-
-
-def _memory_share(device: str, needed: int) -> float:
-    """What vLLM checks against free GPU memory at its start; KV space is sized to need regardless."""
-    if device == "cpu":
-        return 0.9  # not looked at, once KV space has a size
-    free, total = torch.cuda.mem_get_info(device)
-    return min(needed, 0.9 * free) / total
-
-
-def _target_modules(matrices: Sequence[Matrix]) -> list[str]:
-    """Names of the layers that get slots; embeddings and the output head must not."""
-    names = {matrix.name.removesuffix(".weight").rpartition(".")[2] for matrix in matrices}
-    return sorted(names | {"qkv_proj", "gate_up_proj"})
 
 
 def _check_matrices(wanted: Sequence[Matrix], found: Sequence[Matrix]) -> None:

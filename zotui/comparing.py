@@ -14,6 +14,7 @@ from engine.errors import UserError
 from engine.rundir import RunDir
 from engine.settings import Steering
 from engine.stopwatch import time_spent
+from engine.usage import together
 from zotui.app import words
 from zotui.columns import AT_START, Columns, smoothed, smoothing_span
 
@@ -44,6 +45,8 @@ class Result:
     step_seconds: float | None  # the median
     seconds: float  # of the steps
     total_seconds: float  # with start-up, evaluations, checkpoints and pauses, of every engine
+    gpu_memory_peak: int | None = None  # bytes, of the GPU that it was on
+    rss_peak: int | None = None  # bytes, resident
     fault: str = ""  # why there is no more of it to read
 
 
@@ -105,6 +108,7 @@ def result(curves: Columns) -> Result:
     losses = smoothed(curves.column("loss"), smoothing_span(summary.steps))
     taken = [one for one in curves.evaluations if not any(map(math.isnan, one["metrics"].values()))]
     best = best_evaluation(taken)
+    used = together(curves.run.usage())
     return Result(
         name=summary.name,
         path=summary.path,
@@ -121,6 +125,8 @@ def result(curves: Columns) -> Result:
         step_seconds=statistics.median(curves.column("seconds")) if seconds else None,
         seconds=seconds,
         total_seconds=time_spent(curves.run, seconds)["total"],
+        gpu_memory_peak=used.gpu.memory_used_peak if used and used.gpu else None,
+        rss_peak=used.rss_peak if used else None,
         fault=curves.fault,
     )
 
@@ -149,6 +155,7 @@ def result_rows(results: Sequence[Result]) -> list[tuple[str, list[str]]]:
         ("tokens", [words.short_count(one.tokens) if one.tokens else "" for one in results]),
         ("time of steps", [words.span(one.seconds) if one.seconds else "" for one in results]),
         ("time in all", [words.span(one.total_seconds) if one.total_seconds else "" for one in results]),
+        ("peak memory", [_memory(one) for one in results]),
     ]
     return [(name, [cell or words.NOTHING for cell in cells]) for name, cells in rows if any(cells)]
 
@@ -173,6 +180,13 @@ def _named(evaluation: dict[str, Any]) -> dict[str, Any]:
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
+
+
+def _memory(one: Result) -> str:
+    """Of the GPU if it was on one, else resident."""
+    if one.gpu_memory_peak is not None:
+        return f"{words.size(one.gpu_memory_peak)} GPU"
+    return words.size(one.rss_peak) if one.rss_peak is not None else ""
 
 
 def _change(before: float | None, after: float | None, metric: str) -> str:

@@ -28,4 +28,5 @@ def farewell(run: RunDir, held: bool = False) -> str:
         return f"{name} is saved and has failed once no app is attached: zotui show {name}"
     if stops_when_left(run):
         return f"{name} saves and stops once no app is attached: zotui resume {name}"
-    return f"{name} goes on: zotui attach {name}, zotui stop {name}"
+    left = "stays paused" if run.summary().paused else "goes on"
+    return f"{name} {left}: zotui attach {name}, zotui stop {name}"

@@ -13,6 +13,7 @@ from engine.journal import read
 from engine.rundir import RunDir, Summary, step_of
 from engine.signal_figures import Figures, Signal
 from engine.stopwatch import time_spent
+from engine.usage import Usage, thinned, together
 from zotui.app import words
 from zotui.columns import Columns
 from zotui.comparing import Result, result
@@ -20,6 +21,7 @@ from zotui.comparing import Result, result
 _BARS = "▁▂▃▄▅▆▇█"
 _RECENT = 32  # steps that the speed now is averaged over, as in the cockpit
 _LOG_LINES = 15
+_USAGE_LINES = 500  # of the object; a longer record is thinned
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Record:
     curves: Columns | None
     result: Result | None
     timeline: list[dict[str, Any]]
+    usage: list[Usage]
 
 
 def record_of(run: RunDir) -> Record:
@@ -48,15 +51,13 @@ def record_of(run: RunDir) -> Record:
         for evaluation in evaluations:
             curves.add_evaluation(evaluation)
     except (UserError, AttributeError, KeyError, TypeError, ValueError):
-        return Record(run, run.summary(), evaluations, best_of(run), None, None, None, None, [])
+        return Record(run, run.summary(), evaluations, best_of(run), None, None, None, None, [], run.usage())
     spent = time_spent(run, math.fsum(step.get("seconds", 0.0) for step in steps))
     best = best_of(run)
     if best:
         best["seconds"] = curves.place(best["step"], "seconds")
-    timeline = _timeline(run, curves, steps)
-    return Record(
-        run, run.summary(), evaluations, best, spent, _signal_of(run, steps), curves, result(curves), timeline
-    )
+    signal, timeline = _signal_of(run, steps), _timeline(run, curves, steps)
+    return Record(run, run.summary(), evaluations, best, spent, signal, curves, result(curves), timeline, run.usage())
 
 
 def as_object(record: Record) -> dict[str, Any]:
@@ -78,6 +79,7 @@ def as_object(record: Record) -> dict[str, Any]:
         "best": record.best,
         "update_kept": run.update_kept(),
         "time": spent,
+        "usage": _usage(record.usage),
         "signal": {**asdict(record.signal), "verdict": record.signal.verdict.text} if record.signal else None,
         "timeline": record.timeline,
         "log_tail": run.log_tail(_LOG_LINES) if ended_badly else [],
@@ -86,7 +88,7 @@ def as_object(record: Record) -> dict[str, Any]:
 
 
 def figure_rows(record: Record) -> list[tuple[str, str]]:
-    """Loss, speed and time as rows of a name and a line."""
+    """Loss, speed, time, memory and load as rows of a name and a line."""
     found, spent, rows = record.result, record.time, []
     if found and found.loss is not None and found.loss_at_start is not None:
         rows.append(("loss", f"{words.loss(found.loss_at_start)} → {words.loss(found.loss)}, smoothed"))
@@ -100,7 +102,29 @@ def figure_rows(record: Record) -> list[tuple[str, str]]:
     left = _remaining(record)
     if left is not None:
         rows.append(("ETA", f"~{words.duration(left)}"))
-    return rows
+    return rows + _usage_rows(together(record.usage))
+
+
+def _usage_rows(taken: Usage | None) -> list[tuple[str, str]]:
+    """What the run took, over all of its time."""
+    if taken is None:
+        return []
+    memory, load = f"peak {words.size(taken.rss_peak)} resident", f"{taken.cpu_mean:.1f} cores"
+    if gpu := taken.gpu:
+        memory += f"; GPU {words.gib(gpu.memory_used_peak)} of {words.gib(gpu.memory_total)} GiB"
+        if gpu.utilisation_mean is not None:
+            load += f", GPU {gpu.utilisation_mean:.0%}"
+    if taken.kv_cache_usage_mean is not None and taken.kv_cache_usage_peak is not None:
+        load += f", KV cache {taken.kv_cache_usage_mean:.0%} (peak {taken.kv_cache_usage_peak:.0%})"
+    return [("memory", memory), ("load", load)]
+
+
+def _usage(lines: list[Usage]) -> dict[str, Any] | None:
+    """What the run took: the newest line, one over the whole run with its means and peaks, and all of them."""
+    if not lines:
+        return None
+    shown = {"last": lines[-1], "whole_run": together(lines), "lines": thinned(lines, _USAGE_LINES)}
+    return {name: msgspec.to_builtins(value) for name, value in shown.items()}
 
 
 def _recent(record: Record) -> tuple[float, float] | None:
@@ -150,6 +174,7 @@ def _timeline(run: RunDir, curves: Columns, steps: list[dict[str, Any]]) -> list
         for step in steps[interval::interval]:
             kept: dict[str, Any] = {name: step[name] for name in ("update_kept", "update_cosine") if name in step}
             found.append({"kind": "fold", "step": step["step"], **kept})
+    found += [{"kind": "pause", **pause} for pause in run.pauses()]
     try:
         changes = read(run.path / "changes.jsonl").records
     except UserError:

@@ -66,6 +66,8 @@ def test_all_see_what_one_asks_for_and_asking_twice_is_asking_once(start: Any) -
         client.send(messages.Pause())
     held = {end.until(messages.State, state="paused").step for end in (engine, one, other)}
     assert len(held) == 1
+    clocks = {Client(engine.run).until(messages.Hello).seconds for _ in range(3)}
+    assert len(clocks) == 1, "the clock of a run that is paused stands"
     other.send(messages.Evaluate())
     assert one.until(messages.Eval).step == engine.until(messages.Eval).step == held.pop()
     for client in (one, other):  # a checkpoint that is there already is not written again
@@ -77,6 +79,8 @@ def test_all_see_what_one_asks_for_and_asking_twice_is_asking_once(start: Any) -
         client.send(messages.Resume())
     for end in (engine, one, other):
         end.until(messages.State, state="running")
+    end.until(messages.Step)
+    assert Client(engine.run).until(messages.Hello).seconds > clocks.pop()
     one.leave()
     for _ in range(2):
         other.send(messages.Stop())

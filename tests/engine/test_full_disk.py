@@ -7,7 +7,7 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -103,29 +103,16 @@ def test_a_stop_while_it_waits_ends_the_run_and_says_what_could_not_be_written(
     assert outcome(engine.run) == undisturbed
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 32 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(folder)], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"needs to mount a small file system: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
 def test_a_disk_that_is_really_full(
-    start: Any, undisturbed: Any, small_disk: Path, request: pytest.FixtureRequest
+    start: Any, undisturbed: Any, small_disk: Callable[[str], Path], request: pytest.FixtureRequest
 ) -> None:
+    disk = small_disk("32m")
     wanted = start(*SETTINGS)
     wanted.process.kill()
-    engine = type(wanted)(RunDir.create(wanted.run.preset(), "tiny", small_disk / "run"))
+    engine = type(wanted)(RunDir.create(wanted.run.preset(), "tiny", disk / "run"))
     request.addfinalizer(engine.process.kill)
     engine.until(messages.Step, step=5)
-    filler = small_disk / "filler"
+    filler = disk / "filler"
     with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
             file.write(b"x" * 4096)

@@ -30,6 +30,7 @@ def test_every_control_acts_within_one_step_and_says_so(start: Any) -> None:
     after_request = [e for e in engine.seen if isinstance(e, messages.State) and e.state == "pausing"]
     assert after_request and paused.step - after_request[-1].step <= 1
     assert paused.step == steps(engine)[-1].step + 1
+    assert (engine.run.summary().standing, engine.run.summary().word) == ("live", "paused")
     # While paused a checkpoint and an evaluation are made at once, and no step is taken.
     engine.send(messages.Save())
     assert engine.until(messages.Checkpoint).step == paused.step
@@ -38,6 +39,9 @@ def test_every_control_acts_within_one_step_and_says_so(start: Any) -> None:
     engine.until(messages.State, state="paused")
     engine.send(messages.Resume())
     assert engine.until(messages.Step).step == paused.step
+    (pause,) = engine.run.pauses()  # one, though it was asked things meanwhile
+    assert pause["step"] == paused.step and pause["seconds"] > 0
+    assert engine.run.summary().word == "live"
     engine.send(messages.Stop())
     done = engine.until(messages.Done)
     assert (done.outcome, done.steps) == ("stopped", steps(engine)[-1].step + 1)

@@ -10,10 +10,8 @@ import pytest
 
 from engine import messages
 from engine.errors import UserError
-from engine.fork import CHANGEABLE, fork
-from engine.journal import append
+from engine.fork import fork
 from engine.messages import Change, Changed, Pause, Resume, Step
-from engine.preset import keys
 from engine.rundir import RunDir
 from engine.settings import Settings, Steering
 
@@ -91,48 +89,3 @@ def load(tiny_run: Runner) -> Any:
     from engine.preset import load
 
     return load("tiny", tiny_run.preset.read_text(), [f"run.steps={STEPS}"])
-
-
-@pytest.fixture
-def stopped(tmp_path: Path, tiny_run: Runner) -> RunDir:
-    """A run of five journaled steps."""
-    run = RunDir.create(load(tiny_run), "tiny", tmp_path / "run")
-    for step in range(5):
-        append(run.journal_file, {"step": step, "loss_plus": 1.0, "loss_minus": 1.0, "projected_grad": 0.0})
-    return run
-
-
-@pytest.mark.parametrize(
-    ("step", "change", "said"),
-    [
-        (0, "method.lr=1", "after 1 to 5 steps"),
-        (6, "method.lr=1", "after 1 to 5 steps"),
-        (5, "run.steps=5", "is to end after 5"),
-        (3, "method.rank=4", "method.rank: the steps before the fork depend on it"),
-        (3, "run.seed=1", "run.seed: the steps before the fork depend on it"),
-        (3, "model.path=gpt2", "model.path: the steps before"),
-        (3, "method.lr=-1", "greater than 0"),
-        (3, "method.lt=1", "did you mean 'method.lr'"),
-    ],
-)
-def test_a_fork_refuses_what_it_cannot_do_and_leaves_nothing(
-    stopped: RunDir, tmp_path: Path, step: int, change: str, said: str
-) -> None:
-    with pytest.raises(UserError, match=said):
-        fork(stopped, step, [change], tmp_path / "forked")
-    assert not (tmp_path / "forked").exists()
-
-
-def test_what_a_fork_can_change_are_keys_there_are() -> None:
-    assert set(CHANGEABLE) < set(keys())
-
-
-def test_a_fork_from_the_command_line_goes_on_to_its_end(tiny_run: Runner, tmp_path: Path) -> None:
-    first = tiny_run("run.checkpoint_every=4", "run.keep_checkpoints=9")
-    folder = tmp_path / "forked"
-    done = tiny_run("method.lr=1e-3", command="fork", options=[str(first.folder), "--step", "9"], folder=folder)
-    assert done.code == 0, done.stderr
-    assert [event["step"] for event in done.of("step")] == [9, 10, 11]
-    assert "goes on from" in done.stderr
-    again = tiny_run(command="fork", options=[str(first.folder), "--step", "9"], folder=folder)
-    assert again.code == 2 and "already holds a run" in again.stderr

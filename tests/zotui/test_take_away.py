@@ -10,15 +10,17 @@ import time
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from typer.testing import CliRunner
 
 from engine.journal import encode_line
 from engine.rundir import RunDir
+from engine.usage import Usage
 from zotui.cli import app
 from zotui.columns import COLUMNS, Columns, smoothed, thinned
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests are imported by file
-from recorded_runs import line, recorded, three
+from recorded_runs import line, recorded, take, three
 
 
 def zotui(*arguments: str) -> tuple[int, str, str]:
@@ -202,6 +204,8 @@ def test_show_tells_all_that_the_cockpit_shows(run: RunDir) -> None:
     (run.checkpoints / "step-00000200").mkdir(parents=True)
     change = {"step": 120, "lr": 5e-7}
     (run.path / "changes.jsonl").write_bytes(encode_line(change))
+    run.end_pause(150, 3.0)
+    run.end_pause(150, 1.0)  # asked something in between
     shown = json.loads(zotui("show", "r", "--json")[1])
     assert shown["progress"] == {"share": 0.15, "elapsed_seconds": pytest.approx(60.0), "eta_seconds": None}
     assert shown["best"]["step"] == 300 and shown["best"]["seconds"] == pytest.approx(6.0)
@@ -213,7 +217,8 @@ def test_show_tells_all_that_the_cockpit_shows(run: RunDir) -> None:
     timeline = [(entry["step"], entry["kind"]) for entry in shown["timeline"]]
     assert [step for step, kind in timeline if kind == "fold"] == [50, 100, 150, 200, 250]
     assert [step for step, kind in timeline if kind == "evaluation"] == [0, 100, 200, 300]
-    assert (200, "checkpoint") in timeline and (120, "change") in timeline
+    assert (200, "checkpoint") in timeline and (120, "change") in timeline and (150, "pause") in timeline
+    assert [entry["seconds"] for entry in shown["timeline"] if entry["kind"] == "pause"] == [4.0]
     assert timeline == sorted(timeline, key=lambda entry: entry[0])
     taken = next(entry for entry in shown["timeline"] if entry["kind"] == "change")
     assert (taken["lr"], taken["seconds_of_steps"]) == (5e-7, pytest.approx(2.4))
@@ -235,3 +240,44 @@ def test_show_of_a_failed_run_has_the_end_of_its_log(run: RunDir) -> None:
     run.update_info(state="failed", error="out of memory")
     shown = json.loads(zotui("show", "r", "--json")[1])
     assert (shown["error"], shown["log_tail"][-1], len(shown["log_tail"])) == ("out of memory", "line 39", 15)
+
+
+# -- what runs took ---------------------------------------------------------------------------------
+
+
+def on_a_cpu(second: int, **more: object) -> Usage:
+    plain = Usage(
+        at=1e9 + second, seconds=30.0, step=second, kv_cache_usage_mean=None, kv_cache_usage_peak=None,
+        rss_peak=second * 2**20, cpu_mean=0.5,
+    )  # fmt: skip
+    return structs.replace(plain, **more)
+
+
+def test_show_tells_what_a_run_took(runs: list[RunDir]) -> None:
+    take(runs[0])
+    take(runs[1], *(on_a_cpu(second, cpu_mean=float(second < 600)) for second in range(1, 1200)))
+    _, out, _ = zotui("show", runs[0].name)
+    assert "memory      peak 2.5 GiB resident; GPU 31.2 of 140 GiB\n" in out
+    assert "load        1.8 cores, GPU 90%, KV cache 41% (peak 52%)\n" in out
+    _, out, _ = zotui("show", runs[1].name)
+    assert "memory      peak 1.2 GiB resident\nload        0.5 cores\n" in out
+    used = json.loads(zotui("show", runs[1].name, "--json")[1])["usage"]
+    assert used["last"]["at"] == 1e9 + 1199 and used["last"]["gpus"] == []
+    assert (used["whole_run"]["rss_peak"], used["whole_run"]["cpu_mean"]) == (1199 * 2**20, 0.4996)
+    assert len(used["lines"]) == 400 and used["lines"][0]["seconds"] == 90.0
+    assert sum(line["seconds"] for line in used["lines"]) == used["whole_run"]["seconds"] == 1199 * 30.0
+    _, out, _ = zotui("show", runs[2].name)
+    assert "\nload" not in out and "\nmemory" not in out
+    assert json.loads(zotui("show", runs[2].name, "--json")[1])["usage"] is None
+
+
+def test_compare_has_the_peak_of_memory_where_one_is_known(runs: list[RunDir]) -> None:
+    names = [run.name for run in runs]
+    assert "peak memory" not in zotui("compare", *names)[1]
+    take(runs[0])
+    take(runs[1], on_a_cpu(700))
+    (row,) = [line for line in zotui("compare", *names)[1].splitlines() if line.startswith("peak memory")]
+    assert row.split()[2:] == ["31", "GiB", "GPU", "700", "MiB", "–"]
+    results = json.loads(zotui("compare", *names, "--json")[1])["results"]
+    assert [one["gpu_memory_peak"] for one in results] == [round(31.2 * 2**30), None, None]
+    assert [one["rss_peak"] for one in results] == [round(2.5 * 2**30), 700 * 2**20, None]

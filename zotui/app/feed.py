@@ -16,6 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from engine.errors import UserError
 from engine.messages import AnyCommand, AnyEvent, Changed, Eval, Hello, Log
 from engine.rundir import RunDir, Summary
+from engine.usage import Usage, together
 from zotui.app.history import Steps, checkpoints, follow, interleaved, noted, past
 from zotui.app.marks import Mark
 from zotui.parity import Comparison
@@ -26,9 +27,9 @@ MOST_PER_DRAIN = 4000
 
 @dataclass(frozen=True)
 class Past:
-    """Steps, an evaluation, a change or a mark that were read from the records instead of watched."""
+    """Steps, an evaluation, a change, a mark or what the run took, read from the records instead of watched."""
 
-    event: Steps | Eval | Changed | Mark
+    event: Steps | Eval | Changed | Mark | Usage
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,8 @@ class RecordsFeed(_Gathering[Item]):
 
     def _read(self) -> Iterator[Item]:
         yield self._view()
-        yield from _saved(self.run)
+        yield from _marked(self.run)
+        yield from _taken(self.run)
         seen = 0
         try:
             for steps in follow(self.run, self.run.is_live):
@@ -175,6 +177,7 @@ class RecordsFeed(_Gathering[Item]):
                     return
         except UserError as error:
             yield Log(level="error", text=str(error))
+        yield from _taken(self.run)
         yield self._view()
         yield Ended(None)
 
@@ -211,12 +214,18 @@ class ComparisonFeed(_Gathering[dict[str, Any] | Ended]):
         yield Ended(self.comparison.wait())
 
 
-def _saved(run: RunDir) -> Iterator[Past]:
-    return (Past(Mark(step, "checkpoint")) for step in checkpoints(run))
+def _marked(run: RunDir) -> Iterator[Past]:
+    yield from (Past(Mark(step, "checkpoint")) for step in checkpoints(run))
+    yield from (Past(Mark(pause["step"], "pause")) for pause in run.pauses())
+
+
+def _taken(run: RunDir) -> list[Past]:
+    whole = together(run.usage())
+    return [Past(whole)] if whole else []
 
 
 def _records_before(run: RunDir, step: int) -> Iterator[Item]:
-    yield from _saved(run)
+    yield from _marked(run)
     try:
         for event in past(run, step):
             yield Past(event)

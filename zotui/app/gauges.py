@@ -6,11 +6,15 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import psutil
 
 from engine.messages import GpuReading, Step, Telemetry
+from engine.usage import Usage
+from zotui.app.history import Steps
 
 _PAST = 120  # points behind a sparkline: two minutes at one a second
+_BATCH = 100  # steps that were not watched, to a point of the past
 _AVERAGED = 32  # steps that speed and step time are averaged over, so that they can be read
 
 Past = deque[float]
@@ -68,6 +72,7 @@ class Gauges:
         self._sampled = float("-inf")
         self.now: Telemetry | None = None
         self.own: OwnUse | None = None
+        self.recorded: Usage | None = None  # over the whole run, where only its records are watched
         self.speeds, self.step_times, self.kv, self.memory, self.cpu = _past(), _past(), _past(), _past(), _past()
         self._gpus: dict[int, GpuGauge] = {}
 
@@ -78,6 +83,17 @@ class Gauges:
             self._sampled = self._clock()
             self.speeds.append(self.tokens_per_s or 0.0)
             self.step_times.append(self.step_time or 0.0)
+
+    def past_steps(self, steps: Steps) -> None:
+        """Take the speed of steps that were not watched: a point of the past for each batch of them."""
+        known = np.isfinite(steps.tokens) & (steps.seconds > 0)
+        tokens, seconds = steps.tokens[known], steps.seconds[known]
+        if not len(seconds):
+            return
+        self._recent.extend(zip(tokens[-_AVERAGED:].astype(int).tolist(), seconds[-_AVERAGED:].tolist(), strict=True))
+        for part in np.array_split(np.arange(len(seconds)), -(-len(seconds) // _BATCH)):
+            self.speeds.append(float(tokens[part].sum() / seconds[part].sum()))
+            self.step_times.append(float(seconds[part].mean()))
 
     def telemetry(self, telemetry: Telemetry) -> None:
         """Take the figures of this second."""

@@ -24,6 +24,7 @@ from engine.messages import (
     Tried,
 )
 from engine.rundir import Summary
+from engine.usage import Usage
 from zotui.app import words
 from zotui.app.feed import Ended, Item, Past, Viewed
 from zotui.app.gauges import Gauges
@@ -133,12 +134,16 @@ class RunState(Learned):
                 self.gauges.telemetry(item)
             case Past(event=Steps() as steps):
                 self.take_steps(steps)
+                if self.viewed is not None:  # else the speed is that of the engine which is watched
+                    self.gauges.past_steps(steps)
             case Past(event=Eval() as evaluation):
                 self._evaluation(evaluation, None)
             case Past(event=Changed() as changed):
                 self._changed(changed, None)
             case Past(event=Mark() as mark):
                 self.marks.append(mark)
+            case Past(event=Usage() as taken):
+                self.gauges.recorded = taken
             case Eval():
                 self._evaluation(item, self._wall())
                 self.wants_evaluation = False

@@ -10,6 +10,9 @@ from pathlib import Path
 from textual.app import App
 from textual.pilot import Pilot
 
+from engine.journal import encode_line
+from engine.preset import load
+from engine.rundir import RunDir
 from zotui.app.application import ZotuiApp
 from zotui.app.screens.cockpit import Cockpit
 from zotui.app.widgets.status import StatusLine
@@ -72,3 +75,21 @@ def heard(run: Path) -> list[str]:
 def preset_text(description: str = "Reviews", model: str = "builtin:demo", steps: int = 200) -> str:
     """A small valid preset."""
     return PRESET.format(description=description, model=model, steps=steps)
+
+
+def past_run(
+    name: str, standing: str, done: int, accuracy: float | None = None, ago: float = 600, *, steps: int = 200,
+    path: Path | None = None, now: float | None = None,
+) -> RunDir:  # fmt: skip
+    """A run of `steps` steps as an engine leaves it behind; it began `ago` seconds before `now`."""
+    run = RunDir.create(load("demo", preset_text(steps=steps)), name, path)
+    run.update_info(state=standing, started=(time.time() if now is None else now) - ago, steps=steps)
+    lines = ({"step": n, "loss_plus": 0.6, "loss_minus": 0.5, "projected_grad": 1.0} for n in range(done))
+    run.journal_file.write_bytes(b"".join(map(encode_line, lines)))
+    if accuracy is not None:
+        for step, value in ((0, 0.602), (done, accuracy)):
+            metrics = {"loss": 0.6, "accuracy": value}
+            run.add_evaluation(
+                {"step": step, "split": "validation", "metrics": metrics, "examples": 872, "seconds": 1.0}
+            )
+    return run

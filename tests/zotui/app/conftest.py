@@ -9,16 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_textual_snapshot import SVGImageExtension
+from syrupy.assertion import SnapshotAssertion
+from textual.pilot import Pilot
+from textual.widgets import Input
 
 from engine.preset import load
 from engine.rundir import RunDir
 from zotui import presets
+from zotui.app.gauges import OwnUse
 from zotui.launch import EngineProcess
 from zotui.survey import Survey
 
 sys.path.insert(0, str(Path(__file__).parent))  # for app_helpers; tests are imported by file
 
 from app_helpers import Launch, preset_text
+from app_story import LOOKS, SHOWN, Picture
 
 SCRIPTED_SURVEY = Path(__file__).with_name("app_scripted_survey.py")
 SCRIPTED_ENGINE = Path(__file__).with_name("app_scripted_engine.py")
@@ -96,3 +102,48 @@ def launch(script: Callable[..., None]) -> Launch:
         return EngineProcess(RunDir.create(chosen, name))
 
     return start
+
+
+@pytest.fixture(params=LOOKS)
+def look(request: pytest.FixtureRequest, home: Path) -> tuple[int, int]:
+    """The size of the terminal in one of the looks, whose theme the configuration has before the app opens."""
+    size, _, theme = request.param.partition("-")
+    home.mkdir(exist_ok=True)
+    (home / "config.toml").write_text(f'[ui]\ntheme = "{f"zotui-{theme}" if theme in ("dark", "light") else theme}"\n')
+    width, _, height = size.partition("x")
+    return int(width), int(height)
+
+
+@pytest.fixture
+def picture(snapshot: SnapshotAssertion, tmp_path: Path) -> Picture:
+    """Compares the screen on top with its picture, which is called after the screen's class."""
+    pictured = snapshot.use_extension(SVGImageExtension)
+
+    async def take(pilot: Pilot[int], what: str = "") -> None:
+        for _ in range(2):  # what is laid out may lay out more
+            await pilot.pause()
+        screen = pilot.app.screen
+        for entry in screen.query(Input):
+            if entry.has_focus:
+                entry._restart_blink()  # the cursor is there
+        screen.refresh()  # what shines through from under a dialog is drawn now and then only
+        found = pilot.app.export_screenshot(simplify=True)
+        name = "-".join((type(screen).__name__, *([what] if what else [])))
+        if pictured(name=name) != found:
+            (tmp_path / f"{name}.svg").write_text(found)
+            pytest.fail(f"{name} looks different: {tmp_path / name}.svg; if that is right, --snapshot-update keeps it")
+
+    return take
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, home: Path) -> RunDir:
+    """A run whose folder is called the same on every machine."""
+    created = RunDir.create(load("demo", preset_text(steps=450)), "demo", home / "runs" / "demo-20251009-085320")
+    log = [f"INFO worker: line {n} of the engine's log" for n in range(40)]
+    monkeypatch.setattr(created, "path", SHOWN / created.name)
+    monkeypatch.setattr(created, "log_file", SHOWN / created.name / "engine.log")
+    monkeypatch.setattr(created, "log_tail", lambda lines: log[-lines:])
+    monkeypatch.setattr(OwnUse, "now", lambda: OwnUse(int(0.09 * 2**30), 0.03))
+    monkeypatch.setattr("zotui.app.widgets.verdict.runs_home", lambda: SHOWN)
+    return created

@@ -16,11 +16,11 @@ from textual.app import App
 from textual.widgets import Button
 
 from engine.rundir import RunDir
-from zotui.app import run_app
+from zotui.app import meanings, run_app
 from zotui.app.application import ZotuiApp
 from zotui.app.feed import EngineFeed, RecordsFeed
 from zotui.app.screens.dialogs import Question
-from zotui.app.screens.help import WORDS, Help
+from zotui.app.screens.help import Help
 from zotui.app.screens.start import Start
 from zotui.app.widgets.series_chart import SeriesChart
 from zotui.app.widgets.tile import Tile
@@ -56,7 +56,7 @@ async def test_shows_the_run(launch: Launch, size: tuple[int, int]) -> None:
 
 
 def test_help_explains_the_words_of_the_tiles() -> None:
-    explained = " ".join(WORDS)
+    explained = " ".join(meanings.COCKPIT)
     for title in ("loss", "accuracy", "tok/s", "step time", "KV", "GPU", "memory", "CPU", "ETA"):
         assert title in explained
 

@@ -142,7 +142,7 @@ async def test_a_live_run_is_followed(runs: list[RunDir], monkeypatch: pytest.Mo
             journal.write(b"".join(line(step, 1, 1.2) for step in range(1400, 1500)))
         await until_shown(pilot, "1,500 of 2,000")
         assert [len(run) for run in screen.curves] == [2000, 2000, 1500]
-        runs[2]._lock.close()
+        runs[2]._lock._handle.close()
         runs[2].update_info(state="stopped")
         await until(pilot, lambda: "live" not in screen_text(app), "the end of it")
 

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from app_helpers import cockpit, preset_text, screen_text, until, until_shown
-from test_start import past_run
+from app_helpers import cockpit, past_run, preset_text, screen_text, until, until_shown
 from textual.pilot import Pilot
 from textual.widgets import Input, Select, Switch
 

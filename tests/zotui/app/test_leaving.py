@@ -21,7 +21,7 @@ HELLO = Hello(run="/r", name="r", preset="p", model="m", runtime="vllm", device=
     ("when_app_leaves", "state", "answers", "said"),
     [
         ("go-on", State(state="running", step=3), [KEEP, "Leave it running", STOP], "it goes on to its end"),
-        ("go-on", State(state="paused", step=3), [KEEP, "Leave it running", STOP], "it stays paused"),
+        ("go-on", State(state="paused", step=3), [KEEP, "Leave it paused", STOP], "it stays paused"),
         ("stop", State(state="running", step=3), [KEEP, "Leave (it stops)", STOP], "saves and stops once no app"),
         (
             "go-on",

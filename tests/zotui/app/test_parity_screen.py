@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from app_helpers import screen_text, until, until_shown
+from app_story import Picture
 from textual.pilot import Pilot
 
 from zotui import cli
@@ -25,7 +26,6 @@ from zotui.app.widgets.parity_charts import DeviationStrip, Powers
 from zotui.parity import Comparison
 
 REPOSITORY = Path(__file__).parents[3]
-SnapCompare = Callable[..., bool]
 Start = Callable[..., Comparison]
 
 CHILD = """\
@@ -257,40 +257,31 @@ def test_a_recording_is_compared_in_a_terminal(shared: Path, tmp_path: Path) -> 
 # -- what it looks like -----------------------------------------------------------------------------
 
 
-async def drawn(pilot: Pilot[int]) -> None:
-    """Wait until all that comes is shown."""
-    compared = screen(pilot).compared
-    await until(pilot, lambda: compared.done == 57 or compared.code is not None, "the last row")
-    await settled(pilot)
-
-
 async def settled(pilot: Pilot[int]) -> None:
     """Wait until what came is drawn."""
     for _ in range(4):  # laid out, and large charts take every other turn
         await pilot.pause()
         screen(pilot).redraw()
-    await pilot.pause()
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
-@pytest.mark.parametrize("body", [RUNNING, WITHIN, BEYOND, DIES], ids=["running", "within", "beyond", "died"])
-def test_looks(snap_compare: SnapCompare, start: Start, body: str, size: tuple[int, int]) -> None:
-    source = "lozo-linear.json" if body == WITHIN else "opt-125m-sst2.toml"
-    assert snap_compare(app_on(start(body, source)), terminal_size=size, run_before=drawn)
+@pytest.mark.parametrize("what", ["running", "within", "beyond", "died"])
+async def test_looks(look: tuple[int, int], picture: Picture, start: Start, what: str) -> None:
+    body = {"running": RUNNING, "within": WITHIN, "beyond": BEYOND, "died": DIES}[what]
+    app = app_on(start(body, "lozo-linear.json" if what == "within" else "opt-125m-sst2.toml"))
+    async with app.run_test(size=look) as pilot:
+        compared = screen(pilot).compared
+        await until(pilot, lambda: compared.done == 57 or compared.code is not None, "the last row")
+        await settled(pilot)
+        await picture(pilot)
+        if what == "running":
+            await pilot.press("question_mark")
+            await until_shown(pilot, "arrows scroll")
+            await picture(pilot, "parity")
 
 
-def test_loading(snap_compare: SnapCompare, start: Start) -> None:
-    async def waiting(pilot: Pilot[int]) -> None:
+@pytest.mark.parametrize("look", ["80x24-dark"], indirect=True)
+async def test_loading(look: tuple[int, int], picture: Picture, start: Start) -> None:
+    async with app_on(start(LOADING)).run_test(size=look) as pilot:
         await until_shown(pilot, "opening vllm")
         await settled(pilot)
-
-    assert snap_compare(app_on(start(LOADING)), terminal_size=(80, 24), run_before=waiting)
-
-
-def test_light(snap_compare: SnapCompare, start: Start) -> None:
-    async def lighten(pilot: Pilot[int]) -> None:
-        await drawn(pilot)
-        await pilot.press("t")
-        await drawn(pilot)
-
-    assert snap_compare(app_on(start(BEYOND)), terminal_size=(120, 40), run_before=lighten)
+        await picture(pilot, "loading")

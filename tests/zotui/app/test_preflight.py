@@ -97,7 +97,9 @@ async def test_a_refusal_is_shown_where_it_can_be_read(write_preset: WritePreset
     async with app.run_test(size=(80, 24)) as pilot:
         await until_shown(pilot, "Reviews")
         await pilot.press("enter")
-        await until_shown(pilot, "task.label: no column 'nope' [red]here[/]", "a run would be refused")
+        await until_shown(
+            pilot, "task.label: no column 'nope' [red]here[/]", "refused: escape, then n edits the preset"
+        )
         await pilot.press("enter")
         await pilot.click("#launch")
         await pilot.pause()

@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-from app_helpers import Launch, cockpit, preset_text, screen_text, status, until, until_shown
+from app_helpers import Launch, cockpit, past_run, preset_text, screen_text, status, until, until_shown
 from textual.widgets import DataTable
 
-from engine.journal import encode_line
-from engine.messages import Eval
-from engine.preset import load
-from engine.rundir import RunDir, all_runs
+from engine.rundir import all_runs
 from zotui.app.application import ZotuiApp
 from zotui.app.screens.cockpit import Cockpit
 from zotui.app.screens.dialogs import Message
 from zotui.app.screens.start import Start
 
 WritePreset = Callable[[str, str], Path]
-
-
-def past_run(name: str, standing: str, done: int, accuracy: float | None = None, ago: float = 600) -> RunDir:
-    """A run as an engine leaves it behind."""
-    run = RunDir.create(load("demo", preset_text(steps=200)), name)
-    run.update_info(state=standing, started=time.time() - ago, steps=200)
-    lines = ({"step": n, "loss_plus": 0.6, "loss_minus": 0.5, "projected_grad": 1.0} for n in range(done))
-    run.journal_file.write_bytes(b"".join(map(encode_line, lines)))
-    if accuracy is not None:
-        for step, value in ((0, 0.602), (done, accuracy)):
-            metrics = {"loss": 0.6, "accuracy": value}
-            event = Eval(step=step, split="validation", metrics=metrics, examples=872, seconds=1.0)
-            run.add_evaluation({name: getattr(event, name) for name in event.__struct_fields__})
-    return run
 
 
 async def test_lists_presets_and_runs(write_preset: WritePreset) -> None:

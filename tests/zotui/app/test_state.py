@@ -13,9 +13,9 @@ from engine.errors import UserError
 from engine.journal import encode_line
 from engine.messages import Done, Error, Eval, Hello, Phase, State, Step, Telemetry
 from engine.preset import load
-from engine.rundir import RunDir
+from engine.rundir import RunDir, Summary
 from zotui.app import words
-from zotui.app.feed import Ended, Past
+from zotui.app.feed import Ended, Past, Viewed
 from zotui.app.history import Steps, follow, past
 from zotui.app.outcome import explain_exit
 from zotui.app.pace import Pace
@@ -262,6 +262,18 @@ def test_what_was_read_makes_no_speed() -> None:
     run = RunState("r")
     run.apply(Past(Steps.watched([step(0)])))
     assert run.losses.x == [0] and run.gauges.tokens_per_s is None
+
+
+def test_of_a_run_whose_records_alone_are_watched_the_speed_is_that_of_its_last_steps() -> None:
+    run = RunState("r")
+    summary = Summary("r", "/r", "p", "finished", 300, 300, {}, 0.0, "")
+    run.apply(Viewed(summary, "cpu", "m", "vllm"))
+    slow = msgspec.structs.replace(step(0), seconds=5.0)
+    run.apply(
+        Past(Steps.watched([*(msgspec.structs.replace(slow, step=n) for n in range(100)), *map(step, range(100, 300))]))
+    )
+    assert run.gauges.tokens_per_s == pytest.approx(200.0) and run.gauges.step_time == pytest.approx(0.5)
+    assert list(run.gauges.speeds) == pytest.approx([20.0, 200.0, 200.0])
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,24 @@ async def test_a_fork_goes_on_in_a_run_of_its_own(launch: Launch, script: Callab
         assert cockpit(pilot).run.losses.x[0] == 0, "with the steps that it took over"
 
 
+async def test_a_fork_begins_where_its_dialog_said_whatever_is_saved_meanwhile(
+    launch: Launch, script: Callable[..., None]
+) -> None:
+    engine = launch(steps=60)
+    app = ZotuiApp(EngineFeed(engine))
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: cockpit(pilot).run.outcome, "the end")
+        (engine.run.checkpoints / "step-00000020").mkdir(parents=True)
+        script(steps=200, hold_at=80)
+        await pilot.press("f")
+        await until_shown(pilot, "checkpoint: 20")
+        (engine.run.checkpoints / "step-00000040").mkdir()
+        fill(app.screen, "steps", "200")
+        await pilot.press("enter")
+        await until(pilot, lambda: cockpit(pilot).feed.run.path != engine.run.path, "the fork")
+        assert cockpit(pilot).feed.run.info()["forked_from"]["step"] == 20
+
+
 @pytest.mark.parametrize("key", ["l", "p"])
 async def test_what_has_ended_is_not_steered(launch: Launch, key: str) -> None:
     app = ZotuiApp(EngineFeed(launch(steps=5)))

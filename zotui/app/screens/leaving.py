@@ -28,9 +28,11 @@ def leaving(run: RunState, record: RunDir, *, killable: bool) -> Question:
             "resumed later from there."
         )
     else:
-        left = "stays paused" if run.holding and not run.waits else "goes on to its end"
+        paused = run.holding and not run.waits
+        leave = "Leave it paused" if paused else leave
+        left = "stays paused" if paused else "goes on to its end"
         then = (
-            f"Left running it {left}, and `zotui attach` comes back to it. Stopped and saved it can be resumed later "
+            f"Left alone it {left}, and `zotui attach` comes back to it. Stopped and saved it can be resumed later "
             "from there."
         )
     text = f"{run.name} is at step {run.done} of {run.steps or '?'}. {then}"

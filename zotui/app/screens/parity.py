@@ -150,14 +150,14 @@ class Parity(Screen[None]):
             self.add_class("-failed")
             title = f"the comparison died at step {words.count(self.compared.done)}"
             said = Content.assemble((self._last_words(), "$error bold"), "\n", ("The end of its log:", "$quiet"))
-            self.query_one(Ending).show("died", title, "q leave", said, self.comparison.log_tail(LOG_LINES))
+            self.query_one(Ending).show("died", title, "q leave", said, lines=self.comparison.log_tail(LOG_LINES))
         elif summary is not None:
             self.add_class("-answered")
             self.set_class(not summary["ok"], "-beyond")
             losses, grads = (_difference(summary[key]) for key in ("max_loss_diff", "max_grad_rel_diff"))
             steps = words.count(summary["steps"])
             said = Content(f"{steps} steps: losses differ by up to {losses} nats, g by {grads} of its rms")
-            self.query_one(Ending).show("finished", self._verdict(), "q leave", said, [])
+            self.query_one(Ending).show("finished", self._verdict(), "q leave", said)
 
     def _verdict(self) -> str:
         summary = self.compared.summary

@@ -127,7 +127,7 @@ class Preflight(Screen[bool]):
 
     def _ended(self, code: int) -> None:
         if self._refused:
-            self._stage("a run would be refused: edit the preset (n on the start screen)", "$error")
+            self._stage("refused: escape, then n edits the preset", "$error")
         elif code == 0:
             self._stage(f"ready{self._estimate}", "$success")
         else:

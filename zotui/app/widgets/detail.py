@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.widgets import Static
 
 from engine.findings import Outlook
 from engine.rundir import Summary
 from zotui.app import words
 from zotui.app.widgets.frame import frame
 from zotui.app.widgets.preset_list import Choice
+from zotui.app.widgets.rows import Rows
 
 
 class Detail(VerticalScroll, can_focus=False):
@@ -20,24 +21,22 @@ class Detail(VerticalScroll, can_focus=False):
         frame("Detail")
         + """
     Detail { padding: 0 2; }
-    Detail Static { width: 1fr; height: auto; }
     """
     )
 
     def __init__(self) -> None:
         super().__init__(id="detail")
-        self._text = Static()
+        self._text = Rows(12)
 
-    def on_mount(self) -> None:
-        """One text for everything."""
-        self.mount(self._text)
+    def compose(self) -> ComposeResult:
+        yield self._text
 
     def show_preset(self, choice: Choice, outlook: Outlook | None) -> None:
         """Explain a preset."""
         self.border_title = Content(choice.name)
         preset = choice.preset
         if preset is None:
-            self._text.update(Content.assemble((choice.fault, "$error")))
+            self._text.show(Content.assemble((choice.fault, "$error")), [])
             return
         task = preset.task.name or preset.task.train or ""
         method, run = preset.method, preset.run
@@ -81,12 +80,10 @@ class Detail(VerticalScroll, can_focus=False):
     def clear(self) -> None:
         """Nothing is under the cursor."""
         self.border_title = ""
-        self._text.update("")
+        self._text.show(None, [])
 
     def _rows(self, lead: str, rows: dict[str, str]) -> None:
-        lines = [Content(lead), Content("")] if lead else []
-        lines += [Content.assemble((f"{name:<12}", "$quiet"), value) for name, value in rows.items()]
-        self._text.update(Content("\n").join(lines))
+        self._text.show(Content(f"{lead}\n ") if lead else None, [(name, Content(text)) for name, text in rows.items()])
 
 
 def _needs(outlook: Outlook | None) -> dict[str, str]:

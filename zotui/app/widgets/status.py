@@ -16,6 +16,7 @@ _COLOURS = {
     "checkpointing": "$primary",
     "resuming…": "$primary",
     "live elsewhere": "$primary",
+    "paused elsewhere": "$warning",
     "pausing…": "$warning",
     "paused": "$warning",
     "stopping…": "$warning",
@@ -121,7 +122,7 @@ def state_word(run: RunState) -> str:
     if run.outcome is not None:
         return "died" if run.outcome.kind == "refused" else run.outcome.kind
     if run.viewed is not None:
-        return "live elsewhere" if run.viewed.standing == "live" else run.viewed.standing
+        return f"{run.viewed.word} elsewhere" if run.viewed.standing == "live" else run.viewed.standing
     if run.asked is not None:
         return f"{run.asked}…"
     return f"{run.state}…" if run.state in ("pausing", "stopping") else run.state

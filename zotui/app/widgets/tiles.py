@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import Grid, VerticalScroll
 
 from engine.messages import GpuReading, Telemetry
+from engine.usage import Usage
 from zotui.app import words
 from zotui.app.gauges import GpuGauge
 from zotui.app.state import RunState
@@ -65,6 +66,8 @@ class Tiles(VerticalScroll):
         if gauges.now is not None:
             self._load(run, gauges.now)
             self._gpus(gauges.gpus)
+        elif gauges.recorded is not None:
+            self._recorded(gauges.recorded)
 
     def _learning(self, run: RunState) -> None:
         smooth = run.smoothed_losses
@@ -93,6 +96,18 @@ class Tiles(VerticalScroll):
         app = "engine" if own is None else f"+ app {own.cpu:.0%}"
         self._show("cpu", f"{now.cpu:.0%}", app, gauges.cpu)
 
+    def _recorded(self, taken: Usage) -> None:
+        """What the run took, of which only the records are there."""
+        kv, gpu = taken.kv_cache_usage_peak, taken.gpu
+        if kv is not None:
+            self._show("kv", f"{kv:.0%}", "peak", ())
+        self._show("memory", f"{words.gib(taken.rss_peak)} GiB", "peak", ())
+        self._show("cpu", f"{taken.cpu_mean:.0%}", "mean", ())
+        if gpu is None:
+            self._show("gpu", "no GPU", "ran on the CPU", ())
+        else:
+            self._show("gpu", _memory(gpu.memory_used_peak, gpu.memory_total), "peak", ())
+
     # -- GPUs ------------------------------------------------------------------------------------
 
     def _gpus(self, gpus: list[GpuGauge]) -> None:
@@ -104,7 +119,7 @@ class Tiles(VerticalScroll):
         title = f"GPU {ours.now.index} of {len(gpus)}" if others else "GPU"
         if tile.border_title != title:
             tile.border_title = title
-        tile.show(_memory(ours.now), _condition(ours.now), list(ours.utilisation))
+        tile.show(_memory(ours.now.memory_used, ours.now.memory_total), _condition(ours.now), list(ours.utilisation))
         wanted = ["busy", "temperature", "power", *(str(gauge.now.index) for gauge in others)]
         if list(self._gpu_tiles) != wanted:
             self._make_room(wanted)
@@ -116,7 +131,9 @@ class Tiles(VerticalScroll):
         power = words.NOTHING if now.power is None else f"{now.power:.0f} W"
         tiles["power"].show(power, "" if now.power_limit is None else f"of {now.power_limit:.0f} W", list(ours.power))
         for one in others:
-            tiles[str(one.now.index)].show(_memory(one.now), _condition(one.now), list(one.utilisation))
+            tiles[str(one.now.index)].show(
+                _memory(one.now.memory_used, one.now.memory_total), _condition(one.now), list(one.utilisation)
+            )
 
     def _make_room(self, names: list[str]) -> None:
         self._gpu_tiles = {name: Tile(f"GPU {name}", f"gpu-{name}") for name in names}
@@ -130,8 +147,8 @@ class Tiles(VerticalScroll):
         self.query_one(f"#tile-{name}", Tile).show(figure, about, list(past))
 
 
-def _memory(now: GpuReading) -> str:
-    return f"{words.gib(now.memory_used)}/{words.gib(now.memory_total)} GiB"
+def _memory(used: int, total: int) -> str:
+    return f"{words.gib(used)}/{words.gib(total)} GiB"
 
 
 def _condition(now: GpuReading) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
@@ -11,6 +13,7 @@ from engine.rundir import RunDir, runs_home
 from zotui.app import words
 from zotui.app.outcome import Outcome
 from zotui.app.state import RunState
+from zotui.app.widgets.rows import Rows
 
 LOG_LINES = 15
 
@@ -32,7 +35,6 @@ class Ending(Vertical):
     }
     Ending.-stopped { border: round $warning; border-title-color: $warning; }
     Ending.-died { border: round $error; border-title-color: $error; background: $error 8%; }
-    Ending #said { width: 1fr; height: auto; }
     Ending #tail { display: none; height: auto; max-height: 17; scrollbar-size-vertical: 1; color: $quiet; }
     Ending.-died #tail { display: block; }
     Ending #lines { width: 1fr; height: auto; }
@@ -44,23 +46,31 @@ class Ending(Vertical):
         super().__init__(id="verdict")
 
     def compose(self) -> ComposeResult:
-        yield Static(id="said")
+        yield Rows(15, id="said")
         with VerticalScroll(id="tail"):
             yield Static(id="lines")
 
     @property
     def text(self) -> str:
         """What it says, without the colours."""
-        said, lines = self.query_one("#said", Static), self.query_one("#lines", Static)
-        return f"{self.border_title}\n{said.content}\n{lines.content}\n{self.border_subtitle}"
+        said, lines = self.query_one(Rows), self.query_one("#lines", Static)
+        return f"{self.border_title}\n{said.text}\n{lines.content}\n{self.border_subtitle}"
 
-    def show(self, kind: str, title: str, subtitle: str, said: Content, lines: list[str]) -> None:
+    def show(
+        self,
+        kind: str,
+        title: str,
+        subtitle: str,
+        lead: Content | None,
+        rows: Sequence[tuple[str, Content]] = (),
+        lines: Sequence[str] = (),
+    ) -> None:
         """How it ended: finished, stopped or died, the latter with the last lines of a log."""
         self.display = True
         self.set_class(kind == "died", "-died")
         self.set_class(kind == "stopped", "-stopped")
         self.border_title, self.border_subtitle = title, subtitle
-        self.query_one("#said", Static).update(said)
+        self.query_one(Rows).show(lead, rows)
         self.query_one("#lines", Static).update(Content("\n".join(lines)))
         if lines:  # the last line is mostly the one that says it
             self.query_one("#tail").call_after_refresh(self._to_the_end)
@@ -94,9 +104,11 @@ class Verdict(Ending):
             "refused": "the engine refused to go on",
         }[outcome.kind]
         resume = "r resume where it was   " if outcome.resumable else ""
-        said = self._failure(outcome, record) if failed else self._summary(run, outcome, record)
-        lines = record.log_tail(LOG_LINES) if failed else []
-        self.show("died" if failed else outcome.kind, title, f"{resume}q leave", said, lines)
+        subtitle = f"{resume}q leave"
+        if failed:
+            self.show("died", title, subtitle, self._failure(outcome, record), lines=record.log_tail(LOG_LINES))
+        else:
+            self.show(outcome.kind, title, subtitle, None, self._summary(run, outcome, record))
 
     def _failure(self, outcome: Outcome, record: RunDir) -> Content:
         lines = [Content.assemble((outcome.text, "$error bold"))]
@@ -105,7 +117,7 @@ class Verdict(Ending):
         lines.append(Content.assemble((f"The end of {record.log_file}:", "$quiet")))
         return Content("\n").join(lines)
 
-    def _summary(self, run: RunState, outcome: Outcome, record: RunDir) -> Content:
+    def _summary(self, run: RunState, outcome: Outcome, record: RunDir) -> list[tuple[str, Content]]:
         rows: list[tuple[str, str, str]] = []
         first, last = run.first_evaluation, run.last_evaluation
         for name, title, figure in (
@@ -138,7 +150,7 @@ class Verdict(Ending):
         name = record.name if record.path.parent == runs_home().absolute() else str(record.path)
         rows.append(("next", f"zotui export {name} --to DIR --format merged", ""))
         styles = {"accuracy": "bold $success", "next": "bold"}
-        return Content("\n").join(
-            Content.assemble((f"{title:<15}", "$quiet"), (text, styles.get(title, "")), (f"   {more}", "$quiet"))
+        return [
+            (title, Content.assemble((text, styles.get(title, "")), *([(f"   {more}", "$quiet")] if more else [])))
             for title, text, more in rows
-        )
+        ]
