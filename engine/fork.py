@@ -59,7 +59,7 @@ def place(run: RunDir, step: int | None = None) -> Plan:
     if step is None:
         step = min(_newest(run) or done, done)
     if not 0 < step <= done:
-        raise UserError(f"--step {step}: {run.name} can be forked after 1 to {done} steps")
+        raise UserError(f"{run.name} can be forked after 1 to {done} steps, not after {step}")
     was = run.preset()
     return Plan(step, Steering(run, was).at(step).within(was))
 

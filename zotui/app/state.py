@@ -247,7 +247,8 @@ class RunState(Learned):
         self.asked = self.phase = None
         self.wants_checkpoint = self.wants_evaluation = False
         self.pace.end()
-        if outcome.kind != "refused" and self.viewed is None:
+        said = self._error is not None and self._error.text == outcome.text  # when it came
+        if outcome.kind != "refused" and self.viewed is None and not said:
             self._log("error" if outcome.kind == "died" else "state", outcome.text or outcome.kind)
 
     def _log(

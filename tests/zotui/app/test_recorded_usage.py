@@ -31,7 +31,7 @@ async def test_the_tiles_of_a_finished_run_show_its_recorded_figures_and_say_wha
         run.usage_file.write_bytes(encode_line(msgspec.to_builtins(bare)))
     shown = await tiles(run)
     assert shown["memory"] == ("2.50 GiB", "peak") and shown["cpu"] == ("180%", "mean")
-    assert shown["gpu"] == (("31.2/140 GiB", "peak") if gpu else ("no GPU", "ran on the CPU"))
+    assert shown["gpu"] == (("31.2/140 GiB", "peak") if gpu else ("no GPU", "on the CPU"))
     assert shown["kv"] == (("52%", "peak") if gpu else ("–", ""))
 
 

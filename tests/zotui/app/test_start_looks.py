@@ -98,7 +98,7 @@ async def test_preset(look: Size, picture: Picture, survey_script: Callable[...,
         await back(pilot)
         survey_script(refuse="task.template: the column 'review' is in no line of train.jsonl; it has text, stars")
         await pilot.press("enter")
-        await until_shown(pilot, "would be refused")
+        await until_shown(pilot, "refused: escape")
         await picture(pilot, "refused")
         await back(pilot)
         await pilot.press("n")

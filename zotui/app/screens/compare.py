@@ -37,8 +37,8 @@ class Compare(Screen[None]):
     Compare #compared { height: 1fr; layout: vertical; }
     Compare CompareChart { height: 5fr; }
     Compare CompareTable { height: 4fr; }
-    Compare.-tall CompareChart { height: 1fr; }
-    Compare.-tall CompareTable { height: 21; }
+    Compare.-tall CompareChart, Compare.-huge CompareChart { height: 1fr; }
+    Compare.-tall CompareTable, Compare.-huge CompareTable { height: 21; }
     Compare.-wide #compared { layout: horizontal; }
     Compare.-wide CompareChart { width: 3fr; height: 1fr; }
     Compare.-wide CompareTable { width: 2fr; height: 1fr; }

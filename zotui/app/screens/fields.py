@@ -35,13 +35,14 @@ class Fields(ModalScreen[dict[str, str]]):
         DIALOG_CSS.format(name="Fields")
         + """
     Fields #dialog { width: 88; }
-    Fields .field { height: 1; }
+    Fields .field { height: auto; }
     Fields .name { width: 14; text-style: bold; }
     Fields Input, Fields Input:focus {
         width: 24; height: 1; border: none; padding: 0 1; background: $panel; background-tint: $foreground 0%;
     }
     Fields Input:focus { background: $block-cursor-background; color: $block-cursor-foreground; }
-    Fields .about { width: 1fr; padding-left: 2; color: $quiet; }
+    Fields .about { width: 1fr; height: auto; padding-left: 2; color: $quiet; }
+    Fields.-narrow Input, Fields.-narrow Input:focus { width: 16; }
     Fields #text { color: $quiet; margin-bottom: 1; }
     Fields #said { height: auto; min-height: 1; margin-top: 1; color: $quiet; }
     Fields #said.-wrong { color: $error; }

@@ -126,7 +126,7 @@ class Form(Screen[Made | None]):
             row.blame(_short(self._fault, row.field) if guilty and not blamed else "")
             blamed = blamed or guilty
         changed = len(self.changes)
-        state = "valid" if preset else self._fault
+        state = "valid" if preset else f"{key or 'it'} is not valid"
         about = f"{changed} changed  ·  " if changed else ""
         self.query_one(HeaderLine).show(f"edit: {self._called}", f"{about}{state}")
         self.query_one("#fields").border_subtitle = Content(
@@ -209,7 +209,7 @@ class Form(Screen[Made | None]):
             self.dismiss(None)
             return
         question = Question(
-            "leave without saving?", f"{len(self.changes)} changed here would be lost.",
+            "leave without saving?", f"Changed, and not saved: {', '.join(self.changes)}.",
             {"stay": "Stay", "leave": "Leave"},
         )  # fmt: skip
 

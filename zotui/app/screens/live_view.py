@@ -42,8 +42,9 @@ class LiveView(Screen[None]):
     LiveView #second-chart { width: 2fr; }
     LiveView #below { height: 6; }
     LiveView #events { width: 3fr; }
-    LiveView.-tall #charts { height: 3fr; }
+    LiveView.-tall #charts, LiveView.-huge #charts { height: 3fr; }
     LiveView.-tall #below { height: 2fr; max-height: 12; }
+    LiveView.-huge #below { height: 2fr; max-height: 20; }
     LiveView.-wide #body { layout: horizontal; }
     LiveView.-wide .row { layout: vertical; height: 1fr; max-height: 100%; }
     LiveView.-wide #charts { width: 3fr; }

@@ -45,6 +45,7 @@ class Parity(Screen[None]):
     Parity.-short.-answered.-beyond Ending { background: $error 20%; }
     Parity.-failed ParityTiles, Parity.-failed #charts { display: none; }
     Parity.-failed.-tall.-begun ParityTiles, Parity.-failed.-tall.-begun #charts { display: block; }
+    Parity.-failed.-huge.-begun ParityTiles, Parity.-failed.-huge.-begun #charts { display: block; }
     """
     AUTO_FOCUS = ""
     BINDINGS = [

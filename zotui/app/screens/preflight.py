@@ -46,6 +46,7 @@ class Preflight(Screen[bool]):
     Preflight Button { margin-left: 2; padding: 0 1; }
     Preflight Button, Preflight Button:hover { background: $panel; color: $foreground; }
     Preflight #launch { background: $primary; color: $background; text-style: bold; }
+    Preflight #launch:disabled { background: $panel; color: $quiet; text-style: none; }
     Preflight.-short #way { height: 1; padding: 0 2; }
     Preflight.-short #findings { padding: 0 2; }
     """

@@ -41,8 +41,8 @@ class Start(Screen[None]):
     Start { layout: vertical; background: $background; }
     Start #panes { height: 1fr; layout: vertical; }
     Start #lists { height: 1fr; width: 1fr; }
-    Start #presets { height: 2fr; }
-    Start #runs { height: 3fr; }
+    Start #presets { height: auto; max-height: 40%; }
+    Start #runs { height: 1fr; }
     Start #detail { height: 15; display: none; }
     Start.-tall #detail, Start.-huge #detail { display: block; }
     Start.-wide #panes { layout: horizontal; }

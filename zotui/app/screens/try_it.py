@@ -57,6 +57,7 @@ class TryIt(ModalScreen[None]):
         self._next, self._example = secrets.randbits(48), 0
         self._asked: set[int] = set()
         self._shown: set[int] = set()
+        self._fault = ""  # of what was typed
 
     def compose(self) -> ComposeResult:
         with Vertical(id="pane") as pane:
@@ -81,11 +82,15 @@ class TryIt(ModalScreen[None]):
         options = [part.strip() for part in self.query_one("#options", Input).value.split("|")]
         options = [option for option in options if option]
         if len(options) == 1:
-            self.query_one("#said", Static).update(
-                Content("one option has nothing to be compared with: put | between two")
-            )
+            self._fault = "one option has nothing to be compared with: put | between two"
+            self._say()
         elif prompt.strip():
             self._put(Try(id=self._next, prompt=prompt, options=options))
+
+    @on(Input.Changed)
+    def again(self) -> None:
+        """What is typed now may be right."""
+        self._fault = ""
 
     def action_example(self) -> None:
         """Ask the next example of the validation split."""
@@ -114,7 +119,9 @@ class TryIt(ModalScreen[None]):
 
     def _say(self) -> None:
         waiting = len(self._asked) - len(self._shown)
-        if not self._run.live:
+        if self._fault:
+            text = self._fault
+        elif not self._run.live:
             text = "the engine has ended: what has been answered stays, nothing more can be asked"
         elif waiting:
             text = "asked: the engine answers after the step in flight"
@@ -122,7 +129,9 @@ class TryIt(ModalScreen[None]):
             text = "Answered between two steps, by the weights as they are and by the base model; nothing is moved."
         else:
             text = ""
-        self.query_one("#said", Static).update(Content(text))
+        said = self.query_one("#said", Static)
+        said.update(Content(text))
+        said.display = bool(text)
 
 
 def options_of(run: RunDir) -> str:

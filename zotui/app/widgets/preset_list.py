@@ -98,7 +98,8 @@ FITS = {"yes": ("fits", "$success"), "no": ("too big", "$error"), "unknown": ("u
 
 def _line(choice: Choice, width: int, outlook: Outlook | None) -> Content:
     if choice.preset is None:
-        return Content.assemble((choice.name.ljust(width), "bold"), (choice.fault, "$error"))
+        fault = choice.fault.removeprefix(f"{choice.name}: ")
+        return Content.assemble((choice.name.ljust(width), "bold"), (f"{'':8}  {'faulty':<9}{fault}", "$error"))
     needs, fits = f"{words.NOTHING:>8}", ("", "$quiet")
     if outlook is not None:
         fits = FITS[outlook.fits]

@@ -60,6 +60,8 @@ class RunList(DataTable[Text]):
     def show(self, runs: list[Summary], now: float, empty: str | None = None, *, again: bool = False) -> None:
         """Fill the table, keeping the cursor on the run where it was; `empty` is said of a table without runs."""
         room = max(20, self.size.width - 48) if self.size.width else 28  # what the other columns leave
+        room = min(room, max((len(run.name) for run in runs), default=0) + 4)  # with a mark, and some air
+        room = max(room, 20)
         self._marked = [path for path in self._marked if any(run.path == path for run in runs)]
         rows = [_cells(run, now, room, run.path in self._marked) for run in runs]
         self._now = now

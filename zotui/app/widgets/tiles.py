@@ -104,7 +104,7 @@ class Tiles(VerticalScroll):
         self._show("memory", f"{words.gib(taken.rss_peak)} GiB", "peak", ())
         self._show("cpu", f"{taken.cpu_mean:.0%}", "mean", ())
         if gpu is None:
-            self._show("gpu", "no GPU", "ran on the CPU", ())
+            self._show("gpu", "no GPU", "on the CPU", ())
         else:
             self._show("gpu", _memory(gpu.memory_used_peak, gpu.memory_total), "peak", ())
 
@@ -113,7 +113,7 @@ class Tiles(VerticalScroll):
     def _gpus(self, gpus: list[GpuGauge]) -> None:
         tile = self.query_one("#tile-gpu", Tile)
         if not gpus:
-            tile.show("no GPU", "runs on the CPU")
+            tile.show("no GPU", "on the CPU")
             return
         ours, others = gpus[0], gpus[1:]
         title = f"GPU {ours.now.index} of {len(gpus)}" if others else "GPU"
