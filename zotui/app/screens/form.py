@@ -39,12 +39,12 @@ class Form(Screen[Made | None]):
     """Answers with what is to be launched, or None."""
 
     DEFAULT_CSS = (
-        frame("Form #fields", "$primary", within=True)
+        frame("Form #fields")
         + frame("Form #explained")
         + """
     Form { layout: vertical; background: $background; }
     Form #panes { height: 1fr; layout: vertical; }
-    Form #fields { height: 1fr; padding: 0 2; }
+    Form #fields { height: 1fr; padding: 0 2; border: round $primary; }
     Form #explained { padding: 0 2; }
     Form #explained { height: 6; color: $foreground; }
     Form.-tall #explained, Form.-huge #explained { height: 9; }
