@@ -185,8 +185,11 @@ class Control:
                 self._paused = True
                 self._say("pausing" if self._running else "paused")
             elif isinstance(command, Resume):
-                self._paused, self.fault = False, ""
-                self._say("running" if self._running else "starting")
+                held, self._paused, self.fault = self._paused, False, ""
+                if held or self._obstacle:
+                    self._say("running" if self._running else "starting")
+                else:
+                    self._tell(self._state)  # another one was faster: whoever asks is answered
             elif isinstance(command, Stop):
                 self._request_stop("asked to stop")
             else:

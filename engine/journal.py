@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from engine.errors import UserError
+from engine.errors import RunFailed, UserError
 
 _FSYNC_EVERY = 1.0  # seconds of steps that a power cut may take
 _END = 65536  # bytes at the end of a file that hold its last record
@@ -130,6 +130,7 @@ class JournalWriter:
         contents = read(path)
         self.dropped = contents.torn
         self._size = contents.sound
+        self._path = path
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         os.ftruncate(self._file, self._size)
         self._fault: OSError | None = None
@@ -139,10 +140,14 @@ class JournalWriter:
         self._syncer.start()
 
     def append(self, record: dict[str, Any]) -> None:
-        """Write one record. Raises `OSError` if the disk does not take it: nothing of it is left then."""
+        """Write one record. Raises `OSError` if the disk does not take it: nothing of it is left then.
+
+        Raises `RunFailed` if the file was deleted: what is written to it goes nowhere.
+        """
         if self._fault is not None:  # of what was written before
             fault, self._fault = self._fault, None
             raise fault
+        self._refuse_deleted()
         line = encode_line(record)
         rest = line
         try:
@@ -158,13 +163,18 @@ class JournalWriter:
         self._unsynced = True
 
     def close(self) -> None:
-        """Sync and close. Raises `OSError` if what was written is not safe."""
+        """Sync and close. Raises `OSError` if what was written is not safe, and `RunFailed` as `append` does."""
         self._closing.set()
         self._syncer.join()
         try:
             os.fsync(self._file)
+            self._refuse_deleted()
         finally:
             os.close(self._file)
+
+    def _refuse_deleted(self) -> None:
+        if not os.fstat(self._file).st_nlink:
+            raise RunFailed(f"{self._path}: was deleted while the run was at work; there is nothing left to go on from")
 
     def _sync_now_and_then(self) -> None:
         # On a thread: a disk that takes its time must not hold up a step.

@@ -34,6 +34,11 @@ class Patience:
                 result = act()
             except UserError as damage:
                 raise RunFailed(str(damage)) from None
+            except FileNotFoundError:
+                raise RunFailed(
+                    f"{what} cannot be written: its folder was deleted while the run was at work; there is nothing "
+                    "left to go on from"
+                ) from None
             except OSError as error:
                 why = error.strerror or str(error)
                 remedy = "make room" if error.errno in _FULL or error.errno is None else "make it writable"

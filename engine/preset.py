@@ -81,7 +81,7 @@ class Task(Section):
         None, description="A .jsonl, .json, .csv or .parquet file, or a hub id name[:config]@split."
     )
     validation: str | None = Field(None, description="Held-out examples; same forms as task.train.")
-    test: str | None = Field(None, description="Read only by `zotui eval`; same forms as task.train.")
+    test: str | None = Field(None, description="Kept for a last evaluation: no run reads it. Same forms as task.train.")
     template: str | None = Field(None, description="The prompt, with {column} where a column of the data goes.")
     label: str | None = Field(None, description="Column that holds the label.")
     verbalizer: Annotated[dict[str, str] | None, BeforeValidator(_as_text)] = Field(

@@ -16,6 +16,7 @@ control             the socket of a live engine: events and commands, as on its 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -191,7 +192,9 @@ class RunDir:
         return loaded if isinstance(loaded, dict) else {}
 
     def update_info(self, **changes: Any) -> None:
-        """Merge `changes` into `run.json`, written aside and renamed. Raises `OSError`."""
+        """Merge `changes` into `run.json`, written aside and renamed. Raises `OSError`, also if the run was deleted."""
+        if not self.preset_file.exists():  # a record alone would be no run
+            raise FileNotFoundError(errno.ENOENT, "the run was deleted", str(self.path))
         aside = self._info_file.with_suffix(".tmp")
         with aside.open("w") as file:
             file.write(json.dumps({**self.info(), **changes}, indent=1))

@@ -30,6 +30,7 @@ from engine.rundir import runs_home
 Say = Callable[[Event], None]
 
 _BEGAN = time.monotonic()
+_ONCE = ("preparing the demo", "downloading")  # the run will find done what took this time here
 
 
 def main() -> int:
@@ -71,7 +72,12 @@ def survey(wanted: preset.Preset, say: Say, *, calibrated: bool = False) -> None
     """Say what a run of `wanted` would start on and take. Raises `UserError` where it would be refused."""
     environment.mask_gpus(wanted.model.device)
 
+    began, since = _BEGAN, 0.0
+
     def report(name: str, progress: float | None, detail: str) -> None:
+        nonlocal began, since
+        now = time.monotonic()
+        began, since = began + (now - since if since else 0.0), now if name in _ONCE else 0.0
         say(Phase(name=name, progress=progress, detail=detail))
 
     def note(level: Literal["info", "warning"], text: str) -> None:
@@ -111,7 +117,7 @@ def survey(wanted: preset.Preset, say: Say, *, calibrated: bool = False) -> None
         from engine.calibration import calibrate
 
         try:
-            say(calibrate(prepared, _BEGAN, report, note))
+            say(calibrate(prepared, began, report, note))
         except NotFinite as fault:
             raise UserError(str(fault)) from None
 

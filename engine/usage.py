@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 from msgspec import structs
 
-from engine.errors import UserError
+from engine.errors import RunFailed, UserError
 from engine.journal import JournalWriter, LineReader
 from engine.messages import Event, GpuReading, Number, Step, Telemetry, Whole
 from engine.plain import plain
@@ -125,7 +125,7 @@ class Recorder:
         """The run is over."""
         self._write()
         if self._writer is not None:
-            with suppress(OSError):
+            with suppress(OSError, RunFailed):
                 self._writer.close()
 
     def _write(self) -> None:
@@ -134,12 +134,12 @@ class Recorder:
             return
         self._open()
         if self._writer is not None:
-            with suppress(OSError):
+            with suppress(OSError, RunFailed):
                 self._writer.append(msgspec.to_builtins(structs.replace(line, step=self._step)))
 
     def _open(self) -> None:
         if self._writer is None:
-            with suppress(OSError, UserError):
+            with suppress(OSError, UserError, RunFailed):
                 self._writer = JournalWriter(self._path)
 
 

@@ -78,18 +78,18 @@ def settings(run: RunDir) -> dict[str, Any]:
 
 
 def _changes(run: RunDir) -> str | None:
-    """What was changed while the run was at work, in a line."""
+    """What was changed while the run was at work, in a line; None where its records do not say."""
     try:
         steering, records = Steering(run, run.preset()), run.changes()
-    except UserError:
+        steps = sorted({record["step"] for record in records})
+        before, parts = steering.at(-1), []
+        for step in steps:
+            after = steering.at(step)
+            was = asdict(before)
+            parts += [f"{name} {value:g} from {step:,}" for name, value in asdict(after).items() if value != was[name]]
+            before = after
+    except (UserError, KeyError, TypeError, ValueError):
         return None
-    steps = sorted({record["step"] for record in records})
-    before, parts = steering.at(-1), []
-    for step in steps:
-        after = steering.at(step)
-        was = asdict(before)
-        parts += [f"{name} {value:g} from {step:,}" for name, value in asdict(after).items() if value != was[name]]
-        before = after
     return ", ".join(parts) or None
 
 

@@ -148,7 +148,7 @@ def result_table(evaluations: list[Eval], done: Done, following: str) -> list[st
         lines.append(f"{name:<12}{cells}" + (f"  at step {words.count(best['step'])}" if best else ""))
     lines += [
         f"{'steps':<12}{words.count(done.steps)}{'' if done.outcome == 'finished' else ' (stopped)'}",
-        f"{'wall-clock':<12}{words.duration(done.seconds)}",
+        f"{'wall-clock':<12}{words.duration(done.time['total'] if done.time else done.seconds)}",
         *([f"{'time':<12}{words.time_spent(done.time)}"] if done.time else []),
         f"{'run':<12}{done.run}",
         f"{'next':<12}{following}",

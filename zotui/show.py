@@ -16,7 +16,7 @@ from engine.stopwatch import time_spent
 from engine.usage import Usage, thinned, together
 from zotui.app import words
 from zotui.columns import Columns
-from zotui.comparing import Result, result
+from zotui.comparing import Result, result, settings
 
 _BARS = "▁▂▃▄▅▆▇█"
 _RECENT = 32  # steps that the speed now is averaged over, as in the cockpit
@@ -99,6 +99,9 @@ def figure_rows(record: Record) -> list[tuple[str, str]]:
         )
     if spent and spent["total"]:
         rows.append(("time", f"{words.span(spent['total'])} measured: {words.time_spent(spent)}"))
+    changed = settings(record.run).get("changes")
+    if changed:
+        rows.append(("changed", f"{changed}, while it was at work"))
     left = _remaining(record)
     if left is not None:
         rows.append(("ETA", f"~{words.duration(left)}"))

@@ -148,7 +148,7 @@ def _room(found: Room) -> list[tuple[str, str]]:
 
 def _estimate(found: Estimate) -> list[tuple[str, str]]:
     return [
-        ("estimate", f"about {words.duration(found.total)} in all"),
+        ("estimate", f"about {words.rough(found.total)} in all"),
         (
             "",
             f"start-up {words.span(found.start_up)}, a step {words.brief(found.step)} "

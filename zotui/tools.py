@@ -48,15 +48,19 @@ def export(
     run: RunName,
     to: Annotated[Path, typer.Option("--to", metavar="DIR|FILE", help="What to write.", show_default=False)],
     format: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--format",
             metavar="|".join(("merged", *FORMATS)),
-            help="The whole model in DIR; or in FILE every step (csv, json) or a chart (svg, png).",
+            help="The whole model in DIR; or in FILE every step (csv, json) or a chart (svg, png). "
+            "Default: what the name of FILE ends with, else merged.",
+            show_default=False,
         ),
-    ] = "merged",
+    ] = None,
 ) -> None:
     """Write the fine-tuned model, for any tool that loads a model; or a run's numbers, or a chart of them."""
+    ending = to.suffix.removeprefix(".").lower()
+    format = format or (ending if ending in FORMATS else "merged")
     if format not in ("merged", *FORMATS):
         raise UserError(f"--format {format}: not a format; use --format {', '.join(('merged', *FORMATS[:-1]))} or png")
     found = RunDir.find(run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -240,3 +241,20 @@ def test_a_held_run_that_nobody_is_there_to_resume_ends_as_failed(start: Any, go
         engine.process.stdin.close()
     assert engine.finish() == 1
     assert engine.run.summary().standing == "failed"
+
+
+@pytest.mark.parametrize("then", [None, messages.Save(), messages.Stop()], ids=["steps", "save", "stop"])
+def test_a_run_whose_folder_is_deleted_fails_and_brings_nothing_back(start: Any, then: messages.Command | None) -> None:
+    engine = start("run.eval_every=5000")
+    engine.until(messages.Step)
+    if then is not None:
+        engine.send(messages.Pause())
+        engine.until(messages.State, state="paused")
+    shutil.rmtree(engine.run.path)
+    if then is not None:
+        engine.send(then)
+        engine.send(messages.Resume())
+    error = engine.until(messages.Error)
+    assert error.kind == "failure" and "deleted while the run was at work" in error.text
+    assert engine.finish() == 1
+    assert not (engine.run.path / "run.json").exists()

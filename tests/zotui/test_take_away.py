@@ -202,7 +202,7 @@ def test_without_matplotlib_a_chart_says_what_it_needs(
 
 def test_show_tells_all_that_the_cockpit_shows(run: RunDir) -> None:
     (run.checkpoints / "step-00000200").mkdir(parents=True)
-    change = {"step": 120, "lr": 5e-7}
+    change = {"step": 120, "lr": 5e-7, "eps": 1e-3, "eval_every": 0}
     (run.path / "changes.jsonl").write_bytes(encode_line(change))
     run.end_pause(150, 3.0)
     run.end_pause(150, 1.0)  # asked something in between
@@ -225,6 +225,7 @@ def test_show_tells_all_that_the_cockpit_shows(run: RunDir) -> None:
     assert shown["log_tail"] == []
     out = zotui("show", "r")[1]
     assert "speed       25," in out and "20 ms a step" in out and "ETA" not in out
+    assert "changed     lr 5e-07 from 120" in out
 
 
 def test_show_of_a_live_run_estimates_what_is_left(run: RunDir) -> None:

@@ -175,6 +175,13 @@ class ZotuiApp(HabitsApp):
         self.pop_screen()
         self._open(EngineFeed(engine))
 
+    @on(Cockpit.Resumed)
+    def resumed(self, message: Cockpit.Resumed) -> None:
+        """Steer the engine that another app has started."""
+        if isinstance(self.screen, Cockpit):
+            self.pop_screen()
+            self.run_worker(self._attach_to(message.run), exclusive=True)
+
     @on(Cockpit.Refused)
     def refused(self, message: Cockpit.Refused) -> None:
         """The engine would not start: say why where it will be seen."""

@@ -24,7 +24,7 @@ class Outcome:
     @property
     def resumable(self) -> bool:
         """Whether going on makes sense."""
-        return self.kind in ("stopped", "died")
+        return self.kind in ("stopped", "died", "refused")
 
 
 def outcome_of_records(viewed: Summary) -> Outcome | None:

@@ -222,7 +222,8 @@ class RunState(Learned):
         self.pace.hold(event.state == "paused")
         if event.state in ("running", "evaluating") or event.reason:
             self.phase = None
-        settled = event.state == "paused" if self.asked == "pausing" else event.state not in ("pausing", "paused")
+        held = event.state in ("pausing", "paused")  # another app may ask for the opposite: the engine's word counts
+        settled = held if self.asked == "pausing" else not held
         if self.asked in ("pausing", "resuming") and settled:
             self.asked = None
 

@@ -20,6 +20,17 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
+def rough(seconds: float) -> str:
+    """About how long: `20 s`, `13 min`, `2 h 10 min`, `3 days`."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    if minutes < 120:
+        return f"{minutes} min"
+    hours, minute = divmod(minutes, 60)
+    return f"{hours} h {minute} min" if hours < 48 else f"{round(hours / 24)} days"
+
+
 def brief(seconds: float) -> str:
     """The seconds that one thing took: `43 ms`, `1.36 s`, `75 s`."""
     if seconds < 0.1:
@@ -65,7 +76,7 @@ def count(number: float) -> str:
 
 def short_count(number: float) -> str:
     """A number for an axis: `0`, `500`, `1.5k`, `20k`, `1M`."""
-    for size, unit in ((1_000_000, "M"), (1_000, "k")):
+    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if abs(number) >= size:
             return f"{number / size:.4g}{unit}"
     return f"{number:.4g}"

@@ -15,6 +15,7 @@ from app_helpers import Launch, cockpit, heard, preset_text, screen_text, status
 from textual.app import App
 
 from engine.messages import Step
+from engine.rundir import RunDir
 from zotui.app import run_app
 from zotui.app.application import ZotuiApp
 from zotui.app.feed import EngineFeed
@@ -206,3 +207,18 @@ def test_an_app_that_crashes_says_that_the_run_goes_on(
     (engine.run.path / "go").touch()
     reader.join()
     assert engine.wait() == 0
+
+
+async def test_a_run_that_another_app_has_resumed_is_gone_over_to(launch: Launch) -> None:
+    engine = launch()
+    app = ZotuiApp(EngineFeed(engine))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: cockpit(pilot).run.done > 1, "steps")
+        await pilot.press("s")
+        await until(pilot, lambda: cockpit(pilot).run.outcome, "the end")
+        before = cockpit(pilot)
+        other = RunDir(engine.run.path)
+        other.acquire()  # by an engine that has no socket here: its records can be watched
+        await pilot.press("r")
+        await until(pilot, lambda: pilot.app.cockpit not in (None, before), "another cockpit")
+        await until_shown(pilot, "● live elsewhere", "read-only")

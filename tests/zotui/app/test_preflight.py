@@ -55,7 +55,7 @@ async def test_what_was_found_is_shown_and_enter_launches(
         await pilot.press("enter")
         await until_shown(
             pilot, "7.1M parameters", "seductive movie", "great  1 token  the right one", "of 21 GiB free on cpu: fits",
-            "about 0:46 in all", "10,000, train.jsonl has 6,920", "ready: ",
+            "about 46 s in all", "10,000, train.jsonl has 6,920", "ready: ",
         )  # fmt: skip
         assert all_runs() == []
         await pilot.press("escape")
@@ -130,5 +130,5 @@ async def test_with_the_real_survey(write_preset: WritePreset, monkeypatch: pyte
         await until_shown(pilot, "fits", "891.9k")
         await pilot.press("enter")
         await until_shown(pilot, "OPTForCausalLM", "50 examples to train on, 20 to validate on", "It was")
-        await until_shown(pilot, "an estimate, from a few steps", "ready: about 0:")
+        await until_shown(pilot, "an estimate, from a few steps", "ready: about ")
         assert "training-loop" in screen_text(app)

@@ -13,6 +13,8 @@ from zotui.app.application import ZotuiApp
 from zotui.app.screens.cockpit import Cockpit
 from zotui.app.screens.dialogs import Message
 from zotui.app.screens.start import Start
+from zotui.app.widgets.preset_list import PresetList
+from zotui.app.widgets.run_list import RunList
 
 WritePreset = Callable[[str, str], Path]
 
@@ -166,8 +168,24 @@ async def test_the_filter_narrows_both_lists_as_it_is_typed(write_preset: WriteP
         await until_shown(pilot, "alpha", "beta", "one-", "two-")
         await pilot.press("slash", *"stop")
         await until(pilot, lambda: "one-" not in screen_text(app) and "two-" in screen_text(app))
-        await pilot.press("enter", "tab", "q")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.focused, RunList), "the cursor among what was found")
+        await pilot.press("slash", "down")
+        await until(pilot, lambda: isinstance(app.focused, RunList), "likewise")
+        await pilot.press("q")
     assert app.return_value == 0
+
+
+async def test_enter_that_is_pressed_too_often_opens_one_preflight(write_preset: WritePreset) -> None:
+    write_preset("demo", preset_text())
+    app = ZotuiApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_shown(pilot, "1.1 GiB")
+        for _ in range(5):  # before any of them is acted on
+            app.screen.query_one(PresetList).action_select()
+        await until_shown(pilot, "preflight: demo")
+        await pilot.pause()
+        assert len(app.screen_stack) == 3  # the default one, the start screen's, and it
 
 
 async def test_d_asks_and_deletes_a_run(write_preset: WritePreset) -> None:

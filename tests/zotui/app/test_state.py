@@ -21,6 +21,7 @@ from zotui.app.outcome import explain_exit
 from zotui.app.pace import Pace
 from zotui.app.state import RunState
 from zotui.app.widgets.chart import spread
+from zotui.app.widgets.status import state_word
 from zotui.app.widgets.ticks import Ticks
 
 
@@ -79,13 +80,26 @@ def test_a_pause_is_confirmed_by_the_state_only() -> None:
     run.ask("pausing")
     run.apply(State(state="pausing", step=3))
     run.apply(step(3))
-    assert run.asked == "pausing" and run.holding
+    assert state_word(run) == "pausing…" and run.holding
     run.apply(State(state="paused", step=4))
-    assert run.asked is None and run.holding
+    assert run.asked is None and run.holding and state_word(run) == "paused"
     run.ask("resuming")
     assert not run.holding
     run.apply(State(state="running", step=4))
     assert run.asked is None and run.state == "running"
+
+
+def test_a_pause_that_another_app_takes_back_is_none() -> None:
+    run = RunState("r")
+    run.apply(HELLO)
+    run.apply(State(state="evaluating", step=0))
+    run.ask("pausing")
+    for state in ("pausing", "running"):
+        run.apply(State(state=state, step=3))
+    assert state_word(run) == "running" and not run.holding
+    run.ask("resuming")  # of a run that goes on: the engine says again what it does
+    run.apply(State(state="running", step=4))
+    assert state_word(run) == "running" and run.asked is None
 
 
 def test_phases_end_with_the_start_up_also_when_paused() -> None:

@@ -89,6 +89,13 @@ class Cockpit(LiveView):
             super().__init__()
             self.quitting, self.live = quitting, live
 
+    class Resumed(TextualMessage):
+        """Another engine has taken `run` up."""
+
+        def __init__(self, run: RunDir) -> None:
+            super().__init__()
+            self.run = run
+
     class Fork(TextualMessage):
         """Begin a new run where `run` was after `step` steps, with these changes."""
 
@@ -209,7 +216,10 @@ class Cockpit(LiveView):
         self._tell(Stop(), "stopping")
 
     def action_resume(self) -> None:
-        """Start an engine that goes on where the last one ended."""
+        """Start an engine that goes on where the last one ended; or go over to one that somebody else has started."""
+        if self.feed.run.is_live():
+            self.post_message(self.Resumed(self.feed.run))
+            return
         try:
             feed = self._relaunch(self.feed)
         except (UserError, OSError) as error:

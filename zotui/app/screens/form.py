@@ -170,7 +170,7 @@ class Form(Screen[Made | None]):
             self._refuse()
         else:
             name = presets.name_for_own(self._called)
-            ask = AskName("save as a preset of your own", name, _fault_of, lambda name: str(presets.own_file(name)))
+            ask = AskName("save as a preset of your own", name, _fault_of, _told)
             self.app.push_screen(ask, self._save_as)
 
     def _save_as(self, name: str | None) -> None:
@@ -230,6 +230,10 @@ def _fault_of(name: str) -> str:
     except UserError as error:
         return str(error).removeprefix(": ")
     return ""
+
+
+def _told(name: str) -> str:
+    return f"presets/{presets.own_file(name).name} in zotui's folder"
 
 
 def _short(fault: str, field: Field) -> str:

@@ -105,8 +105,8 @@ class Preflight(Screen[bool]):
     def show(self, finding: Finding) -> None:
         """Add what was found."""
         if isinstance(finding, Phase):
-            progress = "" if finding.progress is None else f" {finding.progress:.0%}"
-            self._stage(" ".join(part for part in (finding.name, finding.detail) if part) + progress)
+            progress = "" if finding.progress is None else f"{finding.progress:.0%}"  # first: the rest may be cut
+            self._stage(" ".join(part for part in (progress, finding.name, finding.detail) if part))
             return
         if isinstance(finding, Error):
             self._refused = True
@@ -119,7 +119,7 @@ class Preflight(Screen[bool]):
             self._rows += _room(finding)
         elif isinstance(finding, Estimate):
             self._rows += _estimate(finding)
-            self._estimate = f": about {words.duration(finding.total)}, an estimate"
+            self._estimate = f": about {words.rough(finding.total)}, an estimate"
         elif isinstance(finding, Data):
             self._rows += _data(finding)
         else:

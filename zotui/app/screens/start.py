@@ -192,6 +192,12 @@ class Start(Screen[None]):
         """Narrow both lists to what is typed."""
         self.query_one(FilterLine).open()
 
+    @on(Input.Submitted, "#filter")
+    def action_found(self) -> None:
+        """From the filter to what it found."""
+        found = self.query_one(PresetList)
+        (found if found.option_count else self.query_one(RunList)).focus()
+
     def action_all(self) -> None:
         """Show everything again."""
         if self.query_one(FilterLine).close():
@@ -244,7 +250,7 @@ class Start(Screen[None]):
     def check(self) -> None:
         """Enter on a preset."""
         choice = self.query_one(PresetList).chosen
-        if choice is None:
+        if choice is None or self.app.screen is not self:  # enter was pressed again before its screen came
             return
         if choice.preset is None:
             self.notify(choice.fault, title=f"{choice.name} cannot run", severity="error", markup=False)
@@ -259,7 +265,7 @@ class Start(Screen[None]):
     def look(self) -> None:
         """Enter on a run."""
         chosen = self.query_one(RunList).chosen
-        if chosen is not None:
+        if chosen is not None and self.app.screen is self:
             self.post_message(self.Look(RunDir.find(chosen.path)))
 
     @on(OptionList.OptionHighlighted, "#presets")

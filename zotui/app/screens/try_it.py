@@ -151,14 +151,14 @@ def answered(tried: Tried) -> Content:
         lines.append(Content.styled(tried.note, "$warning"))
     if now is not None and now.probabilities:
         width = min(24, max(map(len, tried.options), default=0))
-        lines.append(Content.styled(f"  {'':<{width}}   {'now':<{_BAR + 7}} base model", "$quiet"))
+        right = "" if tried.label is None else " right"
+        lines.append(Content.styled(f"  {'':<{width + len(right)}}   {'now':<{_BAR + 7}} base model", "$quiet"))
         for index, option in enumerate(tried.options):
-            right = "  right" if index == tried.label else ""
             lines.append(
-                Content(f"  {_short(option, width):<{width}}   ")
+                Content(f"  {_short(option, width):<{width}}")
+                + Content.styled(f"{right if index == tried.label else '':<{len(right)}}   ", "$success")
                 + Content.styled(f"{_bar(now, index):<{_BAR + 7}} ", "$primary")
                 + Content.styled(f"{_bar(base, index)}", "$quiet")
-                + Content.styled(right, "$success")
             )
     elif now is not None:
         lines += [Content.styled("  now   ", "$primary") + Content(now.text.strip() or "(nothing)")]

@@ -7,6 +7,7 @@ import time
 import numpy as np
 from numpy.typing import ArrayLike
 from textual.containers import Container
+from textual.events import Resize
 from textual_plot import NumericAxisFormatter
 
 from zotui.app.series import Numbers
@@ -20,6 +21,7 @@ DRAW_EVERY = 0.9
 LARGE = 1000
 """Cells that are worth a second: a chart of so many is drawn every other one, of three times as many every fourth."""
 
+_LEAST_ROWS = 4  # of a plot, its axis included
 _STRAY = 2.0
 """How many times the range of nearly all values that of all may be, to be shown."""
 
@@ -50,6 +52,10 @@ class Chart(Container):
 
     def _forget(self, _: object) -> None:
         self._drawn = None
+
+    def on_resize(self, _: Resize) -> None:
+        """A frame with nothing in it says less than the title and the figure alone."""
+        self.plot.display = self.content_size.height >= _LEAST_ROWS
 
     def due(self, version: object, *, now: bool = False) -> bool:
         """Whether it can be seen and would look different from what is drawn.

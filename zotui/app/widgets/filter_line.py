@@ -19,8 +19,8 @@ class FilterLine(Horizontal):
     """
     BINDINGS = [
         Binding(
-            "enter,down", "screen.focus_next", "to the lists", show=False, id="filter.done",
-            tooltip="from the filter to what it found",
+            "down", "screen.found", "to the lists", show=False, id="filter.done",
+            tooltip="from the filter to what it found; enter, too",
         )
     ]  # fmt: skip
 

@@ -22,6 +22,7 @@ _COLOURS = {
     "stopping…": "$warning",
     "stopped": "$warning",
     "died": "$error",
+    "refused": "$error",
 }
 
 
@@ -120,7 +121,7 @@ def best_so_far(run: RunState) -> str:
 def state_word(run: RunState) -> str:
     """The state in a word; what was asked and is not confirmed yet ends in an ellipsis."""
     if run.outcome is not None:
-        return "died" if run.outcome.kind == "refused" else run.outcome.kind
+        return run.outcome.kind
     if run.viewed is not None:
         return f"{run.viewed.word} elsewhere" if run.viewed.standing == "live" else run.viewed.standing
     if run.asked is not None:

@@ -75,4 +75,5 @@ def label(number: float, gap: float) -> str:
         return words.short_count(number)
     digits = max(0, floor(log10(abs(number)) + 1e-9) + decimals) if decimals else 2
     mantissa, exponent = f"{number:.{min(6, digits)}e}".split("e")
+    mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa  # there is little room beside an axis
     return f"{mantissa}e{int(exponent)}"

@@ -137,7 +137,8 @@ class Verdict(Ending):
         if told is not None:
             line = words.update_kept(told.update_kept, told.update_cosine)
             rows.append(("update kept", line, f"up to step {words.count(told.step)}"))
-        took = "" if outcome.seconds is None else f"in {words.duration(outcome.seconds)} ({outcome.seconds:.1f} s)"
+        seconds = outcome.time["total"] if outcome.time else outcome.seconds  # of every engine of the run
+        took = "" if seconds is None else f"in {words.duration(seconds)} ({seconds:.1f} s)"
         rows.append(("steps", f"{words.count(run.done)} of {words.count(run.steps)}", took))
         if outcome.time:
             rows.append(("time", words.time_spent(outcome.time), ""))
