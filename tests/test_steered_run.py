@@ -109,6 +109,8 @@ def test_a_run_is_steered_left_attached_to_compared_and_taken_away(
     second.press("s")
     second.wait("● stopped", 60)
     # By mouse: the values at a step, and a closer look at the chart.
+    second.wait("stopped and saved at step", 30)  # which moves the chart down
+    second.wait(r"step time [^\n]*\n[^\n]*\n", 30)
     column, row = second.find("╭─ loss  ")
     second.click(column + 30, row + 5)
     second.wait(r"step [\d,]+: \d", 30)

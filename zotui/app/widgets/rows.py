@@ -36,7 +36,7 @@ class Rows(Static):
         self._lay_out()
 
     def _lay_out(self) -> None:
-        width = self.content_size.width or 80
+        width = self.content_size.width or 1000  # not known yet: as few lines as there can be
         lines: list[Content] = []
         for place, (name, text) in enumerate(self._rows):
             whole = self._lead and place == 0
