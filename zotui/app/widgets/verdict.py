@@ -137,7 +137,7 @@ class Verdict(Ending):
         if told is not None:
             line = words.update_kept(told.update_kept, told.update_cosine)
             rows.append(("update kept", line, f"up to step {words.count(told.step)}"))
-        seconds = outcome.time["total"] if outcome.time else outcome.seconds  # of every engine of the run
+        seconds = (outcome.time or {}).get("total", outcome.seconds)  # of every engine of the run, where it told
         took = "" if seconds is None else f"in {words.duration(seconds)} ({seconds:.1f} s)"
         rows.append(("steps", f"{words.count(run.done)} of {words.count(run.steps)}", took))
         if outcome.time:
