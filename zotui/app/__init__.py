@@ -5,6 +5,7 @@ Importing this package costs nothing; Textual is imported by `run_app`.
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from zotui.attached import AttachedEngine
     from zotui.launch import EngineProcess
     from zotui.parity import Comparison
+
+# After so many does Python look for unreachable ones. The libraries make ten times as many that stay, and to look
+# through those, as it does by default, was a fifth of what watching a run cost.
+_NEW_OBJECTS = (10_000, 10, 10)
 
 
 def has_terminal() -> bool:
@@ -28,6 +33,8 @@ def run_app(launch: EngineProcess | AttachedEngine | RunDir | Comparison | None 
     attached to, the cockpit on it; with a run's directory, a read-only view of that run, followed while
     it is live; with a comparison that was just started, its curves.
     """
+    gc.set_threshold(*_NEW_OBJECTS)
     from zotui.app.application import run
 
+    gc.freeze()
     return run(launch)

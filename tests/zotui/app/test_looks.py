@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from app_helpers import cockpit, until
 from app_story import LOOKS, SHOWN, Picture, clocked, died, drawn, eventful, finished, open_on, story, told
+from textual.containers import Grid
 from textual.screen import Screen
 
 from engine.messages import State, Telemetry
@@ -96,3 +97,8 @@ async def test_all_gpus(run: RunDir, look: Size, picture: Picture) -> None:
     async with open_on(run, items).run_test(size=look) as pilot:
         await drawn(pilot)
         await picture(pilot)
+        tiles = pilot.app.screen.query_one("#gpu-tiles", Grid)
+        await pilot.resize_terminal(200, 60)
+        await until(pilot, lambda: tiles.styles.grid_size_columns == 6)
+        await pilot.resize_terminal(120, 60)
+        await until(pilot, lambda: tiles.styles.grid_size_columns == 4)

@@ -12,6 +12,7 @@ from textual.events import Resize
 from textual.screen import Screen
 
 from engine.errors import UserError
+from engine.messages import Step, Telemetry
 from zotui.app.feed import Ended, Feed, Item
 from zotui.app.outcome import Outcome
 from zotui.app.panes import PANES, Choices, Panes
@@ -26,12 +27,18 @@ from zotui.app.widgets.tiles import Tiles
 from zotui.app.widgets.verdict import Verdict
 
 DRAIN_EVERY = 0.25
-REDRAW_EVERY = 0.5
-SETTLE_AFTER = 2.5  # longer than anything is held back
+REDRAW_EVERY = 1.0
+"""Seconds between two redraws while steps come in: most of what watching costs is painting."""
+
+SOONEST = 0.5
+"""Seconds after a redraw that other news waits for the next one."""
+
+_SLACK = 0.05  # of a timer
+_SETTLE_AFTER = 2.5  # longer than anything is held back
 
 
 class LiveView(Screen[None]):
-    """Watches a feed: takes what came four times a second, and shows it twice a second at most."""
+    """Watches a feed: takes what came four times a second, and shows it once a second, or twice if there is news."""
 
     DEFAULT_CSS = """
     LiveView { layout: vertical; background: $background; }
@@ -125,7 +132,7 @@ class LiveView(Screen[None]):
         self._local = local
         self._second = -1
         self._shown_at = float("-inf")
-        self._news = False  # something came that is not shown yet
+        self._news = self._urgent = False  # something came that is not shown yet, and it is more than another step
         self._unsettled = False  # what was shown last may have been held back in part
 
     def compose(self) -> ComposeResult:
@@ -147,8 +154,9 @@ class LiveView(Screen[None]):
         self.feed.start()
         self.run.fold_every = _fold_interval(self.feed)
         self.set_interval(DRAIN_EVERY, self.drain)
-        self.set_timer(DRAIN_EVERY / 5, self.drain)  # records are there at once
+        self.set_interval(DRAIN_EVERY / 10, self.drain, repeat=40)  # records are there soon
         self.panes.arrange()
+        self.drain()
         self.redraw()
 
     def on_resize(self, _: Resize) -> None:
@@ -171,14 +179,16 @@ class LiveView(Screen[None]):
                 self.exit_code = item.code
         second = int(self.run.pace.elapsed())
         self._news = self._news or bool(items) or second != self._second
+        self._urgent = self._urgent or any(not isinstance(item, Step | Telemetry) for item in items)
         self._second = second
-        if self._news and time.monotonic() - self._shown_at >= REDRAW_EVERY - 0.05:
-            self._show(now=False)
-        elif self._unsettled and not self._news and time.monotonic() - self._shown_at >= SETTLE_AFTER:
-            self._show(now=True)  # what was shown may have been held back, and nothing more comes
+        waited = time.monotonic() - self._shown_at + _SLACK
         ending = self.run.outcome if before is None else None
         if ending is not None:
             self.redraw()
+        elif self._news and waited >= (SOONEST if self._urgent else REDRAW_EVERY):
+            self._show(now=False)
+        elif self._unsettled and not self._news and waited >= _SETTLE_AFTER:
+            self.redraw()  # what was shown may have been held back, and nothing more comes
         self.took(items, ending)
 
     def took(self, items: list[Item], ending: Outcome | None) -> None:
@@ -192,7 +202,8 @@ class LiveView(Screen[None]):
         self._show(now=True)
 
     def _show(self, *, now: bool) -> None:
-        self._news, self._shown_at, self._unsettled = False, time.monotonic(), not now
+        self._news = self._urgent = False
+        self._shown_at, self._unsettled = time.monotonic(), not now
         run = self.run
         about = [self.feed.role, run.preset, run.model, run.runtime, run.device, run.dtype]
         self.query_one(HeaderLine).show(run.name, "  ·  ".join(part for part in about if part))

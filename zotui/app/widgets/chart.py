@@ -18,7 +18,7 @@ from zotui.app.widgets.ticks import Ticks
 DRAW_EVERY = 0.9
 """Seconds between two drawings that nobody asked for: what is dear to draw, and to send, is drawn once a second."""
 
-LARGE = 1000
+LARGE = 500
 """Cells that are worth a second: a chart of so many is drawn every other one, of three times as many every fourth."""
 
 _LEAST_ROWS = 4  # of a plot, its axis included

@@ -20,9 +20,9 @@ class KeyBar(Footer):
     _composed_at = 0  # cells
 
     def compose(self) -> ComposeResult:
-        self._composed_at = self.size.width
+        width = self._composed_at = self.size.width or self.app.size.width  # before it is laid out, as wide as can be
         entries = [entry for entry in super().compose() if isinstance(entry, FooterKey)]
-        room = self.size.width - sum(_width(entry) for entry in entries if entry.action in _ALWAYS)
+        room = width - sum(_width(entry) for entry in entries if entry.action in _ALWAYS)
         for entry in entries:
             if entry.action not in _ALWAYS:
                 room -= _width(entry)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Literal
 
 import numpy as np
 from textual import events
 from textual.binding import Binding
+from textual.geometry import Region
 from textual.message import Message
 from textual_hires_canvas import Canvas
 from textual_plot import PlotWidget
@@ -55,6 +58,8 @@ class Plot(PlotWidget, inherit_bindings=False):  # type: ignore[call-arg]
         & > .plot--cursor { color: $accent; background: $surface; }
     }
     """
+
+    _needs_rerender: bool  # the library's
 
     class Looked(Message):
         """The user looks at another part of it, or at another point."""
@@ -199,12 +204,24 @@ class Plot(PlotWidget, inherit_bindings=False):  # type: ignore[call-arg]
         self.set_xticks(None)
         self.set_yticks(None)
 
+    def draw(self) -> None:
+        """Put on the canvases what was changed: now, since while the screen is painted it would be painted again."""
+        self.render()
+
+    def _rerender(self) -> None:
+        """Leave it to `draw`, or do it next; the plot itself is under its canvases and need not be painted."""
+        if not self._needs_rerender:
+            self._needs_rerender = True
+            self.call_next(self.draw)
+
     def _render_plot(self) -> None:
         """Draw as the library does, then lighten its heavy box to two thin axes."""
         canvas = self.query_one("#plot", Canvas) if self.is_mounted else None
         if canvas is None:  # not composed yet; it will be drawn when it is
             return
-        with canvas.batch_refresh():  # else every pixel asks for a refresh of its own
+        with ExitStack() as painting:
+            for one in self.query(Canvas):
+                painting.enter_context(_painting_what_changes(one))
             super()._render_plot()
             if canvas.size == canvas._canvas_size and canvas.size.width > 2 and canvas.size.height > 2:
                 self._thin_axes(canvas)
@@ -258,3 +275,18 @@ class Plot(PlotWidget, inherit_bindings=False):  # type: ignore[call-arg]
                 canvas.set_pixel(x, row, "│", style)
         if 0 < y < canvas.size.height - 1:
             canvas.set_pixel(x, y, "●", style)
+
+
+@contextmanager
+def _painting_what_changes(canvas: Canvas) -> Iterator[None]:
+    """Have only the rows painted that are others afterwards: else every character asks for all of them."""
+    before = list(zip(canvas._buffer, canvas._styles, strict=True))
+    canvas._refreshes_pending += 1
+    try:
+        yield
+    finally:
+        canvas._refreshes_pending -= 1
+    after = list(zip(canvas._buffer, canvas._styles, strict=True))
+    rows = [row for row, cells in enumerate(after) if row >= len(before) or cells != before[row]]
+    if rows:
+        canvas.refresh(*(Region(0, row, canvas.size.width, 1) for row in rows))

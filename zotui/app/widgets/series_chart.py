@@ -128,6 +128,7 @@ class SeriesChart(Chart):
         else:
             self._say(quantity.title, "no step yet" if quantity.take else "no evaluation yet")
             plot.show_nothing()
+        plot.draw()
 
     def _scaled(self, drawn: Drawn) -> Drawn:
         if not self.logarithmic:

@@ -66,9 +66,11 @@ class Tile(Container):
             self._figure.update(Content(figure), layout=len(figure) != self._width)
             self._width = len(figure)
             self.border_subtitle = about
-        if past is not None and self._past.data != past:
-            self._past.data = list(past)
+        if past is not None:
             self._past.visible = varies(past)
+            # News for what is not seen would have the whole screen arranged anew.
+            if self._past.visible and self._past.data != past:
+                self._past.data = list(past)
 
 
 def varies(past: Sequence[float]) -> bool:

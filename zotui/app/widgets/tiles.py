@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 
 from textual.app import ComposeResult
@@ -14,8 +13,6 @@ from zotui.app import words
 from zotui.app.gauges import GpuGauge
 from zotui.app.state import RunState
 from zotui.app.widgets.tile import Tile
-
-REFRESH_EVERY = 0.9  # seconds: figures that change faster cannot be read
 
 
 class Tiles(VerticalScroll):
@@ -37,8 +34,8 @@ class Tiles(VerticalScroll):
 
     def __init__(self) -> None:
         super().__init__(id="tiles")
-        self._refreshed = float("-inf")
         self._gpu_tiles: dict[str, Tile] = {}  # about the run's own, and one for each other
+        self._with_past = False
 
     def compose(self) -> ComposeResult:
         with Grid(id="run-tiles"):
@@ -53,10 +50,10 @@ class Tiles(VerticalScroll):
         yield Grid(id="gpu-tiles")
 
     def refresh_figures(self, run: RunState, *, now: bool = False) -> None:
-        """Show the run's figures, once a second or `now`."""
-        if not self.display or (not now and time.monotonic() - self._refreshed < REFRESH_EVERY):
+        """Show the run's figures; their past, which is dear to draw, every other time or `now`."""
+        if not self.display:
             return
-        self._refreshed = time.monotonic()
+        self._with_past = now or not self._with_past
         self._learning(run)
         gauges = run.gauges
         speed, taken = gauges.tokens_per_s, gauges.step_time
@@ -106,7 +103,7 @@ class Tiles(VerticalScroll):
         if gpu is None:
             self._show("gpu", "no GPU", "on the CPU", ())
         else:
-            self._show("gpu", _memory(gpu.memory_used_peak, gpu.memory_total), "peak", ())
+            self._show("gpu", _of(gpu.memory_used_peak, gpu.memory_total), "peak", ())
 
     # -- GPUs ------------------------------------------------------------------------------------
 
@@ -119,35 +116,47 @@ class Tiles(VerticalScroll):
         title = f"GPU {ours.now.index} of {len(gpus)}" if others else "GPU"
         if tile.border_title != title:
             tile.border_title = title
-        tile.show(_memory(ours.now.memory_used, ours.now.memory_total), _condition(ours.now), list(ours.utilisation))
+        self._fill(tile, _memory(ours.now), _condition(ours.now), ours.utilisation)
         wanted = ["busy", "temperature", "power", *(str(gauge.now.index) for gauge in others)]
         if list(self._gpu_tiles) != wanted:
             self._make_room(wanted)
         now, tiles = ours.now, self._gpu_tiles
         busy = words.NOTHING if now.utilisation is None else f"{now.utilisation:.0%}"
-        tiles["busy"].show(busy, now.name[:24], list(ours.utilisation))
+        self._fill(tiles["busy"], busy, now.name[:24], ours.utilisation)
         warm = words.NOTHING if now.temperature is None else f"{now.temperature:.0f} °C"
-        tiles["temperature"].show(warm, "", list(ours.temperature))
+        self._fill(tiles["temperature"], warm, "", ours.temperature)
         power = words.NOTHING if now.power is None else f"{now.power:.0f} W"
-        tiles["power"].show(power, "" if now.power_limit is None else f"of {now.power_limit:.0f} W", list(ours.power))
+        limit = "" if now.power_limit is None else f"of {now.power_limit:.0f} W"
+        self._fill(tiles["power"], power, limit, ours.power)
         for one in others:
-            tiles[str(one.now.index)].show(
-                _memory(one.now.memory_used, one.now.memory_total), _condition(one.now), list(one.utilisation)
-            )
+            self._fill(tiles[str(one.now.index)], _memory(one.now), _condition(one.now), one.utilisation)
 
     def _make_room(self, names: list[str]) -> None:
         self._gpu_tiles = {name: Tile(f"GPU {name}", f"gpu-{name}") for name in names}
         grid = self.query_one("#gpu-tiles", Grid)
         grid.remove_children()
         grid.mount(*self._gpu_tiles.values())
-        grid.styles.grid_size_columns = min(len(names), 8 if self.screen.has_class("-wide") else 4)
         self.add_class("-gpus")
+        self.on_resize()
+
+    def on_resize(self) -> None:
+        """A wide screen has them all in a row."""
+        if self._gpu_tiles:
+            columns = min(len(self._gpu_tiles), 8 if self.screen.has_class("-wide") else 4)
+            self.query_one("#gpu-tiles", Grid).styles.grid_size_columns = columns
 
     def _show(self, name: str, figure: str, about: str, past: Iterable[float]) -> None:
-        self.query_one(f"#tile-{name}", Tile).show(figure, about, list(past))
+        self._fill(self.query_one(f"#tile-{name}", Tile), figure, about, past)
+
+    def _fill(self, tile: Tile, figure: str, about: str, past: Iterable[float]) -> None:
+        tile.show(figure, about, list(past) if self._with_past else None)
 
 
-def _memory(used: int, total: int) -> str:
+def _memory(now: GpuReading) -> str:
+    return _of(now.memory_used, now.memory_total)
+
+
+def _of(used: int, total: int) -> str:
     return f"{words.gib(used)}/{words.gib(total)} GiB"
 
 
