@@ -7,15 +7,18 @@ in here, the app computes them too.
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, median
-from typing import Any, NamedTuple
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 WINDOW = 50
 """Steps that 'now' and 'at the start' are medians over; half of the run while it is short."""
 
+Numbers = NDArray[np.float64]
+
+_BATCH = 1000  # steps that are taken at once
 _LEAST = 20  # steps before anything is said
 _HISTORY = 40  # points of the gradient's history at most
 _CLEAR = 3.0  # times the noise, or the standard error: what counts as seen
@@ -70,15 +73,8 @@ class Figures:
     verdict: Verdict
 
 
-class _Point(NamedTuple):
-    loss: float
-    difference: float
-    gradient: float
-    lr: float
-
-
 class Signal:
-    """Takes a run's steps one by one, in constant memory short of one number every `WINDOW` steps.
+    """Takes a run's steps, in constant memory short of one number every `WINDOW` steps.
 
     Attributes, which may be set late: noise, of the difference between the two losses, in nats; dtype of
     the model; rank of a direction.
@@ -86,8 +82,8 @@ class Signal:
 
     def __init__(self, noise: float | None = None, dtype: str = "", rank: int | None = None) -> None:
         self.noise, self.dtype, self.rank = noise, dtype, rank
-        self._first: list[_Point] = []
-        self._last: deque[_Point] = deque(maxlen=WINDOW)
+        self._new: list[tuple[float, float, float, float]] = []
+        self._first, self._last = np.empty((0, 4)), np.empty((0, 4))  # L+, L-, projected gradient, learning rate
         self._history: list[float] = []
         self._kept: float | None = None
         self._line = _Line()
@@ -105,45 +101,62 @@ class Signal:
         """Take a step, with the names that the journal has; one that is not all there, or not finite, is left out."""
         if update_kept is not None:
             self.kept(update_kept)
-        # One sum for all, since a long run is read in one go: it is finite if they are, below 1e307.
-        if not math.isfinite(loss_plus + loss_minus + projected_grad + lr):
-            return
-        point = _Point((loss_plus + loss_minus) / 2, abs(loss_plus - loss_minus), abs(projected_grad), lr)
-        if len(self._first) < WINDOW:
-            self._first.append(point)
-        self._last.append(point)
-        self._line.add(point.loss)
-        if self._line.count % WINDOW == 0:
-            self._history.append(median(point.gradient for point in self._last))
+        self._new.append((loss_plus, loss_minus, projected_grad, lr))
+        if len(self._new) >= _BATCH:
+            self._settle()
+
+    def extend(self, loss_plus: Numbers, loss_minus: Numbers, projected_grad: Numbers, lr: Numbers) -> None:
+        """Take many steps at once, shape (steps,) each; as `add` does."""
+        self._settle()
+        self._take(np.stack([loss_plus, loss_minus, projected_grad, lr], axis=1))
 
     def kept(self, share: float) -> None:
         """Take a newer figure of how much of the intended update there is."""
         self._kept = share
 
+    def _settle(self) -> None:
+        if self._new:
+            new, self._new = self._new, []
+            self._take(np.array(new, float))
+
+    def _take(self, steps: Numbers) -> None:
+        with np.errstate(over="ignore", invalid="ignore"):
+            steps = steps[np.isfinite(steps.sum(axis=1))]  # of what is not too large to reckon with, either
+        self._first = np.concatenate([self._first, steps[: WINDOW - len(self._first)]])
+        recent = np.concatenate([self._last, steps])
+        begin = len(self._last) - self._line.count % WINDOW  # of the first window that was not whole before
+        windows = np.abs(recent[begin : begin + (len(recent) - begin) // WINDOW * WINDOW, 2]).reshape(-1, WINDOW)
+        self._history += np.median(windows, axis=1).tolist()
+        self._last = recent[-WINDOW:]
+        self._line.extend((steps[:, 0] + steps[:, 1]) / 2)
+
     def figures(self) -> Figures | None:
         """The figures up to now; None before the first step."""
-        if not self._last:
+        self._settle()
+        if not len(self._last):
             return None
         window = min(WINDOW, max(1, self._line.count // 2))
-        first, last = self._first[:window], list(self._last)[-window:]
-        difference = median(point.difference for point in last)
-        gradient, before = (median(point.gradient for point in part) for part in (last, first))
+        first, last = self._first[:window], self._last[-window:]
+        differences = np.abs(last[:, 0] - last[:, 1])
+        difference = float(np.median(differences))
+        gradient, before = (float(np.median(np.abs(part[:, 2]))) for part in (last, first))
         trend, error = self._line.change() if self._line.count >= _LEAST else (None, None)
+        step_sizes = last[:, 3] * last[:, 2]
         found = {
             "steps": self._line.count,
             "window": window,
             "difference": difference,
             "noise": self.noise,
             "ratio": difference / self.noise if self.noise else None,
-            "below_noise": None if self.noise is None else fmean(p.difference < self.noise for p in last),
+            "below_noise": None if self.noise is None else float(np.mean(differences < self.noise)),
             "gradient": gradient,
             "gradient_at_start": before,
             "gradient_growth": gradient / before if before else None,
             "gradient_history": _thinned(self._history),
             "update_kept": self._kept,
-            "step_size": None if self.rank is None else _rms([p.lr * p.gradient for p in last]) * math.sqrt(self.rank),
-            "loss": fmean(point.loss for point in last),
-            "loss_at_start": fmean(point.loss for point in first),
+            "step_size": None if self.rank is None else math.sqrt(float(np.mean(step_sizes**2)) * self.rank),
+            "loss": float(np.mean(last[:, :2])),
+            "loss_at_start": float(np.mean(first[:, :2])),
             "trend": trend,
             "trend_error": error,
         }
@@ -184,36 +197,42 @@ def _verdict(
         return Verdict("faint", problem, wider)
     if -trend > _CLEAR * trend_error:
         return Verdict("falls", "the loss does fall")
-    return Verdict("patience", "nothing stands in the way; zeroth-order steps are small and many: go on")
+    return Verdict("patience", "nothing stands in the way; zeroth-order steps are small and many")
 
 
 class _Line:
-    """A straight line through the losses by least squares, over the steps 0, 1, 2, ... (Welford's updates)."""
+    """A straight line through the losses by least squares, over the steps 0, 1, 2, ...
+
+    Means and sums of squares of two parts are put together as in Chan, Golub, LeVeque (1979), equation 2.1.
+    """
 
     def __init__(self) -> None:
         self.count = 0
         self._x = self._y = self._xx = self._xy = self._yy = 0.0
 
-    def add(self, value: float) -> None:
-        """The loss of the next step."""
-        self.count += 1
-        x, y = self.count - 1 - self._x, value - self._y
-        self._x += x / self.count
-        self._y += y / self.count
-        left = value - self._y
-        self._xx += x * (self.count - 1 - self._x)
-        self._xy += x * left
-        self._yy += y * left
+    def extend(self, losses: Numbers) -> None:
+        """The losses of the next steps, shape (steps,)."""
+        count = len(losses)
+        if not count:
+            return
+        x = np.arange(count) - (count - 1) / 2
+        mean = float(losses[0] + np.mean(losses - losses[0]))  # exact where they are all the same
+        y = losses - mean
+        beyond, apart = self.count + (count - 1) / 2 - self._x, mean - self._y
+        whole = self.count + count
+        weight = self.count * count / whole
+        self._xx += float(np.sum(x * x)) + beyond * beyond * weight
+        self._xy += float(np.sum(x * y)) + beyond * apart * weight
+        self._yy += float(np.sum(y * y)) + apart * apart * weight
+        self._x += beyond * count / whole
+        self._y += apart * count / whole
+        self.count = whole
 
     def change(self) -> tuple[float, float]:
         """How far the line rises from the first step to the last, and the standard error of that."""
         slope, span = self._xy / self._xx, self.count - 1
         left = max(0.0, self._yy - slope * self._xy) / (self.count - 2)
         return slope * span, math.sqrt(left / self._xx) * span
-
-
-def _rms(values: Sequence[float]) -> float:
-    return math.sqrt(fmean(value * value for value in values))
 
 
 def _thinned(values: list[float]) -> list[float]:

@@ -86,9 +86,8 @@ def thinned(lines: Sequence[Usage], most: int) -> list[Usage]:
 def read(path: Path) -> list[Usage]:
     """The lines of a record in the order written, as far as they can be read; none if it is not there."""
     found = []
-    with suppress(UserError, OSError, msgspec.ValidationError):
-        for record in LineReader(path).more():
-            line = msgspec.convert(record, Usage)
+    with suppress(UserError, OSError):
+        for line in LineReader(path, Usage).more():
             named = [structs.replace(gpu, name=plain(gpu.name)) for gpu in line.gpus]
             found.append(structs.replace(line, gpus=named))
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Any, Literal, get_args
 
@@ -61,7 +61,8 @@ class Columns:
         self._begin()
 
     def _begin(self) -> None:
-        self._journal, self._evaluations = LineReader(self.run.journal_file), LineReader(self.run.evaluations_file)
+        self._journal = LineReader(self.run.journal_file, dict[str, Any])
+        self._evaluations = LineReader(self.run.evaluations_file, dict[str, Any])
         self._columns = {name: array("d") for name in _READ}
         self._appends = [(name, self._columns[name].append) for name in _READ]
         self._derived: dict[str, Sequence[float]] = {}
@@ -182,6 +183,14 @@ class RunningMean:
     def value(self) -> float:
         """The mean so far; nan before the first finite value."""
         return self._sum / self._weight if self._weight else math.nan
+
+    def extend(self, values: Iterable[float]) -> None:
+        """Take values; what is not finite is passed over. As `add` does it, only that there may be very many."""
+        kept, total, weight = self._retain, self._sum, self._weight
+        for value in values:
+            if math.isfinite(value):
+                total, weight = kept * total + (1.0 - kept) * value, kept * weight + (1.0 - kept)
+        self._sum, self._weight = total, weight
 
     def add(self, value: float, count: float = 1.0) -> float:
         """Take a value, or the mean of `count` of them, and return the mean; what is not finite is passed over."""

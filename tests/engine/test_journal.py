@@ -6,6 +6,7 @@ import os
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from engine.errors import UserError
@@ -76,7 +77,7 @@ def test_a_flipped_bit_is_refused_by_its_line_or_in_the_last_line_tears_it(path:
         line, told = WHOLE[:place].count(b"\n") + 1, []
         # Without its end, the last line but one is one with the last.
         torn = place >= last or place == last - 1
-        for reading in (lambda: read(path).records, lambda: list(LineReader(path).more())):
+        for reading in (lambda: read(path).records, lambda: list(LineReader(path, dict).more())):
             try:
                 found = reading()
             except UserError as error:
@@ -105,7 +106,7 @@ def test_the_newest_record_with_a_key(path: Path) -> None:
 
 
 def test_a_file_that_grows_is_read_in_whole_lines(path: Path) -> None:
-    reader = LineReader(path)
+    reader = LineReader(path, dict)
     assert list(reader.more()) == []
     taken = []
     for start in range(0, len(WHOLE), 7):
@@ -159,3 +160,15 @@ def test_a_hundred_thousand_steps_are_read_quickly_enough_to_open_a_run(path: Pa
     path.write_bytes(b"".join(encode_line({"step": n, **step, "seed": 0, "tokens": 880}) for n in range(100_000)))
     assert len(read(path).records) == 100_000
     assert last_line(path)["step"] == 99_999  # type: ignore[index]
+
+
+def test_a_whole_line_of_another_kind_is_refused_by_its_number(path: Path) -> None:
+    class Pair(msgspec.Struct):
+        step: int
+        loss: float
+
+    path.write_bytes(encode_line({"step": 0, "loss": 1.0, "more": [1]}) + encode_line({"step": 1, "loss": "high"}))
+    found: list[Pair] = []
+    with pytest.raises(UserError, match="line 2 is not what belongs there"):
+        found.extend(LineReader(path, Pair).more())
+    assert found == [Pair(0, 1.0)]

@@ -160,11 +160,15 @@ class RecordsFeed(_Gathering[Item]):
         self.run = run
         self.role = "read-only"
 
+    def start(self) -> None:
+        # Where it stands decides about half of the screen, which is dear to arrange twice.
+        self._items.append(self._view())
+        super().start()
+
     def send(self, command: AnyCommand) -> bool:
         return False
 
     def _read(self) -> Iterator[Item]:
-        yield self._view()
         yield from _marked(self.run)
         yield from _taken(self.run)
         seen = 0
@@ -182,7 +186,7 @@ class RecordsFeed(_Gathering[Item]):
         yield Ended(None)
 
     def _view(self) -> Viewed:
-        info = self.run.info()
+        info = self.run.info.read()
         try:
             preset = self.run.preset()
             model = preset.model.path
@@ -216,7 +220,7 @@ class ComparisonFeed(_Gathering[dict[str, Any] | Ended]):
 
 def _marked(run: RunDir) -> Iterator[Past]:
     yield from (Past(Mark(step, "checkpoint")) for step in checkpoints(run))
-    yield from (Past(Mark(pause["step"], "pause")) for pause in run.pauses())
+    yield from (Past(Mark(pause["step"], "pause")) for pause in run.info.pauses())
 
 
 def _taken(run: RunDir) -> list[Past]:

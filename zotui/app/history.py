@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from itertools import takewhile
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -14,10 +16,27 @@ from numpy.typing import NDArray
 
 from engine.errors import UserError
 from engine.journal import LineReader
-from engine.messages import Changed, Eval, Step
+from engine.messages import Changed, Eval, Step, Whole
 from engine.rundir import RunDir, step_of
 
 _BATCH = 20_000  # steps that are handed over at once
+
+
+class Recorded(msgspec.Struct, frozen=True, gc=False):
+    """A line of the journal."""
+
+    step: Whole
+    loss_plus: float = math.nan
+    loss_minus: float = math.nan
+    projected_grad: float = math.nan
+    lr: float = math.nan
+    tokens: float = math.nan
+    seconds: float = math.nan
+    update_kept: float = math.nan
+    update_cosine: float = math.nan
+
+
+_KEPT = Recorded.__struct_fields__[1:]
 
 
 @dataclass(frozen=True)
@@ -50,27 +69,15 @@ class Steps:
         return cls(np.array([one.step for one in steps], np.int64), *numbers)
 
     @classmethod
-    def recorded(cls, records: list[dict[str, Any]]) -> Steps:
-        """Lines of the journal. Raises `KeyError`, `TypeError` or `ValueError` for one that is no step."""
-        found = {name: _column(records, name) for name in _KEPT}
+    def recorded(cls, lines: list[Recorded]) -> Steps:
+        """Lines of the journal."""
+        found = {name: np.fromiter(map(attrgetter(name), lines), float, len(lines)) for name in _KEPT}
         loss = (found["loss_plus"] + found["loss_minus"]) / 2
         with np.errstate(divide="ignore", invalid="ignore"):
             speed = found["tokens"] / found["seconds"]
         speed[~np.isfinite(speed)] = math.nan
-        step = np.array([int(record["step"]) for record in records], np.int64)
+        step = np.fromiter(map(attrgetter("step"), lines), np.int64, len(lines))
         return cls(step=step, loss=loss, tokens_per_s=speed, **found)
-
-
-_KEPT = (
-    "loss_plus",
-    "loss_minus",
-    "projected_grad",
-    "lr",
-    "tokens",
-    "seconds",
-    "update_kept",
-    "update_cosine",
-)
 
 
 def past(run: RunDir, before: int) -> Iterator[Steps | Eval | Changed]:
@@ -79,16 +86,13 @@ def past(run: RunDir, before: int) -> Iterator[Steps | Eval | Changed]:
     Raises `UserError` where the journal is damaged, after what could be read.
     """
     taken = [one for one in noted(run) if one.step <= before]
-    records: list[dict[str, Any]] = []
+    lines: list[Recorded] = []
     fault: UserError | None = None
     try:
-        for record in run.journal():
-            if record["step"] >= before:
-                break
-            records.append(record)
+        lines.extend(takewhile(lambda line: line.step < before, LineReader(run.journal_file, Recorded).more()))
     except UserError as error:
         fault = error
-    yield from interleaved(Steps.recorded(records), taken)
+    yield from interleaved(_from(run, lines, 0), taken)
     if fault is not None:
         raise fault
 
@@ -119,13 +123,12 @@ def follow(run: RunDir, while_true: Callable[[], bool]) -> Iterator[Steps]:
 
     A line is taken once it is whole. Raises `UserError` where the journal is damaged.
     """
-    reader, more = LineReader(run.journal_file), True
+    reader, more, done = LineReader(run.journal_file, Recorded), True, 0
     while more:
         more = while_true()  # asked before reading: what was written just before the end is still read
-        try:
-            yield Steps.recorded(list(reader.more()))
-        except (ValueError, KeyError, TypeError):
-            raise UserError(f"{run.journal_file}: holds a line that is no step; it is damaged") from None
+        steps = _from(run, list(reader.more()), done)
+        yield steps
+        done += len(steps)
 
 
 def checkpoints(run: RunDir) -> list[int]:
@@ -138,19 +141,14 @@ def _batches(steps: Steps, begin: int, end: int) -> Iterator[Steps]:
         yield steps.part(start, min(end, start + _BATCH))
 
 
-def _column(records: list[dict[str, Any]], name: str) -> NDArray[np.float64]:
-    values = [record.get(name) for record in records]
-    if any(isinstance(value, list) for value in values):
-        values = [_scalar(value) for value in values]
-    return np.array(values, float)  # None becomes what is not a number
-
-
-def _scalar(value: Any) -> float:
-    """A number of the journal; several queries are written as a list and shown as their mean."""
-    if isinstance(value, list):
-        numbers = [float(item) for item in value if item is not None]
-        return sum(numbers) / len(numbers) if numbers else math.nan
-    return math.nan if value is None else float(value)
+def _from(run: RunDir, lines: list[Recorded], first: int) -> Steps:
+    """Lines that are the steps from `first` on. Raises `UserError` if they are not."""
+    steps = Steps.recorded(lines)
+    other = np.flatnonzero(steps.step != np.arange(first, first + len(lines)))
+    if len(other):
+        step = first + int(other[0])
+        raise UserError(f"{run.journal_file}: line {step + 1} is not step {step}; the journal is damaged")
+    return steps
 
 
 def _as_eval(record: dict[str, Any]) -> Eval:

@@ -76,10 +76,12 @@ class Learned:
             return
         self.done = max(self.done, int(steps.step[-1]) + 1)
         self.worked += float(np.nansum(steps.seconds))
-        columns = (steps.loss_plus, steps.loss_minus, steps.projected_grad, steps.lr)
-        for plus, minus, gradient, lr in zip(*(column.tolist() for column in columns), strict=True):
-            self.signal.add(loss_plus=plus, loss_minus=minus, projected_grad=gradient, lr=lr)
-            self._take_loss((plus + minus) / 2)
+        self.signal.extend(steps.loss_plus, steps.loss_minus, steps.projected_grad, steps.lr)
+        losses = steps.loss.tolist()
+        for loss in losses[:AT_START]:
+            self._take_loss(loss)
+        self._mean.extend(losses[AT_START:])
+        self._losses += len(losses[AT_START:])
         self.curves.extend(steps)
         told = np.flatnonzero(~np.isnan(steps.update_kept))
         if len(told):

@@ -64,7 +64,7 @@ def attached(run: RunDir) -> list[Item]:
 
 
 def viewed(run: RunDir) -> list[Item]:
-    return list(RecordsFeed(run)._read())
+    return [RecordsFeed(run)._view(), *RecordsFeed(run)._read()]
 
 
 @pytest.mark.parametrize("way", [watched, attached, viewed])

@@ -16,7 +16,7 @@ from engine.preset import load
 from engine.rundir import RunDir, Summary
 from zotui.app import words
 from zotui.app.feed import Ended, Past, Viewed
-from zotui.app.history import Steps, follow, past
+from zotui.app.history import Recorded, Steps, follow, past
 from zotui.app.outcome import explain_exit
 from zotui.app.pace import Pace
 from zotui.app.state import RunState
@@ -116,13 +116,8 @@ def test_what_was_kept_is_the_newest_figure_watched_or_read() -> None:
     run = RunState("r")
     run.apply(HELLO)
     assert run.update_kept is None
-    run.apply(
-        Past(
-            Steps.recorded(
-                [{"step": 50, "loss_plus": 1.0, "loss_minus": 1.0, "update_kept": 0.5, "update_cosine": 0.4}]
-            )
-        )
-    )
+    told = Recorded(step=50, loss_plus=1.0, loss_minus=1.0, update_kept=0.5, update_cosine=0.4)
+    run.apply(Past(Steps.recorded([told])))
     run.apply(step(51))
     assert run.update_kept is not None and run.update_kept.update_kept == 0.5
     run.apply(msgspec.structs.replace(step(100), update_kept=0.99, update_cosine=0.98))
@@ -229,7 +224,7 @@ def test_the_log_is_bounded() -> None:
 
 def record_run(steps: int) -> RunDir:
     run = RunDir.create(load("demo", preset_text()), "demo")
-    lines = [{"step": n, "loss_plus": [1.0, 2.0], "loss_minus": [1.0, 0.0]} for n in range(steps)]
+    lines = [{"step": n, "loss_plus": 1.5, "loss_minus": 0.5} for n in range(steps)]
     run.journal_file.write_bytes(b"".join(map(encode_line, lines)))
     run.add_evaluation({"step": 0, "split": "validation", "metrics": {"loss": 1.0}, "examples": 1, "seconds": 1.0})
     run.add_evaluation({"step": 4, "split": "validation", "metrics": {"loss": 0.5}, "examples": 1, "seconds": 1.0})
