@@ -127,7 +127,10 @@ def _objective(task: preset.Task, merged: dict[str, Any]) -> Literal["classifica
     if objective == "lm" and "target" not in merged:
         raise UserError("task.target: missing; objective lm learns this text, for example '{answer}'")
     if objective == "classification" and not merged.get("verbalizer"):
-        raise UserError("task.verbalizer: missing; set label -> option text, or task.target for objective lm")
+        raise UserError(
+            'task.verbalizer: missing; set label -> option text, as in { 0 = "bad", 1 = "good" }, or task.target for '
+            "objective lm"
+        )
     return objective
 
 

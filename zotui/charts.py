@@ -17,7 +17,8 @@ from zotui.curve_colours import colour
 MISSING = "charts need matplotlib: pip install 'zotui[charts]'"
 
 _DOTS = 3000  # raw losses that are drawn; more only fill the file
-_LABEL = 84  # characters of a name in the legend
+_LABEL = 84  # characters of a line of the legend
+_LEAST_NAME = 24  # of them for a run's name
 _LINE = 2000  # points of a smoothed line
 _INK, _QUIET, _GRID = "#23262f", "#6b7180", "#e6e8ee"
 _STYLE = {
@@ -146,15 +147,17 @@ def _write_texts(figure: Any, runs: Sequence[Columns]) -> None:
 def _labels(runs: Sequence[Columns]) -> list[str]:
     """A run's name, and in what it differs."""
     different = differing([settings(run.run) for run in runs]) if len(runs) > 1 else {}
-    found = []
-    for number, run in enumerate(runs):
-        parts = [
-            f"{_IN_CAPTION.get(name, name)} {_short(name, values[number])}".strip()
-            for name, values in different.items()
-        ]
-        text = ", ".join([run.run.name, *parts])
-        found.append(_literal(text if len(text) <= _LABEL else text[: _LABEL - 1] + "…"))
-    return found
+    parts = [
+        ", ".join(
+            f"{_IN_CAPTION.get(key, key)} {_short(key, values[number])}".strip() for key, values in different.items()
+        )
+        for number in range(len(runs))
+    ]
+    # What they differ in is what the legend is for: the names give way.
+    room = max(_LEAST_NAME, _LABEL - 2 - max(map(len, parts)))
+    names = words.told_apart([run.run.name for run in runs], room)
+    labels = [f"{name}, {part}" if part else name for name, part in zip(names, parts, strict=True)]
+    return [_literal(words.shortened(label, _LABEL)) for label in labels]
 
 
 def _short(name: str, value: Any) -> str:

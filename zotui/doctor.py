@@ -11,12 +11,15 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from engine.errors import UserError
+from zotui import config
+
 _MARKS = {"ok": "ok", "warning": "!", "wrong": "WRONG"}
 
 
 def run_doctor(*, as_json: bool) -> int:
     """Print the findings as they come; returns the exit code: 1 if a run could not start."""
-    for finding in _terminal():
+    for finding in (*_terminal(), _configuration()):
         _print(finding, as_json)
     command = [sys.executable, "-P", "-m", "engine.doctor"]
     # The libraries' own talk says nothing that a finding does not.
@@ -44,6 +47,18 @@ def _terminal() -> Iterator[dict[str, Any]]:
         yield _finding("terminal", "warning", told, "make it 80x24 or larger")
     else:
         yield _finding("terminal", "ok", told)
+
+
+def _configuration() -> dict[str, Any]:
+    if not config.file().exists():
+        return _finding("config.toml", "ok", "none: everything is as it comes")
+    from zotui.app import keys  # Textual: only where there may be keys
+
+    try:
+        keys.checked(config.read().keys)
+    except UserError as error:
+        return _finding("config.toml", "warning", str(error), f"mend {config.file()}; the app says what it leaves out")
+    return _finding("config.toml", "ok", str(config.file()))
 
 
 def _finding(name: str, state: str, found: str, remedy: str = "") -> dict[str, Any]:

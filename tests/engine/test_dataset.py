@@ -144,7 +144,10 @@ def test_what_to_predict_must_be_said_once() -> None:
         "task.target and task.verbalizer are both set; keep one, or say which by task.objective"
     )
     bare = {"name": None, "train": "t.csv", "template": "{sentence}"}
-    assert unchecked(**bare) == ("task.verbalizer: missing; set label -> option text, or task.target for objective lm")
+    assert unchecked(**bare) == (
+        'task.verbalizer: missing; set label -> option text, as in { 0 = "bad", 1 = "good" }, or task.target for '
+        "objective lm"
+    )
     assert unchecked(**bare, verbalizer={"0": "a", "1": "b"}) == (
         "task.label: missing; the column that holds the label"
     )

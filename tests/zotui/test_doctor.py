@@ -61,6 +61,16 @@ def test_a_home_that_cannot_be_written(tmp_path: Path) -> None:
     assert "ZOTUI_HOME" in found["home"]["remedy"]
 
 
+def test_a_faulty_configuration_is_told_where_the_app_would_leave_it_out(tmp_path: Path) -> None:
+    assert doctor(tmp_path)[1]["config.toml"]["state"] == "ok"
+    for text, told in (('[ui]\nthme = "zotui-dark"\n', "thme"), ('[keys]\ncockpit.pause = "q"\n', "cockpit.leave")):
+        (tmp_path / "config.toml").write_text(text)
+        code, found = doctor(tmp_path)
+        assert code == 0  # runs start all the same
+        assert found["config.toml"]["state"] == "warning" and told in found["config.toml"]["found"]
+        assert str(tmp_path / "config.toml") in found["config.toml"]["remedy"]
+
+
 def test_a_terminal_gets_a_table(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "zotui", "doctor"],

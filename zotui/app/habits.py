@@ -37,7 +37,7 @@ class HabitsApp(App[int]):
     CSS = """
     Footer { background: $footer-background; }
     Toast { background: $panel; }
-    CommandPalette > Vertical { margin-top: 1; background: $surface; }
+    CommandPalette > Vertical { margin-top: 1; max-width: 100; background: $surface; }
     CommandPalette #--input { border: round $primary; }
     CommandPalette #--input.--list-visible { border-bottom: none; }
     CommandPalette CommandList { border: round $primary; border-top: none; background: $surface; }
@@ -49,7 +49,8 @@ class HabitsApp(App[int]):
     }
     App:nocolor {
         .option-list--option-highlighted, .datatable--cursor, Button:focus { text-style: reverse; }
-        Chart:focus-within, EventLog:focus, PresetList:focus, RunList:focus { border: heavy $foreground; }
+        Chart:focus-within, LogPane:focus-within, SignalPane:focus { border: heavy $foreground; }
+        PresetList:focus, RunList:focus { border: heavy $foreground; }
     }
     """
 

@@ -20,7 +20,7 @@ from zotui.app.widgets.preset_list import choices
 MOST_RUNS = 50
 """Runs offered: older ones are on the start screen."""
 
-_NOT_OFFERED = ("command_palette", "app.focus_next", "app.focus_previous", "back", "quit")
+_NOT_OFFERED = ("command_palette", "app.focus_next", "app.focus_previous", "back", "quit", "no_engine")
 """Moving about is what keys are for; and every screen has its own way out."""
 
 

@@ -335,6 +335,21 @@ async def test_a_live_run_of_another_process_is_followed(launch: Launch) -> None
     assert app.return_value == 0
 
 
+@pytest.mark.parametrize(("state", "told"), [("stopped", "r resumes the run"), ("finished", "the run is over")])
+async def test_keys_that_steer_say_why_there_is_nothing_to_steer(launch: Launch, state: str, told: str) -> None:
+    engine = launch(steps=20)
+    list(engine.events())
+    engine.run.info.update(state=state)
+    app = ZotuiApp(RecordsFeed(engine.run))
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await until_shown(pilot, "20 of 20")
+        for key in ("space", "c", "e", "l", "p", "s"):
+            await pilot.press(key)
+            await until_shown(pilot, told)
+            app.clear_notifications()
+            await until(pilot, lambda: told not in screen_text(app))
+
+
 async def test_a_fast_run_is_drawn_at_most_twice_a_second(launch: Launch) -> None:
     app = ZotuiApp(EngineFeed(launch(steps=100_000, delay=0.0005, hold_at=1500, eval_every=10_000)))
     async with app.run_test(size=(120, 40)) as pilot:

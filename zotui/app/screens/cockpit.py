@@ -73,6 +73,11 @@ class Cockpit(LiveView):
             tooltip="move between charts and log; arrows then pan or scroll",
         ),
         Binding("question_mark,f1", "help", "help", id="cockpit.help", tooltip="this help"),
+        *(
+            Binding(key, "no_engine", show=False, id=f"cockpit.{name}")
+            for key, name in zip("scelp", ("stop", "checkpoint", "evaluate", "change", "try"), strict=True)
+        ),
+        Binding("space", "no_engine", show=False, id="cockpit.pause"),
     ]  # fmt: skip
 
     class Refused(TextualMessage):
@@ -148,6 +153,8 @@ class Cockpit(LiveView):
                 return steerable and run.holding
             case "checkpoint" | "evaluate" | "stop" | "change" | "try":
                 return steerable
+            case "no_engine":
+                return not run.live
             case "resume":
                 return run.outcome is not None and run.outcome.resumable
             case _:
@@ -231,6 +238,17 @@ class Cockpit(LiveView):
         self.run.begin_again()
         feed.start()
         self.redraw()
+
+    def action_no_engine(self) -> None:
+        """A key that steers, where there is nothing to steer."""
+        outcome = self.run.outcome
+        if outcome is None:
+            why = "this is a view of its records: `zotui attach` steers it, once its engine can be reached"
+        elif outcome.resumable:
+            why = "no engine is at work: r resumes the run, f begins a new one from it"
+        else:
+            why = "the run is over: f begins a new one from it"
+        self.notify(why, severity="warning", markup=False)
 
     def action_take_away(self) -> None:
         """Copy values, or write them into files."""

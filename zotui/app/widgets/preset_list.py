@@ -75,7 +75,7 @@ class PresetList(OptionList):
         under = self.chosen.name if self.chosen else None
         cursor = self.highlighted or 0
         self._choices, self._outlooks = found, dict(outlooks)
-        width = max((len(choice.name) for choice in found), default=0) + 2
+        width = min(_WIDEST, max((len(choice.name) for choice in found), default=0)) + 2
         self.clear_options()
         self.add_options(
             Option(_line(choice, width, outlooks.get(str(choice.file))), id=f"preset-{n}")
@@ -92,14 +92,18 @@ class PresetList(OptionList):
         return self._choices[self.highlighted] if there and self.highlighted is not None else None
 
 
+_WIDEST = 28
+"""Cells of a name: a longer one would push out what the presets need."""
+
 FITS = {"yes": ("fits", "$success"), "no": ("too big", "$error"), "unknown": ("unknown", "$quiet")}
 """What stands for whether a preset fits this machine, and its colour."""
 
 
 def _line(choice: Choice, width: int, outlook: Outlook | None) -> Content:
+    name = words.shortened(choice.name, width - 2).ljust(width)
     if choice.preset is None:
         fault = choice.fault.removeprefix(f"{choice.name}: ")
-        return Content.assemble((choice.name.ljust(width), "bold"), (f"{'':8}  {'faulty':<9}{fault}", "$error"))
+        return Content.assemble((name, "bold"), (f"{'':8}  {'faulty':<9}{fault}", "$error"))
     needs, fits = f"{words.NOTHING:>8}", ("", "$quiet")
     if outlook is not None:
         fits = FITS[outlook.fits]
@@ -108,7 +112,7 @@ def _line(choice: Choice, width: int, outlook: Outlook | None) -> Content:
         elif outlook.fits == "no":
             fits = ("cannot", "$error")
     return Content.assemble(
-        (choice.name.ljust(width), "bold"),
+        (name, "bold"),
         (f"{needs}  ", "$quiet"),
         (f"{fits[0]:<9}", fits[1]),
         (choice.preset.description or choice.preset.model.path, "$quiet"),

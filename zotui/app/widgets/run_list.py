@@ -81,7 +81,9 @@ class RunList(DataTable[Text]):
         for row, run in enumerate(runs):
             if run.path == under:
                 self.move_cursor(row=row)
-        self.border_subtitle = "enter looks at a run   r resumes it   d deletes it" if runs else self._empty
+        self.border_subtitle = (
+            "enter looks at a run   r resumes it unless it is finished   d deletes it" if runs else self._empty
+        )
 
     def action_mark(self) -> None:
         """Mark the run under the cursor for a comparison, or take the mark away; then move on."""
