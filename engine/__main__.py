@@ -85,7 +85,7 @@ def _train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> in
         control.stop_when_alone()
     sampler = Sampler(outlet.emit, Gpus.open(environment.mask_gpus(wanted.model.device)))
     sampler.start()
-    if resume and (recorded := run.info().get("runtime")):
+    if resume and (recorded := run.info.read().get("runtime")):
         # The runtime that took the first steps takes the others too.
         wanted = wanted.model_copy(update={"model": wanted.model.model_copy(update={"runtime": recorded})})
 
@@ -109,11 +109,11 @@ def _train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> in
     noise = trainer.measure_noise()
     environment.loaded()
     versions, hardware = environment.versions(), environment.hardware()
-    former, elsewhere = _former_environment(run.info(), trainer.steps_done, versions, hardware)
+    former, elsewhere = _former_environment(run.info.read(), trainer.steps_done, versions, hardware)
     hello = Hello(
         run=str(run.path),
         name=run.name,
-        preset=run.info().get("preset", ""),
+        preset=run.info.read().get("preset", ""),
         model=wanted.model.path,
         runtime=opened.runtime.name,
         device=opened.device,
@@ -130,7 +130,7 @@ def _train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> in
         versions=versions, pid=hello.pid, hardware=hardware, started_on=opened.started_on, **former,
         noise={"nats": noise.nats, "measured": noise.measured, "resolution": noise.resolution} if noise else None,
     )  # fmt: skip
-    patience.write("run.json", trainer.steps_done, lambda: run.update_info(**record))
+    patience.write("run.json", trainer.steps_done, lambda: run.info.update(**record))
     outlet.emit(hello)
     if restored:
         note("info", restored)
@@ -150,7 +150,7 @@ def _train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> in
     watch.save()
     if control.fault:  # nobody could go on from there
         raise RunFailed(control.fault)
-    patience.write("run.json", trainer.steps_done, lambda: run.update_info(state=outcome))
+    patience.write("run.json", trainer.steps_done, lambda: run.info.update(state=outcome))
     outlet.emit(
         Done(
             outcome=outcome,  # type: ignore[arg-type]
@@ -167,7 +167,7 @@ def _train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> in
 def _record_end(run: RunDir, **changes: str) -> None:
     """Nothing is left that could wait until it can be written."""
     try:
-        run.update_info(**changes)
+        run.info.update(**changes)
     except OSError as unwritten:
         logging.getLogger("engine").error("run.json cannot be written: %s", unwritten)
 

@@ -38,7 +38,7 @@ def export_merged(run: RunDir, target: Path) -> int:
     from engine.training_loop import TrainingLoop
 
     path = model_of(run, lambda level, text: print(f"{level}: {text}", file=sys.stderr))
-    info = run.info()
+    info = run.info.read()
     common: dict[str, Any] = {
         "dtype": info["dtype"],
         "device": "cpu",

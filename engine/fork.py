@@ -84,13 +84,13 @@ def fork(run: RunDir, step: int | None = None, changes: Sequence[str] = (), path
     planned = plan(run, step, changes)
     step, wanted = planned.step, planned.preset
     run.refuse_damaged()
-    info = run.info()
+    info = run.info.read()
     name = str(info.get("preset", run.name))
     forked = RunDir.create(wanted, name, path, label="fork")
     try:
         _take_over(run, forked, step)
         kept = {key: info[key] for key in _KEPT if key in info}
-        forked.update_info(**kept, state="stopped", forked_from={"run": str(run.path), "name": run.name, "step": step})
+        forked.info.update(**kept, state="stopped", forked_from={"run": str(run.path), "name": run.name, "step": step})
     except BaseException as error:
         shutil.rmtree(forked.checkpoints, ignore_errors=True)
         with suppress(OSError):

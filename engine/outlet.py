@@ -12,6 +12,7 @@ from msgspec import structs
 
 from engine.command import take_stdout
 from engine.messages import Done, Error, Event, Hello, Log, Phase, State, Step, Telemetry, encode
+from engine.work_clock import WorkClock
 
 _CAPACITY = 100_000  # events that a slow reader may lag behind
 _FAREWELL = 5.0  # seconds to hand over what is left at the end
@@ -98,8 +99,7 @@ class Outlet:
         self._closed = False
         # What one who comes later needs to know.
         self._hello: tuple[Hello, float] | None = None  # and when it was said
-        self._held = 0.0  # seconds of the pauses since that are over
-        self._held_since: float | None = None
+        self._clock = WorkClock()
         self._phase: Phase | None = None
         self._state = State(state="starting", step=0)
         self._next_step = 0
@@ -161,7 +161,7 @@ class Outlet:
     def _remember(self, event: Event) -> None:
         match event:
             case Hello():
-                self._hello = event, time.monotonic()
+                self._hello = event, self._clock.now()
                 self._next_step = event.first_step
             case Step():
                 self._next_step = event.step + 1
@@ -169,24 +169,15 @@ class Outlet:
                 self._phase = event
             case State():
                 self._state = event
-                self._hold(event.state == "paused")
+                self._clock.hold(event.state == "paused")
             case Done() | Error():
                 self._last_word = event
-
-    def _hold(self, paused: bool) -> None:
-        now = time.monotonic()
-        if paused and self._held_since is None:
-            self._held_since = now
-        elif not paused and self._held_since is not None:
-            self._held += now - self._held_since
-            self._held_since = None
 
     def _standing(self) -> list[Event]:
         told: list[Event] = []
         if self._hello is not None:
             hello, then = self._hello
-            now = time.monotonic() if self._held_since is None else self._held_since
-            seconds = max(hello.seconds, hello.seconds + now - then - self._held)
+            seconds = hello.seconds + self._clock.now() - then
             told.append(structs.replace(hello, first_step=self._next_step, seconds=seconds))
         elif self._phase is not None:
             told.append(self._phase)

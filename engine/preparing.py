@@ -163,7 +163,7 @@ def identify(folder: Path, was: dict[str, Any], *, code: bool) -> Files:
 
 def started_on(run: RunDir, note: Note) -> dict[str, Any]:
     """What a run was started on, by its own record; empty where it has none, as a new run."""
-    known: dict[str, Any] = run.info().get("started_on", {})
+    known: dict[str, Any] = run.info.read().get("started_on", {})
     if not known and last_line(run.journal_file) is not None:
         note("warning", "the run has no record of the model and the data that it was started on: taken as they are now")
     return known

@@ -2,7 +2,8 @@
 
 preset.toml         the resolved preset
 run.json            which preset, runtime, versions and hardware, `formerly` those of steps before a resume;
-                    what it was `started_on` (see `engine.fingerprint`); where the run stands, and its pauses
+                    what it was `started_on` (see `engine.fingerprint`); where the run stands, and its pauses;
+                    see `engine.run_info`
 journal.jsonl       one line per step, with its checksum: the scalars from which the weights can be rebuilt
 evaluations.jsonl   one line per evaluation, likewise
 changes.jsonl       one line per change of the settings while the run was at work, likewise; see `engine.settings`
@@ -16,8 +17,6 @@ control             the socket of a live engine: events and commands, as on its 
 
 from __future__ import annotations
 
-import errno
-import json
 import os
 import re
 import shutil
@@ -36,9 +35,9 @@ from engine.errors import UserError
 from engine.journal import append, last_line, newest_with, read
 from engine.lock import RunLock
 from engine.preset import Preset, load_file
+from engine.run_info import RunInfo
 from engine.usage import Usage
 
-_MOST_PAUSES = 1000  # kept in run.json
 _CHECKPOINT = re.compile(r"step-\d{8,}")
 
 ASIDE = ".writing-"
@@ -92,7 +91,8 @@ class RunDir:
         self.usage_file = self.path / "usage.jsonl"
         self.log_file = self.path / "engine.log"
         self.checkpoints = self.path / "checkpoints"
-        self._info_file = self.path / "run.json"
+        # A record alone would be no run.
+        self.info = RunInfo(self.path / "run.json", self.preset_file.exists)
         self.control_file = self.path / "control"
         self._lock = RunLock(self.path / "lock")
         self._made_folder = False
@@ -119,7 +119,7 @@ class RunDir:
                 run.path.mkdir(parents=True, exist_ok=True)
             begun = True
             run.preset_file.write_text(preset.absolute().to_toml())
-            run.update_info(preset=preset_name, started=time.time(), steps=preset.run.steps, state="new")
+            run.info.update(preset=preset_name, started=time.time(), steps=preset.run.steps, state="new")
         except OSError as error:
             if begun:
                 run.discard()
@@ -128,7 +128,7 @@ class RunDir:
 
     def refuse_used_folder(self) -> None:
         """Raise `UserError` if the folder holds a run, or a file that a run would overwrite."""
-        if self._info_file.exists():
+        if self.info.file.exists():
             raise UserError(
                 f"{self.path}: already holds a run; `zotui resume {self.path}`, or choose another --run-dir"
             )
@@ -146,8 +146,8 @@ class RunDir:
             self.changes_file,
             self.usage_file,
             self.log_file,
-            self._info_file,
-            self._info_file.with_suffix(".tmp"),
+            self.info.file,
+            self.info.aside,
             self._lock.file,
             self.control_file,
         )
@@ -183,49 +183,9 @@ class RunDir:
 
     # -- what is known about the run ------------------------------------------------------------
 
-    def info(self) -> dict[str, Any]:
-        """What `run.json` holds; empty when it is missing or torn."""
-        try:
-            loaded = json.loads(self._info_file.read_bytes())
-        except (OSError, ValueError):
-            return {}
-        return loaded if isinstance(loaded, dict) else {}
-
-    def update_info(self, **changes: Any) -> None:
-        """Merge `changes` into `run.json`, written aside and renamed. Raises `OSError`, also if the run was deleted."""
-        if not self.preset_file.exists():  # a record alone would be no run
-            raise FileNotFoundError(errno.ENOENT, "the run was deleted", str(self.path))
-        aside = self._info_file.with_suffix(".tmp")
-        with aside.open("w") as file:
-            file.write(json.dumps({**self.info(), **changes}, indent=1))
-            file.flush()
-            os.fsync(file.fileno())  # or a power cut may leave the new name with nothing in it
-        aside.replace(self._info_file)
-
-    def begin_pause(self) -> None:
-        """The run is held. Raises `OSError`."""
-        self.update_info(paused=True)
-
-    def end_pause(self, step: int, seconds: float) -> None:
-        """The run goes on after `step` steps; what it did meanwhile may have divided the pause. Raises `OSError`."""
-        pauses = self.pauses()
-        if pauses and pauses[-1]["step"] == step:
-            seconds += pauses.pop()["seconds"]
-        kept = [*pauses[1 - _MOST_PAUSES :], {"step": step, "seconds": round(seconds, 3)}]
-        self.update_info(paused=False, pauses=kept)
-
-    def pauses(self) -> list[dict[str, Any]]:
-        """The newest pauses that are over: `step`, how many steps were done, and `seconds`."""
-        found = self.info().get("pauses")
-        return [
-            one
-            for one in (found if isinstance(found, list) else [])
-            if isinstance(one, dict) and type(one.get("step")) is int and isinstance(one.get("seconds"), int | float)
-        ]
-
     def summary(self) -> Summary:
         """Where the run stands, from its small files and the end of its journal."""
-        info = self.info()
+        info = self.info.read()
         state = info.get("state", "new")
         if self.is_live():
             state = "live"
@@ -361,7 +321,7 @@ def step_of(checkpoint: Path) -> int:
 def all_runs() -> list[RunDir]:
     """The runs under the home folder, newest first."""
     found = [RunDir(path.parent) for path in runs_home().glob("*/run.json")]
-    return sorted(found, key=lambda run: run.info().get("started", 0.0), reverse=True)
+    return sorted(found, key=lambda run: run.info.read().get("started", 0.0), reverse=True)
 
 
 def _new_folder(preset_name: str, label: str) -> Path:

@@ -33,7 +33,7 @@ class Stopwatch:
 
     def __init__(self, run: RunDir, clock: Callable[[], float] = time.perf_counter) -> None:
         self._run, self._clock = run, clock
-        before = run.info().get("time", {})
+        before = run.info.read().get("time", {})
         self._spent: dict[Kind, float] = {kind: float(before.get(kind, 0.0)) for kind in KINDS}
         self._kind: Kind = "start_up"
         self._began = self._since = clock()
@@ -67,7 +67,7 @@ class Stopwatch:
         self._become(self._kind)
         # On a full disk the next one writes this as well.
         with suppress(OSError):
-            self._run.update_info(time={kind: round(self._spent[kind], 6) for kind in KINDS if kind != "steps"})
+            self._run.info.update(time={kind: round(self._spent[kind], 6) for kind in KINDS if kind != "steps"})
 
     def _become(self, kind: Kind) -> None:
         now = self._clock()
@@ -80,7 +80,7 @@ def time_spent(run: RunDir, steps: float | None = None) -> dict[str, float]:
 
     `steps` are the seconds of the steps, from one who has read the journal already.
     """
-    known = run.info().get("time", {})
+    known = run.info.read().get("time", {})
     spent: dict[str, float] = {kind: float(known.get(kind, 0.0)) for kind in KINDS}
     spent["steps"] = math.fsum(record.get("seconds", 0.0) for record in run.journal()) if steps is None else steps
     return {**spent, "total": math.fsum(spent.values())}

@@ -253,7 +253,7 @@ class Trainer:
         if not self._control.paused:
             return self._control.next_request(self.steps_done)
         with suppress(OSError):  # on a disk that is full it stays unsaid
-            self._run.begin_pause()
+            self._run.info.begin_pause()
         began = self._watch.seconds()
         try:
             with self._watch.during("paused"):
@@ -261,10 +261,13 @@ class Trainer:
         finally:
             self._watch.save()
             with suppress(OSError):
-                self._run.end_pause(self.steps_done, self._watch.seconds() - began)
+                self._run.info.end_pause(self.steps_done, self._watch.seconds() - began)
 
     def _evaluate(self) -> None:
         self._control.enter("evaluating", self.steps_done)
+        if self._evaluated_at == self.steps_done:  # of this very state, so the same would come of it
+            self._emit(Eval(**self._evaluations[-1], seconds=0.0))
+            return
         examples = self._task.validation
         with self._watch.during("evaluations") as lap:
             metrics = evaluate(self._runtime, self._task.objective, examples, self._control.check_stop)

@@ -218,7 +218,7 @@ def show(run: RunName, json: Annotated[bool, typer.Option("--json", help="One JS
         ("preset", summary.preset),
         ("checkpoint", str(checkpoints[-1]) if checkpoints else "none"),
     ]
-    if origin := found.info().get("forked_from"):
+    if origin := found.info.read().get("forked_from"):
         pairs.append(("forked from", f"{origin['name']} after {origin['step']:,} steps"))
     if best:
         there = best["checkpoint"] or "no checkpoint of it"

@@ -70,7 +70,7 @@ def settings(run: RunDir) -> dict[str, Any]:
     except UserError:  # of another version
         sections = {}
     found = {f"{section}.{key}": value for section, keys in sections.items() for key, value in keys.items()}
-    info = run.info()
+    info = run.info.read()
     changed = {"changes": _changes(run)} if run.changes_file.exists() else {}
     if origin := info.get("forked_from"):
         changed["forked from"] = f"{origin['name']} after {origin['step']:,}"

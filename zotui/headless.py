@@ -184,7 +184,7 @@ def _failed(run: RunDir, error: Error | None, code: int | None, json: bool, held
             _print_event(error)
     talk(f"zotui: {error.text}")
     if held:
-        preset = shlex.quote(str(run.info().get("preset", "PRESET")))
+        preset = shlex.quote(str(run.info.read().get("preset", "PRESET")))
         talk(f"a new run: zotui run {preset} --set KEY=VALUE (`zotui resume` would try the same step again)")
         return EXIT_FAILED
     tail = run.log_tail(_LOG_LINES)

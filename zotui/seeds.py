@@ -64,10 +64,10 @@ def parse_seeds(text: str) -> list[int]:
 
 def _refuse_used(folder: Path, seeds: Sequence[int]) -> None:
     """Raise `UserError` if a seed's folder, or the one around them, cannot take a new run."""
-    if folder.is_file() or RunDir(folder).info():
+    if folder.is_file() or RunDir(folder).info.read():
         RunDir(folder).refuse_used_folder()
     runs = {seed: RunDir(_folder_of(folder, seed)) for seed in seeds}
-    used = {seed: run for seed, run in runs.items() if run.info()}
+    used = {seed: run for seed, run in runs.items() if run.info.read()}
     if used:
         standing = {seed: run.summary().standing for seed, run in used.items()}
         ways = [f"`zotui resume {run.path}`" for seed, run in used.items() if standing[seed] != "finished"]

@@ -66,7 +66,7 @@ def as_object(record: Record) -> dict[str, Any]:
     ended_badly = summary.standing in ("failed", "crashed")
     return {
         **msgspec.to_builtins(summary),
-        "info": run.info(),
+        "info": run.info.read(),
         "progress": {
             "share": summary.steps_done / summary.steps if summary.steps else None,
             "elapsed_seconds": spent["total"] if spent else None,
@@ -172,12 +172,12 @@ def _timeline(run: RunDir, curves: Columns, steps: list[dict[str, Any]]) -> list
     found: list[dict[str, Any]] = [{"kind": "evaluation", **taken} for taken in curves.evaluations]
     for folder in run.checkpoint_folders():
         found.append({"kind": "checkpoint", "step": step_of(folder), "path": str(folder)})
-    if run.info().get("runtime") == "vllm":  # the training loop moves the weights at every step
+    if run.info.read().get("runtime") == "vllm":  # the training loop moves the weights at every step
         interval = run.preset().method.interval
         for step in steps[interval::interval]:
             kept: dict[str, Any] = {name: step[name] for name in ("update_kept", "update_cosine") if name in step}
             found.append({"kind": "fold", "step": step["step"], **kept})
-    found += [{"kind": "pause", **pause} for pause in run.pauses()]
+    found += [{"kind": "pause", **pause} for pause in run.info.pauses()]
     try:
         changes = read(run.path / "changes.jsonl").records
     except UserError:
@@ -197,7 +197,7 @@ def best_of(run: RunDir) -> dict[str, Any] | None:
 
 def _signal_of(run: RunDir, steps: list[dict[str, Any]]) -> Figures | None:
     """The figures of the run's signal up to now; None before the first step."""
-    info = run.info()
+    info = run.info.read()
     signal = Signal((info.get("noise") or {}).get("nats"), info.get("dtype", ""), run.preset().method.rank)
     for step in steps:
         signal.add(**step)

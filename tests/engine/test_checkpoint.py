@@ -155,7 +155,7 @@ def killed_at(finished: RunDir, folder: Path, steps: int) -> RunDir:
     run = copied(finished, folder)
     lines = run.journal_file.read_bytes().splitlines(keepends=True)
     run.journal_file.write_bytes(b"".join(lines[:steps]))
-    run.update_info(state="running")
+    run.info.update(state="running")
     return run
 
 

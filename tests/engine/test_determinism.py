@@ -132,7 +132,7 @@ def test_a_resume_with_other_threads_says_so_and_keeps_both_on_record(
     engine.process.kill()
     engine.process.wait()
     assert warnings == [[], ["was run with 2 threads, now 1: the last bits may differ"]]
-    info = engine.run.info()
+    info = engine.run.info.read()
     (former,) = info["formerly"]
     assert (former["until_step"], former["hardware"]["threads"], info["hardware"]["threads"]) == (stopped_at, 2, 1)
 

@@ -146,7 +146,7 @@ class Begun:
 
     def begin(self) -> None:
         """Record what an engine records at its start, and a step."""
-        self.run.update_info(started_on=self.open().started_on)
+        self.run.info.update(started_on=self.open().started_on)
         self.run.journal_file.write_text('{"step": 0}\n')
 
 
@@ -288,11 +288,11 @@ def test_a_refused_resume_leaves_the_run_as_it_is_and_one_without_a_record_goes_
     assert error.kind == "usage" and "config.json has changed" in error.text
     assert files(run) == before
 
-    info = run.info()
+    info = run.info.read()
     del info["started_on"]
     (run.path / "run.json").write_text(json.dumps(info))
     again = Engine(run, resume=True)
     assert again.finish() == 0
     said = [(event.level, event.text) for event in again.seen if isinstance(event, messages.Log)]
     assert ["no record of the model and the data" in text for text in warnings(said)] == [True]
-    assert "config.json" in run.info()["started_on"]["model"]  # from then on
+    assert "config.json" in run.info.read()["started_on"]["model"]  # from then on

@@ -132,7 +132,7 @@ def test_a_directory_that_cannot_be_written_is_refused(finished: RunDir, tmp_pat
         pytest.skip(f"needs to mount: {made.stderr.decode().strip()}")
     try:
         subprocess.run(["mount", "-o", "remount,ro,bind", str(read_only)], check=True)
-        run.update_info(state="stopped")  # or there would be nothing to do
+        run.info.update(state="stopped")  # or there would be nothing to do
         for command in (["-m", "zotui", "resume", "--headless"], ["-P", "-m", "engine", "--resume"]):
             done = subprocess.run(
                 [sys.executable, *command, str(read_only)], capture_output=True, text=True, check=False

@@ -102,7 +102,7 @@ def test_discard_leaves_a_run_that_took_a_step() -> None:
 def test_standing_follows_the_lock_and_the_record() -> None:
     run = make()
     assert run.summary().standing == "new"
-    run.update_info(state="running")
+    run.info.update(state="running")
     assert run.summary().standing == "crashed"
     holder = subprocess.Popen(
         [
@@ -130,7 +130,7 @@ def test_a_torn_info_file_does_not_hide_the_run() -> None:
     run = make()
     (run.path / "run.json").write_text('{"preset": ')
     assert run.summary().preset == "?"
-    run.update_info(state="finished")
+    run.info.update(state="finished")
     assert json.loads((run.path / "run.json").read_text()) == {"state": "finished"}
 
 

@@ -60,7 +60,7 @@ def test_a_change_counts_from_the_next_step_on_through_a_kill_and_as_in_a_fork(
     assert Engine(forked, resume=True).finish() == 0
     assert trajectory(forked) == changed
     assert weights(forked) == weights(engine.run) != weights(plain.run)
-    assert forked.info()["forked_from"] == {"run": str(plain.run.path), "name": plain.run.name, "step": done}
+    assert forked.info.read()["forked_from"] == {"run": str(plain.run.path), "name": plain.run.name, "step": done}
     assert len(trajectory(plain.run)) == STEPS, "the run that was forked is as it was"
 
 

@@ -94,7 +94,7 @@ def test_a_run_tells_its_time_and_a_resumed_one_that_of_both_engines(tiny_run: R
     for checkpoint in run.checkpoints.glob("step-00000006/*"):
         checkpoint.unlink()
     (run.checkpoints / "step-00000006").rmdir()
-    run.update_info(state="running")
+    run.info.update(state="running")
     left = time_spent(run)
     assert left["steps"] == pytest.approx(told["steps"] - json.loads(lines[5])["seconds"])
     again = tiny_run(folder=done.folder, command="resume")

@@ -275,7 +275,7 @@ def branch(run: Finished, name: str, steps: int, keep: str = "none") -> Path:
     for checkpoint in copied.checkpoints.glob("step-*"):
         if not checkpoint.match(keep):
             shutil.rmtree(checkpoint)
-    copied.update_info(state="stopped")
+    copied.info.update(state="stopped")
     return folder
 
 

@@ -45,7 +45,7 @@ def recorded(
 ) -> RunDir:
     """A run of `steps` steps of 2,000 that learns at a rate, evaluated now and then."""
     run = RunDir.create(load("p", PRESET, [f"method.lr={lr}", f"run.seed={seed}"]), "opt-1.3b-sst2", path)
-    run.update_info(
+    run.info.update(
         state=standing, runtime=runtime, device="cuda:0 (NVIDIA H200)", dtype="float16", started=1_760_000_000.0 + seed,
         time={"start_up": 21.0, "evaluations": 33.0},
     )  # fmt: skip

@@ -152,7 +152,7 @@ def test_an_interrupt_ends_the_following_and_not_the_run(
 def test_what_is_not_live_cannot_be_attached_to(live: Callable[..., Live], standing: str, message: str) -> None:
     engine = live(steps=3)
     assert engine.process.wait(60) == 0
-    engine.run.update_info(state=standing)
+    engine.run.info.update(state=standing)
     assert zotui("attach", "r") == (2, "", message)
 
 

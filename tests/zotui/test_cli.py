@@ -45,7 +45,7 @@ def scripted(tmp_path: Path, body: str) -> Path:
 
 def make_run(name: str = "r", **info: Any) -> RunDir:
     run = RunDir.create(preset.load_file(Path("p.toml")), "p", Path(os.environ["ZOTUI_HOME"]) / "runs" / name)
-    run.update_info(**info)
+    run.info.update(**info)
     return run
 
 

@@ -225,7 +225,7 @@ def test_a_preset_names_no_command(tmp_path: Path, watcher: Callable[[], list[st
     code, _, err = zotui("run", "p.toml", "--headless")
     assert code == 2 and "notify: unknown key" in err
     run = RunDir.create(load("p", PRESET), "p", tmp_path / "r")
-    run.update_info(notify={"command": ["touch", "owned"], "on": ["finished"]}, command="touch owned")
+    run.info.update(notify={"command": ["touch", "owned"], "on": ["finished"]}, command="touch owned")
     engine = scripted_engine.install(tmp_path, scripted_engine.GOOD)
     assert zotui("resume", "r", "--headless", engine=engine)[0] == 0
     assert not Path("owned").exists()

@@ -92,7 +92,7 @@ def test_what_a_preset_says_of_itself_is_shown_as_text() -> None:
 
 def test_what_a_runs_records_say_is_shown_as_text() -> None:
     run = RunDir.create(preset.load("p", MINIMAL), HOSTILE, runs_home() / f"r{HOSTILE}")
-    run.update_info(state="failed", error=f"said {HOSTILE}")
+    run.info.update(state="failed", error=f"said {HOSTILE}")
     for arguments in (("list",), ("show", run.name), ("list", "--json"), ("show", run.name, "--json")):
         code, output = here(*arguments)
         assert code == 0

@@ -120,7 +120,7 @@ def test_an_interruption_saves_the_run_and_starts_no_other(tmp_path: Path, numbe
     waits = """
 if seed == 1:
     while not signals: time.sleep(0.01)
-    run.update_info(state="stopped")
+    run.info.update(state="stopped")
     done(1, outcome="stopped")
     sys.exit(130)
 """

@@ -204,8 +204,8 @@ def test_show_tells_all_that_the_cockpit_shows(run: RunDir) -> None:
     (run.checkpoints / "step-00000200").mkdir(parents=True)
     change = {"step": 120, "lr": 5e-7, "eps": 1e-3, "eval_every": 0}
     (run.path / "changes.jsonl").write_bytes(encode_line(change))
-    run.end_pause(150, 3.0)
-    run.end_pause(150, 1.0)  # asked something in between
+    run.info.end_pause(150, 3.0)
+    run.info.end_pause(150, 1.0)  # asked something in between
     shown = json.loads(zotui("show", "r", "--json")[1])
     assert shown["progress"] == {"share": 0.15, "elapsed_seconds": pytest.approx(60.0), "eta_seconds": None}
     assert shown["best"]["step"] == 300 and shown["best"]["seconds"] == pytest.approx(6.0)
@@ -238,7 +238,7 @@ def test_show_of_a_live_run_estimates_what_is_left(run: RunDir) -> None:
 
 def test_show_of_a_failed_run_has_the_end_of_its_log(run: RunDir) -> None:
     run.log_file.write_text("".join(f"line {number}\n" for number in range(40)))
-    run.update_info(state="failed", error="out of memory")
+    run.info.update(state="failed", error="out of memory")
     shown = json.loads(zotui("show", "r", "--json")[1])
     assert (shown["error"], shown["log_tail"][-1], len(shown["log_tail"])) == ("out of memory", "line 39", 15)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from engine.work_clock import WorkClock
+
 
 class Pace:
     """Elapsed time, and an estimate of what is left from the steps that this engine took."""
@@ -14,12 +16,11 @@ class Pace:
 
     def begin(self) -> None:
         """An engine starts now."""
-        self._began = self._clock()
+        self._at_work = WorkClock(self._clock)
+        self._began = self._at_work.now()
         self._ended: float | None = None
         self._first: tuple[int, float] | None = None  # a step, and what had elapsed at its end
         self._last = 0
-        self._held = 0.0  # seconds of the pauses that are over
-        self._holding_since: float | None = None
 
     def began_before(self, seconds: float) -> None:
         """The engine was at work for `seconds` already, as it says itself."""
@@ -33,21 +34,15 @@ class Pace:
 
     def hold(self, paused: bool) -> None:
         """The run is paused, or goes on: the clock stands for as long as a pause."""
-        if paused and self._holding_since is None:
-            self._holding_since = self._clock()
-        elif not paused and self._holding_since is not None:
-            self._held += self._clock() - self._holding_since
-            self._holding_since = None
+        self._at_work.hold(paused)
 
     def end(self) -> None:
         """The engine ended: the clock stands."""
-        self._ended = self._clock()
+        self._ended = self._at_work.now()
 
     def elapsed(self) -> float:
         """Seconds since the engine was started, without its pauses."""
-        now = self._clock() if self._ended is None else self._ended
-        holding = 0.0 if self._holding_since is None else now - self._holding_since
-        return now - self._began - self._held - holding
+        return (self._at_work.now() if self._ended is None else self._ended) - self._began
 
     def remaining(self, steps: int) -> float | None:
         """An estimate of the seconds left of a run of `steps` steps; None before two steps."""

@@ -83,7 +83,7 @@ def past_run(
 ) -> RunDir:  # fmt: skip
     """A run of `steps` steps as an engine leaves it behind; it began `ago` seconds before `now`."""
     run = RunDir.create(load("demo", preset_text(steps=steps)), name, path)
-    run.update_info(state=standing, started=(time.time() if now is None else now) - ago, steps=steps)
+    run.info.update(state=standing, started=(time.time() if now is None else now) - ago, steps=steps)
     lines = ({"step": n, "loss_plus": 0.6, "loss_minus": 0.5, "projected_grad": 1.0} for n in range(done))
     run.journal_file.write_bytes(b"".join(map(encode_line, lines)))
     if accuracy is not None:

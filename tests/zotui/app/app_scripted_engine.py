@@ -245,7 +245,7 @@ class Engine:
             say(Error(kind="failure", text=FAULT))
             return 1
         outcome = "stopped" if stopped else "finished"
-        self.run.update_info(state=outcome)
+        self.run.info.update(state=outcome)
         say(Done(outcome=outcome, steps=self.step, seconds=133.4, metrics=self.metrics, run=str(self.run.path)))
         return 0
 
@@ -257,7 +257,7 @@ def main() -> int:
         say(Error(kind="usage", text=script["refuse"]))
         return 2
     run.acquire()
-    run.update_info(state="running", steps=script["steps"])
+    run.info.update(state="running", steps=script["steps"])
     for number in range(20):
         print(f"engine log line {number}", file=sys.stderr, flush=True)
     engine = Engine(run, "--resume" in sys.argv, script)

@@ -132,7 +132,7 @@ async def test_colours_and_numbers_tell_curves_apart(runs: list[RunDir]) -> None
 
 async def test_a_live_run_is_followed(runs: list[RunDir], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zotui.app.screens.compare.READ_EVERY", 0.1)
-    runs[2].update_info(state="running")
+    runs[2].info.update(state="running")
     runs[2].acquire()
     app = ZotuiApp()
     async with app.run_test(size=(120, 40)) as pilot:
@@ -143,7 +143,7 @@ async def test_a_live_run_is_followed(runs: list[RunDir], monkeypatch: pytest.Mo
         await until_shown(pilot, "1,500 of 2,000")
         assert [len(run) for run in screen.curves] == [2000, 2000, 1500]
         runs[2]._lock._handle.close()
-        runs[2].update_info(state="stopped")
+        runs[2].info.update(state="stopped")
         await until(pilot, lambda: "live" not in screen_text(app), "the end of it")
 
 

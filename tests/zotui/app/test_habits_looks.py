@@ -28,7 +28,7 @@ def start_screen(home: Path, write_preset: Callable[[str, str], Path], monkeypat
     write_preset("opt-13b-sst2", preset_text("OPT-13B on SST-2, the published setting", "facebook/opt-13b", 20_000))
     for name, standing in (("demo-20251006-120000", "finished"), ("[b]demo-20251008-221000", "stopped")):
         made = RunDir.create(load("demo", preset_text(steps=450)), "demo", home / "runs" / name)
-        made.update_info(state=standing, started=1_760_000_000.0, steps=450)
+        made.info.update(state=standing, started=1_760_000_000.0, steps=450)
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ async def test_the_lists_show_names_and_descriptions_as_text(write_preset: Calla
     write_preset(HOSTILE, preset_text(description=MARKUP, model=MARKUP))
     write_preset("invalid", PRESET.format(description="\\u001b[2J", model=MARKUP, steps=1))
     run = RunDir.create(load("p", preset_text()), HOSTILE, runs_home() / f"run {HOSTILE}")
-    run.update_info(state="failed", error=f"fault {HOSTILE}")
+    run.info.update(state="failed", error=f"fault {HOSTILE}")
     app = ZotuiApp()
     async with app.run_test(size=SIZE) as pilot:
         await until_shown(pilot, f"run {MARKUP}", "description: holds a control character")
@@ -115,7 +115,7 @@ async def test_the_lists_show_names_and_descriptions_as_text(write_preset: Calla
 
 async def test_a_past_run_is_shown_as_text() -> None:
     run = RunDir.create(load("p", preset_text(model=MARKUP)), HOSTILE, runs_home() / HOSTILE)
-    run.update_info(state="failed", error=HOSTILE, device=HOSTILE, runtime=HOSTILE, dtype=HOSTILE)
+    run.info.update(state="failed", error=HOSTILE, device=HOSTILE, runtime=HOSTILE, dtype=HOSTILE)
     app = ZotuiApp(RecordsFeed(run))
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: app.screen.query_one(Verdict).display)

@@ -96,7 +96,7 @@ async def test_a_fork_goes_on_in_a_run_of_its_own(launch: Launch, script: Callab
         await until(pilot, lambda: cockpit(pilot).feed.run.path != engine.run.path, "the fork")
         await until(pilot, lambda: cockpit(pilot).run.done == 80, "its steps")
         forked = cockpit(pilot).feed.run
-        assert forked.info()["forked_from"] == {"run": str(engine.run.path), "name": engine.run.name, "step": 30}
+        assert forked.info.read()["forked_from"] == {"run": str(engine.run.path), "name": engine.run.name, "step": 30}
         assert forked.preset().method.lr == 1e-5 and forked.preset().run.eval_every == 10
         assert engine.run.steps_done() == 60 and len(all_runs()) == 2
         assert cockpit(pilot).run.losses.x[0] == 0, "with the steps that it took over"
@@ -117,7 +117,7 @@ async def test_a_fork_begins_where_its_dialog_said_whatever_is_saved_meanwhile(
         fill(app.screen, "steps", "200")
         await pilot.press("enter")
         await until(pilot, lambda: cockpit(pilot).feed.run.path != engine.run.path, "the fork")
-        assert cockpit(pilot).feed.run.info()["forked_from"]["step"] == 20
+        assert cockpit(pilot).feed.run.info.read()["forked_from"]["step"] == 20
 
 
 @pytest.mark.parametrize("key", ["l", "p"])
