@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from engine.errors import UserError
 from engine.journal import read
 from engine.rundir import RunDir, Summary, step_of
-from engine.signal_figures import Figures, Signal
 from engine.stopwatch import time_spent
 from engine.usage import Usage, thinned, together
 from zotui.app import words
 from zotui.columns import Columns
 from zotui.comparing import Result, result, settings
+
+if TYPE_CHECKING:
+    from engine.signal_figures import Figures
 
 _BARS = "▁▂▃▄▅▆▇█"
 _RECENT = 32  # steps that the speed now is averaged over, as in the cockpit
@@ -197,6 +199,8 @@ def best_of(run: RunDir) -> dict[str, Any] | None:
 
 def _signal_of(run: RunDir, steps: list[dict[str, Any]]) -> Figures | None:
     """The figures of the run's signal up to now; None before the first step."""
+    from engine.signal_figures import Signal  # numpy: only for those who ask
+
     info = run.info.read()
     signal = Signal((info.get("noise") or {}).get("nats"), info.get("dtype", ""), run.preset().method.rank)
     for step in steps:

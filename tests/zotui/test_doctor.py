@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from zotui.doctor import _configuration
+
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -31,6 +33,7 @@ def doctor(home: Path, *, before: Path | None = None) -> tuple[int, dict[str, di
 def test_finds_what_is_installed_here(tmp_path: Path) -> None:
     code, found = doctor(tmp_path / "not yet there")
     assert code == 0
+    assert found["config.toml"]["found"].startswith("none")
     assert {"python", "home", "torch", "transformers", "datasets", "memory", "vllm"} <= set(found)
     assert all(one["state"] != "wrong" for one in found.values())
     assert str(tmp_path) in found["home"]["found"]
@@ -61,14 +64,14 @@ def test_a_home_that_cannot_be_written(tmp_path: Path) -> None:
     assert "ZOTUI_HOME" in found["home"]["remedy"]
 
 
-def test_a_faulty_configuration_is_told_where_the_app_would_leave_it_out(tmp_path: Path) -> None:
-    assert doctor(tmp_path)[1]["config.toml"]["state"] == "ok"
+def test_a_faulty_configuration_is_told_where_the_app_would_leave_it_out(home: Path) -> None:
+    assert _configuration()["state"] == "ok"
+    home.mkdir()
     for text, told in (('[ui]\nthme = "zotui-dark"\n', "thme"), ('[keys]\ncockpit.pause = "q"\n', "cockpit.leave")):
-        (tmp_path / "config.toml").write_text(text)
-        code, found = doctor(tmp_path)
-        assert code == 0  # runs start all the same
-        assert found["config.toml"]["state"] == "warning" and told in found["config.toml"]["found"]
-        assert str(tmp_path / "config.toml") in found["config.toml"]["remedy"]
+        (home / "config.toml").write_text(text)
+        found = _configuration()
+        assert found["state"] == "warning" and told in found["found"]  # runs start all the same
+        assert str(home / "config.toml") in found["remedy"]
 
 
 def test_a_terminal_gets_a_table(tmp_path: Path) -> None:
