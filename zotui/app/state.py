@@ -65,6 +65,7 @@ class RunState(Learned):
         self.steps = 0
         self.state: StateName = "starting"
         self.asked: Asked | None = None
+        self._held = False  # paused or about to be; also while what was asked for meanwhile is done
         self.wants_checkpoint = self.wants_evaluation = False
         self.viewed: Summary | None = None  # set when only the records are watched
         self.phase: Phase | None = None
@@ -90,7 +91,7 @@ class RunState(Learned):
     @property
     def holding(self) -> bool:
         """Whether the run is paused or about to be; the pause key then resumes."""
-        return self.asked == "pausing" or (self.asked is None and self.state in ("pausing", "paused"))
+        return self.asked == "pausing" or (self.asked is None and self._held)
 
     def ask(self, what: Asked | Literal["checkpoint", "evaluation"]) -> None:
         """Note what was just asked of the engine."""
@@ -115,7 +116,7 @@ class RunState(Learned):
         """A new engine takes this run up; what is known of it stays."""
         self.outcome = self.viewed = self.phase = self.asked = self._error = None
         self.wants_checkpoint = self.wants_evaluation = False
-        self.state = "starting"
+        self.state, self._held = "starting", False
         self.gauges.clear()
         self.pace.begin()
         self.note("info", "resuming")
@@ -222,7 +223,10 @@ class RunState(Learned):
         self.pace.hold(event.state == "paused")
         if event.state in ("running", "evaluating") or event.reason:
             self.phase = None
-        held = event.state in ("pausing", "paused")  # another app may ask for the opposite: the engine's word counts
+        held = event.state in ("pausing", "paused")
+        if held or event.state in ("running", "starting"):
+            self._held = held
+        # Another app may ask for the opposite: the engine's word counts.
         settled = held if self.asked == "pausing" else not held
         if self.asked in ("pausing", "resuming") and settled:
             self.asked = None

@@ -102,6 +102,20 @@ def test_a_pause_that_another_app_takes_back_is_none() -> None:
     assert state_word(run) == "running" and run.asked is None
 
 
+def test_a_run_that_evaluates_while_it_is_paused_is_still_held() -> None:
+    run = RunState("r")
+    run.apply(HELLO)
+    for state, holding in (
+        ("evaluating", False), ("running", False), ("pausing", True), ("paused", True), ("evaluating", True),
+        ("checkpointing", True), ("paused", True), ("running", False),
+    ):  # fmt: skip
+        run.apply(State(state=state, step=4))
+        assert run.holding == holding, state
+    run.apply(State(state="paused", step=4))
+    run.begin_again()
+    assert not run.holding
+
+
 def test_phases_end_with_the_start_up_also_when_paused() -> None:
     run = RunState("r")
     run.apply(HELLO)
