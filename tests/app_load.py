@@ -86,7 +86,7 @@ def opening(home: Path, steps: int = LONG) -> tuple[float, float]:
         while text not in shown():
             if time.monotonic() > end:
                 raise SystemExit(f"never came: {text}\n{shown()}")
-            time.sleep(0.01)
+            time.sleep(0.03)  # looking takes a share of the machine, too
 
     try:
         subprocess.run([*tmux, *new], env={**os.environ, "TERM": "xterm-256color"}, check=True)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 from engine.frames import frames
 from engine.messages import AnyEvent, Done, Error, Hello, decode_event
 from engine.rundir import RunDir
 from engine.stopwatch import time_spent
+
+_PAUSE = 0.1  # seconds
+_LITTLE = 4096  # bytes
 
 
 class Hearing:
@@ -18,7 +22,7 @@ class Hearing:
         self.ignored = 0
         self.last_word: Done | Error | None = None
         self._run = run
-        self._frames = frames(read, decode_event)
+        self._frames = frames(_in_batches(read), decode_event)
         self._greeted = False
 
     def events(self, gone: Callable[[], object]) -> Iterator[AnyEvent]:
@@ -41,6 +45,20 @@ class Hearing:
             self.last_word = _recorded_end(self._run)
             if self.last_word is not None:
                 yield self.last_word
+
+
+def _in_batches(read: Callable[[int], bytes]) -> Callable[[int], bytes]:
+    """Let some events gather before they are read: to wake for every one costs more than to take it."""
+    last = b""
+
+    def gathered(most: int) -> bytes:
+        nonlocal last
+        if 0 < len(last) < _LITTLE:  # else more is waiting, or nobody has said anything yet
+            time.sleep(_PAUSE)
+        last = read(most)
+        return last
+
+    return gathered
 
 
 def _recorded_end(run: RunDir) -> Done | Error | None:
