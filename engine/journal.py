@@ -39,7 +39,12 @@ def encode_line(record: dict[str, Any]) -> bytes:
 
 def decode_line(line: bytes) -> dict[str, Any] | None:
     """The record of a line without its newline, or None if it is not whole as it was written."""
-    return _decode(line[:-_SUFFIX_LENGTH] + b"}", _ANY) if _is_whole(line) else None
+    return _record(line, _ANY) if _is_whole(line) else None
+
+
+def misplaced(path: Path, step: int) -> UserError:
+    """What is raised where the line of a journal that should be a step is another."""
+    return UserError(f"{path}: line {step + 1} is not step {step}; the journal is damaged")
 
 
 @dataclass(frozen=True)
@@ -116,7 +121,7 @@ class LineReader(Generic[Record]):
                     f"{self._bad - 1} lines before it (head -n {self._bad - 1}) to go on from there"
                 )
             else:
-                record = _decode(line[:-_SUFFIX_LENGTH] + b"}", self._decoder)
+                record = _record(line, self._decoder)
                 if record is None:
                     raise UserError(f"{self._path}: line {self._lines} is not what belongs there; the file is damaged")
                 self.sound += len(line) + 1
@@ -205,6 +210,10 @@ _ANY = msgspec.json.Decoder(dict[str, Any])
 
 def _is_whole(line: bytes) -> bool:
     return line[-_SUFFIX_LENGTH:] == _SUFFIX % zlib.crc32(b"}", zlib.crc32(line[:-_SUFFIX_LENGTH]))
+
+
+def _record(whole: bytes, decoder: msgspec.json.Decoder[Record]) -> Record | None:
+    return _decode(whole[:-_SUFFIX_LENGTH] + b"}", decoder)
 
 
 def _decode(body: bytes, decoder: msgspec.json.Decoder[Record]) -> Record | None:

@@ -32,7 +32,7 @@ import platformdirs
 from engine import usage
 from engine.best import best_evaluation
 from engine.errors import UserError
-from engine.journal import append, last_line, newest_with, read
+from engine.journal import append, last_line, misplaced, newest_with, read
 from engine.lock import RunLock
 from engine.preset import Preset, load_file
 from engine.run_info import RunInfo
@@ -240,7 +240,7 @@ class RunDir:
         """
         for number, record in enumerate(read(self.journal_file).records):
             if record.get("step") != number:
-                raise UserError(f"{self.journal_file}: line {number + 1} is not step {number}; the journal is damaged")
+                raise misplaced(self.journal_file, number)
             yield record
 
     def steps_done(self) -> int:

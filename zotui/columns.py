@@ -10,7 +10,7 @@ from itertools import accumulate
 from typing import Any, Literal, get_args
 
 from engine.errors import UserError
-from engine.journal import LineReader
+from engine.journal import LineReader, misplaced
 from engine.rundir import RunDir
 
 Axis = Literal["step", "seconds", "tokens"]
@@ -99,7 +99,7 @@ class Columns:
         """Take a line of the journal. Raises `UserError` unless it is the next step."""
         number = len(self)
         if record["step"] != number:
-            raise UserError(f"{self.run.journal_file}: line {number + 1} is not step {number}; the journal is damaged")
+            raise misplaced(self.run.journal_file, number)
         for name, append in self._appends:
             append(_number(record.get(name)))
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import UserError
-from engine.journal import LineReader
+from engine.journal import LineReader, misplaced
 from engine.messages import Changed, Eval, Step, Whole
 from engine.rundir import RunDir, step_of
 
@@ -146,8 +146,7 @@ def _from(run: RunDir, lines: list[Recorded], first: int) -> Steps:
     steps = Steps.recorded(lines)
     other = np.flatnonzero(steps.step != np.arange(first, first + len(lines)))
     if len(other):
-        step = first + int(other[0])
-        raise UserError(f"{run.journal_file}: line {step + 1} is not step {step}; the journal is damaged")
+        raise misplaced(run.journal_file, first + int(other[0]))
     return steps
 
 

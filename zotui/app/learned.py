@@ -48,17 +48,19 @@ class Learned:
         """The loss of a step, smoothed up to the newest; None before the first."""
         return self._mean.value if math.isfinite(self._mean.value) else None
 
-    def _take_loss(self, loss: float) -> None:
-        self._mean.add(loss)
-        self._losses += 1
-        if self._losses <= AT_START:
+    def _take_losses(self, losses: list[float]) -> None:
+        at_start = max(0, AT_START - self._losses)
+        self._mean.extend(losses[:at_start])
+        if at_start:
             self.loss_at_start = self.loss
+        self._mean.extend(losses[at_start:])
+        self._losses += len(losses)
 
     def take_step(self, step: Step) -> None:
         """Take a step."""
         self.done = max(self.done, step.step + 1)  # what was read comes after `Hello`, which counts it
         self.worked += step.seconds
-        self._take_loss(step.loss)
+        self._take_losses([step.loss])
         self.signal.add(
             loss_plus=step.loss_plus,
             loss_minus=step.loss_minus,
@@ -77,11 +79,7 @@ class Learned:
         self.done = max(self.done, int(steps.step[-1]) + 1)
         self.worked += float(np.nansum(steps.seconds))
         self.signal.extend(steps.loss_plus, steps.loss_minus, steps.projected_grad, steps.lr)
-        losses = steps.loss.tolist()
-        for loss in losses[:AT_START]:
-            self._take_loss(loss)
-        self._mean.extend(losses[AT_START:])
-        self._losses += len(losses[AT_START:])
+        self._take_losses(steps.loss.tolist())
         self.curves.extend(steps)
         told = np.flatnonzero(~np.isnan(steps.update_kept))
         if len(told):
