@@ -27,6 +27,8 @@ from zotui.app.screens.try_it import TryIt, options_of
 from zotui.app.state import Asked
 from zotui.launch import EngineProcess
 
+_OF_THE_MOMENT = ("pause", "go_on", "stop", "resume")  # one of each kind that `check_action` tells apart
+
 
 class Cockpit(LiveView):
     """The live view of a run, with the keys that steer it."""
@@ -116,12 +118,11 @@ class Cockpit(LiveView):
         self._leave_when_ended = False
         self._quits = False  # whether leaving was to end the app
         self._resumed_here = False
-        self._footer_shows: object = None
+        self._footer_shows: list[bool | None] = []
 
     def shown(self) -> None:
         """The keys of the footer depend on what the run does."""
-        run = self.run
-        footer = (run.live, run.holding, run.outcome, self._leave_when_ended, run.asked)
+        footer = [self.check_action(action, ()) for action in _OF_THE_MOMENT]
         if footer != self._footer_shows:
             self._footer_shows = footer
             self.refresh_bindings()
