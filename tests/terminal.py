@@ -53,7 +53,7 @@ class Terminal:
         return subprocess.run([*self._tmux, *where], capture_output=True, text=True, check=True).stdout
 
     def wait(self, pattern: str, seconds: float, *, gone: bool = False) -> str:
-        """The screen, as soon as it shows `pattern`, or no longer does."""
+        """The screen, as soon as it shows `pattern`, or no longer does; the rest of it may not be painted yet."""
         deadline = time.monotonic() + seconds
         while bool(re.search(pattern, screen := self.screen())) == gone:
             assert time.monotonic() < deadline, f"{gone=}: {pattern!r} not within {seconds} s on this screen:\n{screen}"

@@ -34,8 +34,8 @@ def terminal(tmp_path: Path, home: Path) -> Iterator[Terminal]:
 
 @needs_tmux
 def test_from_the_start_screen_to_a_finished_demo(terminal: Terminal, home: Path, tmp_path: Path) -> None:
-    screen = terminal.wait("demo", 30)
-    assert "presets" in screen
+    terminal.wait("presets", 30)
+    terminal.wait("demo", 30)
     terminal.press("Enter")
     terminal.wait("preflight: demo", 30)
     terminal.press("Enter")  # without waiting for what it finds
@@ -50,9 +50,9 @@ def test_from_the_start_screen_to_a_finished_demo(terminal: Terminal, home: Path
     terminal.wait(r"eval +step 0 +accuracy", 60)
     terminal.press("Space")
     terminal.wait(r"● running", 30)
-    screen = terminal.wait(r"step [1-9]\d*/", 60)
+    terminal.wait(r"step [1-9]\d*/", 60)
     for word in ("loss", "tok/s", "KV", "GPU"):
-        assert word in screen
+        terminal.wait(word, 30)
     # Pause in the middle: no step is taken, evaluation and checkpoint still work.
     terminal.press("Space")
     held = step_on(terminal.wait(r"● paused", 30))
@@ -74,12 +74,12 @@ def test_from_the_start_screen_to_a_finished_demo(terminal: Terminal, home: Path
     terminal.wait("● paused", 30)
     gallery = Gallery(tmp_path / "pictures")
     asyncio.run(cockpit_of(RunDir(run), gallery))
-    screen = terminal.wait(r"● finished", 180)
+    terminal.wait(r"● finished", 180)
     evaluations = [json.loads(line) for line in (run / "evaluations.jsonl").read_text().splitlines()]
     before, after = (evaluations[i]["metrics"]["accuracy"] for i in (0, -1))
     assert before <= 0.65
     assert after >= 0.90
-    assert f"{after:.3f}" in screen
+    terminal.wait(re.escape(f"{after:.3f}"), 30)
     # Leaving gives the terminal back; the run is listed, and its model can be taken away.
     terminal.press("q")
     terminal.wait(r"enter looks at a run", 30)
@@ -169,9 +169,9 @@ def test_a_run_is_left_attached_to_again_and_stopped_from_another_shell(terminal
     assert f"{name} goes on: zotui attach {name}, zotui stop {name}" in screen
     left_at = terminals.steps_done()
     second = terminals.open("attach", name)
-    screen = second.wait(r"● running .* step [1-9][\d,]*/50,000", 60)
-    assert step_on(screen) >= left_at and "attached" in screen.splitlines()[0]
-    assert re.search(r"eval +step 0 +accuracy", screen)  # what was before it came
+    second.wait(r"^ zotui .*attached", 60)
+    assert step_on(second.wait(r"● running .* step [1-9][\d,]*/50,000", 30)) >= left_at
+    second.wait(r"eval +step 0 +accuracy", 30)  # what was before it came
     second.press("Space")
     held = step_on(second.wait("● paused", 30))
     refused = terminals.shell("resume", name)
@@ -190,25 +190,18 @@ def test_a_run_is_left_attached_to_again_and_stopped_from_another_shell(terminal
 
 
 @needs_tmux
-@pytest.mark.parametrize("end", ["KILL", "HUP"])
-def test_the_engine_outlives_an_app_that_is_killed_or_whose_terminal_is_closed(
-    terminals: Home, preset: Path, end: str
-) -> None:
+def test_the_engine_outlives_an_app_whose_terminal_is_closed(terminals: Home, preset: Path) -> None:
     first = terminals.open("run", str(preset), "--set", "run.steps=50000")
     first.wait(r"step [1-9]\d*/50,000", 90)
     app = first.process
-    if end == "KILL":
-        app.kill()
-    else:
-        first.close()
+    first.close()
     psutil.wait_procs([app], 30)
     assert not app.is_running() or app.status() == psutil.STATUS_ZOMBIE
     gone_at = terminals.steps_done()
     second = terminals.open("attach", terminals.run().name)
     second.wait("attached", 60)
     second.wait(rf"step (?!{gone_at:,}/)[1-9][\d,]*/50,000", 30)
-    screen = second.wait(r"● running", 30)
-    assert step_on(screen) > gone_at
+    assert step_on(second.wait(r"● running", 30)) > gone_at
     second.press("s")
     second.wait(r"● stopped", 30)
     second.press("q")
