@@ -39,7 +39,8 @@ def encode_line(record: dict[str, Any]) -> bytes:
 
 def decode_line(line: bytes) -> dict[str, Any] | None:
     """The record of a line without its newline, or None if it is not whole as it was written."""
-    return _record(line, _ANY) if _is_whole(line) else None
+    body = _checked(line)
+    return None if body is None else _decode(body, _ANY)
 
 
 def misplaced(path: Path, step: int) -> UserError:
@@ -111,7 +112,8 @@ class LineReader(Generic[Record]):
         *lines, self._rest = (self._rest + added).split(b"\n")  # what follows the last newline may be torn
         for line in lines:
             self._lines += 1
-            if not _is_whole(line):
+            body = _checked(line)
+            if body is None:
                 self._bad = self._bad or self._lines
                 if self._lines == 1:
                     _refuse_without_checksum(self._path, line)
@@ -121,7 +123,7 @@ class LineReader(Generic[Record]):
                     f"{self._bad - 1} lines before it (head -n {self._bad - 1}) to go on from there"
                 )
             else:
-                record = _record(line, self._decoder)
+                record = _decode(body, self._decoder)
                 if record is None:
                     raise UserError(f"{self._path}: line {self._lines} is not what belongs there; the file is damaged")
                 self.sound += len(line) + 1
@@ -208,12 +210,10 @@ def append(path: Path, record: dict[str, Any]) -> None:
 _ANY = msgspec.json.Decoder(dict[str, Any])
 
 
-def _is_whole(line: bytes) -> bool:
-    return line[-_SUFFIX_LENGTH:] == _SUFFIX % zlib.crc32(b"}", zlib.crc32(line[:-_SUFFIX_LENGTH]))
-
-
-def _record(whole: bytes, decoder: msgspec.json.Decoder[Record]) -> Record | None:
-    return _decode(whole[:-_SUFFIX_LENGTH] + b"}", decoder)
+def _checked(line: bytes) -> bytes | None:
+    """What a line says without its checksum, or None if that is another's."""
+    body = line[:-_SUFFIX_LENGTH] + b"}"
+    return body if line.endswith(_SUFFIX % zlib.crc32(body)) else None
 
 
 def _decode(body: bytes, decoder: msgspec.json.Decoder[Record]) -> Record | None:

@@ -31,7 +31,7 @@ from zotui.app.gauges import Gauges
 from zotui.app.history import Steps
 from zotui.app.learned import Learned
 from zotui.app.marks import Mark
-from zotui.app.outcome import Outcome, outcome_of_records, outcome_without_goodbye
+from zotui.app.outcome import Outcome, OutcomeKind, outcome_of_records, outcome_without_goodbye
 from zotui.app.pace import Pace
 
 Asked = Literal["pausing", "resuming", "stopping"]
@@ -87,6 +87,12 @@ class RunState(Learned):
     def live(self) -> bool:
         """Whether an engine is at work that this app can steer."""
         return self.outcome is None and self.viewed is None
+
+    @property
+    def end(self) -> OutcomeKind | None:
+        """How the run ended, as soon as that is known: of records, before they are read."""
+        outcome = self.outcome or (outcome_of_records(self.viewed) if self.viewed else None)
+        return outcome.kind if outcome else None
 
     @property
     def holding(self) -> bool:

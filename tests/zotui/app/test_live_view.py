@@ -19,6 +19,7 @@ from engine.rundir import RunDir
 from zotui.app.application import ZotuiApp
 from zotui.app.feed import EngineFeed, RecordsFeed
 from zotui.app.panes import PANES
+from zotui.app.screens.cockpit import Cockpit
 from zotui.app.widgets.plot import Plot
 from zotui.app.widgets.series_chart import SeriesChart
 from zotui.app.widgets.tile import Tile
@@ -324,7 +325,9 @@ async def test_a_run_of_50_steps_a_second_is_shown_and_painted_once_a_second(
         assert chart(pilot).draws - draws <= took + 2
 
 
-async def test_a_long_run_is_open_after_few_batches() -> None:
+async def test_a_long_run_is_open_after_few_batches_and_is_styled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    again: list[str] = []  # stylings of the whole screen besides the one that mounting does
+    monkeypatch.setattr(Cockpit, "update_node_styles", lambda self, animate=True: again.append(str(self.classes)))
     run = RunDir.create(load("demo", preset_text(steps=30_000)), "demo")
     run.journal_file.write_bytes(
         b"".join(encode_line({"step": n, "loss_plus": n % 5, "loss_minus": 1.0, "seconds": 0.1}) for n in range(30_000))
@@ -335,5 +338,6 @@ async def test_a_long_run_is_open_after_few_batches() -> None:
     app = ZotuiApp(RecordsFeed(run))
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: chart(pilot).plot.ranges[1] > 30_000)
-        assert chart(pilot).draws <= 3
+        assert chart(pilot).draws <= 3 and not again
+        assert {"-normal", "-tall", "-ended"} <= cockpit(pilot).classes
         assert len(chart(pilot).plot.points[0]) <= 2 * chart(pilot).plot.columns + 1

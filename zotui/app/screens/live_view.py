@@ -8,7 +8,7 @@ from collections.abc import Callable
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Container
-from textual.events import Resize
+from textual.events import Resize, ScreenResume
 from textual.screen import Screen
 
 from engine.errors import UserError
@@ -131,11 +131,18 @@ class LiveView(Screen[None]):
         self.panes = Panes(self, choices or Choices())
         self._local = local
         self._second = -1
+        self._new = True  # on no screen yet
+        self._taken: list[Item] = []  # and not told of yet
+        self._outcome: Outcome | None = None  # that was told of
         self._shown_at = float("-inf")
         self._news = self._urgent = False  # something came that is not shown yet, and it is more than another step
         self._unsettled = False  # what was shown last may have been held back in part
 
     def compose(self) -> ComposeResult:
+        # What the arrangement depends on, before anything is styled: to style and arrange it all again takes long.
+        self.feed.start()
+        self._take()
+        self.update_classes({**self._size_classes(), **self._end_classes()}, update=False)
         yield HeaderLine()
         yield StatusLine()
         yield Tiles()
@@ -151,13 +158,16 @@ class LiveView(Screen[None]):
 
     def on_mount(self) -> None:
         """Begin to watch."""
-        self.feed.start()
         self.run.fold_every = _fold_interval(self.feed)
         self.set_interval(DRAIN_EVERY, self.drain)
         self.set_interval(DRAIN_EVERY / 10, self.drain, repeat=40)  # records are there soon
         self.panes.arrange()
-        self.drain()
         self.redraw()
+
+    def on_screen_resume(self, event: ScreenResume) -> None:
+        """What was styled a moment ago need not be again."""
+        if self._new:
+            event.refresh_styles = self._new = False
 
     def on_resize(self, _: Resize) -> None:
         """Another size may hide other panes."""
@@ -169,20 +179,26 @@ class LiveView(Screen[None]):
 
     # -- watching -------------------------------------------------------------------------------
 
-    def drain(self) -> None:
-        """Take what the feed has gathered, and show it if it is time to."""
+    def _take(self) -> None:
+        """Take what the feed has gathered."""
         items = self.feed.drain()
-        before = self.run.outcome
         for item in items:
             self.run.apply(item)
             if isinstance(item, Ended):
                 self.exit_code = item.code
+        self._taken += items
+
+    def drain(self) -> None:
+        """Take what the feed has gathered, and show it if it is time to."""
+        self._take()
+        items, self._taken = self._taken, []
+        ending = self.run.outcome if self.run.outcome is not self._outcome else None
+        self._outcome = self.run.outcome
         second = int(self.run.pace.elapsed())
         self._news = self._news or bool(items) or second != self._second
         self._urgent = self._urgent or any(not isinstance(item, Step | Telemetry) for item in items)
         self._second = second
         waited = time.monotonic() - self._shown_at + _SLACK
-        ending = self.run.outcome if before is None else None
         if ending is not None:
             self.redraw()
         elif self._news and waited >= (SOONEST if self._urgent else REDRAW_EVERY):
@@ -216,9 +232,17 @@ class LiveView(Screen[None]):
         self.query_one(Tiles).refresh_figures(run, now=now)
         for chart in self.query(SeriesChart):
             chart.refresh_curve(run, now=now)
-        self.set_class(run.outcome is not None, "-ended")
-        self.set_class(run.outcome is not None and run.outcome.kind in ("died", "refused"), "-died")
+        self.update_classes(self._end_classes())
         self.shown()
+
+    def _end_classes(self) -> dict[str, bool]:
+        end = self.run.end
+        return {"-ended": end is not None, "-died": end in ("died", "refused")}
+
+    def _size_classes(self) -> dict[str, bool]:
+        """Those that Textual gives a screen for its size, once it has arranged it."""
+        told = zip(self.app.size, (self.app.HORIZONTAL_BREAKPOINTS, self.app.VERTICAL_BREAKPOINTS), strict=True)
+        return {max(one for one in breakpoints or [] if one[0] <= size)[1]: True for size, breakpoints in told}
 
     # -- looking --------------------------------------------------------------------------------
 
