@@ -86,20 +86,12 @@ def fork(run: RunDir, step: int | None = None, changes: Sequence[str] = (), path
     run.refuse_damaged()
     info = run.info.read()
     name = str(info.get("preset", run.name))
-    forked = RunDir.create(wanted, name, path, label="fork")
-    try:
-        _take_over(run, forked, step)
-        kept = {key: info[key] for key in _KEPT if key in info}
-        forked.info.update(**kept, state="stopped", forked_from={"run": str(run.path), "name": run.name, "step": step})
-    except BaseException as error:
-        shutil.rmtree(forked.checkpoints, ignore_errors=True)
-        with suppress(OSError):
-            forked.journal_file.unlink(missing_ok=True)
-        forked.discard()
-        if isinstance(error, OSError):
-            raise UserError(f"{forked.path}: cannot be written ({error.strerror})") from None
-        raise
-    return forked
+    kept = {key: info[key] for key in _KEPT if key in info}
+    origin = {"run": str(run.path), "name": run.name, "step": step}
+    return RunDir.create(
+        wanted, name, path, label="fork", fill=lambda forked: _take_over(run, forked, step),
+        **kept, state="stopped", forked_from=origin,
+    )  # fmt: skip
 
 
 _KEPT = ("runtime", "device", "dtype", "versions", "hardware", "started_on", "noise", "formerly")
@@ -124,7 +116,20 @@ def _newest(run: RunDir) -> int | None:
 
 
 def _take_over(run: RunDir, forked: RunDir, step: int) -> None:
-    """Copy the records up to `step`, and of the checkpoints that are not past it the newest and the best."""
+    """Copy the records up to `step`, and of the checkpoints that are not past it the newest and the best.
+
+    Leaves nothing if it fails.
+    """
+    try:
+        _copy(run, forked, step)
+    except BaseException:
+        shutil.rmtree(forked.checkpoints, ignore_errors=True)
+        with suppress(OSError):
+            forked.journal_file.unlink(missing_ok=True)
+        raise
+
+
+def _copy(run: RunDir, forked: RunDir, step: int) -> None:
     up_to = [record for record in run.evaluations() if record["step"] <= step]
     for file, records in ((forked.journal_file, islice(run.journal(), step)), (forked.evaluations_file, up_to)):
         with file.open("wb") as copy:

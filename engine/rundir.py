@@ -21,7 +21,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,10 +103,21 @@ class RunDir:
         return self.path.name
 
     @classmethod
-    def create(cls, preset: Preset, preset_name: str, path: Path | None = None, *, label: str = "") -> RunDir:
+    def create(
+        cls,
+        preset: Preset,
+        preset_name: str,
+        path: Path | None = None,
+        *,
+        label: str = "",
+        fill: Callable[[RunDir], None] = lambda run: None,
+        **record: Any,
+    ) -> RunDir:
         """Make the directory of a new run, named after its preset and `label` unless `path` is given.
 
-        Raises `UserError`, and leaves nothing, if `path` already holds a run or cannot be written.
+        `fill` may put more into it before there is its `record`, without which it is no run. Raises `UserError`,
+        and leaves nothing, if `path` already holds a run or cannot be written; what `fill` leaves when it fails is
+        for `discard`.
         """
         run, begun = cls(path or runs_home()), False
         try:
@@ -119,11 +130,15 @@ class RunDir:
                 run.path.mkdir(parents=True, exist_ok=True)
             begun = True
             run.preset_file.write_text(preset.absolute().to_toml())
-            run.info.update(preset=preset_name, started=time.time(), steps=preset.run.steps, state="new")
-        except OSError as error:
+            fill(run)
+            new = {"preset": preset_name, "started": time.time(), "steps": preset.run.steps, "state": "new"}
+            run.info.update(**{**new, **record})
+        except BaseException as error:
             if begun:
                 run.discard()
-            raise UserError(f"{run.path}: cannot be written ({error.strerror}); choose another --run-dir") from None
+            if isinstance(error, OSError):
+                raise UserError(f"{run.path}: cannot be written ({error.strerror}); choose another --run-dir") from None
+            raise
         return run
 
     def refuse_used_folder(self) -> None:

@@ -197,7 +197,7 @@ def list_runs(json: Annotated[bool, typer.Option("--json", help="A JSON object p
         )
         for s in summaries
     ]
-    print_table([("RUN", "STATE", "STEPS", "RESULT", "STARTED"), *rows])
+    print_table([("RUN", "STANDING", "STEPS", "RESULT", "AGE"), *rows])
 
 
 @app.command()

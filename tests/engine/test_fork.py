@@ -15,7 +15,7 @@ from engine.errors import UserError
 from engine.fork import CHANGEABLE, fork
 from engine.journal import append
 from engine.preset import keys
-from engine.rundir import RunDir
+from engine.rundir import RunDir, all_runs
 
 from .conftest import Runner
 from .test_settings import load
@@ -87,7 +87,7 @@ def test_a_fork_that_cannot_copy_says_so_and_leaves_nothing(
         (folder / "notes.txt").write_text("mine")
     with pytest.raises(UserError) as refused:
         fork(saved, None, ["run.steps=50"], folder)
-    assert str(refused.value) == f"{folder}: cannot be written (Input/output error)"
+    assert str(refused.value) == f"{folder}: cannot be written (Input/output error); choose another --run-dir"
     assert [path.name for path in folder.rglob("*")] == ["notes.txt"] if there else not folder.exists()
 
 
@@ -105,6 +105,18 @@ def test_a_fork_onto_a_disk_that_is_too_small_leaves_nothing(
     if size == "1m":
         smaller = fork(saved, 3, ["run.steps=50"], disk / "forked")  # without the larger checkpoint it fits
         assert [path.name for path in smaller.checkpoint_folders()] == ["step-00000002"]
+
+
+def test_a_fork_is_no_run_before_it_is_whole(saved: RunDir, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    meanwhile: list[RunDir] = []
+
+    def link(source: Path, target: Path) -> None:
+        meanwhile.extend(all_runs())  # what there would be if it were killed now
+        shutil.copy2(source, target)
+
+    monkeypatch.setattr(os, "link", link)
+    forked = fork(saved, None, ["run.steps=50"])
+    assert not meanwhile and [run.path for run in all_runs()] == [forked.path]
 
 
 def test_forks_are_made_on_threads_each_whole(saved: RunDir, home: Path) -> None:

@@ -375,7 +375,7 @@ def test_runs_are_listed_newest_first() -> None:
     assert [(run["name"], run["standing"]) for run in runs] == [("new", "crashed"), ("old", "finished")]
     assert (runs[0]["metrics"], runs[0]["steps"]) == ({"accuracy": 0.25}, 3)
     lines = here("list")[1].splitlines()
-    assert lines[0].split() == ["RUN", "STATE", "STEPS", "RESULT", "STARTED"]
+    assert lines[0].split() == ["RUN", "STANDING", "STEPS", "RESULT", "AGE"]
     assert lines[1].split()[:5] == ["new", "crashed", "0/3", "acc", "0.250"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from textual.binding import Binding
@@ -27,6 +28,7 @@ from zotui.app.screens.try_it import TryIt, options_of
 from zotui.app.state import Asked
 from zotui.launch import EngineProcess
 
+_STEER = ("pause", "checkpoint", "evaluate", "stop", "change", "try")
 _OF_THE_MOMENT = ("pause", "go_on", "stop", "resume")  # one of each kind that `check_action` tells apart
 
 
@@ -75,12 +77,12 @@ class Cockpit(LiveView):
             tooltip="move between charts and log; arrows then pan or scroll",
         ),
         Binding("question_mark,f1", "help", "help", id="cockpit.help", tooltip="this help"),
-        *(
-            Binding(key, "no_engine", show=False, id=f"cockpit.{name}")
-            for key, name in zip("scelp", ("stop", "checkpoint", "evaluate", "change", "try"), strict=True)
-        ),
-        Binding("space", "no_engine", show=False, id="cockpit.pause"),
     ]  # fmt: skip
+    BINDINGS += [
+        replace(one, action="no_engine", description="", show=False, tooltip="")
+        for one in BINDINGS
+        if isinstance(one, Binding) and one.action in _STEER
+    ]
 
     class Refused(TextualMessage):
         """The engine refused what it was given before its first step."""
