@@ -57,8 +57,11 @@ def main() -> int:
     except Stopped:
         so_far = run.summary()  # of a run that was being resumed
         outlet.emit(
-            Done(outcome="stopped", steps=so_far.steps_done, seconds=0.0, metrics=so_far.metrics, run=str(run.path))
-        )
+            Done(
+                outcome="stopped", steps=so_far.steps_done, seconds=0.0, metrics=so_far.metrics, run=str(run.path),
+                time=time_spent(run),
+            )
+        )  # fmt: skip
         _record_end(run, state="stopped")
         code = EXIT_INTERRUPTED
     except RunFailed as error:

@@ -108,6 +108,8 @@ class LineReader(Generic[Record]):
                 added = file.read()
         except FileNotFoundError:  # the engine is still starting
             return
+        except OSError as error:
+            raise UserError(f"{self._path}: cannot be read ({error.strerror})") from None
         self.seen += len(added)
         *lines, self._rest = (self._rest + added).split(b"\n")  # what follows the last newline may be torn
         for line in lines:

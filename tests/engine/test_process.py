@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from engine import messages
+from engine.journal import append
 
 from ..live_engine import Client, Engine
 
@@ -85,6 +86,13 @@ def test_a_signal_during_start_up_ends_at_once(start: Any) -> None:
     os.kill(engine.process.pid, signal.SIGTERM)
     assert engine.until(messages.Done).steps == 0
     assert engine.finish() == 130
+    append(engine.run.journal_file, {"step": 0, "loss_plus": 1.0, "loss_minus": 1.0, "seconds": 5.0})
+    again = Engine(engine.run, resume=True)
+    again.until(messages.Phase)
+    os.kill(again.process.pid, signal.SIGTERM)
+    done = again.until(messages.Done)
+    assert done.steps == 1 and done.time["total"] >= 5  # what the run took before, though this engine did nothing
+    assert again.finish() == 130
 
 
 def test_a_reader_that_leaves_does_not_stop_the_run(start: Any) -> None:

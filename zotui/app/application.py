@@ -147,6 +147,8 @@ class ZotuiApp(HabitsApp):
             left_well = self._feed is None or (message.live and not held)
             self.exit(EXIT_DONE if left_well else exit_code(cockpit))
         else:
+            while self.screen is not cockpit:  # a dialog over it
+                self.pop_screen()
             self.pop_screen()
 
     @on(Cockpit.Fork)

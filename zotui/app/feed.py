@@ -171,12 +171,15 @@ class RecordsFeed(_Gathering[Item]):
     def _read(self) -> Iterator[Item]:
         yield from _marked(self.run)
         yield from _taken(self.run)
-        seen = 0
+        seen, word = 0, self.run.summary().word
         try:
             for steps in follow(self.run, self.run.is_live):
                 taken = noted(self.run)
                 yield from (Past(one) for one in interleaved(steps, taken[seen:]))
                 seen = len(taken)
+                if (now := self.run.summary().word) != word and self.run.is_live():  # paused, or resumed
+                    word = now
+                    yield self._view()
                 if self.run.is_live() and self._closing.wait(0.5):
                     return
         except UserError as error:

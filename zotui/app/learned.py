@@ -33,13 +33,13 @@ class Learned:
         self.update_kept: Kept | None = None  # the newest
         self.worked = 0.0  # seconds in steps: start-up, evaluations and pauses are not in it
         self.reached: dict[int, float] = {}  # those seconds at every evaluation, by its step
-        self._losses = 0  # that were taken
+        self.taken = 0  # steps that were
         self.loss_at_start: float | None = None  # smoothed over the first ten steps
         self.smooth_over(0)
 
     def smooth_over(self, steps: int) -> None:
         """The run is one of so many steps: smooth as suits that, unless there are losses already."""
-        if not self._losses:
+        if not self.taken:
             self.span = smoothing_span(steps)  # steps that a curve is smoothed over, unless another level is chosen
             self._mean = RunningMean(self.span)
 
@@ -49,12 +49,12 @@ class Learned:
         return self._mean.value if math.isfinite(self._mean.value) else None
 
     def _take_losses(self, losses: list[float]) -> None:
-        at_start = max(0, AT_START - self._losses)
+        at_start = max(0, AT_START - self.taken)
         self._mean.extend(losses[:at_start])
         if at_start:
             self.loss_at_start = self.loss
         self._mean.extend(losses[at_start:])
-        self._losses += len(losses)
+        self.taken += len(losses)
 
     def take_step(self, step: Step) -> None:
         """Take a step."""

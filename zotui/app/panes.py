@@ -46,6 +46,7 @@ class Panes:
 
     def arrange(self) -> None:
         """Show what is to be shown."""
+        self._screen.set_class(self.maximised is not None, "-maximised")
         for name in PANES:
             pane = self._pane(name)
             pane.set_class(name == self.maximised, "-maximised")

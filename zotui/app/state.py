@@ -123,6 +123,7 @@ class RunState(Learned):
         self.outcome = self.viewed = self.phase = self.asked = self._error = None
         self.wants_checkpoint = self.wants_evaluation = False
         self.state, self._held = "starting", False
+        self.fault, self.waits = "", False
         self.gauges.clear()
         self.pace.begin()
         self.note("info", "resuming")
@@ -191,6 +192,7 @@ class RunState(Learned):
         self.name, self.preset, self.model = hello.name, hello.preset, hello.model
         self.runtime, self.device, self.dtype = hello.runtime, hello.device, hello.dtype
         self.steps, self.done = hello.steps, hello.first_step
+        self.phase = None  # the start is over, also of a run that is held before its first step
         self.signal.noise, self.signal.dtype = hello.noise, hello.dtype
         self.pace.began_before(hello.seconds)
         self.smooth_over(hello.steps)

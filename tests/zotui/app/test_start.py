@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from app_helpers import Launch, cockpit, past_run, preset_text, screen_text, status, until, until_shown
 from textual.widgets import DataTable
 
 from engine.rundir import all_runs
 from zotui.app.application import ZotuiApp
 from zotui.app.screens.cockpit import Cockpit
+from zotui.app.screens.compare import Compare
 from zotui.app.screens.dialogs import Message
 from zotui.app.screens.start import Start
 from zotui.app.widgets.preset_list import PresetList
@@ -202,6 +205,31 @@ async def test_d_asks_and_deletes_a_run(write_preset: WritePreset) -> None:
         await pilot.press("d", "d")
         await until(pilot, lambda: not run.path.exists() and "old-" not in screen_text(app))
         assert other.path.exists()
+
+
+@pytest.mark.parametrize("key", ["enter", "r", "n", "d", "x"])
+async def test_a_run_that_is_gone_by_now_is_told_and_leaves_the_list(key: str) -> None:
+    run, other = past_run("gone", "stopped", 100), past_run("kept", "stopped", 100, ago=9000)
+    app = ZotuiApp()
+    async with app.run_test(notifications=True, size=(120, 40)) as pilot:
+        await until_shown(pilot, "gone-", "kept-")
+        await pilot.press("tab", "space", "space", "up", "up")
+        shutil.rmtree(run.path)  # another terminal's `zotui delete`
+        await pilot.press(key)
+        await until_shown(pilot, f"{run.name} was deleted")
+        await until(pilot, lambda: "● gone-" not in screen_text(app) and other.name in screen_text(app))
+        assert isinstance(app.screen, Start)
+
+
+async def test_marks_of_runs_that_the_filter_hides_stay() -> None:
+    past_run("one", "stopped", 100), past_run("two", "finished", 200, ago=9000)
+    app = ZotuiApp()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_shown(pilot, "one-", "two-")
+        await pilot.press("tab", "space", "slash", *"two", "enter")
+        await until(pilot, lambda: "one-" not in screen_text(app), "the filter")
+        await pilot.press("space", "x")
+        await until(pilot, lambda: isinstance(app.screen, Compare), "both, compared")
 
 
 async def test_a_live_run_is_not_deleted(launch: Launch) -> None:

@@ -126,6 +126,24 @@ def test_phases_end_with_the_start_up_also_when_paused() -> None:
     assert run.phase is None
 
 
+def test_a_run_that_was_held_before_its_first_step_has_started_with_hello() -> None:
+    run = RunState("r")
+    for event in (Phase(name="loading model"), State(state="paused", step=0), Phase(name="measuring the noise")):
+        run.apply(event)
+    assert run.phase is not None
+    run.apply(Hello(run="r", name="r", preset="p", model="m", runtime="vllm", device="cpu", dtype="float32", steps=9))
+    assert run.phase is None and run.holding
+
+
+def test_what_held_a_run_does_not_hold_the_engine_that_takes_it_up() -> None:
+    run = RunState("r")
+    run.apply(State(state="paused", step=3, reason="not a finite number"))
+    run.apply(Done(outcome="stopped", steps=3, seconds=1.0, metrics={}, run="r"))
+    assert run.fault
+    run.begin_again()
+    assert not run.fault and not run.waits
+
+
 def test_what_was_kept_is_the_newest_figure_watched_or_read() -> None:
     run = RunState("r")
     run.apply(HELLO)

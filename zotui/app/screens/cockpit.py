@@ -270,7 +270,7 @@ class Cockpit(LiveView):
         """Leave, or ask first while the engine is at work; `quitting` if the app is to end then."""
         self._quits = quitting
         if not self.run.live:
-            self.post_message(self.Left())
+            self.post_message(self.Left(quitting=quitting))
         elif not isinstance(self.app.screen, Question):
             question = leaving(self.run, self.feed.run, killable=self._launched is not None)
             self.app.push_screen(question, self._answered)
@@ -279,7 +279,7 @@ class Cockpit(LiveView):
         if not self.run.live:  # it ended while the question stood
             return
         if answer == "leave":
-            self.post_message(self.Left(live=True))
+            self.post_message(self.Left(quitting=self._quits, live=True))
         elif answer == "stop":
             self._leave_when_ended = True
             self._tell(Stop(), "stopping")

@@ -63,6 +63,8 @@ class LiveView(Screen[None]):
     LiveView.-maximised #below, LiveView.-without-charts #below { height: 1fr; max-height: 100%; }
     LiveView.-short.-ended #below, LiveView.-tall.-died #below { display: none; }
     LiveView.-short.-died Tiles, LiveView.-short.-died #body { display: none; }
+    LiveView.-short.-ended.-maximised #below, LiveView.-tall.-died.-maximised #below { display: block; }
+    LiveView.-short.-died.-maximised Tiles, LiveView.-short.-died.-maximised #body { display: block; }
     """
     AUTO_FOCUS = "#main-chart Plot"
     BINDINGS = [
@@ -161,6 +163,7 @@ class LiveView(Screen[None]):
         self.run.fold_every = _fold_interval(self.feed)
         self.set_interval(DRAIN_EVERY, self.drain)
         self.set_interval(DRAIN_EVERY / 10, self.drain, repeat=40)  # records are there soon
+        self.app.theme_changed_signal.subscribe(self, lambda _: self.call_after_refresh(self.redraw))
         self.panes.arrange()
         self.redraw()
 
@@ -272,29 +275,29 @@ class LiveView(Screen[None]):
         }[what]()
 
     def action_pane(self, name: str) -> None:
-        """Show or hide a pane."""
-        self.panes.toggle(name)
-        self._rearranged()
+        """Show or hide a pane; one that gave way to the end of the run is shown alone."""
+        pane = self.query_one(f"#{name}")
+        if self.panes.maximised is None and pane.display and not all(node.display for node in pane.ancestors):
+            self.panes.maximise(pane)
+        else:
+            self.panes.toggle(name)
+        self.call_after_refresh(self.redraw)
 
     def action_maximise(self) -> None:
         """The pane that has the focus alone, or all of them again."""
         self.panes.maximise(self.focused)
-        self._rearranged()
+        self.call_after_refresh(self.redraw)
 
     def action_filter(self) -> None:
         """Type what the lines of the log are to hold."""
         log = self.query_one(LogPane)
-        if not log.display:
+        if not all(node.display for node in log.ancestors_with_self):
             self.action_pane("events")
         log.ask_filter()
 
     def action_level(self) -> None:
         """Show the graver lines of the log only."""
         self.query_one(LogPane).next_level()
-
-    def _rearranged(self) -> None:
-        self.set_class(self.panes.maximised is not None, "-maximised")
-        self.call_after_refresh(self.redraw)
 
 
 def _fold_interval(feed: Feed) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -148,7 +149,9 @@ class Start(Screen[None]):
         seen = [run for run in runs if _matches(run, word)]
         empty = "none that the filter finds" if runs else "none yet: enter on a preset starts one"
         self.query_one(PresetList).show([choice for choice in found if choice.matches(word)], self._outlooks)
-        self.query_one(RunList).show(seen, self._wall(), empty)
+        listed = self.query_one(RunList)
+        listed.keep_marks([run.path for run in runs])
+        listed.show(seen, self._wall(), empty)
         self._explain()
         self._survey_presets(found)
 
@@ -207,7 +210,10 @@ class Start(Screen[None]):
         """Edit a copy of the preset, or of the run's preset, under the cursor."""
         run, choice = self._run(), self._choice()
         if run is not None:
-            file, name = RunDir.find(run.path).preset_file, run.preset
+            found = self._found(run.path)
+            if not found:
+                return
+            file, name = found[0].preset_file, run.preset
         elif choice is not None:
             file, name = choice.file, choice.name
         else:
@@ -223,7 +229,8 @@ class Start(Screen[None]):
         """Delete the run, or the preset of one's own, under the cursor; asks first."""
         run, choice = self._run(), self._choice()
         if run is not None:
-            delete_run(self, RunDir.find(run.path), self.action_reload)
+            for found in self._found(run.path):
+                delete_run(self, found, self.action_reload)
         elif choice is not None:
             delete_preset(self, choice.file, self.action_reload)
 
@@ -236,7 +243,8 @@ class Start(Screen[None]):
             why = "is live: enter attaches to it" if chosen.standing == "live" else "is finished: nothing is left to do"
             self.notify(f"{chosen.name} {why}", severity="warning", markup=False)
             return
-        self.post_message(self.Resume(RunDir.find(chosen.path)))
+        for run in self._found(chosen.path):
+            self.post_message(self.Resume(run))
 
     def action_compare_runs(self) -> None:
         """Set the marked runs side by side."""
@@ -244,7 +252,8 @@ class Start(Screen[None]):
         if len(marked) < 2:
             self.notify("mark two runs or more with space, then x compares them", severity="warning")
             return
-        self.post_message(self.Compare([RunDir.find(path) for path in marked]))
+        if runs := self._found(*marked):
+            self.post_message(self.Compare(runs))
 
     @on(OptionList.OptionSelected, "#presets")
     def check(self) -> None:
@@ -266,7 +275,8 @@ class Start(Screen[None]):
         """Enter on a run."""
         chosen = self.query_one(RunList).chosen
         if chosen is not None and self.app.screen is self:
-            self.post_message(self.Look(RunDir.find(chosen.path)))
+            for run in self._found(chosen.path):
+                self.post_message(self.Look(run))
 
     @on(OptionList.OptionHighlighted, "#presets")
     @on(DataTable.RowHighlighted, "#runs")
@@ -277,6 +287,18 @@ class Start(Screen[None]):
     def on_descendant_focus(self) -> None:
         """Another list has the cursor."""
         self._explain()
+
+    def _found(self, *paths: str) -> list[RunDir]:
+        """These runs; none, which is said, if one was deleted since the list was read."""
+        found = []
+        for path in paths:
+            try:
+                found.append(RunDir.find(path))
+            except UserError:
+                self.notify(f"{Path(path).name} was deleted", severity="error", markup=False)
+                self.action_reload()
+                return []
+        return found
 
     def _run(self) -> Summary | None:
         runs = self.query_one(RunList)

@@ -59,7 +59,7 @@ class LogPane(Vertical):
         self.level = 0
         self._local = local
         self._written = 0
-        self._judged: object = None  # steps done when the signal was last looked at
+        self._judged: object = None  # steps taken when the signal was last looked at
         self._judged_at = float("-inf")
         self._run: RunState | None = None
         self._lines = RichLog(wrap=True, max_lines=2000, min_width=20)
@@ -128,13 +128,13 @@ class LogPane(Vertical):
     def refresh_signal(self, run: RunState, *, now: bool = False) -> None:
         """What the figures of the signal say, in the lower border: as much of it as there is room for."""
         early = time.monotonic() - self._judged_at < REFRESH_EVERY and not now and self._judged is not None
-        if run.done == self._judged or early:
+        if run.taken == self._judged or early:
             return
         self._judged_at = time.monotonic()
         figures = run.signal.figures()
         if figures is None:
             return
-        self._judged = run.done
+        self._judged = run.taken
         verdict = figures.verdict
         long = verdict.text
         if figures.ratio is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from rich.text import Text
 from textual.binding import Binding
 from textual.widgets import DataTable
@@ -62,7 +64,6 @@ class RunList(DataTable[Text]):
         room = max(20, self.size.width - 48) if self.size.width else 28  # what the other columns leave
         room = min(room, max((len(run.name) for run in runs), default=0) + 4)  # with a mark, and some air
         room = max(room, 20)
-        self._marked = [path for path in self._marked if any(run.path == path for run in runs)]
         rows = [_cells(run, now, room, run.path in self._marked) for run in runs]
         self._now = now
         self._empty = self._empty if empty is None else empty
@@ -84,6 +85,10 @@ class RunList(DataTable[Text]):
         self.border_subtitle = (
             "enter looks at a run   r resumes it unless it is finished   d deletes it" if runs else self._empty
         )
+
+    def keep_marks(self, paths: Collection[str]) -> None:
+        """There are runs at these places only; the marks of those that a filter hides stay."""
+        self._marked = [path for path in self._marked if path in paths]
 
     def action_mark(self) -> None:
         """Mark the run under the cursor for a comparison, or take the mark away; then move on."""

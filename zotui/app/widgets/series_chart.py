@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from textual.app import ComposeResult
 from textual.content import Content
+from textual.events import Resize
 from textual_plot import HiResMode, NumericAxisFormatter
 
 from zotui.app import words
@@ -83,15 +84,22 @@ class SeriesChart(Chart):
         x = self.plot.points[0]
         self.plot.inspect(float(x[-1]) if self.plot.cursor is None and len(x) else None)
 
-    def on_plot_looked(self, _: Plot.Looked) -> None:
-        """Another part of it is to be seen, or another point."""
+    def on_resize(self, event: Resize) -> None:
+        """Of a run that is over nothing more comes that would draw it again."""
+        super().on_resize(event)
+        self.call_after_refresh(self._look_again)
+
+    def _look_again(self) -> None:
         if self._run is not None:
             self.refresh_curve(self._run)
 
+    def on_plot_looked(self, _: Plot.Looked) -> None:
+        """Another part of it is to be seen, or another point."""
+        self._look_again()
+
     def _again(self) -> None:
         self._rescale = True
-        if self._run is not None:
-            self.refresh_curve(self._run)
+        self._look_again()
 
     # -- drawing ---------------------------------------------------------------------------------
 

@@ -32,16 +32,23 @@ class SignalPane(Widget, can_focus=True):
         self.border_title = "signal"
         self._shown: Content = Content("no step yet")
         self._judged = -1
+        self._run: RunState | None = None
         self._refreshed = float("-inf")
+
+    def on_show(self) -> None:
+        """While it was hidden it was not kept up to date."""
+        if self._run is not None:
+            self.refresh_signal(self._run, now=True)
 
     def refresh_signal(self, run: RunState, *, now: bool = False) -> None:
         """Show the figures of the newest steps, every other second or `now`."""
+        self._run = run
         early = time.monotonic() - self._refreshed < REFRESH_EVERY and not now and self._judged >= 0
-        if run.done == self._judged or early or not self.display:
+        if run.taken == self._judged or early or not self.display:
             return
         self._refreshed = time.monotonic()
         figures = run.signal.figures()
-        self._judged = -1 if figures is None else run.done
+        self._judged = -1 if figures is None else run.taken
         shown = Content("no step yet") if figures is None else _lines(figures)
         if shown.markup != self._shown.markup:
             self._shown = shown

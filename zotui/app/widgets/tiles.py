@@ -36,6 +36,7 @@ class Tiles(VerticalScroll):
         super().__init__(id="tiles")
         self._gpu_tiles: dict[str, Tile] = {}  # about the run's own, and one for each other
         self._with_past = False
+        self._run: RunState | None = None
 
     def compose(self) -> ComposeResult:
         with Grid(id="run-tiles"):
@@ -49,8 +50,14 @@ class Tiles(VerticalScroll):
             yield Tile("CPU", "tile-cpu", "load")
         yield Grid(id="gpu-tiles")
 
+    def on_show(self) -> None:
+        """While they were hidden they were not kept up to date."""
+        if self._run is not None:
+            self.refresh_figures(self._run, now=True)
+
     def refresh_figures(self, run: RunState, *, now: bool = False) -> None:
         """Show the run's figures; their past, which is dear to draw, every other time or `now`."""
+        self._run = run
         if not self.display:
             return
         self._with_past = now or not self._with_past
@@ -132,10 +139,13 @@ class Tiles(VerticalScroll):
             self._fill(tiles[str(one.now.index)], _memory(one.now), _condition(one.now), one.utilisation)
 
     def _make_room(self, names: list[str]) -> None:
-        self._gpu_tiles = {name: Tile(f"GPU {name}", f"gpu-{name}") for name in names}
-        grid = self.query_one("#gpu-tiles", Grid)
-        grid.remove_children()
-        grid.mount(*self._gpu_tiles.values())
+        before, grid = self._gpu_tiles, self.query_one("#gpu-tiles", Grid)
+        self._gpu_tiles = {
+            name: before.pop(name) if name in before else Tile(f"GPU {name}", f"gpu-{name}") for name in names
+        }
+        grid.mount(*(tile for tile in self._gpu_tiles.values() if not tile.is_attached))
+        for tile in before.values():  # of a GPU that is there no more
+            tile.remove()
         self.add_class("-gpus")
         self.on_resize()
 

@@ -138,9 +138,9 @@ class Verdict(Ending):
             line = words.update_kept(told.update_kept, told.update_cosine)
             rows.append(("update kept", line, f"up to step {words.count(told.step)}"))
         seconds = (outcome.time or {}).get("total", outcome.seconds)  # of every engine of the run, where it told
-        took = "" if seconds is None else f"in {words.duration(seconds)} ({seconds:.1f} s)"
+        took = "" if not seconds else f"in {words.duration(seconds)} ({seconds:.1f} s)"
         rows.append(("steps", f"{words.count(run.done)} of {words.count(run.steps)}", took))
-        if outcome.time:
+        if outcome.time and seconds:
             rows.append(("time", words.time_spent(outcome.time), ""))
         figures = run.signal.figures()
         if figures is not None:
