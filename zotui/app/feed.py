@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -45,13 +46,23 @@ class Viewed:
 
 
 @dataclass(frozen=True)
+class Begun:
+    """What is known of a run before its engine says anything."""
+
+    preset: str
+    model: str
+    steps: int
+    done: int
+
+
+@dataclass(frozen=True)
 class Ended:
     """Nothing more will come; `code` is the engine's exit code, None for records."""
 
     code: int | None
 
 
-Item = AnyEvent | Past | Viewed | Ended
+Item = AnyEvent | Past | Viewed | Begun | Ended
 Gathered = TypeVar("Gathered")
 
 
@@ -131,6 +142,13 @@ class EngineFeed(_Gathering[Item]):
         self.role = "attached" if engine.attached else ""
         self._knows_the_past = knows_the_past
 
+    def start(self) -> None:
+        with suppress(UserError, OSError):  # the engine will say what is wrong
+            preset, info = self.run.preset(), self.run.info.read()
+            name = str(info.get("preset", ""))
+            self._items.append(Begun(name, preset.model.path, preset.run.steps, self.run.steps_done()))
+        super().start()
+
     def send(self, command: AnyCommand) -> bool:
         return self.engine.send(command)
 
@@ -140,12 +158,15 @@ class EngineFeed(_Gathering[Item]):
 
     def _read(self) -> Iterator[Item]:
         ignored = 0
+        done = self.run.steps_done()
+        if done and not self.engine.attached and not self._knows_the_past:
+            yield from _records_before(self.run, done)
         for event in self.engine.events():
             if self.engine.ignored and not ignored:
                 yield Log(level="warning", text="what the engine said was no event; more of it is only counted")
             ignored = self.engine.ignored
             yield event
-            if isinstance(event, Hello) and not self._knows_the_past and (event.first_step or self.engine.attached):
+            if isinstance(event, Hello) and self.engine.attached and not self._knows_the_past:
                 yield from _records_before(self.run, event.first_step)
         if self.engine.ignored > 1:
             yield Log(level="warning", text=f"{self.engine.ignored} lines of the engine were no events")

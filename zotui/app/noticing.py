@@ -6,7 +6,7 @@ from textual.message import Message
 
 from engine.messages import Eval
 from engine.rundir import RunDir, Standing
-from zotui.app.feed import Ended, Item, Past, Viewed
+from zotui.app.feed import Begun, Ended, Item, Past, Viewed
 from zotui.notices import Notice, Notices
 
 
@@ -36,7 +36,7 @@ class FeedNotices:
         match item:
             case Past(event=Eval() as evaluation):
                 self._notices.remember(evaluation)
-            case Past():
+            case Past() | Begun():
                 pass
             case Viewed():
                 self._standing = item.summary.standing

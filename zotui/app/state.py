@@ -26,7 +26,7 @@ from engine.messages import (
 from engine.rundir import Summary
 from engine.usage import Usage
 from zotui.app import words
-from zotui.app.feed import Ended, Item, Past, Viewed
+from zotui.app.feed import Begun, Ended, Item, Past, Viewed
 from zotui.app.gauges import Gauges
 from zotui.app.history import Steps
 from zotui.app.learned import Learned
@@ -185,6 +185,10 @@ class RunState(Learned):
                 self.done = item.steps
             case Viewed():
                 self._view(item)
+            case Begun():
+                self.preset, self.model = item.preset, item.model
+                self.steps, self.done = item.steps, item.done
+                self.smooth_over(item.steps)
             case Ended():
                 self._ended(item.code)
 
@@ -217,14 +221,15 @@ class RunState(Learned):
     def _state(self, event: State) -> None:
         if event.state in ("running", "paused"):
             self.fault, self.waits = "" if event.waits else event.reason, event.waits
+        at = event.step or self.done  # an engine that is not there yet counts from none
         if event.state != self.state:
             if event.state == "paused" or (self.state == "paused" and event.state == "running"):
-                self.marks.append(Mark(event.step, "pause" if event.state == "paused" else "resume"))
+                self.marks.append(Mark(at, "pause" if event.state == "paused" else "resume"))
             reason = f" · {event.reason}" if event.reason else ""
             # An evaluation or a checkpoint has a line of its own, and the step after it is no news.
             if reason or event.state in ("paused", "stopping") or self.state in ("starting", "paused"):
                 faulty = event.state == "paused" and event.reason
-                self._log("error" if faulty else "state", f"{event.state} at step {words.count(event.step)}{reason}")
+                self._log("error" if faulty else "state", f"{event.state} at step {words.count(at)}{reason}")
         if self.state == "checkpointing":  # also of a step that was saved before, which makes no new one
             self.wants_checkpoint = False
         self.state, self.done = event.state, max(self.done, event.step)

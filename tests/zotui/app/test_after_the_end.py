@@ -40,7 +40,9 @@ async def test_panes_that_a_larger_terminal_has_room_for_are_filled(home: Path, 
             await until_shown(pilot, "0.927", *(["|L+ − L−|"] if standing == "finished" or size != (120, 40) else []))
             for chart in cockpit(pilot).query(SeriesChart):  # drawn at the size that it has
                 await until(
-                    pilot, lambda chart=chart: chart._drawn[1] == chart.size and chart.plot._datasets, "a curve"
+                    pilot,
+                    lambda chart=chart: chart._drawn[1:3] == (chart.size, chart.plot.size) and chart.plot._datasets,
+                    "a curve",
                 )
 
 

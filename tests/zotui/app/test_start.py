@@ -12,6 +12,7 @@ from textual.widgets import DataTable
 
 from engine.rundir import all_runs
 from zotui.app.application import ZotuiApp
+from zotui.app.feed import EngineFeed
 from zotui.app.screens.cockpit import Cockpit
 from zotui.app.screens.compare import Compare
 from zotui.app.screens.dialogs import Message
@@ -103,6 +104,34 @@ async def test_r_resumes_a_stopped_run(script: Callable[..., None]) -> None:
         await until_shown(pilot, "● finished", "200 of 200")
         assert cockpit(pilot).run.losses.x == list(range(200))
         assert len(list(run.journal())) == 200
+
+
+async def test_a_resumed_run_shows_what_is_known_of_it_while_its_engine_starts(
+    script: Callable[..., None], tmp_path: Path
+) -> None:
+    script(gate=str(tmp_path / "gate"))
+    past_run("half", "stopped", 100, 0.61)
+    app = ZotuiApp()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_shown(pilot, "half-", "100/200")
+        await pilot.press("tab", "r")
+        await until_shown(pilot, "loading model", "step 100/200", "best 0.610 at 100")
+        await pilot.press("space")
+        await until_shown(pilot, "● paused", "paused at step 100")
+        assert cockpit(pilot).run.marks[-1].step == 100
+        await pilot.press("s")
+        await until_shown(pilot, "stopped and saved at step 100", "100 of 200")
+
+
+async def test_a_run_that_is_stopped_before_its_first_step_can_be_resumed_and_not_exported(
+    launch: Launch, tmp_path: Path
+) -> None:
+    app = ZotuiApp(EngineFeed(launch(gate=str(tmp_path / "gate"))))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_shown(pilot, "loading model", "step 0/200")
+        await pilot.press("s")
+        await until_shown(pilot, "0 of 200", "zotui resume")
+        assert "zotui export" not in screen_text(app)
 
 
 async def test_a_crashed_run_can_be_looked_at_and_resumed_from_there(script: Callable[..., None]) -> None:
@@ -214,7 +243,7 @@ async def test_a_run_that_is_gone_by_now_is_told_and_leaves_the_list(key: str) -
     async with app.run_test(notifications=True, size=(120, 40)) as pilot:
         await until_shown(pilot, "gone-", "kept-")
         await pilot.press("tab", "space", "space", "up", "up")
-        shutil.rmtree(run.path)  # another terminal's `zotui delete`
+        shutil.rmtree(run.path)  # in another terminal
         await pilot.press(key)
         await until_shown(pilot, f"{run.name} was deleted")
         await until(pilot, lambda: "● gone-" not in screen_text(app) and other.name in screen_text(app))

@@ -203,7 +203,7 @@ class Start(Screen[None]):
 
     def action_all(self) -> None:
         """Show everything again."""
-        if self.query_one(FilterLine).close():
+        if self.query_one(FilterLine).close() and not self.query_one(RunList).has_focus:
             self.query_one(PresetList).focus()
 
     def action_new(self) -> None:

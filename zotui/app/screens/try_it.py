@@ -123,6 +123,7 @@ class TryIt(ModalScreen[None]):
             text = self._fault
         elif not self._run.live:
             text = "the engine has ended: what has been answered stays, nothing more can be asked"
+            self.query_one("#pane").border_subtitle = "escape back"
         elif waiting:
             text = "asked: the engine answers after the step in flight"
         elif not self._shown:

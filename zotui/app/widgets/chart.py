@@ -62,7 +62,7 @@ class Chart(Container):
 
         Growth of the curve (another `version`) is drawn now and then only, unless `now`; another look at it at once.
         """
-        wanted = (version, self.size, self._look())
+        wanted = (version, self.size, self.plot.size, self._look())
         if not self.display or not self.is_on_screen or wanted == self._drawn:
             return False
         time_now = time.monotonic()

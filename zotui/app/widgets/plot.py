@@ -62,7 +62,7 @@ class Plot(PlotWidget, inherit_bindings=False):  # type: ignore[call-arg]
     _needs_rerender: bool  # the library's
 
     class Looked(Message):
-        """The user looks at another part of it, or at another point."""
+        """The user looks at another part of it, at another point, or in another size."""
 
     def __init__(self, margin: int = 6) -> None:
         super().__init__()
@@ -78,6 +78,10 @@ class Plot(PlotWidget, inherit_bindings=False):  # type: ignore[call-arg]
         self.margin_top, self.margin_bottom, self.margin_left = 0, 1, self._margin
         self.set_x_formatter(Ticks(whole=True))
         self.set_y_formatter(Ticks())
+
+    def on_resize(self) -> None:
+        """Of a run that is over nothing more comes that would draw it again."""
+        self.post_message(self.Looked())
 
     # -- which part is shown ---------------------------------------------------------------------
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from textual.app import ComposeResult
 from textual.content import Content
-from textual.events import Resize
 from textual_plot import HiResMode, NumericAxisFormatter
 
 from zotui.app import words
@@ -83,11 +82,6 @@ class SeriesChart(Chart):
         """Look at the values of single points, beginning with the newest, or no more."""
         x = self.plot.points[0]
         self.plot.inspect(float(x[-1]) if self.plot.cursor is None and len(x) else None)
-
-    def on_resize(self, event: Resize) -> None:
-        """Of a run that is over nothing more comes that would draw it again."""
-        super().on_resize(event)
-        self.call_after_refresh(self._look_again)
 
     def _look_again(self) -> None:
         if self._run is not None:

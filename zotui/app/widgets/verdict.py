@@ -38,6 +38,7 @@ class Ending(Vertical):
     Ending #tail { display: none; height: auto; max-height: 17; scrollbar-size-vertical: 1; color: $quiet; }
     Ending.-died #tail { display: block; }
     Ending #lines { width: 1fr; height: auto; }
+    .-tall Ending #tail { max-height: 8; }
     .-short Ending.-died { height: 1fr; }
     .-short Ending #tail { height: 1fr; }
     """
@@ -74,6 +75,10 @@ class Ending(Vertical):
         self.query_one("#lines", Static).update(Content("\n".join(lines)))
         if lines:  # the last line is mostly the one that says it
             self.query_one("#tail").call_after_refresh(self._to_the_end)
+
+    def on_resize(self) -> None:
+        """The lines are wrapped otherwise."""
+        self.call_after_refresh(self._to_the_end)
 
     def _to_the_end(self) -> None:
         self.query_one("#tail", VerticalScroll).scroll_end(animate=False)
@@ -149,7 +154,9 @@ class Verdict(Ending):
             rows.append(("why", outcome.text, ""))
         rows.append(("run", str(record.path), ""))
         name = record.name if record.path.parent == runs_home().absolute() else str(record.path)
-        rows.append(("next", f"zotui export {name} --to DIR --format merged", ""))
+        rows.append(
+            ("next", f"zotui export {name} --to DIR --format merged" if run.done else f"zotui resume {name}", "")
+        )
         styles = {"accuracy": "bold $success", "next": "bold"}
         return [
             (title, Content.assemble((text, styles.get(title, "")), *([(f"   {more}", "$quiet")] if more else [])))
