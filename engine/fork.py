@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -116,20 +115,7 @@ def _newest(run: RunDir) -> int | None:
 
 
 def _take_over(run: RunDir, forked: RunDir, step: int) -> None:
-    """Copy the records up to `step`, and of the checkpoints that are not past it the newest and the best.
-
-    Leaves nothing if it fails.
-    """
-    try:
-        _copy(run, forked, step)
-    except BaseException:
-        shutil.rmtree(forked.checkpoints, ignore_errors=True)
-        with suppress(OSError):
-            forked.journal_file.unlink(missing_ok=True)
-        raise
-
-
-def _copy(run: RunDir, forked: RunDir, step: int) -> None:
+    """Copy the records up to `step`, and of the checkpoints that are not past it the newest and the best."""
     up_to = [record for record in run.evaluations() if record["step"] <= step]
     for file, records in ((forked.journal_file, islice(run.journal(), step)), (forked.evaluations_file, up_to)):
         with file.open("wb") as copy:

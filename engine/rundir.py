@@ -116,8 +116,7 @@ class RunDir:
         """Make the directory of a new run, named after its preset and `label` unless `path` is given.
 
         `fill` may put more into it before there is its `record`, without which it is no run. Raises `UserError`,
-        and leaves nothing, if `path` already holds a run or cannot be written; what `fill` leaves when it fails is
-        for `discard`.
+        and leaves nothing, if `path` already holds a run or cannot be written, and whatever `fill` raises, likewise.
         """
         run, begun = cls(path or runs_home()), False
         try:
@@ -135,7 +134,7 @@ class RunDir:
             run.info.update(**{**new, **record})
         except BaseException as error:
             if begun:
-                run.discard()
+                run._take_back()
             if isinstance(error, OSError):
                 raise UserError(f"{run.path}: cannot be written ({error.strerror}); choose another --run-dir") from None
             raise
@@ -173,13 +172,15 @@ class RunDir:
         Only a run's own files go; the folder itself goes if `create` made it and nothing else is in
         it. A run that has a checkpoint or a step stays.
         """
-        if last_line(self.journal_file) is not None or any(self.checkpoints.glob("*")):
-            return
+        if last_line(self.journal_file) is None and not any(self.checkpoints.glob("*")):
+            self._take_back()
+
+    def _take_back(self) -> None:
         with suppress(OSError):
             for file in self._files():
                 file.unlink(missing_ok=True)
             if self.checkpoints.is_dir():
-                self.checkpoints.rmdir()
+                shutil.rmtree(self.checkpoints)
             if self._made_folder:
                 self.path.rmdir()
 

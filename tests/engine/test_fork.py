@@ -91,6 +91,18 @@ def test_a_fork_that_cannot_copy_says_so_and_leaves_nothing(
     assert [path.name for path in folder.rglob("*")] == ["notes.txt"] if there else not folder.exists()
 
 
+def test_a_fork_whose_record_cannot_be_written_leaves_nothing(
+    saved: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:  # after all that was copied fitted
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("engine.run_info.RunInfo.update", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        fork(saved, None, ["run.steps=50"], tmp_path / "forked")
+    assert not (tmp_path / "forked").exists()
+
+
 @pytest.mark.parametrize("size", ["0", "8k", "64k", "1m"])  # nothing fits; the preset; the records; one checkpoint
 def test_a_fork_onto_a_disk_that_is_too_small_leaves_nothing(
     saved: RunDir, tmp_path: Path, small_disk: Callable[[str], Path], size: str
