@@ -111,7 +111,7 @@ def test_a_run_is_steered_left_attached_to_compared_and_taken_away(
     # By mouse: the values at a step, and a closer look at the chart.
     second.wait("stopped and saved at step", 30)  # which moves the chart down
     second.wait(r"step time [^\n]*\n[^\n]*\n", 30)
-    column, row = second.find("╭─ loss  ")
+    column, row = 0, second.find("╭─ held-out")[1]  # the main chart is left of the second one
     second.click(column + 30, row + 5)
     second.wait(r"step [\d,]+: \d", 30)
     second.press("Escape")
