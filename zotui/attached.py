@@ -34,6 +34,7 @@ class AttachedEngine:
     def __init__(self, run: RunDir) -> None:
         """Connect. Raises `UserError` if the run is not live, and `NoAnswer` if it is and does not answer."""
         self.run = run
+        self.steps_before = run.steps_done()
         self._left = False
         self._socket = _connect(run)
         self._hearing = Hearing(run, self._socket.recv)

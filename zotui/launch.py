@@ -31,6 +31,7 @@ class EngineProcess:
 
     def __init__(self, run: RunDir, *, resume: bool = False) -> None:
         self.run = run
+        self.steps_before = run.steps_done() if resume else 0  # counted before the engine can add to them
         self._resume = resume
         command = [*self.COMMAND, str(run.path)]
         if resume:

@@ -22,7 +22,7 @@ from zotui.app.screens.dialogs import Message
 from zotui.app.screens.parity import Parity
 from zotui.app.screens.start import Start
 from zotui.attached import AttachedEngine
-from zotui.launch import EngineProcess
+from zotui.launch import EngineProcess, start_engine
 from zotui.naming import farewell, stops_when_left
 from zotui.parity import Comparison
 from zotui.progress import talk
@@ -87,13 +87,13 @@ class ZotuiApp(HabitsApp):
         """Make the run's directory and start its engine."""
         if self.cockpit is None:
             preset, name = message.preset, message.name
-            self._engage(lambda: EngineProcess(RunDir.create(preset, name)), name)
+            self._engage(lambda: start_engine(RunDir.create(preset, name)), name)
 
     @on(Start.Resume)
     def resume(self, message: Start.Resume) -> None:
         """Start an engine that goes on with a run."""
         if self.cockpit is None:
-            self._engage(lambda: EngineProcess(message.run, resume=True), message.run.name)
+            self._engage(lambda: start_engine(message.run, resume=True), message.run.name)
 
     @on(Start.Look)
     def look(self, message: Start.Look) -> None:
@@ -166,7 +166,7 @@ class ZotuiApp(HabitsApp):
             if self.screen is not cockpit:  # something else is looked at by now
                 self.notify(f"{forked.name} is among the runs, to be resumed", title="forked", markup=False)
                 return
-            engine = EngineProcess(forked, resume=True)
+            engine = start_engine(forked, resume=True)
         except (UserError, OSError) as error:
             self.notify(str(error), title="cannot be forked", severity="error", markup=False)
             return

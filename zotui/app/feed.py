@@ -71,6 +71,7 @@ class Engine(Protocol):
 
     run: RunDir
     attached: bool
+    steps_before: int  # on record when it was launched, or attached to
 
     @property
     def ignored(self) -> int: ...
@@ -146,7 +147,7 @@ class EngineFeed(_Gathering[Item]):
         with suppress(UserError, OSError):  # the engine will say what is wrong
             preset, info = self.run.preset(), self.run.info.read()
             name = str(info.get("preset", ""))
-            self._items.append(Begun(name, preset.model.path, preset.run.steps, self.run.steps_done()))
+            self._items.append(Begun(name, preset.model.path, preset.run.steps, self.engine.steps_before))
         super().start()
 
     def send(self, command: AnyCommand) -> bool:
@@ -158,9 +159,9 @@ class EngineFeed(_Gathering[Item]):
 
     def _read(self) -> Iterator[Item]:
         ignored = 0
-        done = self.run.steps_done()
-        if done and not self.engine.attached and not self._knows_the_past:
-            yield from _records_before(self.run, done)
+        before = self.engine.steps_before
+        if before and not self.engine.attached and not self._knows_the_past:
+            yield from _records_before(self.run, before)
         for event in self.engine.events():
             if self.engine.ignored and not ignored:
                 yield Log(level="warning", text="what the engine said was no event; more of it is only counted")

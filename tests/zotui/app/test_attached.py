@@ -41,7 +41,8 @@ async def test_attaching_shows_the_whole_history_and_steers(launch: Launch) -> N
     async with app.run_test(size=(120, 40)) as pilot:
         await until_shown(pilot, "attached", "● running", "step 60/200", "0.602 → 0.612")
         run = cockpit(pilot).run
-        assert run.losses.x == list(range(60)) and sorted(run.evaluations) == [0, 50]
+        await until(pilot, lambda: run.losses.x == list(range(60)), "the recorded steps")
+        assert sorted(run.evaluations) == [0, 50]
         await pilot.press("space")
         await until(pilot, lambda: status(pilot).startswith("● paused "))
         await pilot.press("e")
@@ -134,7 +135,7 @@ async def test_enter_on_a_live_run_attaches_and_leaving_it_comes_back(launch: La
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, Cockpit))
         await until_shown(pilot, "attached", "step 30/200")
-        assert cockpit(pilot).run.losses.x == list(range(30))
+        await until(pilot, lambda: cockpit(pilot).run.losses.x == list(range(30)), "the recorded steps")
         await pilot.press("q")
         await until(pilot, lambda: isinstance(app.screen, Question))
         await pilot.press("l")
@@ -184,7 +185,8 @@ async def test_without_an_answer_the_records_are_watched(launch: Launch) -> None
         await until_shown(pilot, engine.run.name, "live")
         await pilot.press("tab", "enter")
         await until_shown(pilot, "only its records can be watched", "read-only", "live elsewhere", "step 50/100")
-        assert cockpit(pilot).run.losses.x == list(range(50))
+        # Where a run stands is known before its records are read.
+        await until(pilot, lambda: cockpit(pilot).run.losses.x == list(range(50)), "the recorded steps")
 
 
 def test_an_app_that_crashes_says_that_the_run_goes_on(

@@ -55,6 +55,17 @@ async def test_shows_the_run(launch: Launch, size: tuple[int, int]) -> None:
         await until_shown(pilot, "pause after the step in flight", "write a checkpoint now")
 
 
+async def test_what_a_new_run_did_before_anybody_looked_is_told_once(launch: Launch) -> None:
+    engine = launch(hold_at=60)
+    while engine.run.steps_done() < 60:
+        assert engine.alive()
+        await asyncio.sleep(0.02)
+    async with ZotuiApp(EngineFeed(engine)).run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: cockpit(pilot).run.runtime and cockpit(pilot).run.done == 60, "all that was said")
+        told = [entry.text for entry in cockpit(pilot).run.entries if entry.kind == "eval"]
+        assert [one.split("  ")[0] for one in told] == ["step 0", "step 50"]
+
+
 def test_help_explains_the_words_of_the_tiles() -> None:
     explained = " ".join(meanings.COCKPIT)
     for title in ("loss", "accuracy", "tok/s", "step time", "KV", "GPU", "memory", "CPU", "ETA"):

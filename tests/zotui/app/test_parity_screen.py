@@ -259,7 +259,7 @@ def test_a_recording_is_compared_in_a_terminal(shared: Path, tmp_path: Path) -> 
 
 async def settled(pilot: Pilot[int]) -> None:
     """Wait until what came is drawn."""
-    for _ in range(4):  # laid out, and large charts take every other turn
+    for _ in range(4):  # what is laid out anew is drawn at its size in the next turn
         await pilot.pause()
         screen(pilot).redraw()
 

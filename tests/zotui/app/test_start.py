@@ -19,6 +19,7 @@ from zotui.app.screens.dialogs import Message
 from zotui.app.screens.start import Start
 from zotui.app.widgets.preset_list import PresetList
 from zotui.app.widgets.run_list import RunList
+from zotui.launch import EngineProcess
 
 WritePreset = Callable[[str, str], Path]
 
@@ -43,6 +44,19 @@ async def test_a_faulty_preset_shows_its_fault(write_preset: WritePreset) -> Non
         await pilot.press("enter")
         await until_shown(pilot, "bad cannot run")
         assert isinstance(app.screen, Start)
+        assert all_runs() == []
+
+
+async def test_an_engine_that_cannot_be_started_leaves_no_run(
+    write_preset: WritePreset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_preset("demo", preset_text())
+    monkeypatch.setattr(EngineProcess, "COMMAND", ("/nowhere/to/be/found",))
+    app = ZotuiApp()
+    async with app.run_test(notifications=True, size=(120, 40)) as pilot:
+        await until_shown(pilot, "Reviews", "none yet")
+        await pilot.press("enter", "enter")
+        await until_shown(pilot, "cannot run")
         assert all_runs() == []
 
 

@@ -26,7 +26,7 @@ from zotui.app.screens.live_view import LiveView
 from zotui.app.screens.take_away import TakeAway
 from zotui.app.screens.try_it import TryIt, options_of
 from zotui.app.state import Asked
-from zotui.launch import EngineProcess
+from zotui.launch import EngineProcess, start_engine
 
 _STEER = ("pause", "checkpoint", "evaluate", "stop", "change", "try")
 _OF_THE_MOMENT = ("pause", "go_on", "stop", "resume")  # one of each kind that `check_action` tells apart
@@ -302,4 +302,4 @@ class Cockpit(LiveView):
 
 
 def _resume_engine(feed: Feed) -> Feed:
-    return EngineFeed(EngineProcess(feed.run, resume=True), knows_the_past=True)
+    return EngineFeed(start_engine(feed.run, resume=True), knows_the_past=True)

@@ -89,7 +89,7 @@ class Parity(Screen[None]):
     def on_mount(self) -> None:
         """Begin to watch."""
         self.feed.start()
-        self.set_interval(REDRAW_EVERY, self.redraw)
+        self.set_interval(REDRAW_EVERY, self._poll)
         self.redraw()
 
     def on_unmount(self) -> None:
@@ -97,7 +97,13 @@ class Parity(Screen[None]):
         self.feed.close()
 
     def redraw(self) -> None:
-        """Take what came, and show it."""
+        """Take what came, and show everything as it is now."""
+        self._show(now=True)
+
+    def _poll(self) -> None:
+        self._show(now=self.compared.code is not None)
+
+    def _show(self, *, now: bool) -> None:
         compared = self.compared
         for item in self.feed.drain():
             compared.apply(item)
@@ -108,8 +114,8 @@ class Parity(Screen[None]):
         if compared.code is not None and not self._ended:
             self._ended = True
             self._end()
-        self.query_one(CurvesChart).refresh_curve(compared)
-        self.query_one(DeviationStrip).refresh_curve(compared)
+        self.query_one(CurvesChart).refresh_curve(compared, now=now)
+        self.query_one(DeviationStrip).refresh_curve(compared, now=now)
 
     def _header(self) -> None:
         source, summary = self.comparison.source, self.compared.summary or {}

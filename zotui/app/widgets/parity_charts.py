@@ -51,10 +51,10 @@ class CurvesChart(Chart):
     def compose(self) -> ComposeResult:
         yield self.plot
 
-    def refresh_curve(self, compared: Compared) -> None:
+    def refresh_curve(self, compared: Compared, *, now: bool = False) -> None:
         """Draw both curves if they changed."""
         plot = self.plot
-        if not self.due(version(compared, plot.columns)):
+        if not self.due(version(compared, plot.columns), now=now):
             return
         steps, _, _, ours, _ = compared.ours.points(2 * plot.columns)
         their_steps, _, _, theirs, _ = compared.theirs.points(2 * plot.columns)
@@ -84,10 +84,10 @@ class DeviationStrip(Chart):
         """The axis is one of logarithms."""
         return Powers(2 * most, self._limit)
 
-    def refresh_curve(self, compared: Compared) -> None:
+    def refresh_curve(self, compared: Compared, *, now: bool = False) -> None:
         """Draw the differences if there are more."""
         plot = self.plot
-        if not self.due(version(compared, plot.columns)):
+        if not self.due(version(compared, plot.columns), now=now):
             return
         stretches = compared.apart.points(2 * plot.columns)
         points = list(zip(stretches.x.tolist(), stretches.high.tolist(), strict=True))
