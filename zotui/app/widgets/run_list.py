@@ -51,6 +51,7 @@ class RunList(DataTable[Text]):
         super().__init__(id="runs", cursor_type="row", zebra_stripes=False, show_header=True)
         self.border_title = "runs"
         self._runs: list[Summary] = []
+        self._now = 0.0  # when the runs were as they are shown, in seconds since the epoch
         self._shown: object = None
         self._marked: list[str] = []  # paths, in the order of marking
         self._empty = ""
