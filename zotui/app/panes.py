@@ -66,6 +66,7 @@ class Panes:
             else:
                 row.display = False
         self._screen.set_class(not self._screen.query_one("#charts").display, "-without-charts")
+        self._screen.set_class(not any(self._pane(name).display for name in PANES), "-without-panes")
 
     def _pane(self, name: str) -> Widget:
         return self._screen.query_one(f"#{name}")

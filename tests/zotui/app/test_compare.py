@@ -31,6 +31,12 @@ def runs(home: Path) -> list[RunDir]:
     return three(home / "runs")
 
 
+@pytest.fixture
+def read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a comparison reads, what a key asks for is drawn when it has read: no reading comes in between here."""
+    monkeypatch.setattr("zotui.app.screens.compare.READ_EVERY", 3600.0)
+
+
 def chart(pilot: Pilot[int]) -> CompareChart:
     return pilot.app.screen.query_one(CompareChart)
 
@@ -80,6 +86,7 @@ async def test_a_mark_is_taken_away_again(runs: list[RunDir]) -> None:
         assert len(app.screen.query_one(RunList).marked) == 1
 
 
+@pytest.mark.usefixtures("read_once")
 async def test_keys_change_the_view(runs: list[RunDir]) -> None:
     app = ZotuiApp()
     async with app.run_test(size=(80, 24)) as pilot:
@@ -103,6 +110,7 @@ async def test_keys_change_the_view(runs: list[RunDir]) -> None:
         assert screen.view.axis == "step"
 
 
+@pytest.mark.usefixtures("read_once")
 async def test_a_zoom_shows_more_points_of_less_and_another_axis_all(runs: list[RunDir]) -> None:
     app = ZotuiApp()
     async with app.run_test(size=(80, 24)) as pilot:

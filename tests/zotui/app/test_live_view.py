@@ -282,6 +282,18 @@ async def test_panes_can_be_hidden_and_be_alone(launch: Launch, size: tuple[int,
         assert app.screen is cockpit(pilot)
 
 
+async def test_without_any_pane_the_screen_says_how_to_get_them_back(launch: Launch) -> None:
+    app = ZotuiApp(EngineFeed(launch(hold_at=60)))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await at_step_60(pilot)
+        await pilot.press(*"1234")
+        assert "every pane is hidden" not in screen_text(app)
+        await pilot.press("5")
+        await until_shown(pilot, "every pane is hidden: the help tells the keys that show them")
+        await pilot.press("4")
+        await until(pilot, lambda: "every pane is hidden" not in screen_text(app))
+
+
 async def test_the_choice_of_panes_holds_while_the_app_is_open(launch: Launch) -> None:
     engine = launch(steps=20)
     app = ZotuiApp(EngineFeed(engine))

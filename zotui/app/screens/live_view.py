@@ -10,6 +10,7 @@ from textual.binding import Binding
 from textual.containers import Container
 from textual.events import Resize, ScreenResume
 from textual.screen import Screen
+from textual.widgets import Static
 
 from engine.errors import UserError
 from engine.messages import Step, Telemetry
@@ -65,6 +66,8 @@ class LiveView(Screen[None]):
     LiveView.-short.-died Tiles, LiveView.-short.-died #body { display: none; }
     LiveView.-short.-ended.-maximised #below, LiveView.-tall.-died.-maximised #below { display: block; }
     LiveView.-short.-died.-maximised Tiles, LiveView.-short.-died.-maximised #body { display: block; }
+    LiveView #no-panes { display: none; height: 1fr; content-align: center middle; color: $quiet; }
+    LiveView.-without-panes #no-panes { display: block; }
     """
     AUTO_FOCUS = "#main-chart Plot"
     BINDINGS = [
@@ -156,6 +159,7 @@ class LiveView(Screen[None]):
             with Container(id="below", classes="panes row"):
                 yield LogPane(self._local)
                 yield SignalPane()
+        yield Static("every pane is hidden: the help tells the keys that show them", id="no-panes")
         yield KeyBar()
 
     def on_mount(self) -> None:
