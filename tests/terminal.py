@@ -15,6 +15,8 @@ import pytest
 
 needs_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux: apt-get install tmux")
 
+_AT_REST = 3  # looks in a row at which a cursor is where it was
+
 
 class Terminal:
     """A tmux pane that runs one command; `process` is the command's."""
@@ -46,11 +48,17 @@ class Terminal:
         """The column and row at which a text stands on the screen."""
         return next((line.index(text), row) for row, line in enumerate(self.screen().splitlines()) if text in line)
 
-    @property
-    def cursor(self) -> str:
-        """Where the cursor is."""
-        where = ["display-message", "-p", "#{cursor_x},#{cursor_y}"]
-        return subprocess.run([*self._tmux, *where], capture_output=True, text=True, check=True).stdout
+    def resting_cursor(self) -> tuple[int, int]:
+        """The column and row of the cursor, once nothing moves it: what is painted does, and so does what is typed."""
+        seen: list[str] = []
+        ask, deadline = ["display-message", "-p", "#{cursor_x} #{cursor_y}"], time.monotonic() + 30
+        while len(seen) < _AT_REST or len(set(seen[-_AT_REST:])) > 1:
+            assert time.monotonic() < deadline, f"the cursor does not rest: {seen[-_AT_REST:]}"
+            time.sleep(0.1)  # a terminal has no event to wait for
+            done = subprocess.run([*self._tmux, *ask], capture_output=True, text=True, check=True)
+            seen.append(done.stdout)
+        column, row = map(int, seen[-1].split())
+        return column, row
 
     def wait(self, pattern: str, seconds: float, *, gone: bool = False) -> str:
         """The screen, as soon as it shows `pattern`, or no longer does; the rest of it may not be painted yet."""

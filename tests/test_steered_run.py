@@ -46,16 +46,16 @@ def terminals(tmp_path: Path, home: Path) -> Iterator[Home]:
 
 def type_into(terminal: Terminal, text: str) -> None:
     """Type a text: a field of a dialog has all that stands in it selected, so that this takes its place."""
+    terminal.resting_cursor()
     terminal.press("-l", text)
 
 
 def go_down(terminal: Terminal) -> None:
-    """To the next field, where the cursor then is: letters that come at once would be too early."""
-    before, deadline = terminal.cursor, time.monotonic() + 30
+    """To the next field, in another row: letters that come at once would still be for this one."""
+    (_, before), deadline = terminal.resting_cursor(), time.monotonic() + 30
     terminal.press("Down")
-    while terminal.cursor == before:
+    while terminal.resting_cursor()[1] == before:
         assert time.monotonic() < deadline, terminal.screen()
-        time.sleep(0.05)
 
 
 @needs_tmux
