@@ -101,12 +101,13 @@ class Parity(Screen[None]):
         self._show(now=True)
 
     def _poll(self) -> None:
-        self._show(now=self.compared.code is not None)
+        self._show(now=False)
 
     def _show(self, *, now: bool) -> None:
         compared = self.compared
         for item in self.feed.drain():
             compared.apply(item)
+        now = now or compared.code is not None
         self._header()
         self._progress()
         self.query_one(ParityTiles).refresh_figures(compared)
