@@ -20,6 +20,7 @@ from zotui.attached import AttachedEngine
 
 _SIZE = (120, 40)
 _PATIENCE = 60.0  # seconds
+_WATCHED = 500  # steps of the demo, of 1,000: enough to see it learn
 
 
 class Gallery:
@@ -64,7 +65,11 @@ async def cockpit_of(run: RunDir, gallery: Gallery) -> None:
         await shows(pilot, "● paused", "held-out accuracy")
         await pilot.press("space")
         await shows(pilot, "● running", "steps/s")
-        await asyncio.sleep(1.5)  # some history for the tiles
+        cockpit = app.cockpit
+        assert cockpit is not None
+        await until(lambda: cockpit.run.done >= _WATCHED, lambda: f"step {_WATCHED} never came")
+        cockpit.redraw()  # all of one moment: charts and figures have a pace of their own
+        await pilot.pause()
         gallery.take(app, "cockpit")
         await pilot.press("space")
         await shows(pilot, "● paused")
