@@ -17,6 +17,7 @@ from engine.messages import Step, Telemetry
 from zotui.app.feed import Ended, Feed, Item
 from zotui.app.outcome import Outcome
 from zotui.app.panes import PANES, Choices, Panes
+from zotui.app.standing import while_it_stands
 from zotui.app.state import RunState
 from zotui.app.widgets.events import LogPane
 from zotui.app.widgets.header import HeaderLine
@@ -195,6 +196,7 @@ class LiveView(Screen[None]):
                 self.exit_code = item.code
         self._taken += items
 
+    @while_it_stands
     def drain(self) -> None:
         """Take what the feed has gathered, and show it if it is time to."""
         self._take()
@@ -224,6 +226,7 @@ class LiveView(Screen[None]):
         """Show everything as it is now."""
         self._show(now=True)
 
+    @while_it_stands
     def _show(self, *, now: bool) -> None:
         self._news = self._urgent = False
         self._shown_at, self._unsettled = time.monotonic(), not now

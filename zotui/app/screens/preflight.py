@@ -16,6 +16,7 @@ from engine.preset import Preset
 from zotui import survey
 from zotui.app import meanings, words
 from zotui.app.screens.help import Help
+from zotui.app.standing import while_it_stands
 from zotui.app.widgets.frame import frame
 from zotui.app.widgets.header import HeaderLine
 from zotui.app.widgets.key_bar import KeyBar
@@ -102,6 +103,7 @@ class Preflight(Screen[bool]):
         if self.is_running:
             self.app.call_from_thread(self._ended, code)
 
+    @while_it_stands
     def show(self, finding: Finding) -> None:
         """Add what was found."""
         if isinstance(finding, Phase):
@@ -126,6 +128,7 @@ class Preflight(Screen[bool]):
             self._rows += [(name, Content(line)) for name, line in survey.rows(finding)]
         self._lay_out()
 
+    @while_it_stands
     def _ended(self, code: int) -> None:
         if self._refused:
             self._stage("refused: escape, then n edits the preset", "$error")

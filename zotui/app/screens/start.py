@@ -24,6 +24,7 @@ from zotui.app.screens.deleting import delete_preset, delete_run
 from zotui.app.screens.form import Form
 from zotui.app.screens.help import Help
 from zotui.app.screens.preflight import Preflight
+from zotui.app.standing import while_it_stands
 from zotui.app.widgets.detail import Detail
 from zotui.app.widgets.filter_line import FilterLine
 from zotui.app.widgets.header import HeaderLine
@@ -180,6 +181,7 @@ class Start(Screen[None]):
         if self.is_running:
             self.app.call_from_thread(self._take, outlooks)
 
+    @while_it_stands
     def _take(self, outlooks: list[Outlook]) -> None:
         self._survey = None
         self._outlooks |= {outlook.source: outlook for outlook in outlooks}

@@ -1,0 +1,49 @@
+"""A screen that is being left: what a timer or a thread still brings finds its parts gone, and is dropped."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from app_helpers import Launch, until, until_shown
+
+from zotui.app.application import ZotuiApp
+from zotui.app.feed import EngineFeed
+from zotui.app.screens.compare import Compare
+from zotui.app.screens.take_away import TakeAway
+from zotui.app.screens.try_it import TryIt
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # tests are imported by file
+from recorded_runs import three
+
+
+async def test_a_comparison_may_be_left_while_it_reads(home: Path) -> None:
+    app = ZotuiApp()
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = Compare(three(home / "runs"))
+        await app.push_screen(screen)
+        await until(pilot, lambda: screen.compared is not None and not screen._reading, "the reading's end")
+        await app.pop_screen()
+        assert not screen.query("*")
+        screen._show()
+        screen.redraw()
+
+
+async def test_a_cockpit_and_what_lies_over_it_may_be_left_while_things_come(launch: Launch) -> None:
+    engine = launch(hold_at=10)
+    app = ZotuiApp(EngineFeed(engine))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_shown(pilot, "step 10/200")
+        cockpit = app.cockpit
+        assert cockpit is not None
+        away, tried = TakeAway([engine.run]), TryIt(cockpit.run, lambda command: True, "")
+        for dialog in (away, tried):
+            await app.push_screen(dialog)
+            await app.pop_screen()
+            assert not dialog.query("*")
+        away._say("Written", "")
+        tried.look()
+        await app.pop_screen()
+        assert not cockpit.query("*")
+        cockpit.redraw()
+        cockpit.drain()
