@@ -111,12 +111,12 @@ def test_a_run_is_steered_left_attached_to_compared_and_taken_away(
     # By mouse: the values at a step, and a closer look at the chart.
     second.wait("stopped and saved at step", 30)  # which moves the chart down
     second.wait(r"step time [^\n]*\n[^\n]*\n", 30)
-    column, row = 0, second.find("╭─ held-out")[1]  # the main chart is left of the second one
-    second.click(column + 30, row + 5)
+    _, row = second.find("╭─ held-out")  # the main chart is left of the second one
+    second.click(30, row + 5)
     second.wait(r"step [\d,]+: \d", 30)
     second.press("Escape")
     second.wait(r"step [\d,]+: \d", 30, gone=True)
-    second.wheel_up(column + 30, row + 5)
+    second.wheel_up(30, row + 5)
     second.wait(r"loss +free", 30)
     # Fork it where it was changed, with another rate still.
     second.press("f")

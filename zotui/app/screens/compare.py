@@ -15,9 +15,9 @@ from textual.widgets import Static
 
 from engine.rundir import RunDir
 from zotui.app import meanings, words
+from zotui.app.mounted import while_mounted
 from zotui.app.screens.help import Help
 from zotui.app.screens.take_away import TakeAway
-from zotui.app.standing import while_it_stands
 from zotui.app.widgets.compare_chart import CompareChart, View, curve_colour
 from zotui.app.widgets.compare_table import CompareTable
 from zotui.app.widgets.header import HeaderLine
@@ -123,13 +123,13 @@ class Compare(Screen[None]):
             return self.compared
         return Comparison(results, differing([settings(run.run) for run in self.curves]))
 
-    @while_it_stands
+    @while_mounted
     def redraw(self) -> None:
         """Draw the curves again where they would look different."""
         if self.compared is not None and not self._reading:
             self.query_one(CompareChart).refresh_curves(self.curves, self.view)
 
-    @while_it_stands
+    @while_mounted
     def _show(self) -> None:
         if self.compared is None:
             return

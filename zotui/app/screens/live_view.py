@@ -15,9 +15,9 @@ from textual.widgets import Static
 from engine.errors import UserError
 from engine.messages import Step, Telemetry
 from zotui.app.feed import Ended, Feed, Item
+from zotui.app.mounted import while_mounted
 from zotui.app.outcome import Outcome
 from zotui.app.panes import PANES, Choices, Panes
-from zotui.app.standing import while_it_stands
 from zotui.app.state import RunState
 from zotui.app.widgets.events import LogPane
 from zotui.app.widgets.header import HeaderLine
@@ -196,7 +196,7 @@ class LiveView(Screen[None]):
                 self.exit_code = item.code
         self._taken += items
 
-    @while_it_stands
+    @while_mounted
     def drain(self) -> None:
         """Take what the feed has gathered, and show it if it is time to."""
         self._take()
@@ -226,7 +226,7 @@ class LiveView(Screen[None]):
         """Show everything as it is now."""
         self._show(now=True)
 
-    @while_it_stands
+    @while_mounted
     def _show(self, *, now: bool) -> None:
         self._news = self._urgent = False
         self._shown_at, self._unsettled = time.monotonic(), not now

@@ -18,9 +18,9 @@ from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from zotui.app import meanings, words
 from zotui.app.compared import Compared
 from zotui.app.feed import ComparisonFeed
+from zotui.app.mounted import while_mounted
 from zotui.app.screens.help import Help
 from zotui.app.screens.live_view import REDRAW_EVERY
-from zotui.app.standing import while_it_stands
 from zotui.app.widgets.header import HeaderLine
 from zotui.app.widgets.key_bar import KeyBar
 from zotui.app.widgets.parity_charts import CurvesChart, DeviationStrip
@@ -104,7 +104,7 @@ class Parity(Screen[None]):
     def _poll(self) -> None:
         self._show(now=False)
 
-    @while_it_stands
+    @while_mounted
     def _show(self, *, now: bool) -> None:
         compared = self.compared
         for item in self.feed.drain():

@@ -15,8 +15,8 @@ from engine.messages import Error, Log, Phase
 from engine.preset import Preset
 from zotui import survey
 from zotui.app import meanings, words
+from zotui.app.mounted import while_mounted
 from zotui.app.screens.help import Help
-from zotui.app.standing import while_it_stands
 from zotui.app.widgets.frame import frame
 from zotui.app.widgets.header import HeaderLine
 from zotui.app.widgets.key_bar import KeyBar
@@ -103,7 +103,7 @@ class Preflight(Screen[bool]):
         if self.is_running:
             self.app.call_from_thread(self._ended, code)
 
-    @while_it_stands
+    @while_mounted
     def show(self, finding: Finding) -> None:
         """Add what was found."""
         if isinstance(finding, Phase):
@@ -128,7 +128,7 @@ class Preflight(Screen[bool]):
             self._rows += [(name, Content(line)) for name, line in survey.rows(finding)]
         self._lay_out()
 
-    @while_it_stands
+    @while_mounted
     def _ended(self, code: int) -> None:
         if self._refused:
             self._stage("refused: escape, then n edits the preset", "$error")

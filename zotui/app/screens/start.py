@@ -20,11 +20,11 @@ from engine.preset import Preset
 from engine.rundir import RunDir, Summary, all_runs
 from zotui import presets
 from zotui.app import meanings
+from zotui.app.mounted import while_mounted
 from zotui.app.screens.deleting import delete_preset, delete_run
 from zotui.app.screens.form import Form
 from zotui.app.screens.help import Help
 from zotui.app.screens.preflight import Preflight
-from zotui.app.standing import while_it_stands
 from zotui.app.widgets.detail import Detail
 from zotui.app.widgets.filter_line import FilterLine
 from zotui.app.widgets.header import HeaderLine
@@ -181,7 +181,7 @@ class Start(Screen[None]):
         if self.is_running:
             self.app.call_from_thread(self._take, outlooks)
 
-    @while_it_stands
+    @while_mounted
     def _take(self, outlooks: list[Outlook]) -> None:
         self._survey = None
         self._outlooks |= {outlook.source: outlook for outlook in outlooks}

@@ -19,8 +19,8 @@ from textual.widgets.option_list import Option
 from engine.errors import UserError
 from engine.rundir import RunDir, home
 from zotui import charts
+from zotui.app.mounted import while_mounted
 from zotui.app.screens.dialogs import DIALOG_CSS
-from zotui.app.standing import while_it_stands
 from zotui.columns import Axis, Columns
 from zotui.comparing import compare, result_rows, setting_rows
 from zotui.exporting import Format, export
@@ -101,7 +101,7 @@ class TakeAway(ModalScreen[None]):
         except UserError as error:
             self._say(str(error), "$error")
 
-    @while_it_stands
+    @while_mounted
     def _say(self, text: str, colour: str) -> None:
         self.query_one("#said", Static).update(Content.assemble((text, colour)))
 

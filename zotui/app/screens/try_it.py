@@ -17,7 +17,7 @@ from engine.errors import UserError
 from engine.messages import Answer, Tried, Try
 from engine.rundir import RunDir
 from zotui.app import words
-from zotui.app.standing import while_it_stands
+from zotui.app.mounted import while_mounted
 from zotui.app.state import RunState
 
 _BAR = 16  # cells
@@ -102,7 +102,7 @@ class TryIt(ModalScreen[None]):
         """Back to the cockpit."""
         self.dismiss(None)
 
-    @while_it_stands
+    @while_mounted
     def look(self) -> None:
         """Show the answers that have come."""
         for tried in list(self._run.tried):

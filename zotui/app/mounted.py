@@ -12,7 +12,7 @@ Node = TypeVar("Node", bound=DOMNode)
 Given = ParamSpec("Given")
 
 
-def while_it_stands(
+def while_mounted(
     method: Callable[Concatenate[Node, Given], None],
 ) -> Callable[Concatenate[Node, Given], None]:
     """A method of a screen that does nothing once it is being taken down, where it would look for what is gone."""
