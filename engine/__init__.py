@@ -1,6 +1,6 @@
 """The zotui engine: a subprocess that fine-tunes a language model with forward passes.
 
-`engine.messages`, `engine.preset`, `engine.rundir` and `engine.errors` are its public face: they
+`engine.protocol.events`, `engine.preset.schema`, `engine.runs.directory` and `engine.errors` are its public face: they
 import nothing heavy and are all that the app may use. Start it with `python -m engine`.
 """
 

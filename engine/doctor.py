@@ -16,9 +16,11 @@ from typing import Literal
 import msgspec
 
 from engine import environment
-from engine.command import leave, take_stdout
+from engine.environment import prepare, prepare_device
 from engine.errors import EXIT_DONE, EXIT_FAILED, UserError
-from engine.rundir import home
+from engine.machine import versions
+from engine.runs.home import home
+from engine.stdio import leave, take_stdout
 
 _GiB = 2**30
 _TRIED = ((0, 26), (0, 33))  # releases of vLLM that the seam was written against
@@ -38,7 +40,7 @@ class Finding:
 def main() -> int:
     """The command."""
     answers = os.fdopen(take_stdout(), "w", buffering=1)
-    environment.prepare()
+    prepare()
     wrong = False
     for finding in examine():
         answers.write(msgspec.json.encode(asdict(finding)).decode() + "\n")
@@ -130,18 +132,18 @@ def _gpus() -> Iterator[Finding]:
 
 
 def _vllm() -> Finding:
-    from engine import preflight
+    from engine.preflight.choose import choose_device, choose_runtime
 
-    device = preflight.choose_device("auto")
+    device = choose_device("auto")
     try:
-        environment.prepare_device(device)
-        name, why = preflight.choose_runtime("auto", device)
+        prepare_device(device)
+        name, why = choose_runtime("auto", device)
     except UserError as error:
         return Finding("vllm", "warning", str(error))
     if name != "vllm":
         kind = "cpu" if device == "cpu" else "cuda"
         return Finding("vllm", "warning", why, f"pip install 'zotui[{kind}]'")
-    version = next((found for name, found in environment.versions().items() if name.startswith("vllm")), "")
+    version = next((found for name, found in versions().items() if name.startswith("vllm")), "")
     release = tuple(int(part) for part in version.split("+")[0].split(".")[:2] if part.isdigit())
     if not _TRIED[0] <= release <= _TRIED[1]:
         tried = " to ".join(".".join(map(str, release)) for release in _TRIED)

@@ -1,6 +1,6 @@
 """The one exception that is shown to people, and the exit codes."""
 
-from engine.plain import plain
+from engine.text import plain
 
 EXIT_DONE = 0
 EXIT_FAILED = 1

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import psutil
 
-from engine.journal import encode_line
-from engine.preset import load
-from engine.rundir import RunDir
+from engine.preset.load import load
+from engine.runs.directory import RunDir
+from engine.runs.journal import encode_line
 
 ROOT = Path(__file__).parents[1]
 SIZES = [(80, 24), (120, 40), (200, 60)]
@@ -31,9 +31,9 @@ _WATCH = """
 import sys
 sys.path[:0] = [{root!r}, {tests!r}]
 from app_helpers import preset_text
-from engine.preset import load
-from engine.rundir import RunDir
-from zotui.launch import EngineProcess
+from engine.preset.schema import load
+from engine.runs.directory import RunDir
+from zotui.engines.launched import EngineProcess
 EngineProcess.COMMAND = (sys.executable, {engine!r})
 run = RunDir.create(load("demo", preset_text(steps=100_000)), "demo")
 from zotui.app import run_app

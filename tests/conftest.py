@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from engine import environment
+from engine.environment import prepare
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two tests run at a time
-environment.prepare()  # before any test imports transformers
+prepare()  # before any test imports transformers
 
 # In this order before all others: a file goes to one worker as a whole, and a long one that came last would leave the
 # other worker without work.

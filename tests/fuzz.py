@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from engine.frames import LONGEST
+from engine.protocol.frames import LONGEST
 
 ODD_VALUES: list[Any] = [
     None, True, -1, 0, 2**63 - 1, 2**63, 10**400, 1e308, -1e308, 0.5, "", "x", "\x00", "\ud800", "a" * 5000,

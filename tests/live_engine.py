@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Self
 
-from engine import messages
-from engine.rundir import RunDir
+from engine.protocol.codec import decode_event, encode
+from engine.protocol.commands import AnyCommand
+from engine.protocol.events import AnyEvent
+from engine.runs.directory import RunDir
 
 
 class Conversation:
@@ -20,27 +22,27 @@ class Conversation:
 
     def __init__(self, run: RunDir, hear: Callable[[], Iterator[bytes]], tell: Callable[[bytes], object]) -> None:
         self.run, self._hear, self.tell = run, hear, tell
-        self.seen: list[messages.AnyEvent] = []
+        self.seen: list[AnyEvent] = []
 
-    def events(self) -> Iterator[messages.AnyEvent]:
+    def events(self) -> Iterator[AnyEvent]:
         for line in self._hear():
             if not line.endswith(b"\n"):
                 return  # killed while it wrote
-            self.seen.append(messages.decode_event(line))
+            self.seen.append(decode_event(line))
             yield self.seen[-1]
 
     def of(self, kind: type[Any]) -> list[Any]:
         """The events of one type that were read so far."""
         return [event for event in self.seen if isinstance(event, kind)]
 
-    def reach(self, wanted: Callable[[messages.AnyEvent], bool]) -> bool:
+    def reach(self, wanted: Callable[[AnyEvent], bool]) -> bool:
         """Read up to the event that is wanted; False when the engine ended without it."""
         return any(wanted(event) for event in self.events())
 
     def until(self, kind: type[Any], **wanted: Any) -> Any:
         """The next event of a type with these fields."""
 
-        def matches(event: messages.AnyEvent) -> bool:
+        def matches(event: AnyEvent) -> bool:
             return isinstance(event, kind) and all(getattr(event, k) == v for k, v in wanted.items())
 
         if self.reach(matches):
@@ -48,8 +50,8 @@ class Conversation:
         log = " ".join(self.run.log_tail(3))
         raise AssertionError(f"the engine ended without {kind.__name__} {wanted}; its log ends with: {log}")
 
-    def send(self, command: messages.AnyCommand) -> None:
-        self.tell(messages.encode(command))
+    def send(self, command: AnyCommand) -> None:
+        self.tell(encode(command))
 
 
 class Engine(Conversation):

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from textual.pilot import Pilot
 
-from engine.rundir import RunDir
-from zotui.app.application import ZotuiApp
-from zotui.app.feed import EngineFeed
-from zotui.attached import AttachedEngine
+from engine.runs.directory import RunDir
+from zotui.app.app import ZotuiApp
+from zotui.app.state.feed import EngineFeed
+from zotui.engines.attached import AttachedEngine
 
 _SIZE = (120, 40)
 _PATIENCE = 60.0  # seconds

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from engine.rundir import RunDir
+from engine.runs.directory import RunDir
 
 from .pictures import Gallery, cockpit_of, runs_of
 from .terminal import Home, Terminal, needs_tmux, step_on

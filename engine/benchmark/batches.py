@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from engine.task import Example
+from engine.tasks.example import Example
 
 # Prompt lengths in tokens at the 32 evenly spaced quantiles of the 6,920 sentences of SST-2's training
 # split: BOS, the sentence, " It was", by a byte-pair tokenizer of 8,192 tokens. Mean 28.5.

@@ -16,16 +16,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine import environment, preset
-from engine.shapes import SHAPES
+from engine.environment import prepare
+from engine.models.known_shapes import SHAPES
+from engine.preset.method import Method
 
 _STEPS = 20_000
 # Of one H200 and the processor that feeds it: assumed, not measured.
 _BANDWIDTH = 3.8e12  # bytes a second, four fifths of the data sheet's
 _DRAW = 25e-6  # seconds to key a generator and to launch what it draws
 _LAUNCH = 5e-6  # seconds of a kernel that has nothing to do
-# Of a fold (`engine.fold.Fold.add`): bytes read and written of an entry, operation by operation, if nothing is
-# found in a cache, and kernels for every 2^21 entries.
+# Of a fold (`engine.directions.fold.Fold.add`): bytes read and written of an entry, operation by operation, if
+# nothing is found in a cache, and kernels for every 2^21 entries.
 _MOVED = {"float32": 8, "bfloat16": 186}
 _KERNELS = {"float32": 1, "bfloat16": 21}
 
@@ -41,10 +42,10 @@ class _Taken:
 def main() -> int:
     """The command."""
     arguments = _arguments()
-    environment.prepare()
+    prepare()
     import torch
 
-    from engine.preflight import describe_device
+    from engine.preflight.choose import describe_device
 
     shape = SHAPES[arguments.shape]
     device, blocks = torch.device(arguments.device), shape["num_hidden_layers"]
@@ -76,10 +77,10 @@ def replay_block(
     shape: dict[str, Any], dtype: str, device: Any, *, rank: int, interval: int, steps: int
 ) -> tuple[_Taken, int, int]:
     """Replay `steps` steps on one block; returns what they took, the entries of its matrices and their number."""
-    from engine.lozo import Lozo
+    from engine.methods.lozo import Lozo
 
     block = _Block(shape, dtype, device, rank)
-    method = Lozo(preset.Method(rank=rank, interval=interval), steps, "classification")  # type: ignore[call-arg]
+    method = Lozo(Method(rank=rank, interval=interval), steps, "classification")  # type: ignore[call-arg]
     record = {"eps": 1e-3, "lr": 1e-6, "projected_grad": 1.0}
     for step in range(steps):
         began = block.began()
@@ -90,15 +91,15 @@ def replay_block(
 
 
 class _Block:
-    """The matrices of one block, moved as `engine.vllm_seam.worker` moves them."""
+    """The matrices of one block, moved as `engine.runtimes.vllm.worker.worker` moves them."""
 
     def __init__(self, shape: dict[str, Any], dtype: str, device: Any, rank: int) -> None:
         import torch
 
-        from engine.directions import Matrix
-        from engine.fold import choose_fold
-        from engine.model_files import dtype_of
-        from engine.vllm_seam.slots import Slice, Slots
+        from engine.directions.fold import choose_fold
+        from engine.models.facts import dtype_of
+        from engine.models.weights import Matrix
+        from engine.runtimes.vllm.worker.slots import Slice, Slots
 
         wide, inner = shape["hidden_size"], shape["ffn_dim"]
         sizes = {f"self_attn.{name}_proj": (wide, wide) for name in "qkv"} | {"self_attn.out_proj": (wide, wide)}

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from engine.rundir import RunDir
+from engine.runs.directory import RunDir
 
 from ..live_engine import Engine
 
@@ -143,7 +143,7 @@ def start(tiny_run: Runner, tmp_path: Path) -> Iterator[Any]:
     started: list[Engine] = []
 
     def start(*settings: str, **options: Any) -> Engine:
-        from engine.preset import load
+        from engine.preset.load import load
 
         preset = load("tiny", tiny_run.preset.read_text(), ("run.steps=4000", "run.batch_size=2", *settings))
         run = RunDir.create(preset, "tiny", tmp_path / f"run{len(started)}")

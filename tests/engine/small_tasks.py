@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from engine import preset, task
 from engine.errors import UserError
+from engine.preset.task import Task as PresetTask
+from engine.tasks.load import Task, check_sources, load_task
 
 ROWS = [{"sentence": f" film {i} \n", "label": i % 2, "unused": [i]} for i in range(20)]
 
@@ -53,10 +54,10 @@ def write(path: str, rows: list[dict[str, Any]]) -> str:
     return path
 
 
-def load(tokenizer: Any = None, *, seed: int = 0, max_length: int = 64, **keys: Any) -> task.Task:
+def load(tokenizer: Any = None, *, seed: int = 0, max_length: int = 64, **keys: Any) -> Task:
     keys = {"name": "sst2", "train": "train.jsonl", "validation": "train.jsonl"} | keys
-    return task.load_task(
-        preset.Task(**{k: v for k, v in keys.items() if v is not None}),
+    return load_task(
+        PresetTask(**{k: v for k, v in keys.items() if v is not None}),
         tokenizer or Words(),
         seed=seed,
         max_length=max_length,
@@ -74,5 +75,5 @@ def refused(**keys: Any) -> str:
 def unchecked(**keys: Any) -> str:
     """The message of the cheap check."""
     with pytest.raises(UserError) as caught:
-        task.check_sources(preset.Task(**{"name": "sst2", "validation": "train.jsonl"} | keys))
+        check_sources(Task(**{"name": "sst2", "validation": "train.jsonl"} | keys))
     return str(caught.value)

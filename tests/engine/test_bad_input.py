@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from engine import environment, preflight
+from engine.environment import prepare_device
 from engine.errors import UserError
+from engine.preflight.choose import choose_runtime
 
 from .conftest import Runner, needs_vllm
 
@@ -156,8 +157,8 @@ def test_vllm_asked_for_where_it_is_not_installed(tiny_run: Runner, tmp_path: Pa
 
 @needs_vllm
 def test_a_vllm_that_is_built_for_another_device_is_not_taken() -> None:
-    environment.prepare_device("cpu")
-    name, why = preflight.choose_runtime("auto", "cuda:0")
+    prepare_device("cpu")
+    name, why = choose_runtime("auto", "cuda:0")
     assert name == "training-loop" and "is built for cpu, not cuda" in why
     with pytest.raises(UserError, match="is built for cpu, not cuda"):
-        preflight.choose_runtime("vllm", "cuda:0")
+        choose_runtime("vllm", "cuda:0")

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from engine import checkpoint, messages
-from engine.best import best_evaluation
-from engine.rundir import RunDir
+from engine.protocol.events import Checkpoint, Hello, Log
+from engine.runs import checkpoints
+from engine.runs.best import best_evaluation
+from engine.runs.directory import RunDir
 
 from ..live_engine import Engine
 
@@ -73,7 +74,7 @@ def test_old_ones_go_and_the_best_stays(start: Any) -> None:
 def test_without_checkpoint_best_only_what_is_asked_for_is_written(start: Any) -> None:
     engine = start("run.steps=10", "run.eval_every=2", "run.checkpoint_best=false")
     assert engine.finish() == 0
-    assert [event.step for event in engine.seen if isinstance(event, messages.Checkpoint)] == [10]
+    assert [event.step for event in engine.seen if isinstance(event, Checkpoint)] == [10]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,7 @@ def test_a_damaged_one_is_never_taken(finished: RunDir, tmp_path: Path, damage: 
     run = copied(finished, tmp_path)
     newest, older = reversed(run.checkpoint_folders()[-2:])
     damage(newest)
-    found, damaged = checkpoint.newest(run, 25)
+    found, damaged = checkpoints.newest(run, 25)
     assert found is not None
     assert (found.weights.parent, damaged) == (older, [newest.name])
 
@@ -132,7 +133,7 @@ def test_damaged_ones_are_passed_over_and_said(finished: RunDir, tmp_path: Path)
         _flip(folder)
     again = Engine(run, resume=True)
     assert again.finish() == 0
-    told = [event.text for event in again.seen if isinstance(event, messages.Log) and event.level == "warning"]
+    told = [event.text for event in again.seen if isinstance(event, Log) and event.level == "warning"]
     assert told == [
         f"checkpoints/{folder.name} is damaged: passed over, it can be deleted" for folder in reversed(folders)
     ]
@@ -144,7 +145,7 @@ def test_a_checkpoint_that_is_ahead_of_the_journal_is_not_used(finished: RunDir,
     run = killed_at(finished, tmp_path, 15)
     assert run.checkpoint_folders()[-1].name == "step-00000025"
     again = Engine(run, resume=True)
-    assert again.until(messages.Hello).first_step == 15
+    assert again.until(Hello).first_step == 15
     assert again.finish() == 0
     assert same_end(finished, run)
     assert run.journal_file.read_bytes().count(b"\n") == 25

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from engine import preset, task
+from engine.preset.task import Task
+from engine.tasks.load import check_sources
 
 from .small_tasks import ROWS, Words, load, refused, unchecked, write
 
@@ -19,7 +20,7 @@ def _home(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_kind_of_file_reads_the_same(name: str) -> None:
     tokenizer = Words()
     Path(write(name.lower(), ROWS)).rename(name)
-    task.check_sources(preset.Task(name="sst2", train=name, validation=name))
+    check_sources(Task(name="sst2", train=name, validation=name))
     loaded = load(tokenizer, train=name, validation=name)
     assert [tokenizer.text(e.prompt) for e in loaded.train] == [f"film {i} It was" for i in range(20)]
     assert [tokenizer.text(o) for o in loaded.train[0].options] == ["terrible", "great"]
@@ -245,7 +246,7 @@ def test_a_hub_id_out_of_reach_is_asked_for_once_and_refused(monkeypatch: pytest
         "go online or set task.validation to a local file"
     )
     assert asked == ["/api/datasets/nobody/nothing-there"]  # and not again and again; nor of the local file
-    assert task.check_sources(preset.Task(name="sst2")) is None
+    assert check_sources(Task(name="sst2")) is None
 
 
 def test_a_hub_id_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:

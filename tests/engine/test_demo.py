@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from engine import demo, demo_grammar, preset
+from engine.preset.load import keys, load_file
+from engine.preset.schema import BUILTIN_DEMO
+from engine.tasks import demo, demo_reviews
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,7 +60,7 @@ def test_progress_rises_to_one(built: Built) -> None:
 def test_a_second_call_writes_nothing_and_imports_no_torch(built: Built) -> None:
     before = {path: path.stat().st_mtime_ns for path in built.cache.rglob("*")}
     code = (
-        "import sys, pathlib; from engine.demo import ensure_demo\n"
+        "import sys, pathlib; from engine.tasks.demo import ensure_demo\n"
         "ensure_demo(pathlib.Path(sys.argv[1]), lambda what, fraction: None)\n"
         "assert not {'torch', 'transformers', 'tokenizers'} & set(sys.modules)"
     )
@@ -137,7 +139,7 @@ def test_pretraining_has_none_of_the_reviews(monkeypatch: pytest.MonkeyPatch, tm
 
 
 def test_reviews_are_a_function_of_the_seed() -> None:
-    first, second = ([demo_grammar.review(random.Random(seed)) for seed in range(100)] for _ in range(2))
+    first, second = ([demo_reviews.review(random.Random(seed)) for seed in range(100)] for _ in range(2))
     assert first == second
     assert len({review.sentence for review in first}) > 90
 
@@ -145,7 +147,7 @@ def test_reviews_are_a_function_of_the_seed() -> None:
 def test_the_options_are_single_tokens(tokenizer: Any) -> None:
     prompt = tokenizer("a dull western . It was")["input_ids"]
     assert prompt[0] == tokenizer.bos_token_id == 2
-    for word in demo_grammar.VERDICTS:
+    for word in demo_reviews.VERDICTS:
         full = tokenizer(f"a dull western . It was {word}")["input_ids"]
         assert full[:-1] == prompt
         assert tokenizer.decode(full[-1:]) == f" {word}"
@@ -169,7 +171,7 @@ def test_zero_shot_is_poor(built: Built, model: Any, tokenizer: Any) -> None:
     import torch
 
     negative, positive = (
-        tokenizer(f" {word}", add_special_tokens=False)["input_ids"][0] for word in demo_grammar.VERDICTS
+        tokenizer(f" {word}", add_special_tokens=False)["input_ids"][0] for word in demo_reviews.VERDICTS
     )
     right = 0
     validation = rows(built.demo.validation)
@@ -194,7 +196,7 @@ def test_building_leaves_the_generators_alone(monkeypatch: pytest.MonkeyPatch, t
 
 def test_the_preset_is_valid_and_names_every_key() -> None:
     path = ROOT / "presets" / "demo.toml"
-    assert preset.load_file(path).model.path == preset.BUILTIN_DEMO
+    assert load_file(path).model.path == BUILTIN_DEMO
     lines = [line.removeprefix("# ") for line in path.read_text().splitlines()]
     named = {line.split(" = ")[0] for line in lines if " = " in line}
-    assert {key.rpartition(".")[2] for key in dict(preset.keys())} <= named
+    assert {key.rpartition(".")[2] for key in dict(keys())} <= named

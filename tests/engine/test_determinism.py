@@ -10,9 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from engine import messages
-from engine.environment import differences
-from engine.rundir import RunDir
+from engine.machine import differences
+from engine.protocol.commands import Evaluate, Pause, Resume, Save, Stop, Try
+from engine.protocol.events import Done, Log, State, Step, Tried
+from engine.runs.directory import RunDir
 
 from ..live_engine import Engine
 from .conftest import Runner, needs_vllm
@@ -29,31 +30,31 @@ def trajectory(run: RunDir) -> list[dict[str, Any]]:
 def disturb(engine: Engine, chance: random.Random, steps: range) -> None:
     """Pause, evaluate, save and try prompts around five of these steps, by chance."""
     for step in sorted(chance.sample(steps, 5)):
-        if step > max((event.step for event in engine.seen if isinstance(event, messages.Step)), default=-1):
-            engine.until(messages.Step, step=step)
-        text, choice = messages.Try(id=step, prompt="It was", max_tokens=4), messages.Try(id=step, example=step % 40)
-        asked = (messages.Evaluate(), messages.Save(), text, choice)
+        if step > max((event.step for event in engine.seen if isinstance(event, Step)), default=-1):
+            engine.until(Step, step=step)
+        text, choice = Try(id=step, prompt="It was", max_tokens=4), Try(id=step, example=step % 40)
+        asked = (Evaluate(), Save(), text, choice)
         wanted = [message for message in asked if chance.random() < 0.6]
         pause = not wanted or chance.random() < 0.6
         if pause:
-            engine.send(messages.Pause())
-            engine.until(messages.State, state="paused")
+            engine.send(Pause())
+            engine.until(State, state="paused")
         for message in wanted:
             engine.send(message)
         if pause:
-            engine.send(messages.Resume())
+            engine.send(Resume())
 
 
 def stop_within_an_interval(engine: Engine, interval: int) -> int:
     """Stop where what was learned is not folded; returns the steps done."""
     while True:
-        engine.send(messages.Pause())
-        if engine.until(messages.State, state="paused").step % interval:
+        engine.send(Pause())
+        if engine.until(State, state="paused").step % interval:
             break
-        engine.send(messages.Resume())
-        engine.until(messages.Step)
-    engine.send(messages.Stop())
-    done: messages.Done = engine.until(messages.Done)
+        engine.send(Resume())
+        engine.until(Step)
+    engine.send(Stop())
+    done: Done = engine.until(Done)
     assert engine.finish() == 130
     assert done.steps % interval and done.steps < STEPS
     return done.steps
@@ -77,8 +78,8 @@ def test_pauses_evaluations_checkpoints_tries_a_resume_and_a_reader_that_leaves_
     assert second.process.wait(120) == 0
 
     seen = [*first.seen, *second.seen]
-    assert sum(isinstance(event, messages.State) and event.state == "paused" for event in seen) >= 3
-    tried = [event for event in seen if isinstance(event, messages.Tried)]
+    assert sum(isinstance(event, State) and event.state == "paused" for event in seen) >= 3
+    tried = [event for event in seen if isinstance(event, Tried)]
     assert len(tried) > 3 and all(event.now and event.base for event in tried)
     assert len(first.run.evaluations()) > len(undisturbed.run.evaluations()) == 2
     assert len(list(first.run.checkpoints.iterdir())) > len(list(undisturbed.run.checkpoints.iterdir())) == 1
@@ -121,14 +122,14 @@ def test_a_resume_with_other_threads_says_so_and_keeps_both_on_record(
     engine = start()
     warnings = []
     for threads in ("2", "1"):
-        engine.until(messages.Step)
-        engine.send(messages.Stop())
-        stopped_at = engine.until(messages.Done).steps
+        engine.until(Step)
+        engine.send(Stop())
+        stopped_at = engine.until(Done).steps
         assert engine.finish() == 130
         monkeypatch.setenv("OMP_NUM_THREADS", threads)
         engine = Engine(engine.run, resume=True)
-        engine.until(messages.Step)
-        warnings.append([e.text for e in engine.seen if isinstance(e, messages.Log) and e.level == "warning"])
+        engine.until(Step)
+        warnings.append([e.text for e in engine.seen if isinstance(e, Log) and e.level == "warning"])
     engine.process.kill()
     engine.process.wait()
     assert warnings == [[], ["was run with 2 threads, now 1: the last bits may differ"]]

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from engine import messages
-from engine.control import Control
-from engine.fork import place
-from engine.messages import Change, Changed, Checkpoint, Done, Eval, Evaluate, Pause, Resume, Save, State, Stop, Try
+from engine.clients.inbox import Control
+from engine.protocol.commands import AnyCommand, Change, Evaluate, Pause, Resume, Save, Stop, Try
+from engine.protocol.events import Changed, Checkpoint, Done, Eval, Log, State, Tried
+from engine.runs.fork import place
 
 from ..live_engine import Engine
 from .test_full_disk import limit, obstacle
@@ -29,7 +29,7 @@ def last_evaluation(start: Any, reviews: Path, tmp_path: Path) -> Engine:
 
 
 def warnings(engine: Engine) -> list[str]:
-    return [event.text for event in engine.of(messages.Log) if event.level == "warning"]
+    return [event.text for event in engine.of(Log) if event.level == "warning"]
 
 
 def test_what_is_asked_within_the_last_evaluation_is_answered_before_the_run_ends(last_evaluation: Engine) -> None:
@@ -37,7 +37,7 @@ def test_what_is_asked_within_the_last_evaluation_is_answered_before_the_run_end
     for command in (Change(lr=0.5), Try(id=7, example=0), Evaluate(), Save()):
         engine.send(command)
     assert engine.finish() == 0
-    changed, tried = engine.of(Changed), engine.of(messages.Tried)
+    changed, tried = engine.of(Changed), engine.of(Tried)
     assert [(event.step, event.lr) for event in changed] == [(STEPS, 0.5)]
     assert [(event.id, event.step, event.note) for event in tried] == [(7, STEPS, "")]
     assert [event.step for event in engine.of(Eval)] == [0, STEPS, STEPS]
@@ -49,7 +49,7 @@ def test_what_is_asked_within_the_last_evaluation_is_answered_before_the_run_end
 
 @pytest.mark.parametrize("ending", [Resume(), Stop()])
 def test_a_pause_within_the_last_evaluation_holds_the_end_until_it_is_told_to_go_on(
-    last_evaluation: Engine, ending: messages.AnyCommand
+    last_evaluation: Engine, ending: AnyCommand
 ) -> None:
     engine = last_evaluation
     engine.send(Pause())
@@ -79,8 +79,8 @@ def test_what_comes_after_the_end_is_told_that_it_came_too_late(start: Any) -> N
     obstacle(engine, "the checkpoint")
     engine.send(Change(lr=0.5))
     engine.send(Pause())
-    assert "'change' came too late: the run is over" in engine.until(messages.Log).text
-    assert "'pause' came too late" in engine.until(messages.Log).text
+    assert "'change' came too late: the run is over" in engine.until(Log).text
+    assert "'pause' came too late" in engine.until(Log).text
     engine.send(Resume())  # tries at once, and cannot
     obstacle(engine, "the checkpoint")
     limit(engine, -1)
@@ -95,5 +95,5 @@ def test_a_pause_that_is_not_reached_any_more_is_told_so() -> None:
     control.obey(Pause())
     control.obey(Save())
     control.over()
-    told = [event.text.partition(" ")[0] for event in said if isinstance(event, messages.Log)]
+    told = [event.text.partition(" ")[0] for event in said if isinstance(event, Log)]
     assert told == ["'save'", "'pause'"] and not control.paused

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from engine import objective
-from engine.task import load_task
+from engine.tasks import objective
+from engine.tasks.load import load_task
 
 from .conftest import Finished, Runner, needs_vllm
 
@@ -37,8 +37,8 @@ def export(run: Finished, target: Path, *more: str) -> subprocess.CompletedProce
 def test_the_exported_model_scores_as_the_run_ended(tiny_run: Runner, tmp_path: Path, runtime: str) -> None:
     from transformers import AutoTokenizer
 
-    from engine.preset import load_file
-    from engine.training_loop import TrainingLoop
+    from engine.preset.load import load_file
+    from engine.runtimes.training_loop import TrainingLoop
 
     run = tiny_run(f"model.runtime={runtime}", "method.lr=1e-3", "run.steps=25")
     target = tmp_path / "tuned"

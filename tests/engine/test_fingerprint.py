@@ -15,13 +15,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from engine import fingerprint, messages
-from engine.demo import VERSION
 from engine.errors import UserError
-from engine.opening import Opened, model_of, open_run
-from engine.preset import load
-from engine.rundir import RunDir
-from engine.task import Example, Task
+from engine.preflight import identity
+from engine.preflight.identity import model_of
+from engine.preflight.open import Opened, open_run
+from engine.preset.load import load
+from engine.protocol.events import Error, Log, Step
+from engine.runs.directory import RunDir
+from engine.tasks.demo import VERSION
+from engine.tasks.example import Example
+from engine.tasks.load import Task
 
 from ..live_engine import Engine
 from .conftest import Runner
@@ -34,15 +37,15 @@ def test_the_files_that_decide_a_models_numbers_are_recorded(tiny_models: dict[s
     shutil.copytree(tiny_models["opt"], model)
     for name in ("README.md", "training_args.bin", "own.py", "pytorch_model.bin"):
         (model / name).write_text("x")
-    files = fingerprint.of_model(model, code=False)
+    files = identity.of_model(model, code=False)
     assert {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"} <= set(files)
     # A pickle beside safetensors is not read, and so no part of the model.
     assert not {"README.md", "training_args.bin", "own.py", "pytorch_model.bin"} & set(files)
     content = (model / "model.safetensors").read_bytes()
     assert files["model.safetensors"] == {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    assert set(fingerprint.of_model(model, code=True)) == {*files, "own.py"}
+    assert set(identity.of_model(model, code=True)) == {*files, "own.py"}
     (model / "model.safetensors").unlink()
-    assert "pytorch_model.bin" in fingerprint.of_model(model, code=False)
+    assert "pytorch_model.bin" in identity.of_model(model, code=False)
 
 
 @pytest.fixture
@@ -63,7 +66,7 @@ def bytes_read() -> int:
 
 def test_26_gb_of_weights_cost_26_mb_of_reading(large: Path) -> None:
     before = bytes_read()
-    (found,) = fingerprint.of_model(large, code=False).values()
+    (found,) = identity.of_model(large, code=False).values()
     assert found["size"] > 26 * 10**9
     assert bytes_read() - before < 27e6
 
@@ -72,7 +75,7 @@ def test_a_sampled_hash_sees_what_it_says_and_no_more(large: Path) -> None:
     path = large / "model.safetensors"
 
     def sampled() -> dict[str, Any]:
-        return fingerprint.of_model(large, code=False)["model.safetensors"]
+        return identity.of_model(large, code=False)["model.safetensors"]
 
     def write(at: int, content: bytes) -> bytes:
         with path.open("rb+") as file:
@@ -106,7 +109,7 @@ def test_data_is_what_is_trained_on() -> None:
     task = Task("classification", [example, example], [example], [])
 
     def train(task: Task) -> Any:
-        return fingerprint.of_data(task)["train"]
+        return identity.of_data(task)["train"]
 
     assert train(task) == train(replace(task, validation=[]))
     assert train(task)["examples"] == 2
@@ -260,7 +263,7 @@ def test_many_changes_are_counted() -> None:
     was = {f"{n}.safetensors": {"size": 1, "sha256": "a"} for n in range(5)}
     now = {name: {"size": 1, "sha256": "b"} for name in was}
     with pytest.raises(UserError, match=r"2\.safetensors has changed \(in content\) and 2 more;"):
-        fingerprint.check_model(Path("m"), now, was)
+        identity.check_model(Path("m"), now, was)
 
 
 # -- over real pipes -------------------------------------------------------------------------------------
@@ -277,14 +280,14 @@ def test_a_refused_resume_leaves_the_run_as_it_is_and_one_without_a_record_goes_
     model = tmp_path / "model"
     shutil.copytree(tiny_models["opt"], model)
     engine: Engine = start(f"model.path={model}", "run.steps=2")
-    engine.until(messages.Step)
+    engine.until(Step)
     engine.process.kill()
     engine.process.wait()
     run, before = engine.run, files(engine.run)
     (model / "config.json").write_text((model / "config.json").read_text() + " ")
     again = Engine(run, resume=True)
     assert again.finish() == 2
-    (error,) = [event for event in again.seen if isinstance(event, messages.Error)]
+    (error,) = [event for event in again.seen if isinstance(event, Error)]
     assert error.kind == "usage" and "config.json has changed" in error.text
     assert files(run) == before
 
@@ -293,6 +296,6 @@ def test_a_refused_resume_leaves_the_run_as_it_is_and_one_without_a_record_goes_
     (run.path / "run.json").write_text(json.dumps(info))
     again = Engine(run, resume=True)
     assert again.finish() == 0
-    said = [(event.level, event.text) for event in again.seen if isinstance(event, messages.Log)]
+    said = [(event.level, event.text) for event in again.seen if isinstance(event, Log)]
     assert ["no record of the model and the data" in text for text in warnings(said)] == [True]
     assert "config.json" in run.info.read()["started_on"]["model"]  # from then on

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from engine.errors import UserError
-from engine.fork import CHANGEABLE, fork
-from engine.journal import append
-from engine.preset import keys
-from engine.rundir import RunDir, all_runs
+from engine.preset.load import keys
+from engine.runs.directory import RunDir, all_runs
+from engine.runs.fork import CHANGEABLE, fork
+from engine.runs.journal import append
 
 from .conftest import Runner
 from .test_settings import load
@@ -97,7 +97,7 @@ def test_a_fork_whose_record_cannot_be_written_leaves_nothing(
     def full(*_: object, **__: object) -> None:  # after all that was copied fitted
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("engine.run_info.RunInfo.update", full)
+    monkeypatch.setattr("engine.runs.info.RunInfo.update", full)
     with pytest.raises(UserError, match="No space left on device"):
         fork(saved, None, ["run.steps=50"], tmp_path / "forked")
     assert not (tmp_path / "forked").exists()

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from engine import messages
-from engine.rundir import RunDir
+from engine.protocol.commands import Pause, Resume, Save, Stop
+from engine.protocol.events import Checkpoint, Error, State, Step
+from engine.runs.directory import RunDir
 
 SETTINGS = ("run.steps=40", "run.batch_size=4", "run.eval_every=15")
 
@@ -25,9 +26,9 @@ def limit(engine: Any, most: int) -> None:
     resource.prlimit(engine.process.pid, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
 
 
-def obstacle(engine: Any, what: str) -> messages.State:
-    held = engine.until(messages.State, state="paused")
-    assert isinstance(held, messages.State)
+def obstacle(engine: Any, what: str) -> State:
+    held = engine.until(State, state="paused")
+    assert isinstance(held, State)
     assert held.waits and held.reason.startswith(f"{what} cannot be written (")
     return held
 
@@ -58,25 +59,25 @@ def undisturbed(finished: RunDir) -> tuple[list[Any], dict[str, Any]]:
 
 def test_journal_evaluation_and_checkpoint_wait_for_room(start: Any, undisturbed: Any) -> None:
     engine = start(*SETTINGS)
-    engine.until(messages.Step, step=5)
+    engine.until(Step, step=5)
     limit(engine, engine.run.journal_file.stat().st_size + 500)  # a line or two, and a part of one
     held = obstacle(engine, "journal.jsonl")
     assert "make room" in held.reason
     assert engine.run.journal_file.read_bytes().endswith(b"\n")  # nothing half written is left
-    engine.send(messages.Resume())  # tries at once, and cannot
+    engine.send(Resume())  # tries at once, and cannot
     obstacle(engine, "journal.jsonl")
     limit(engine, -1)
-    assert engine.until(messages.State, state="running").reason == ""
+    assert engine.until(State, state="running").reason == ""
     # Room for everything but the weights.
-    engine.send(messages.Pause())
-    engine.until(messages.State, state="paused")
+    engine.send(Pause())
+    engine.until(State, state="paused")
     limit(engine, 64 * 1024)
-    engine.send(messages.Save())
+    engine.send(Save())
     obstacle(engine, "the checkpoint")
     assert not list(engine.run.checkpoints.glob("*"))  # gives back what it took
     limit(engine, -1)
-    engine.until(messages.Checkpoint)
-    engine.send(messages.Resume())
+    engine.until(Checkpoint)
+    engine.send(Resume())
     assert engine.finish() == 0
     assert outcome(engine.run) == undisturbed
     assert engine.run.summary().standing == "finished"
@@ -87,14 +88,14 @@ def test_a_stop_while_it_waits_ends_the_run_and_says_what_could_not_be_written(
     start: Any, undisturbed: Any, stop: bool
 ) -> None:
     engine = start(*SETTINGS)
-    engine.until(messages.Step, step=5)
+    engine.until(Step, step=5)
     limit(engine, engine.run.journal_file.stat().st_size + 10)
     held = obstacle(engine, "journal.jsonl")
     if stop:
-        engine.send(messages.Stop())
+        engine.send(Stop())
     else:
         engine.process.terminate()
-    error = engine.until(messages.Error)
+    error = engine.until(Error)
     assert error.kind == "failure" and error.text.startswith("journal.jsonl could not be written (")
     assert engine.finish() == 1
     assert len(list(engine.run.journal())) == held.step
@@ -111,12 +112,12 @@ def test_a_disk_that_is_really_full(
     wanted.process.kill()
     engine = type(wanted)(RunDir.create(wanted.run.preset(), "tiny", disk / "run"))
     request.addfinalizer(engine.process.kill)
-    engine.until(messages.Step, step=5)
+    engine.until(Step, step=5)
     filler = disk / "filler"
     with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
             file.write(b"x" * 4096)
-    held = engine.until(messages.State, state="paused")
+    held = engine.until(State, state="paused")
     assert held.waits and "No space left on device" in held.reason
     filler.unlink()
     assert engine.finish() == 0

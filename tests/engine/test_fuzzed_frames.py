@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from engine import messages
-from engine.frames import LONGEST, frames, lines
+from engine.protocol.codec import decode_command, decode_event, encode
+from engine.protocol.commands import Pause, Resume, Save, Stop
+from engine.protocol.events import Done, Log, State, Step
+from engine.protocol.frames import LONGEST, frames, lines
 
 from ..live_engine import Client, Conversation
 from .test_determinism import trajectory
@@ -21,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # tests are imported by file
 
 from fuzz import refused
 
-COMMANDS = [messages.encode(c) for c in (messages.Pause(), messages.Resume(), messages.Save(), messages.Stop())]
+COMMANDS = [encode(c) for c in (Pause(), Resume(), Save(), Stop())]
 FRAMES = 10_000
 
 
@@ -72,7 +74,7 @@ def test_a_stream_that_breaks_ends() -> None:
             return _left.pop()
         raise ConnectionResetError
 
-    assert list(frames(read, messages.decode_command)) == [messages.Stop()]
+    assert list(frames(read, decode_command)) == [Stop()]
 
 
 @pytest.mark.parametrize(
@@ -91,23 +93,23 @@ def test_a_stream_that_breaks_ends() -> None:
     ids=lambda line: repr(line[:20]),
 )
 def test_what_is_no_command_is_none(line: bytes) -> None:
-    decoded = list(frames(stream(line + b"\n", b'{"type":"pause"}\n'), messages.decode_command))
-    assert decoded == [None, messages.Pause()]
+    decoded = list(frames(stream(line + b"\n", b'{"type":"pause"}\n'), decode_command))
+    assert decoded == [None, Pause()]
 
 
 @pytest.mark.parametrize("value", [b"9" * 5000, b"1e999", b"9223372036854775808", b"-1", b"1.5", b'"1"', b"null"])
 def test_a_number_that_cannot_be_is_refused(value: bytes) -> None:
     line = b'{"type":"checkpoint","path":"","seconds":0.1,"step":' + value + b"}\n"
-    assert list(frames(stream(line), messages.decode_event)) == [None]
+    assert list(frames(stream(line), decode_event)) == [None]
 
 
 def test_ten_thousand_frames_on_each_way_in_change_no_bit_of_the_run_and_a_pause_is_obeyed(start: Any) -> None:
     engine = start("run.batch_size=4")
-    engine.until(messages.Step)
+    engine.until(Step)
     client = Client(engine.run)
 
     def attack(end: Conversation, seed: int) -> None:
-        for frame in refused(seed, COMMANDS, messages.decode_command, FRAMES):
+        for frame in refused(seed, COMMANDS, decode_command, FRAMES):
             end.tell(frame)
 
     threads = [threading.Thread(target=attack, args=(end, seed)) for seed, end in enumerate((engine, client))]
@@ -115,19 +117,19 @@ def test_ten_thousand_frames_on_each_way_in_change_no_bit_of_the_run_and_a_pause
         thread.start()
     for thread in threads:
         thread.join()
-    client.send(messages.Pause())
-    paused = engine.until(messages.State, state="paused")
-    warnings = [e.text for e in engine.seen if isinstance(e, messages.Log) and e.level == "warning"]
+    client.send(Pause())
+    paused = engine.until(State, state="paused")
+    warnings = [e.text for e in engine.seen if isinstance(e, Log) and e.level == "warning"]
     assert warnings == ["a command that is not understood was ignored; further ones are only counted"]
-    engine.send(messages.Resume())
-    engine.until(messages.Step, step=paused.step + 20)
-    engine.send(messages.Stop())
-    done = engine.until(messages.Done)
+    engine.send(Resume())
+    engine.until(Step, step=paused.step + 20)
+    engine.send(Stop())
+    done = engine.until(Done)
     assert engine.finish() == 130
-    told = next(e.text for e in reversed(engine.seen) if isinstance(e, messages.Log))
+    told = next(e.text for e in reversed(engine.seen) if isinstance(e, Log))
     assert told == f"{2 * FRAMES} commands were not understood, and ignored"
     # Nothing else was done but what was asked for.
-    assert [e.state for e in engine.seen if isinstance(e, messages.State)][-5:] == [
+    assert [e.state for e in engine.seen if isinstance(e, State)][-5:] == [
         *("pausing", "paused", "running", "stopping", "checkpointing")
     ]
     assert [path.name for path in engine.run.checkpoints.iterdir()] == [f"step-{done.steps:08d}"]

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from engine.errors import UserError
-from engine.journal import JournalWriter, LineReader, decode_line, encode_line, last_line, newest_with, read
+from engine.runs.journal import JournalWriter, LineReader, decode_line, encode_line, last_line, newest_with, read
 
 RECORDS = [{"step": n, "loss": 0.5 + n, "text": 'a "quote" and \u00fc'} for n in range(4)]
 LINES = [encode_line(record) for record in RECORDS]

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from engine import messages
+from engine.protocol.events import Step
 
 from ..live_engine import Engine
 from .conftest import needs_vllm
@@ -52,7 +52,7 @@ def test_an_engine_does_not_grow(start: Any, runtime: str) -> None:
     )
     sizes = []
     for event in engine.events():
-        if isinstance(event, messages.Step) and event.step >= SETTLED and event.step % 100 == 50:
+        if isinstance(event, Step) and event.step >= SETTLED and event.step % 100 == 50:
             sizes.append(Size.of(engine.process.pid))
     assert engine.process.wait(60) == 0
     assert len(sizes) == (STEPS - SETTLED) // 100

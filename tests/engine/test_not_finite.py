@@ -13,17 +13,21 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from engine import messages, preset
-from engine.control import Control, Stopped
+from engine.clients.inbox import Control, Stopped
 from engine.errors import NotFinite
-from engine.lozo import Lozo
-from engine.opening import Opened, open_run
-from engine.patience import Patience
-from engine.rundir import RunDir
-from engine.runtime import Probe
-from engine.stopwatch import Stopwatch
-from engine.task import Example
-from engine.trainer import Trainer
+from engine.methods.lozo import Lozo
+from engine.preflight.open import Opened, open_run
+from engine.preset.load import load
+from engine.preset.method import Method
+from engine.preset.schema import Preset
+from engine.protocol.commands import AnyCommand, Evaluate, Resume, Stop
+from engine.protocol.events import Eval, Event, State
+from engine.runs.directory import RunDir
+from engine.runtimes.base import Probe
+from engine.tasks.example import Example
+from engine.training.disk_wait import Patience
+from engine.training.stopwatch import Stopwatch
+from engine.training.trainer import Trainer
 
 from .conftest import Runner, needs_vllm
 
@@ -35,10 +39,10 @@ STEPS, INTERVAL, BAD = 7, 2, 4  # the bad step begins an interval: a fold came b
 class Session:
     """A trainer in this process, whose probe of step `BAD` overflows the first few times it is tried."""
 
-    def __init__(self, folder: Path, wanted: preset.Preset, opened: Opened, monkeypatch: Any, tries: int) -> None:
+    def __init__(self, folder: Path, wanted: Preset, opened: Opened, monkeypatch: Any, tries: int) -> None:
         self.run = RunDir.create(wanted, "tiny", folder)
-        self.events: list[messages.Event] = []
-        self.when_held: list[messages.AnyCommand] = []
+        self.events: list[Event] = []
+        self.when_held: list[AnyCommand] = []
         self.control = Control(self.hear)
         commands, self.app = os.pipe()  # nothing is said, but somebody is there
         self.control.listen(lambda most: os.read(commands, most))
@@ -55,10 +59,10 @@ class Session:
 
         monkeypatch.setattr(opened.runtime, "probe", probe_too_far)
 
-    def hear(self, event: messages.Event) -> None:
+    def hear(self, event: Event) -> None:
         self.events.append(event)
-        if isinstance(event, messages.State) and event.state == "paused":
-            command = self.when_held.pop(0) if self.when_held else messages.Stop()
+        if isinstance(event, State) and event.state == "paused":
+            command = self.when_held.pop(0) if self.when_held else Stop()
             # On a thread, as commands come in: it is heard once the trainer waits.
             threading.Thread(target=self.control.obey, args=[command]).start()
 
@@ -66,7 +70,7 @@ class Session:
         return [(record["loss_plus"], record["loss_minus"]) for record in self.run.journal()]
 
     def held(self) -> list[str]:
-        return [e.reason for e in self.events if isinstance(e, messages.State) and e.state == "paused" and e.reason]
+        return [e.reason for e in self.events if isinstance(e, State) and e.state == "paused" and e.reason]
 
 
 @pytest.fixture
@@ -75,7 +79,7 @@ def session(tiny_run: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, h
 
     def session(name: str, runtime: str, tries: int) -> Session:
         settings = (*HALF, f"model.runtime={runtime}", f"run.steps={STEPS}", f"method.interval={INTERVAL}")
-        wanted = preset.load("tiny", tiny_run.preset.read_text(), settings)
+        wanted = load("tiny", tiny_run.preset.read_text(), settings)
         opened.append(open_run(wanted, lambda *_: None))
         return Session(tmp_path / name, wanted, opened[-1], monkeypatch, tries)
 
@@ -90,7 +94,7 @@ def test_a_probe_that_overflows_leaves_the_run_as_it_was(session: Any, runtime: 
     undisturbed.trainer.train()
     undisturbed.trainer.save()
     held = session("held", runtime, tries=2)
-    held.when_held = [messages.Evaluate(), messages.Resume(), messages.Resume()]
+    held.when_held = [Evaluate(), Resume(), Resume()]
     held.trainer.train()
     held.trainer.save()
     assert len(held.held()) >= 2 and len(set(held.held())) == 1
@@ -99,7 +103,7 @@ def test_a_probe_that_overflows_leaves_the_run_as_it_was(session: Any, runtime: 
     weights = [load_file(s.run.checkpoints / f"step-{STEPS:08d}/weights.safetensors") for s in (held, undisturbed)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[1])
     # The evaluation while it was held is of finite weights, those before the bad step.
-    evaluation = next(e for e in held.events if isinstance(e, messages.Eval) and e.step == BAD)
+    evaluation = next(e for e in held.events if isinstance(e, Eval) and e.step == BAD)
     assert 0 < evaluation.metrics["loss"] < 10
 
 
@@ -109,7 +113,7 @@ def test_what_is_saved_while_held_is_resumed_to_the_same_end(session: Any, runti
     undisturbed = session("undisturbed", runtime, tries=0)
     undisturbed.trainer.train()
     held = session("held", runtime, tries=1)
-    held.when_held = [messages.Stop()]
+    held.when_held = [Stop()]
     with pytest.raises(Stopped):
         held.trainer.train()
     held.trainer.save()
@@ -166,7 +170,7 @@ class Flat:
 )
 def test_nothing_is_updated_by_what_is_not_finite(scores: Any, settings: dict[str, float], said: str) -> None:
     runtime: Any = Flat(*scores)
-    method = Lozo(preset.Method(**settings), 10, "classification")  # type: ignore[arg-type]
+    method = Lozo(Method(**settings), 10, "classification")  # type: ignore[arg-type]
     with pytest.raises(NotFinite, match=said.replace("+", r"\+")) as caught:
         method.step(runtime, 3, [Example((1,), ((2,), (3,)), 0)])
     assert runtime.updates == 0 and "try a" in str(caught.value)

@@ -6,10 +6,11 @@ import math
 
 import torch
 
-from engine import objective
-from engine.directions import Matrix, draw_u, draw_v
-from engine.low_rank import LowRank
-from engine.task import Example
+from engine.directions.learned import LowRank
+from engine.directions.low_rank import draw_u, draw_v
+from engine.models.weights import Matrix
+from engine.tasks import objective
+from engine.tasks.example import Example
 
 CPU = torch.device("cpu")
 MATRIX = Matrix("layers.0.fc1.weight", 300, 200)

@@ -6,10 +6,10 @@ import random
 
 import pytest
 
-from engine.capacity import plan_capacity
-from engine.packing import Packed, chunks, one_token_options, pack, pad, padding_room
-from engine.runtime import Needs
-from engine.task import Example
+from engine.runtimes.base import Needs
+from engine.runtimes.vllm.capacity import plan_capacity
+from engine.runtimes.vllm.packing import Packed, chunks, one_token_options, pack, pad, padding_room
+from engine.tasks.example import Example
 
 
 def example(prompt: int, *options: int, first: int = 1) -> Example:

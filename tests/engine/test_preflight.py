@@ -10,12 +10,16 @@ from typing import Any
 
 import pytest
 
-from engine import messages, preflight, preset
-from engine.disk import Disk, estimate_disk
 from engine.errors import UserError
-from engine.memory import Memory, estimate_memory, in_bytes
-from engine.model_files import read_model
-from engine.runtime import Needs
+from engine.models.facts import read_model
+from engine.preflight.disk import Disk, estimate_disk
+from engine.preflight.fits import check_disk, check_memory
+from engine.preflight.memory import Memory, estimate_memory
+from engine.preset.load import load
+from engine.preset.method import Method
+from engine.protocol.events import Log, Phase, Step
+from engine.runtimes.base import Needs
+from engine.text import in_bytes
 
 from ..live_engine import Engine
 from .conftest import Runner, needs_vllm
@@ -56,21 +60,19 @@ def test_the_estimate_is_what_a_real_engine_takes_within_a_factor(
 ) -> None:
     """Of a tiny model nearly all is libraries: they are what is measured here."""
     engine: Engine = start(f"model.runtime={runtime}", "run.steps=30", "method.interval=5")
-    engine.until(messages.Step, step=20)
+    engine.until(Step, step=20)
     measured = peak(engine)
-    said = [e.text for e in engine.seen if isinstance(e, messages.Log) and e.text.startswith("memory: ")]
+    said = [e.text for e in engine.seen if isinstance(e, Log) and e.text.startswith("memory: ")]
     facts = read_model(str(tiny_models["opt"]), trust_remote_code=False)
     needs = Needs(batch=2, longest=64, options=2, option_tokens=1)
-    estimate = estimate_memory(
-        facts, needs, preset.Method(), dtype="float32", device="cpu", runtime=runtime, fold="nearest"
-    )
+    estimate = estimate_memory(facts, needs, Method(), dtype="float32", device="cpu", runtime=runtime, fold="nearest")
     assert measured < estimate.total < 2.5 * measured
     assert "are available on cpu: fits" in said[0]
     # It is said before the model is loaded.
     kinds = [
-        event.name if isinstance(event, messages.Phase) else event.text.partition(":")[0]
+        event.name if isinstance(event, Phase) else event.text.partition(":")[0]
         for event in engine.seen
-        if isinstance(event, messages.Phase | messages.Log)
+        if isinstance(event, Phase | Log)
     ]
     assert max(kinds.index("memory"), kinds.index("disk")) < kinds.index("loading model")
 
@@ -79,16 +81,14 @@ def test_without_room_for_plain_copies_a_run_does_without(tiny_models: dict[str,
     facts = read_model(str(tiny_models["opt"]), trust_remote_code=False)
     needs = Needs(batch=2, longest=64, options=2, option_tokens=1)
     settings: dict[str, Any] = {"dtype": "float32", "device": "cpu", "runtime": "vllm", "fold": "nearest"}
-    whole = estimate_memory(facts, needs, preset.Method(), **settings)
+    whole = estimate_memory(facts, needs, Method(), **settings)
     assert whole.copies == 4 * sum(m.rows * m.cols for m in facts.matrices)
     for room, copies in ((whole.total, whole.copies), (whole.total - 1, 0), (whole.total - whole.copies, 0)):
-        found, line = preflight.check_memory(facts, needs, preset.Method(), limit_gib=room / GiB, **settings)
+        found, line = check_memory(facts, needs, Method(), limit_gib=room / GiB, **settings)
         assert found.copies == copies
         assert ("slower folds" in line) == (not copies)
     with pytest.raises(UserError, match="needs about"):
-        preflight.check_memory(
-            facts, needs, preset.Method(), limit_gib=(whole.total - whole.copies - 1) / GiB, **settings
-        )
+        check_memory(facts, needs, Method(), limit_gib=(whole.total - whole.copies - 1) / GiB, **settings)
 
 
 # -- disk ------------------------------------------------------------------------------------------------
@@ -96,7 +96,7 @@ def test_without_room_for_plain_copies_a_run_does_without(tiny_models: dict[str,
 
 def estimated(model: Path, runtime: str, dtype: str, *settings: str, steps_done: int = 0, saved: int = 0) -> Disk:
     text = f'[model]\npath = "{model}"\n[task]\nname = "sst2"\n'
-    wanted = preset.load("p", text, settings)
+    wanted = load("p", text, settings)
     facts = read_model(str(model), trust_remote_code=False)
     fold = "nearest" if dtype == "float32" else "residual"
     return estimate_disk(
@@ -157,13 +157,13 @@ def test_the_disk_is_enough_or_for_a_while_or_not_at_all(tmp_path: Path, monkeyp
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=free))
     said = "41 GiB in all (a checkpoint 10 GiB, up to 4 of them together; the journal 1 GiB)"
     for free, level in ((41 * GiB, "info"), (41 * GiB - 1, "warning"), (11 * GiB, "warning")):
-        found, line = preflight.check_disk(disk, tmp_path)
+        found, line = check_disk(disk, tmp_path)
         assert found == level
         assert line.startswith(f"disk: {said}") and f"{in_bytes(free)} are free in {tmp_path}" in line
         assert line.endswith("fits") == (level == "info")
     free = 11 * GiB - 1
     with pytest.raises(UserError, match="a checkpoint and the journal take 11 GiB, 11 GiB are free there; make room"):
-        preflight.check_disk(disk, tmp_path)
+        check_disk(disk, tmp_path)
 
 
 def test_a_disk_without_room_for_one_checkpoint_is_refused_and_nothing_is_left(

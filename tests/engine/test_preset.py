@@ -5,22 +5,22 @@ from pathlib import Path
 
 import pytest
 
-from engine import preset
 from engine.errors import UserError
+from engine.preset.load import keys, load, load_file
 
 MINIMAL = '[model]\npath = "m"\n[task]\nname = "sst2"\n'
 
 
 def refused(overrides: list[str] | None = None, text: str = MINIMAL) -> str:
     with pytest.raises(UserError) as caught:
-        preset.load("p", text, overrides or [])
+        load("p", text, overrides or [])
     message = str(caught.value)
     assert "\n" not in message
     return message
 
 
 def test_overrides_are_toml_else_text() -> None:
-    loaded = preset.load(
+    loaded = load(
         "p",
         MINIMAL,
         ["run.steps=1_000", "method.lr=1e-6", "task.train=a b.csv", "task.template={sentence} It was"],
@@ -30,12 +30,12 @@ def test_overrides_are_toml_else_text() -> None:
 
 
 def test_a_text_key_takes_what_looks_like_a_number() -> None:
-    loaded = preset.load("p", MINIMAL, ["model.path=123", "task.label=1"])
+    loaded = load("p", MINIMAL, ["model.path=123", "task.label=1"])
     assert (loaded.model.path, loaded.task.label) == ("123", "1")
 
 
 def test_the_verbalizer_is_text_on_both_sides() -> None:
-    loaded = preset.load("p", MINIMAL, ['task.verbalizer={0 = "bad", 1 = 5}', "task.verbalizer.2=so-so"])
+    loaded = load("p", MINIMAL, ['task.verbalizer={0 = "bad", 1 = 5}', "task.verbalizer.2=so-so"])
     assert loaded.task.verbalizer == {"0": "bad", "1": "5", "2": "so-so"}
 
 
@@ -81,15 +81,15 @@ def test_torn_toml_is_refused() -> None:
 
 
 def test_a_resolved_preset_reads_back_the_same() -> None:
-    loaded = preset.load("p", MINIMAL, ["method.eps=1e-3", "task.verbalizer.1=great", "run.eval_every=5"])
-    assert preset.load("again", loaded.to_toml()) == loaded
+    loaded = load("p", MINIMAL, ["method.eps=1e-3", "task.verbalizer.1=great", "run.eval_every=5"])
+    assert load("again", loaded.to_toml()) == loaded
 
 
 def test_local_paths_become_absolute_and_hub_ids_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "here.jsonl").touch()
     (tmp_path / "weights").mkdir()
-    loaded = preset.load("p", MINIMAL, ["task.train=here.jsonl", "task.validation=a/b@train", "model.path=weights"])
+    loaded = load("p", MINIMAL, ["task.train=here.jsonl", "task.validation=a/b@train", "model.path=weights"])
     fixed = loaded.absolute()
     assert fixed.task.train == str(tmp_path / "here.jsonl")
     assert fixed.task.validation == "a/b@train"
@@ -100,18 +100,18 @@ def test_local_paths_become_absolute_and_hub_ids_stay(tmp_path: Path, monkeypatc
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "p.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(UserError, match=r"p\.toml: cannot be read"):
-        preset.load_file(tmp_path / "p.toml")
+        load_file(tmp_path / "p.toml")
 
 
 FOLDER = Path(__file__).parents[2] / "presets"
-KEYS = preset.keys()
+KEYS = keys()
 
 
 @pytest.mark.parametrize("name", ["opt-13b-sst2", "opt-1.3b-sst2", "qwen3-0.6b-sst2"])
 def test_a_packaged_preset_documents_every_knob(name: str) -> None:
     """Every key of the schema is there, set or commented out, with a comment above it."""
     lines = (FOLDER / f"{name}.toml").read_text().splitlines()
-    loaded = preset.load_file(FOLDER / f"{name}.toml")
+    loaded = load_file(FOLDER / f"{name}.toml")
     assert loaded.description
     for key in KEYS:
         word = key.rpartition(".")[2]
@@ -129,11 +129,11 @@ def test_what_a_packaged_preset_comments_out_is_valid(name: str) -> None:
         inner = line.removeprefix("# ")
         if line.startswith("# ") and inner.split(" = ")[0] in {key.rpartition(".")[2] for key in KEYS}:
             tomllib.loads(inner)
-            preset.load(name, text.replace(line, inner))
+            load(name, text.replace(line, inner))
 
 
 def test_the_papers_preset_is_the_papers_setting() -> None:
-    loaded = preset.load_file(FOLDER / "opt-13b-sst2.toml")
+    loaded = load_file(FOLDER / "opt-13b-sst2.toml")
     assert (loaded.model.path, loaded.model.dtype) == ("facebook/opt-13b", "float16")
     assert (loaded.method.rank, loaded.method.interval, loaded.method.eps, loaded.method.lr) == (
         2,

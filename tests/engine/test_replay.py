@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from engine import environment
-from engine.comparison import Row, Summary, Taken, summarise
-from engine.parity import recorded_step
-from engine.replay import Replay, open_training_loop
-from engine.trajectory import read_trajectory
+from engine.environment import prepare_device
+from engine.parity.__main__ import recorded_step
+from engine.parity.compare import Row, Summary, Taken, summarise
+from engine.parity.recording import read_trajectory
+from engine.parity.replay import Replay, open_training_loop
 
 from .conftest import needs_vllm
 from .recorder import record
@@ -57,8 +57,8 @@ def replay() -> Callable[[Path, str], Summary]:
     def replay(path: Path, runtime: str) -> Summary:
         trajectory = read_trajectory(path)
         if runtime == "vllm":
-            environment.prepare_device("cpu")
-            from engine.vllm_replay import open_vllm as opening
+            prepare_device("cpu")
+            from engine.parity.vllm import open_vllm as opening
         else:
             opening = open_training_loop
         mover = opening(path, trajectory, "cpu")
@@ -86,7 +86,7 @@ def test_every_family_scope_and_objective(
 def test_without_the_official_flaw_the_trajectory_is_another(
     shared: Path, replay: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from engine.recorded import RecordedDraws
+    from engine.directions.official import RecordedDraws
 
     draw = RecordedDraws.draw
     monkeypatch.setattr(RecordedDraws, "draw", lambda self, step, *, update: draw(self, step, update=False))

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from engine import preset
 from engine.errors import UserError
-from engine.journal import JournalWriter
-from engine.rundir import RunDir, all_runs, home, runs_home
+from engine.preset.load import load
+from engine.runs.directory import RunDir, all_runs
+from engine.runs.home import home, runs_home
+from engine.runs.journal import JournalWriter
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +20,7 @@ def _home(home: Path) -> None:
 
 
 def make(path: Path | None = None) -> RunDir:
-    chosen = preset.load("p", '[model]\npath = "m"\n[task]\nname = "sst2"\n[run]\nsteps = 7\n')
+    chosen = load("p", '[model]\npath = "m"\n[task]\nname = "sst2"\n[run]\nsteps = 7\n')
     return RunDir.create(chosen, "my preset.toml", path)
 
 
@@ -108,7 +109,7 @@ def test_standing_follows_the_lock_and_the_record() -> None:
         [
             sys.executable,
             "-c",
-            "import sys; from pathlib import Path; from engine.rundir import RunDir\n"
+            "import sys; from pathlib import Path; from engine.runs.directory import RunDir\n"
             "r = RunDir(Path(sys.argv[1])); r.acquire(); print('held', flush=True); sys.stdin.read()",
             str(run.path),
         ],

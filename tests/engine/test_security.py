@@ -17,14 +17,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from engine import environment, messages
+from engine.directions.fold import FoldMode
+from engine.environment import prepare, prepare_device
 from engine.errors import UserError
-from engine.fold import FoldMode
-from engine.model_files import check_pickles, read_model
-from engine.preflight import check_architecture
-from engine.preset import load
-from engine.rundir import RunDir, runs_home
-from engine.runtime import Needs
+from engine.models.facts import read_model
+from engine.models.weights import check_pickles
+from engine.preflight.choose import check_architecture
+from engine.preset.load import load
+from engine.protocol.commands import Evaluate, Pause, Resume
+from engine.protocol.events import Eval, Hello, Step
+from engine.runs.directory import RunDir
+from engine.runs.home import runs_home
+from engine.runtimes.base import Needs
 
 from ..live_engine import Engine
 from .conftest import Runner, needs_vllm
@@ -105,12 +109,12 @@ def test_the_runtimes_themselves_run_no_pickle(
     marker = tmp_path / "marker"
     model = pickled({"evil": Evil(marker)})
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
-    environment.prepare()
+    prepare()
     common: dict[str, Any] = {"dtype": "float32", "device": "cpu", "rank": 2, "seed": 0}
     with pytest.raises(Exception, match=r"posix\.mkdir"):
         if runtime == "vllm":
-            environment.prepare_device("cpu")
-            from engine.vllm_runtime import VllmRuntime
+            prepare_device("cpu")
+            from engine.runtimes.vllm.runtime import VllmRuntime
 
             fold: FoldMode = "nearest"
             needs = Needs(batch=1, longest=8, options=2, option_tokens=1)
@@ -118,7 +122,7 @@ def test_the_runtimes_themselves_run_no_pickle(
             check_architecture(facts)
             VllmRuntime(facts, needs=needs, memory_needed=2**30, fold=fold, **common)
         else:
-            from engine.training_loop import TrainingLoop
+            from engine.runtimes.training_loop import TrainingLoop
 
             TrainingLoop(str(model), **common)
     assert not marker.exists()
@@ -224,18 +228,18 @@ def test_a_run_listens_on_no_port_whatever_the_environment_says(
     for name, value in {**HOSTILE, "VLLM_MODEL_REDIRECT_PATH": str(redirect)}.items():
         monkeypatch.setenv(name, value)
     engine: Engine = start(*settings)
-    engine.send(messages.Pause())  # holds before the first step
-    engine.until(messages.Hello)
+    engine.send(Pause())  # holds before the first step
+    engine.until(Hello)
     assert ports(engine.process.pid) == []
-    engine.send(messages.Resume())
-    engine.until(messages.Step)
+    engine.send(Resume())
+    engine.until(Step)
     assert ports(engine.process.pid) == []
-    engine.send(messages.Pause())
-    engine.send(messages.Evaluate())
-    while engine.until(messages.Eval).step == 0:
+    engine.send(Pause())
+    engine.send(Evaluate())
+    while engine.until(Eval).step == 0:
         pass
     assert ports(engine.process.pid) == []
-    engine.send(messages.Resume())
+    engine.send(Resume())
     assert engine.finish() == 0
     assert [r["loss_plus"] for r in engine.run.journal()] == [r["loss_plus"] for r in undisturbed.run.journal()]
 

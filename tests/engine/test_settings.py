@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from engine import messages
 from engine.errors import UserError
-from engine.fork import fork
-from engine.messages import Change, Changed, Pause, Resume, Step
-from engine.rundir import RunDir
-from engine.settings import Settings, Steering
+from engine.protocol.commands import Change, Pause, Resume
+from engine.protocol.events import Changed, State, Step
+from engine.runs.changes import Settings, Steering
+from engine.runs.directory import RunDir
+from engine.runs.fork import fork
 
 from ..live_engine import Engine
 from .conftest import Runner, needs_vllm
@@ -34,7 +34,7 @@ def test_a_change_counts_from_the_next_step_on_through_a_kill_and_as_in_a_fork(
     engine = start(*settings)
     engine.until(Step, step=7)
     engine.send(Pause())
-    done = engine.until(messages.State, state="paused").step
+    done = engine.until(State, state="paused").step
     assert done < STEPS - 10
     engine.send(Change(lr=3e-4, eps=2e-3))
     assert engine.until(Changed) == Changed(step=done, lr=3e-4, eps=2e-3, eval_every=0)
@@ -86,6 +86,6 @@ def test_a_change_outlives_the_steps_after_it(tmp_path: Path, tiny_run: Runner) 
 
 
 def load(tiny_run: Runner) -> Any:
-    from engine.preset import load
+    from engine.preset.load import load
 
     return load("tiny", tiny_run.preset.read_text(), [f"run.steps={STEPS}"])

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from engine import preset
-from engine.lozo import Lozo
-from engine.noise import Noise, measure_noise
-from engine.opening import open_run
-from engine.signal_figures import WINDOW, Figures, Signal
-from engine.task import batch
+from engine.methods.lozo import Lozo
+from engine.preflight.open import open_run
+from engine.preset.load import load
+from engine.runs.signal import WINDOW, Figures, Signal
+from engine.tasks.batches import batch
+from engine.training.noise import Noise, measure_noise
 
 from .conftest import Runner, needs_vllm
 
@@ -108,7 +108,7 @@ def test_a_long_run_has_a_short_history_and_what_is_not_finite_is_left_out() -> 
 def test_measuring_the_noise_changes_no_bit_of_what_follows(
     tiny_run: Runner, home: Any, monkeypatch: pytest.MonkeyPatch, runtime: str
 ) -> None:
-    wanted = preset.load("tiny", tiny_run.preset.read_text(), (f"model.runtime={runtime}", "method.interval=2"))
+    wanted = load("tiny", tiny_run.preset.read_text(), (f"model.runtime={runtime}", "method.interval=2"))
     results = []
     for measured in (False, True):
         opened = open_run(wanted, lambda *_: None)
@@ -135,7 +135,7 @@ class Jittery:
 
 
 def test_noise_is_the_largest_difference_between_two_scorings_of_a_batch() -> None:
-    from engine.task import Example
+    from engine.tasks.example import Example
 
     examples = [Example((n,), ((2,), (3,)), 0) for n in range(1, 5)]
     noise = measure_noise(Jittery(), "classification", examples, dtype="float32", queries=4)  # type: ignore[arg-type]

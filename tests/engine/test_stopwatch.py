@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from engine import preset
-from engine.journal import encode_line
-from engine.rundir import RunDir
-from engine.stopwatch import KINDS, Stopwatch, time_spent
+from engine.preset.load import load
+from engine.runs.directory import RunDir
+from engine.runs.journal import encode_line
+from engine.runs.timing import KINDS, time_spent
+from engine.training.stopwatch import Stopwatch
 
 from .conftest import Runner
 
@@ -29,7 +30,7 @@ class Clock:
 @pytest.fixture
 def run(tmp_path: Path) -> RunDir:
     text = '[model]\npath = "m"\n[task]\nname = "sst2"\n'
-    return RunDir.create(preset.load("p", text), "p", tmp_path / "run")
+    return RunDir.create(load("p", text), "p", tmp_path / "run")
 
 
 def session(run: RunDir) -> tuple[Stopwatch, Clock]:

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from engine import findings, outlook
-from engine.calibration import evaluations_of
-from engine.preset import load, load_file
-from engine.rundir import home as zotui_home
+from engine.preflight import outlook
+from engine.preflight.calibrate import evaluations_of
+from engine.preset.load import load, load_file
+from engine.protocol import findings
+from engine.runs.home import home as zotui_home
 
 from .conftest import Runner, needs_vllm
 
@@ -22,7 +23,7 @@ from .conftest import Runner, needs_vllm
 def survey(*arguments: str, given: str | None = None) -> tuple[int, list[Any], str]:
     """A survey as zotui asks for it: exit code, findings, and standard error."""
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "engine.survey", *arguments],
+        [sys.executable, "-P", "-m", "engine.preflight", *arguments],
         input=None if given is None else json.dumps(given).encode() + b"\n",
         stdin=subprocess.DEVNULL if given is None else None,
         capture_output=True,
@@ -121,7 +122,7 @@ def test_how_many_evaluations_a_run_takes(steps: int, every: int | None, count: 
 
 
 def test_it_ends_with_whoever_asked(tiny_run: Runner, home: Path) -> None:
-    command = [sys.executable, "-P", "-m", "engine.survey", "--leashed", "--calibrate", str(tiny_run.preset)]
+    command = [sys.executable, "-P", "-m", "engine.preflight", "--leashed", "--calibrate", str(tiny_run.preset)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdin is not None
         process.stdin.close()

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from engine import preset, task
 from engine.errors import UserError
-from engine.tokens import Example
+from engine.preset.task import Task
+from engine.tasks.batches import batch
+from engine.tasks.example import Example
+from engine.tasks.load import load_split, load_task
 
 from .small_tasks import ROWS, Words, load, refused, write
 
@@ -53,7 +55,7 @@ def test_without_a_validation_split_a_part_is_held_out() -> None:
 def test_a_split_for_an_evaluation_is_the_one_of_training() -> None:
     write("train.jsonl", ROWS)
     write("test.jsonl", ROWS[:5])
-    chosen = preset.Task(
+    chosen = Task(
         name=None,
         train="train.jsonl",
         test="test.jsonl",
@@ -63,20 +65,20 @@ def test_a_split_for_an_evaluation_is_the_one_of_training() -> None:
         train_examples=4,
     )
     tokenizer = Words()
-    loaded = task.load_task(chosen, tokenizer, seed=3, max_length=64)
+    loaded = load_task(chosen, tokenizer, seed=3, max_length=64)
     for split, expected in (("train", loaded.train), ("validation", loaded.validation)):
-        assert task.load_split(chosen, split, tokenizer, max_length=64, seed=3) == expected  # type: ignore[arg-type]
-    assert len(task.load_split(chosen, "test", tokenizer, max_length=64)) == 5
+        assert load_split(chosen, split, tokenizer, max_length=64, seed=3) == expected  # type: ignore[arg-type]
+    assert len(load_split(chosen, "test", tokenizer, max_length=64)) == 5
     without = chosen.model_copy(update={"test": None})
     with pytest.raises(UserError, match=r"^task.test is not set; --set task.test=FILE, or evaluate another split$"):
-        task.load_split(without, "test", tokenizer, max_length=64)
+        load_split(without, "test", tokenizer, max_length=64)
 
 
 EXAMPLES = [Example((i,), ((0,), (1,)), 0) for i in range(10)]
 
 
 def numbers(step: int, size: int = 4, seed: int = 0) -> list[int]:
-    return [e.prompt[0] for e in task.batch(EXAMPLES, step, size, seed)]
+    return [e.prompt[0] for e in batch(EXAMPLES, step, size, seed)]
 
 
 def test_every_epoch_is_another_permutation() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.telemetry import Gpus, Sampler
+from engine.clients.telemetry import Gpus, Sampler
 
 
 class SimulatedNvml:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from engine import preset, task
-from engine.tokens import Encoder
+from engine.preset.task import Task
+from engine.tasks.load import load_task
+from engine.tasks.tokenize import Encoder
 
 from .small_tasks import ROWS, Words, load, refused, write
 
@@ -115,8 +116,8 @@ def test_a_real_tokenizer_on_real_data(shared: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(str(shared / "models" / "opt-reviews"))
     sst2 = shared / "data" / "sst2"
     told: list[tuple[str, float | None]] = []
-    loaded = task.load_task(
-        preset.Task(
+    loaded = load_task(
+        Task(
             name="sst2",
             train=str(sst2 / "train.jsonl"),
             validation=str(sst2 / "validation.jsonl"),

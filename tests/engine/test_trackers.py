@@ -12,11 +12,15 @@ from typing import Any
 
 import pytest
 
-from engine import messages, preset
+from engine.clients.outbox import Outlet
+from engine.clients.trackers import follower as following
+from engine.clients.trackers import wandb
 from engine.errors import UserError
-from engine.outlet import Outlet
-from engine.rundir import RunDir
-from engine.trackers import following, wandb
+from engine.preset.load import load
+from engine.protocol.commands import Stop
+from engine.protocol.events import Done, Error, Hello, Log, Phase, Step
+from engine.protocol.events import Event as AnyMessage
+from engine.runs.directory import RunDir
 
 from ..live_engine import Engine
 
@@ -29,19 +33,19 @@ def needs(package: str) -> Any:
 
 
 def infos(engine: Engine) -> str:
-    return "\n".join(event.text for event in engine.seen if isinstance(event, messages.Log))
+    return "\n".join(event.text for event in engine.seen if isinstance(event, Log))
 
 
 def stopped_and_resumed(start: Any, name: str) -> RunDir:
     """A run of 12 steps that was stopped on its way and resumed, logged by `name`."""
     engine = start(f"run.track={name}", "run.steps=12", "run.eval_every=4")
-    engine.until(messages.Step, step=5)
-    engine.send(messages.Stop())
-    engine.until(messages.Done)
+    engine.until(Step, step=5)
+    engine.send(Stop())
+    engine.until(Done)
     assert engine.finish() == 130
     assert f"{name}: " in infos(engine) and "failed" not in infos(engine)
     again = Engine(engine.run, resume=True)
-    again.until(messages.Done)
+    again.until(Done)
     assert again.finish() == 0
     assert "failed" not in infos(again)
     return engine.run
@@ -117,13 +121,13 @@ def test_a_package_that_is_not_there_is_said_before_anything_is_loaded(start: An
     if find_spec(name) is not None:
         pytest.skip(f"{name} is installed here")
     engine = start(f"run.track={name}")
-    error = engine.until(messages.Error)
+    error = engine.until(Error)
     assert (error.kind, error.text) == (
         "usage",
         f"run.track: {name} needs a package that is not installed: pip install 'zotui[{name}]'",
     )
     assert engine.finish() == 2
-    assert not any(isinstance(event, messages.Phase) for event in engine.seen)
+    assert not any(isinstance(event, Phase) for event in engine.seen)
 
 
 class Stubborn:
@@ -143,23 +147,21 @@ class Stubborn:
         self.finished = True
 
 
-def hello(steps: int) -> messages.Hello:
-    return messages.Hello(
-        run="r", name="r", preset="p", model="m", runtime="vllm", device="cpu", dtype="float32", steps=steps
-    )
+def hello(steps: int) -> Hello:
+    return Hello(run="r", name="r", preset="p", model="m", runtime="vllm", device="cpu", dtype="float32", steps=steps)
 
 
-def step(number: int) -> messages.Step:
-    return messages.Step(
+def step(number: int) -> Step:
+    return Step(
         step=number, loss=0.5, loss_plus=0.5, loss_minus=0.5, projected_grad=1.0, lr=1e-6, tokens=9, seconds=0.1,
         tokens_per_s=90.0,
     )  # fmt: skip
 
 
-def followed(tracker: Stubborn, tmp_path: Path) -> tuple[Outlet, queue.Queue[messages.Event]]:
+def followed(tracker: Stubborn, tmp_path: Path) -> tuple[Outlet, queue.Queue[AnyMessage]]:
     """An outlet that the tracker follows, and what others hear from it."""
     outlet, heard = Outlet(), queue.Queue()
-    wanted = preset.load("p", MINIMAL)
+    wanted = load("p", MINIMAL)
     follower = following.Following("wandb", tracker, RunDir(tmp_path), wanted, outlet.emit)
     outlet.follow(follower.take, follower.end, 20.0)
     outlet.follow(heard.put, lambda: None, 20.0)
@@ -174,10 +176,10 @@ def test_a_tracker_that_fails_is_one_warning(tmp_path: Path) -> None:
     outlet, heard = followed(tracker, tmp_path)
     for event in (hello(3), step(0), step(1), step(2)):
         outlet.emit(event)
-    while not isinstance(event := heard.get(timeout=20), messages.Log) or event.level != "warning":
+    while not isinstance(event := heard.get(timeout=20), Log) or event.level != "warning":
         pass
     outlet.close()
-    texts = [event.text, *(later.text for later in heard.queue if isinstance(later, messages.Log))]
+    texts = [event.text, *(later.text for later in heard.queue if isinstance(later, Log))]
     assert texts == ["wandb failed (ConnectionError: no route to host); the run goes on without it"]
     assert (tracker.steps, tracker.finished) == ([0], False)
 
@@ -213,7 +215,7 @@ def test_wandb_goes_online_only_where_it_was_set_up(monkeypatch: pytest.MonkeyPa
 
 
 def test_one_tracker_needs_no_list() -> None:
-    assert preset.load("p", MINIMAL, ["run.track=tensorboard"]).run.track == ["tensorboard"]
-    assert preset.load("p", MINIMAL, ['run.track=["wandb", "trackio"]']).run.track == ["wandb", "trackio"]
+    assert load("p", MINIMAL, ["run.track=tensorboard"]).run.track == ["tensorboard"]
+    assert load("p", MINIMAL, ['run.track=["wandb", "trackio"]']).run.track == ["wandb", "trackio"]
     with pytest.raises(UserError, match=r"run\.track\.0: .* 'tensorboard', 'trackio' or 'wandb', not 'tb'"):
-        preset.load("p", MINIMAL, ["run.track=tb"])
+        load("p", MINIMAL, ["run.track=tb"])

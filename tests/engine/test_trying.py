@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from engine import messages
-from engine.directions import Matrix
 from engine.errors import UserError
-from engine.messages import Change, Pause, Resume, Stop, Tried, Try
-from engine.plain import plain
+from engine.models.weights import Matrix
+from engine.protocol.commands import Change, Pause, Resume, Stop, Try
+from engine.protocol.events import Answer, Changed, Done, Hello, State, Step, Tried
+from engine.text import plain
 
 from .conftest import Finished, Runner, needs_vllm
 
@@ -32,20 +32,20 @@ def test_the_base_model_answers_as_at_the_start_and_the_weights_as_transformers_
 ) -> None:
     engine = start(f"model.runtime={runtime}", "run.steps=25", "method.lr=1e-2")
     engine.send(Pause())
-    engine.until(messages.Hello)
+    engine.until(Hello)
     choice, text = {"prompt": PROMPT, "options": OPTIONS}, {"prompt": PROMPT, "max_tokens": 8}
     long = {"prompt": " ".join([PROMPT] * 6), "options": [*OPTIONS, "a film of rare grace"]}
     before = [ask(engine, **choice), ask(engine, **text), ask(engine, **long), ask(engine, example=0)]
     for answer in before:
-        assert answer.now == answer.base != messages.Answer()
+        assert answer.now == answer.base != Answer()
     assert abs(sum(before[0].now.probabilities) - 1) < 1e-9
     assert before[3].label in (0, 1) and before[3].options == OPTIONS and "It was" in before[3].prompt
     assert before[0].options == OPTIONS and before[0].label is None and before[0].step == 0
 
     engine.send(Resume())
-    engine.until(messages.Step, step=22)
+    engine.until(Step, step=22)
     engine.send(Pause())
-    done = engine.until(messages.State, state="paused").step
+    done = engine.until(State, state="paused").step
     assert done % 10, "to be within an interval: what was learned since the last fold counts, too"
     after = [ask(engine, **choice), ask(engine, **text), ask(engine, **long), ask(engine, example=0)]
     for was, answer in zip(before, after, strict=True):
@@ -64,8 +64,8 @@ def test_the_base_model_answers_as_at_the_start_and_the_weights_as_transformers_
 
 def export(engine: Any, steps: int, folder: Path) -> Path:
     """The model after so many steps, through a fork that ends there."""
-    from engine.export import export_merged
-    from engine.fork import fork
+    from engine.export.merged import export_merged
+    from engine.runs.fork import fork
 
     forked = fork(engine.run, steps, (), folder / "forked")
     export_merged(forked, folder / "exported")
@@ -95,16 +95,16 @@ def by_transformers(path: Path) -> tuple[list[float], str]:
 def test_what_cannot_be_answered_says_why_and_the_run_goes_on(start: Any) -> None:
     engine = start("run.steps=12")
     engine.send(Pause())
-    engine.until(messages.Hello)
+    engine.until(Hello)
     assert "validation split ends with 47" in ask(engine, example=48).note
     assert "tokens" in ask(engine, prompt="word " * 600).note
     engine.send(Change())
-    assert engine.until(messages.Changed).eval_every == 0  # nothing named, nothing changed
+    assert engine.until(Changed).eval_every == 0  # nothing named, nothing changed
     for number in range(60):
         engine.send(Try(id=1000 + number, example=0))
     engine.send(Resume())
     assert engine.finish() == 0
-    assert engine.of(messages.Done)
+    assert engine.of(Done)
 
 
 def test_base_weights_are_found_under_either_name_and_refused_where_they_are_not_there(
@@ -114,8 +114,8 @@ def test_base_weights_are_found_under_either_name_and_refused_where_they_are_not
     from safetensors.torch import load_file, save_file
     from transformers import AutoModelForCausalLM
 
-    from engine.base_weights import BaseWeights
-    from engine.model_files import linear_matrices
+    from engine.models.facts import linear_matrices
+    from engine.models.weights import BaseWeights
 
     for path in tiny_models.values():
         model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)

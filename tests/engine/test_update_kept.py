@@ -14,19 +14,20 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from engine import preset
-from engine.directions import Matrix, draw_u, draw_v
+from engine.directions.fold import Fold, FoldMode, choose_fold, state
+from engine.directions.kept import UpdateKept
+from engine.directions.low_rank import draw_u, draw_v
 from engine.errors import UserError
-from engine.fold import Fold, FoldMode, choose_fold, state
-from engine.folding import FoldingLoop
-from engine.lozo import Lozo
-from engine.memory import Memory, estimate_memory
-from engine.model_files import read_model
-from engine.preflight import check_memory
-from engine.rundir import RunDir
-from engine.runtime import Needs
-from engine.training_loop import TrainingLoop
-from engine.update_kept import UpdateKept
+from engine.export.rebuild import FoldingLoop
+from engine.methods.lozo import Lozo
+from engine.models.facts import read_model
+from engine.models.weights import Matrix
+from engine.preflight.fits import check_memory
+from engine.preflight.memory import Memory, estimate_memory
+from engine.preset.method import Method
+from engine.runs.directory import RunDir
+from engine.runtimes.base import Needs
+from engine.runtimes.training_loop import TrainingLoop
 
 from .conftest import Finished, Runner, needs_vllm
 
@@ -74,7 +75,7 @@ def opened(kind: type[TrainingLoop], model: Path, dtype: str, **more: Any) -> An
 
 def replayed(loop: TrainingLoop, records: list[dict[str, Any]]) -> TrainingLoop:
     """The run of these records, up to the fold that follows it."""
-    method = Lozo(preset.Method(rank=2, interval=INTERVAL), len(records), "classification")
+    method = Lozo(Method(rank=2, interval=INTERVAL), len(records), "classification")
     for record in records:
         method.replay(loop, record)
     loop.redraw(len(records))
@@ -161,7 +162,7 @@ def test_memory_is_counted_where_there_is_a_residual(model: Path) -> None:
     scope = sum(m.rows * m.cols for m in facts.matrices)
 
     def estimate(**settings: Any) -> Memory:
-        return estimate_memory(facts, Needs(2, 20, 2, 1), preset.Method(), dtype="float16", device="cpu", **settings)
+        return estimate_memory(facts, Needs(2, 20, 2, 1), Method(), dtype="float16", device="cpu", **settings)
 
     plain = estimate(runtime="vllm", fold="stochastic")
     assert estimate(runtime="vllm", fold="residual") == replace(plain, residuals=2 * scope)
@@ -176,7 +177,7 @@ def test_a_residual_that_does_not_fit_is_refused_with_the_way_round_it(
     facts = read_model(str(model), trust_remote_code=False)
     settings: dict[str, Any] = {"dtype": "float16", "device": "cpu", "runtime": "vllm", "limit_gib": 0.1}
     with pytest.raises(UserError, match=r"needs about .* are available; take a smaller") as refusal:
-        check_memory(facts, Needs(2, 20, 2, 1), preset.Method(), fold=fold, **settings)
+        check_memory(facts, Needs(2, 20, 2, 1), Method(), fold=fold, **settings)
     assert ("or --set model.fold=stochastic" in str(refusal.value)) == advised
 
 
@@ -198,7 +199,7 @@ def test_how_much_is_folded_at_a_time_changes_no_bit_where_there_is_a_residual(
     start, change = torch.randn(300, 70).mul_(0.02).to(dtype), torch.randn(300, 70) * 1e-4
     results = []
     for entries in (2**18, 70, 1000):
-        monkeypatch.setattr("engine.fold._CACHED", entries)
+        monkeypatch.setattr("engine.directions.fold._CACHED", entries)
         weight = start.clone()
         residual = folded("residual", weight, change).residual
         assert residual is not None and residual.any()
@@ -250,7 +251,7 @@ def test_the_noise_of_a_fold_depends_on_step_and_name_and_not_on_the_rest_of_the
 def test_a_matrix_of_many_chunks_is_folded_all_through(
     monkeypatch: pytest.MonkeyPatch, mode: FoldMode, dtype: torch.dtype
 ) -> None:
-    monkeypatch.setattr("engine.fold._CHUNK", 2000)
+    monkeypatch.setattr("engine.directions.fold._CHUNK", 2000)
     weight = torch.randn(100, 300, generator=torch.Generator().manual_seed(0)).mul_(0.02).to(dtype)
     start = weight.double()
     change = torch.randn(100, 300, generator=torch.Generator().manual_seed(1)) * 1e-4

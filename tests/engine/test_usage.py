@@ -8,18 +8,19 @@ from typing import Any
 
 import msgspec
 
-from engine import messages
-from engine.fork import fork
-from engine.journal import encode_line
-from engine.journal import read as records
-from engine.messages import GpuReading, Telemetry
-from engine.usage import GpuUsage, Recorder, Usage, read, thinned, together
+from engine.protocol.commands import Stop
+from engine.protocol.events import Done, GpuReading, State, Step, Telemetry
+from engine.protocol.events import Telemetry as TelemetryEvent
+from engine.runs.fork import fork
+from engine.runs.journal import encode_line
+from engine.runs.journal import read as records
+from engine.runs.usage import GpuUsage, Recorder, Usage, read, thinned, together
 
 from ..live_engine import Engine
 
 
-def step(number: int) -> messages.Step:
-    return messages.Step(
+def step(number: int) -> Step:
+    return Step(
         step=number, loss=0.5, loss_plus=0.6, loss_minus=0.4, projected_grad=1.0, lr=1e-6, tokens=10, seconds=1.0,
         tokens_per_s=10.0,
     )  # fmt: skip
@@ -115,30 +116,30 @@ def test_a_line_that_the_disk_does_not_take_is_left_out(small_disk: Callable[[st
 
 def test_a_run_of_seconds_is_on_record_and_its_fork_begins_anew(start: Any, tmp_path: Path) -> None:
     engine: Engine = start()
-    engine.until(messages.Telemetry)
-    engine.until(messages.Step)
-    engine.send(messages.Stop())
+    engine.until(TelemetryEvent)
+    engine.until(Step)
+    engine.send(Stop())
     assert engine.finish() == 130
     (line,) = engine.run.usage()
-    seen = engine.of(messages.Telemetry)
+    seen = engine.of(TelemetryEvent)
     assert line.rss_peak >= max(one.rss for one in seen) > 0
     assert line.seconds > 0 and line.kv_cache_usage_mean is None and line.gpu is None
-    assert line.step == engine.of(messages.Done)[0].steps
+    assert line.step == engine.of(Done)[0].steps
     again = Engine(engine.run, resume=True)
-    again.until(messages.Telemetry)
-    again.until(messages.Step)
-    again.send(messages.Stop())
+    again.until(TelemetryEvent)
+    again.until(Step)
+    again.send(Stop())
     assert again.finish() == 130
-    assert [one.step for one in engine.run.usage()] == [line.step, again.of(messages.Done)[0].steps]
+    assert [one.step for one in engine.run.usage()] == [line.step, again.of(Done)[0].steps]
     assert fork(engine.run, path=tmp_path / "forked").usage() == []
 
 
 def test_a_run_that_cannot_record_it_is_not_held(start: Any) -> None:
     engine: Engine = start("run.steps=60")
     engine.run.usage_file.mkdir()  # nothing can be written there, by nobody
-    engine.until(messages.Telemetry)
+    engine.until(TelemetryEvent)
     assert engine.finish() == 0
-    assert not [event for event in engine.of(messages.State) if event.state == "paused"]
+    assert not [event for event in engine.of(State) if event.state == "paused"]
     assert engine.run.usage() == []
 
 

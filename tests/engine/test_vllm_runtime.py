@@ -11,19 +11,19 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from engine import environment
-from engine.fold import FoldMode
-from engine.folding import FoldingLoop
-from engine.model_files import read_model
-from engine.runtime import Needs, Upcoming
-from engine.task import Example
+from engine.directions.fold import FoldMode
+from engine.environment import prepare_device
+from engine.export.rebuild import FoldingLoop
+from engine.models.facts import read_model
+from engine.runtimes.base import Needs, Upcoming
+from engine.tasks.example import Example
 
 from .conftest import needs_vllm
 
 if importlib.util.find_spec("vllm") is not None:
-    from engine.vllm_seam.graphs import Graphs
+    from engine.runtimes.vllm.worker.graphs import Graphs
 if TYPE_CHECKING:
-    from engine.vllm_runtime import VllmRuntime
+    from engine.runtimes.vllm.runtime import VllmRuntime
 
 pytestmark = needs_vllm
 OPTIONS = ((7,), (8, 9, 10), (11, 12))
@@ -42,9 +42,9 @@ def open_runtime(tiny_models: dict[str, Path]) -> Iterator[Callable[..., VllmRun
         rank: int = 2,
         plain_copies: bool = True,
     ) -> VllmRuntime:
-        environment.prepare_device("cpu")
-        from engine.vllm_runtime import VllmRuntime
-        from engine.vllm_seam.architecture import adaptable
+        prepare_device("cpu")
+        from engine.runtimes.vllm.runtime import VllmRuntime
+        from engine.runtimes.vllm.support import adaptable
 
         facts = read_model(str(tiny_models[layout]), trust_remote_code=False)
         assert adaptable(facts.architecture)
@@ -145,8 +145,8 @@ def test_the_head_in_pieces_gives_what_it_gives_at_once(open_runtime: Any, monke
     runtime.redraw(0)
     batch = examples(8)
     (whole,) = runtime.probe(0, 1, 1e-2, batch)
-    monkeypatch.setattr("engine.vllm_seam.head._ROWS", 7)
-    monkeypatch.setattr("engine.vllm_seam.head._PICKS", 5)
+    monkeypatch.setattr("engine.runtimes.vllm.worker.head._ROWS", 7)
+    monkeypatch.setattr("engine.runtimes.vllm.worker.head._PICKS", 5)
     (pieces,) = runtime.probe(0, 1, 1e-2, batch)
     assert worst(whole.plus, pieces.plus) < 1e-5 and worst(whole.minus, pieces.minus) < 1e-5
 

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from engine.rundir import RunDir
+from engine.runs.directory import RunDir
 
 from .evidence import whole_lines
 from .trial import STEPS, Outcome, Trial

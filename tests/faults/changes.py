@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from engine import messages
+from engine.protocol.events import Step
 
 from . import small
 from .trial import Outcome, Trial
@@ -19,7 +19,7 @@ def model_and_data(shop: Workshop, outcome: Outcome) -> None:
     made = small.make(folder)
     trial = Trial(shop, outcome, made=made)
     engine = trial.start()
-    engine.until(messages.Step, step=20)
+    engine.until(Step, step=20)
     trial.killed(engine)
     changes: list[tuple[Path, Callable[[bytes], bytes], str]] = [
         (made.model / "model.safetensors", _last_byte, "model.path"),

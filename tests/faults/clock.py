@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from engine import messages
-from engine.stopwatch import time_spent
+from engine.protocol.events import Checkpoint, Done, Eval, Step
+from engine.runs.timing import time_spent
 
 from .trial import Outcome, Trial
 from .workshop import Workshop
@@ -35,13 +35,13 @@ def jumps(shop: Workshop, outcome: Outcome) -> None:
     trial = Trial(shop, outcome)
     for at in range(20, 20 + 10 * shop.tries(1, 5), 10):
         engine = trial.start(environment)
-        engine.until(messages.Step, step=at)
+        engine.until(Step, step=at)
         trial.killed(engine)
     engine = trial.start(environment)
     trial.finish(engine)
     outcome.tried += counter.stat().st_size
-    (done,) = engine.of(messages.Done)
-    timed = (messages.Step, messages.Eval, messages.Checkpoint)
+    (done,) = engine.of(Done)
+    timed = (Step, Eval, Checkpoint)
     durations = [event.seconds for kind in timed for event in engine.of(kind)]
     spent = time_spent(trial.run)
     for seconds in (*durations, done.seconds, *spent.values()):

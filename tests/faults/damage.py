@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from engine import messages
+from engine.protocol.events import Checkpoint, Phase, Step
 
 from .trial import Outcome, Trial
 from .workshop import SAVE, Workshop
@@ -18,7 +18,7 @@ def journal_line(shop: Workshop, outcome: Outcome) -> None:
     chance = shop.chance("journal line")
     trial = Trial(shop, outcome)
     engine = trial.start()
-    engine.until(messages.Step, step=30)
+    engine.until(Step, step=30)
     trial.killed(engine)
     journal = trial.run.journal_file
     sound = journal.read_bytes()
@@ -29,7 +29,7 @@ def journal_line(shop: Workshop, outcome: Outcome) -> None:
         spoilt = _flip(sound, at, chance)
         journal.write_bytes(spoilt)
         refused = trial.refused(f"line {line}")
-        assert not refused.of(messages.Phase), "refused only when the model was loaded"
+        assert not refused.of(Phase), "refused only when the model was loaded"
         assert journal.read_bytes() == spoilt, "the refused journal was changed"
         outcome.tried += 1
     journal.write_bytes(sound)
@@ -43,9 +43,9 @@ def checkpoint(shop: Workshop, outcome: Outcome) -> None:
     for _ in range(shop.tries(1, 5)):
         for spoil in _WAYS[: shop.tries(3, len(_WAYS))]:
             engine = trial.start()
-            engine.until(messages.Checkpoint)
+            engine.until(Checkpoint)
             for _ in range(chance.randint(1, SAVE - 1)):
-                engine.until(messages.Step)
+                engine.until(Step)
             trial.killed(engine)
             spoil(trial.run.checkpoint_folders()[-1], chance)
             outcome.tried += 1

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from engine import messages
+from engine.protocol.commands import Stop
+from engine.protocol.events import Error, State, Step
 
 from ..live_engine import Engine
 from .evidence import whole_lines
@@ -23,12 +24,12 @@ def limited(shop: Workshop, outcome: Outcome) -> None:
     for _ in range(shop.tries(1, 5)):
         trial = Trial(shop, outcome)
         engine = trial.start()
-        engine.until(messages.Step, step=4)
+        engine.until(Step, step=4)
         with _no_file_beyond(engine, trial.run.journal_file.stat().st_size + 100):  # in the middle of a line
             _held(trial, engine)
         outcome.tried += 1
         _goes_on(engine)
-        engine.until(messages.State, state="evaluating")
+        engine.until(State, state="evaluating")
         with _no_file_beyond(engine, trial.run.evaluations_file.stat().st_size):
             _held(trial, engine)
         outcome.tried += 1
@@ -47,7 +48,7 @@ def full(shop: Workshop, outcome: Outcome) -> None:
         engine = trial.start()
         for _ in range(shop.tries(2, 4)):
             for _ in range(SAVE):
-                engine.until(messages.Step)
+                engine.until(Step)
             filler = folder / "filler"
             _fill(filler)
             _held(trial, engine)
@@ -61,16 +62,16 @@ def unwritable(shop: Workshop, outcome: Outcome) -> None:
     """A directory that has become read-only: no run begins in it, and one that is at work is held."""
     trial = Trial(shop, outcome)
     engine = trial.start()
-    engine.until(messages.Step, step=EVALUATE - 3)
+    engine.until(Step, step=EVALUATE - 3)
     with read_only(trial.run.path):
         _held(trial, engine)
     outcome.tried += 1
     _goes_on(engine)
     with read_only(trial.run.path):
         _held(trial, engine)
-        engine.send(messages.Stop())  # somebody has lost patience
+        engine.send(Stop())  # somebody has lost patience
         code = engine.finish()
-        assert code == 1 and engine.of(messages.Error), f"the held engine ended with {code} and without a word"
+        assert code == 1 and engine.of(Error), f"the held engine ended with {code} and without a word"
         trial.ended(engine)
         outcome.tried += 1
         refused = shop.zotui("resume", str(trial.run.path), "--headless")
@@ -82,14 +83,14 @@ def unwritable(shop: Workshop, outcome: Outcome) -> None:
 
 def _held(trial: Trial, engine: Engine) -> None:
     """The engine says that it is held and why; the records stay as they are, and whole."""
-    held = engine.until(messages.State, state="paused")
+    held = engine.until(State, state="paused")
     assert held.reason, "the run is paused without a reason"
     trial.ended(engine)
     assert len(whole_lines(trial.run)) == held.step, f"held after {held.step} steps, journaled {trial.steps_done}"
 
 
 def _goes_on(engine: Engine) -> None:
-    engine.until(messages.Step)
+    engine.until(Step)
 
 
 def _fill(filler: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from safetensors.numpy import load_file
 
-from engine.rundir import RunDir
+from engine.runs.directory import RunDir
 
 # What a step computed. The other keys say how long it took, or what was kept since the engine was started.
 _RESULTS = (

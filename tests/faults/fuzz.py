@@ -7,13 +7,15 @@ import random
 
 import msgspec
 
-from engine import messages
+from engine.protocol.codec import decode_command, encode
+from engine.protocol.commands import Pause, Resume, Save, Stop
+from engine.protocol.events import State, Step
 
 from ..live_engine import Client
 from .trial import Outcome, Trial
 from .workshop import Workshop
 
-_COMMANDS = [messages.encode(kind()) for kind in (messages.Pause, messages.Resume, messages.Save, messages.Stop)]
+_COMMANDS = [encode(kind()) for kind in (Pause, Resume, Save, Stop)]
 
 
 def pipe_and_socket(shop: Workshop, outcome: Outcome) -> None:
@@ -24,21 +26,21 @@ def pipe_and_socket(shop: Workshop, outcome: Outcome) -> None:
     frames = [_frame(chance) for _ in range(shop.tries(1000, 10_000))]
     half = len(frames) // 2
     engine.tell(b"".join(frames[:half]))
-    engine.until(messages.Step)
+    engine.until(Step)
     engine.tell(b"".join(frames[half:]))
     for start in range(0, len(frames), 100):
         with Client(trial.run) as client:
             client.tell(b"".join(frames[start : start + 100]))
             client.tell(frames[start][:-1])  # and gone in the middle of a line
     outcome.tried += 2 * len(frames)
-    engine.send(messages.Pause())  # is it still listening?
-    engine.until(messages.State, state="paused")
+    engine.send(Pause())  # is it still listening?
+    engine.until(State, state="paused")
     with Client(trial.run) as client:
-        client.send(messages.Resume())
-        engine.until(messages.State, state="running")
-    states = {event.state for event in engine.of(messages.State)}
+        client.send(Resume())
+        engine.until(State, state="running")
+    states = {event.state for event in engine.of(State)}
     assert states <= {"running", "evaluating", "checkpointing", "pausing", "paused"}, f"a frame had an effect: {states}"
-    assert sum(event.state == "paused" for event in engine.of(messages.State)) == 1, "a frame has paused the run"
+    assert sum(event.state == "paused" for event in engine.of(State)) == 1, "a frame has paused the run"
     trial.finish(engine)
 
 
@@ -47,7 +49,7 @@ def _frame(chance: random.Random) -> bytes:
     while True:
         line = chance.choice(_KINDS)(chance).replace(b"\n", b" ") + b"\n"
         try:
-            messages.decode_command(line)
+            decode_command(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return line
 

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from engine import messages
+from engine.protocol.events import Hello, Phase, State, Step
 
 from ..live_engine import Engine
 from .trial import Outcome, Trial
@@ -51,21 +51,21 @@ def _kill_again_and_again(shop: Workshop, outcome: Outcome, runtime: str, *, kil
 
 def _start_up(trial: Trial, engine: Engine, chance: random.Random) -> bool:
     phase = chance.choice(["preparing", "checking", "loading data", "loading model"])
-    found = engine.reach(lambda event: isinstance(event, messages.Phase) and event.name == phase)
+    found = engine.reach(lambda event: isinstance(event, Phase) and event.name == phase)
     time.sleep(chance.random())
     return found
 
 
 def _step(trial: Trial, engine: Engine, chance: random.Random) -> bool:
     for _ in range(chance.randint(1, 5)):
-        if not engine.reach(lambda event: isinstance(event, messages.Step)):
+        if not engine.reach(lambda event: isinstance(event, Step)):
             return False
     return _within_the_next_step(engine, chance)
 
 
 def _fold(trial: Trial, engine: Engine, chance: random.Random) -> bool:
     """The step whose V is drawn anew."""
-    if not engine.reach(lambda event: isinstance(event, messages.Step) and (event.step + 1) % INTERVAL == 0):
+    if not engine.reach(lambda event: isinstance(event, Step) and (event.step + 1) % INTERVAL == 0):
         return False
     return _within_the_next_step(engine, chance)
 
@@ -84,14 +84,14 @@ def _checkpoint(trial: Trial, engine: Engine, chance: random.Random) -> bool:
 
 
 def _state(engine: Engine, state: str, chance: random.Random) -> bool:
-    found = engine.reach(lambda event: isinstance(event, messages.State) and event.state == state)
+    found = engine.reach(lambda event: isinstance(event, State) and event.state == state)
     time.sleep(chance.random() * 0.02)
     return found
 
 
 def _journal_write(trial: Trial, engine: Engine, chance: random.Random) -> bool:
     """As soon as the journal is longer, without a look at the events, which come later."""
-    if not engine.reach(lambda event: isinstance(event, messages.Hello)):
+    if not engine.reach(lambda event: isinstance(event, Hello)):
         return False
     size, journal = _size(trial), trial.run.journal_file
     for _ in range(chance.randint(1, 3)):
@@ -112,7 +112,7 @@ def _size(trial: Trial) -> int:
 def _replay(trial: Trial, engine: Engine, chance: random.Random) -> bool:
     """Of the whole journal: the checkpoints that would shorten it are taken away before they are looked for."""
     shutil.rmtree(trial.run.checkpoints, ignore_errors=True)
-    found = engine.reach(lambda event: isinstance(event, messages.Phase) and event.name == "replaying the journal")
+    found = engine.reach(lambda event: isinstance(event, Phase) and event.name == "replaying the journal")
     time.sleep(chance.random() * 0.2)
     return found
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from engine import messages
+from engine.protocol.events import AnyEvent, Step
 
 from ..live_engine import Client, Engine
 from .evidence import whole_lines
@@ -27,7 +27,7 @@ def slow_and_stuck(shop: Workshop, outcome: Outcome) -> None:
     engine = trial.start()
     assert engine.process.stdout
     fcntl.fcntl(engine.process.stdout, fcntl.F_SETPIPE_SZ, _PAGE)
-    engine.until(messages.Step)
+    engine.until(Step)
     ends: list[tuple[str, int]] = []
     for reader in _READERS * rounds:
         end = (ends[-1][1] if ends else 0) + (reader.settling + 1) * counted
@@ -54,7 +54,7 @@ def _quick(engine: Engine, over: Callable[[], bool]) -> None:
     """Reads whatever comes, and looks at the journal now and then."""
     looked = time.monotonic()
 
-    def enough(event: messages.AnyEvent) -> bool:
+    def enough(event: AnyEvent) -> bool:
         nonlocal looked
         if time.monotonic() - looked < 0.05:
             return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from itertools import product
 
-from engine import messages
+from engine.protocol.events import Done, State, Step
 
 from .trial import Outcome, Trial
 from .workshop import Workshop
@@ -32,16 +32,16 @@ def once_and_twice(shop: Workshop, outcome: Outcome) -> None:
 
 def _interrupt(trial: Trial, number: signal.Signals, moment: str, times: int) -> None:
     engine = trial.start()
-    engine.until(messages.Step)
+    engine.until(Step)
     if moment == "evaluation":
-        engine.until(messages.State, state="evaluating")
+        engine.until(State, state="evaluating")
     for _ in range(times):
         engine.process.send_signal(number)
     code = engine.finish()
     what = f"{number.name} {'twice ' * (times > 1)}during a {moment}"
     assert code == 130, f"{what}: the engine ended with {code}, not 130"
     trial.ended(engine)
-    done = engine.of(messages.Done)
+    done = engine.of(Done)
     if times > 1 and not done:
         return  # it ended at once, as it should
     assert done and done[-1].outcome == "stopped", f"{what}: the engine did not say that it stopped"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy
 from safetensors.numpy import save_file
 
-from engine import demo_grammar
+from engine.tasks import demo_reviews
 
 _HIDDEN, _HEADS, _LAYERS, _CONTEXT = 128, 4, 2, 128
 _SPECIAL = ("<pad>", "</s>", "<unk>")
@@ -31,7 +31,7 @@ def make(folder: Path) -> Small:
     made.model.mkdir(parents=True)
     chance = random.Random(0)
     for path, count in ((made.train, 64), (made.validation, 96)):
-        reviews = [demo_grammar.review(chance) for _ in range(count)]
+        reviews = [demo_reviews.review(chance) for _ in range(count)]
         path.write_text("".join(json.dumps({"sentence": r.sentence, "label": r.label}) + "\n" for r in reviews))
     words = sorted(set(f"{made.train.read_text()} {made.validation.read_text()} It was great terrible".split()))
     vocabulary = _write_tokenizer(made.model, words)

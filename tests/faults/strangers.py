@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from engine import messages
+from engine.protocol.commands import Pause
+from engine.protocol.events import State, Step
 
 from ..live_engine import Engine
 from .trial import Outcome, Trial
@@ -30,9 +31,9 @@ def second_engine(shop: Workshop, outcome: Outcome) -> None:
 
 def _hold(engine: Engine) -> None:
     """After a step, where it stays: on a quick machine the run would be over before anybody has come."""
-    engine.until(messages.Step)
-    engine.send(messages.Pause())
-    engine.until(messages.State, state="paused")
+    engine.until(Step)
+    engine.send(Pause())
+    engine.until(State, state="paused")
 
 
 def zotui_stop(shop: Workshop, outcome: Outcome) -> None:

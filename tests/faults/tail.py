@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-from engine import messages
+from engine.protocol.events import Eval, Step
 
 from .trial import Outcome, Trial
 from .workshop import Workshop
@@ -21,7 +21,7 @@ def torn(shop: Workshop, outcome: Outcome) -> None:
         for spoil in _WAYS[: shop.tries(4, len(_WAYS))]:
             engine = trial.start()
             for _ in range(chance.randint(8, 16)):
-                engine.until(messages.Step)
+                engine.until(Step)
             trial.killed(engine)
             spoil(trial.run.journal_file, chance)
             trial.took_away()
@@ -86,8 +86,8 @@ def small_files(shop: Workshop, outcome: Outcome) -> None:
     journal, evaluations, about = trial.run.journal_file, trial.run.evaluations_file, trial.run.path / "run.json"
     for _ in range(shop.tries(1, 5)):
         engine = trial.start()
-        engine.until(messages.Step)
-        taken_at = engine.until(messages.Eval).step
+        engine.until(Step)
+        taken_at = engine.until(Eval).step
         trial.killed(engine)
         journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:taken_at]))
         trial.took_away()

@@ -7,8 +7,8 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from engine import messages
-from engine.rundir import RunDir
+from engine.protocol.events import Error, Step
+from engine.runs.directory import RunDir
 
 from ..live_engine import Engine
 from . import small
@@ -72,7 +72,7 @@ class Trial:
     def ended(self, engine: Engine) -> None:
         """Look at the journal: every step that was there before, or that the engine told of, must be in it."""
         self.look()
-        told = [event.step for event in engine.of(messages.Step)]
+        told = [event.step for event in engine.of(Step)]
         self.outcome.lost += sum(step >= len(self._kept) for step in told)
 
     def look(self) -> None:
@@ -94,7 +94,7 @@ class Trial:
         """Go on to the end, with `engine` if it is at work, and compare that with the undisturbed run."""
         engine = engine or self.start()
         code = engine.finish()
-        said = [event.text for event in engine.of(messages.Error)] or self.run.log_tail(3)
+        said = [event.text for event in engine.of(Error)] or self.run.log_tail(3)
         assert code == 0, f"the last engine ended with {code}: {said}"
         self.ended(engine)
         self.compare()
@@ -103,8 +103,8 @@ class Trial:
         """Resuming ends with a usage error in which these words are. Gives the engine that has ended."""
         engine = self.start()
         code = engine.finish()
-        texts = [event.text for event in engine.of(messages.Error) if event.kind == "usage"]
-        assert code == 2 and texts, f"not refused: ended with {code}, after {len(engine.of(messages.Step))} steps"
+        texts = [event.text for event in engine.of(Error) if event.kind == "usage"]
+        assert code == 2 and texts, f"not refused: ended with {code}, after {len(engine.of(Step))} steps"
         for word in words:
             assert re.search(rf"\b{re.escape(word)}\b", texts[-1]), f"refused without a word of {word}: {texts[-1]}"
         return engine

@@ -13,9 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from engine import messages
-from engine.preset import Preset, load
-from engine.rundir import RunDir
+from engine.preset.load import load
+from engine.preset.schema import Preset
+from engine.protocol.events import Done
+from engine.runs.directory import RunDir
 
 from ..live_engine import Engine
 from . import small
@@ -118,7 +119,7 @@ class Workshop:
             engine = self.start(run, resume=False)
             code = engine.finish()
             assert code == 0, f"the undisturbed run ended with {code}: {run.log_tail()}"
-            assert engine.of(messages.Done), "the undisturbed run did not say that it is done"
+            assert engine.of(Done), "the undisturbed run did not say that it is done"
             self._references[key] = run
             return run
 

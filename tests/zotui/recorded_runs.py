@@ -7,10 +7,10 @@ from pathlib import Path
 
 import msgspec
 
-from engine.journal import encode_line
-from engine.preset import load
-from engine.rundir import RunDir
-from engine.usage import GpuUsage, Usage
+from engine.preset.load import load
+from engine.runs.directory import RunDir
+from engine.runs.journal import encode_line
+from engine.runs.usage import GpuUsage, Usage
 
 PRESET = '[model]\npath = "facebook/opt-1.3b"\n[task]\nname = "sst2"\n[run]\nsteps = 2000\n'
 

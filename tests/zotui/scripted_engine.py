@@ -19,7 +19,7 @@ import os, signal, sys, time
 sys.path.insert(0, {repository!r})
 from pathlib import Path
 from engine import messages
-from engine.rundir import RunDir
+from engine.runs.directory import RunDir
 signals = []
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, lambda number, frame: signals.append(number))

@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from engine import preset
-from engine.control_socket import MOST_CLIENTS
-from engine.rundir import RunDir
-from zotui import attached
-from zotui.stopping import stop_run
+from engine.clients.socket import MOST_CLIENTS
+from engine.preset.load import load
+from engine.runs.directory import RunDir
+from zotui.commands.stop import stop_run
+from zotui.engines import attached
 
 sys.path.insert(0, str(Path(__file__).parent))
 from scripted_engine import REPOSITORY, start, zotui
@@ -33,7 +33,7 @@ class Live:
     """A scripted engine on a run called `r`, that nobody launched."""
 
     def __init__(self, **script: Any) -> None:
-        chosen = preset.load("p", '[model]\npath = "m"\n[task]\nname = "sst2"\n')
+        chosen = load("p", '[model]\npath = "m"\n[task]\nname = "sst2"\n')
         self.run = RunDir.create(chosen, "p", Path(os.environ["ZOTUI_HOME"]) / "runs" / "r")
         with self.run.log_file.open("ab") as log:
             self.process = subprocess.Popen(

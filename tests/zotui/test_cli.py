@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from engine import preset
-from engine.journal import JournalWriter, encode_line
-from engine.rundir import RunDir
+from engine.preset import schema
+from engine.runs.directory import RunDir
+from engine.runs.journal import JournalWriter, encode_line
 
 REPOSITORY = Path(__file__).parents[2]
 sys.path.insert(0, str(Path(__file__).parent))
@@ -44,7 +44,7 @@ def scripted(tmp_path: Path, body: str) -> Path:
 
 
 def make_run(name: str = "r", **info: Any) -> RunDir:
-    run = RunDir.create(preset.load_file(Path("p.toml")), "p", Path(os.environ["ZOTUI_HOME"]) / "runs" / name)
+    run = RunDir.create(schema.load_file(Path("p.toml")), "p", Path(os.environ["ZOTUI_HOME"]) / "runs" / name)
     run.info.update(**info)
     return run
 
@@ -491,13 +491,13 @@ def test_export_hands_over_to_the_engine_and_returns_its_code(tmp_path: Path) ->
 
 def test_preflight_says_what_a_run_would_take_and_starts_none(tmp_path: Path, shared: Path) -> None:
     data = shared / "data/sst2/validation.jsonl"
-    preset = tmp_path / "p.toml"
-    preset.write_text(
+    schema = tmp_path / "p.toml"
+    schema.write_text(
         f'[model]\npath = "{shared / "models/tiny-opt"}"\ndevice = "cpu"\nruntime = "training-loop"\n'
         f'[task]\nname = "sst2"\ntrain = "{data}"\nvalidation = "{data}"\ntoo_long = "skip"\ntrain_examples = 9\n'
     )
     done = subprocess.run(
-        [sys.executable, "-m", "zotui", "preflight", str(preset), "--set", "run.steps=3"],
+        [sys.executable, "-m", "zotui", "preflight", str(schema), "--set", "run.steps=3"],
         capture_output=True,
         text=True,
         env={**os.environ, "ZOTUI_HOME": str(tmp_path / "home")},
@@ -506,7 +506,7 @@ def test_preflight_says_what_a_run_would_take_and_starts_none(tmp_path: Path, sh
     for said in ("OPTForCausalLM", "9 examples to train on", "It was", " great", "free on cpu: fits", "journal 900 B"):
         assert said in done.stdout
     told = subprocess.run(
-        [sys.executable, "-m", "zotui", "preflight", str(preset), "--json", "--set", "task.label=nope"],
+        [sys.executable, "-m", "zotui", "preflight", str(schema), "--json", "--set", "task.label=nope"],
         capture_output=True,
         text=True,
         env={**os.environ, "ZOTUI_HOME": str(tmp_path / "home")},

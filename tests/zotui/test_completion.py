@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.preset import load
-from engine.rundir import RunDir
+from engine.preset.load import load
+from engine.runs.directory import RunDir
 
 from ..terminal import Terminal
 

@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from engine.errors import UserError
-from engine.preset import load
-from zotui import config
+from engine.preset.load import load
 from zotui.cli import app
+from zotui.home import config
 
 PRESET = '[model]\npath = "m"\n[task]\nname = "sst2"\n'
 

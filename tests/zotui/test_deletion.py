@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from engine.errors import UserError
-from engine.preset import load
-from engine.rundir import RunDir, runs_home
-from zotui.deletion import delete_run
+from engine.preset.load import load
+from engine.runs.directory import RunDir
+from engine.runs.home import runs_home
+from zotui.runs.delete import delete_run
 
 PRESET = load("p", '[model]\npath = "m"\n[task]\nname = "sst2"\n')
 

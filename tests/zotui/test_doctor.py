@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from zotui.doctor import _configuration
+from zotui.commands.doctor import _configuration
 
 REPOSITORY = Path(__file__).parents[2]
 

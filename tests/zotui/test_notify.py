@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.messages import AnyEvent, Done, Error, Eval, State
-from engine.preset import load
-from engine.rundir import RunDir
-from zotui.config import Notify
-from zotui.notices import Notice, Notices
-from zotui.notify import Notifier, by_terminal
+from engine.preset.load import load
+from engine.protocol.events import AnyEvent, Done, Error, Eval, State
+from engine.runs.directory import RunDir
+from zotui.alerts.ways import Notifier, by_terminal
+from zotui.alerts.what import Notice, Notices
+from zotui.home.config import Notify
 
 sys.path.insert(0, str(Path(__file__).parent))
 import scripted_engine

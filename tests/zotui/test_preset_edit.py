@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from engine.errors import UserError
-from engine.preset import keys, load
-from zotui import presets
-from zotui.preset_edit import edit
-from zotui.preset_fields import fields
+from engine.preset.load import keys, load
+from zotui.home import presets
+from zotui.home.preset_edit import edit
+from zotui.home.preset_fields import fields
 
 SHIPPED = sorted(presets.builtin_folder().glob("*.toml"))
 

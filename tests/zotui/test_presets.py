@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import UserError
-from zotui import presets
+from zotui.home import presets
 
 MINIMAL = '[model]\npath = "m"\n[task]\nname = "sst2"\n'
 

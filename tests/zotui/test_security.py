@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from engine import messages, preset
-from engine.rundir import RunDir, runs_home
-from zotui import presets
+from engine.preset.load import load
+from engine.protocol.codec import decode_event, encode
+from engine.protocol.events import Log
+from engine.runs.directory import RunDir
+from engine.runs.home import runs_home
 from zotui.cli import app
+from zotui.home import presets
 
 sys.path.insert(0, str(Path(__file__).parent))
 from scripted_engine import install, zotui
@@ -91,7 +94,7 @@ def test_what_a_preset_says_of_itself_is_shown_as_text() -> None:
 
 
 def test_what_a_runs_records_say_is_shown_as_text() -> None:
-    run = RunDir.create(preset.load("p", MINIMAL), HOSTILE, runs_home() / f"r{HOSTILE}")
+    run = RunDir.create(load("p", MINIMAL), HOSTILE, runs_home() / f"r{HOSTILE}")
     run.info.update(state="failed", error=f"said {HOSTILE}")
     for arguments in (("list",), ("show", run.name), ("list", "--json"), ("show", run.name, "--json")):
         code, output = here(*arguments)
@@ -125,6 +128,6 @@ def test_what_the_engine_says_is_shown_as_text(tmp_path: Path) -> None:
 
 
 def test_an_event_is_decoded_as_plain_text_and_else_as_it_is() -> None:
-    event = messages.Log(level="info", text=f"a{HOSTILE}\nb\tc – ünïcode 中文 🙂")
-    assert messages.decode_event(messages.encode(event)).text == f"a{SHOWN}\nb\tc – ünïcode 中文 🙂"
+    event = Log(level="info", text=f"a{HOSTILE}\nb\tc – ünïcode 中文 🙂")
+    assert decode_event(encode(event)).text == f"a{SHOWN}\nb\tc – ünïcode 中文 🙂"
     assert os.linesep == "\n"

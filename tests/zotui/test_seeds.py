@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from scripted_engine import REPOSITORY, install, start, zotui
 
 from zotui.cli import app
-from zotui.spread import Spread, t_quantile
+from zotui.headless.spread import Spread, t_quantile
 
 # A run whose results follow from its seed; a seed may be told to end in another way.
 SEEDED = """

@@ -13,11 +13,11 @@ import pytest
 from msgspec import structs
 from typer.testing import CliRunner
 
-from engine.journal import encode_line
-from engine.rundir import RunDir
-from engine.usage import Usage
+from engine.runs.directory import RunDir
+from engine.runs.journal import encode_line
+from engine.runs.usage import Usage
 from zotui.cli import app
-from zotui.columns import COLUMNS, Columns, smoothed, thinned
+from zotui.runs.columns import COLUMNS, Columns, smoothed, thinned
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests are imported by file
 from recorded_runs import line, recorded, take, three
@@ -191,7 +191,7 @@ def test_export_of_nothing_leaves_nothing(home: Path, tmp_path: Path) -> None:
 def test_without_matplotlib_a_chart_says_what_it_needs(
     run: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zotui.charts.find_spec", lambda name: None)
+    monkeypatch.setattr("zotui.runs.export_charts.find_spec", lambda name: None)
     code, _, err = zotui("export", "r", "--to", str(tmp_path / "r.svg"), "--format", "svg")
     assert (code, err) == (2, "zotui: charts need matplotlib: pip install 'zotui[charts]'\n")
     assert not (tmp_path / "r.svg").exists()

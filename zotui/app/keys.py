@@ -11,6 +11,7 @@ import pkgutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from textual.app import App
@@ -19,9 +20,8 @@ from textual.dom import DOMNode
 from textual.keys import Keys, _character_to_key, format_key
 from textual.screen import ModalScreen, Screen
 
-import zotui.app
 from engine.errors import UserError
-from engine.preset import suggest
+from engine.text import suggest
 
 EVERYWHERE = "app"
 _MODIFIERS = ("ctrl", "shift", "alt", "meta", "super", "hyper")
@@ -62,7 +62,7 @@ def own_bindings(kind: type[DOMNode]) -> list[Binding]:
 @cache
 def nodes() -> tuple[type[DOMNode], ...]:
     """Every class of this app that may have keys: the app, its screens and its panes."""
-    for module in pkgutil.walk_packages(zotui.app.__path__, "zotui.app."):
+    for module in pkgutil.walk_packages([str(Path(__file__).parent)], "zotui.app."):
         importlib.import_module(module.name)
     return tuple(kind for kind in _below(DOMNode) if kind.__module__.startswith("zotui."))
 

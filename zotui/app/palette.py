@@ -11,11 +11,11 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.markup import escape
 from textual.message import Message
 
-from engine.rundir import all_runs
+from engine.runs.directory import all_runs
 from zotui.app.keys import spelt
-from zotui.app.screens.start import Start
+from zotui.app.start.preset_list import choices
+from zotui.app.start.screen import Start
 from zotui.app.themes import THEMES
-from zotui.app.widgets.preset_list import choices
 
 MOST_RUNS = 50
 """Runs offered: older ones are on the start screen."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from textual.theme import Theme
 
-from zotui.config import ThemeName
+from zotui.home.config import ThemeName
 
 
 def _theme(name: ThemeName, *, dark: bool, greys: dict[str, str], **meaning: str) -> Theme:

@@ -10,13 +10,13 @@ from pathlib import Path
 from textual.app import App
 from textual.pilot import Pilot
 
-from engine.journal import encode_line
-from engine.preset import load
-from engine.rundir import RunDir
-from zotui.app.application import ZotuiApp
-from zotui.app.screens.cockpit import Cockpit
-from zotui.app.widgets.status import StatusLine
-from zotui.launch import EngineProcess
+from engine.preset.load import load
+from engine.runs.directory import RunDir
+from engine.runs.journal import encode_line
+from zotui.app.app import ZotuiApp
+from zotui.app.cockpit.panes.status import StatusLine
+from zotui.app.cockpit.screen import Cockpit
+from zotui.engines.launched import EngineProcess
 
 Launch = Callable[..., EngineProcess]
 """Starts a scripted engine on a new run; takes the keys of its script, and `preset` for those of its preset's run."""

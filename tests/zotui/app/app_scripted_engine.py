@@ -18,36 +18,30 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
-from engine.control_socket import ControlSocket
-from engine.frames import frames
-from engine.journal import JournalWriter
-from engine.messages import (
+from engine.clients.outbox import Outlet
+from engine.clients.socket import ControlSocket
+from engine.protocol.codec import decode_command
+from engine.protocol.commands import Change, Evaluate, Pause, Resume, Save, Stop, Try
+from engine.protocol.events import (
     Answer,
-    Change,
     Changed,
     Checkpoint,
     Done,
     Error,
     Eval,
-    Evaluate,
     Event,
     Hello,
     Log,
-    Pause,
     Phase,
-    Resume,
-    Save,
     State,
     Step,
-    Stop,
     Telemetry,
     Tried,
-    Try,
-    decode_command,
 )
-from engine.outlet import Outlet
-from engine.rundir import RunDir
-from engine.settings import Steering
+from engine.protocol.frames import frames
+from engine.runs.changes import Steering
+from engine.runs.directory import RunDir
+from engine.runs.journal import JournalWriter
 
 DEFAULTS = {
     "steps": 200,

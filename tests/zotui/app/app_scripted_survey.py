@@ -15,8 +15,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
-from engine.findings import Data, Estimate, Model, Outlook, Room, Setting, Text
-from engine.messages import Error, Event, Log, Phase, encode
+from engine.protocol.codec import encode
+from engine.protocol.events import Error, Event, Log, Phase
+from engine.protocol.findings import Data, Estimate, Model, Outlook, Room, Setting, Text
 
 GiB = 2**30
 script = json.loads(os.environ.get("SCRIPTED_SURVEY", "{}"))

@@ -11,8 +11,8 @@ import msgspec
 from app_helpers import cockpit, until
 from textual.pilot import Pilot
 
-from engine.messages import (
-    AnyCommand,
+from engine.protocol.commands import AnyCommand
+from engine.protocol.events import (
     AnyEvent,
     Changed,
     Checkpoint,
@@ -27,9 +27,9 @@ from engine.messages import (
     Step,
     Telemetry,
 )
-from engine.rundir import RunDir
-from zotui.app.application import ZotuiApp
-from zotui.app.feed import Ended, Feed, Item
+from engine.runs.directory import RunDir
+from zotui.app.app import ZotuiApp
+from zotui.app.state.feed import Ended, Feed, Item
 
 LOOKS = [f"{size}-{theme}" for size in ("80x24", "120x40", "200x60") for theme in ("dark", "light")]
 """Size and theme; every screen has a picture in each of them."""

@@ -14,12 +14,12 @@ from syrupy.assertion import SnapshotAssertion
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from engine.preset import load
-from engine.rundir import RunDir
-from zotui import presets
-from zotui.app.gauges import OwnUse
-from zotui.launch import EngineProcess
-from zotui.survey import Survey
+from engine.preset.load import load
+from engine.runs.directory import RunDir
+from zotui.app.state.gauges import OwnUse
+from zotui.engines.launched import EngineProcess
+from zotui.engines.preflight import Survey
+from zotui.home import presets
 
 sys.path.insert(0, str(Path(__file__).parent))  # for app_helpers; tests are imported by file
 
@@ -145,5 +145,5 @@ def run(monkeypatch: pytest.MonkeyPatch, home: Path) -> RunDir:
     monkeypatch.setattr(created, "log_file", SHOWN / created.name / "engine.log")
     monkeypatch.setattr(created, "log_tail", lambda lines: log[-lines:])
     monkeypatch.setattr(OwnUse, "now", lambda: OwnUse(int(0.09 * 2**30), 0.03))
-    monkeypatch.setattr("zotui.app.widgets.verdict.runs_home", lambda: SHOWN)
+    monkeypatch.setattr("zotui.app.cockpit.panes.outcome.runs_home", lambda: SHOWN)
     return created

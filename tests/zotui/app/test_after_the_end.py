@@ -9,13 +9,13 @@ import pytest
 from app_helpers import cockpit, past_run, until, until_shown
 from textual.pilot import Pilot
 
-from zotui.app.application import ZotuiApp
-from zotui.app.feed import RecordsFeed
-from zotui.app.screens.help import Help
-from zotui.app.screens.start import Start
-from zotui.app.widgets.events import LogPane
-from zotui.app.widgets.series_chart import SeriesChart
-from zotui.app.widgets.signal_pane import SignalPane
+from zotui.app.app import ZotuiApp
+from zotui.app.cockpit.panes.events import LogPane
+from zotui.app.cockpit.panes.series_chart import SeriesChart
+from zotui.app.cockpit.panes.signal import SignalPane
+from zotui.app.kit.help import Help
+from zotui.app.start.screen import Start
+from zotui.app.state.feed import RecordsFeed
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # tests are imported by file
 from recorded_runs import recorded
@@ -104,7 +104,7 @@ async def test_ctrl_q_ends_the_app_and_q_goes_back_whatever_lies_over_the_run(ho
 
 
 async def test_the_figures_of_the_signal_are_those_of_all_steps(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zotui.app.feed.MOST_PER_DRAIN", 2)  # they come over many drains
+    monkeypatch.setattr("zotui.app.state.feed.MOST_PER_DRAIN", 2)  # they come over many drains
     run = recorded(home / "runs" / "demo", 400, every=20)
     app = ZotuiApp(RecordsFeed(run))
     async with app.run_test(size=(160, 60)) as pilot:

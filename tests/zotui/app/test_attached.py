@@ -14,16 +14,16 @@ import pytest
 from app_helpers import Launch, cockpit, heard, preset_text, screen_text, status, until, until_shown
 from textual.app import App
 
-from engine.messages import Step
-from engine.rundir import RunDir
+from engine.protocol.events import Step
+from engine.runs.directory import RunDir
 from zotui.app import run_app
-from zotui.app.application import ZotuiApp
-from zotui.app.feed import EngineFeed
-from zotui.app.screens.cockpit import Cockpit
-from zotui.app.screens.dialogs import Question
-from zotui.app.screens.start import Start
-from zotui.attached import AttachedEngine
-from zotui.launch import EngineProcess
+from zotui.app.app import ZotuiApp
+from zotui.app.cockpit.screen import Cockpit
+from zotui.app.kit.dialogs import Question
+from zotui.app.start.screen import Start
+from zotui.app.state.feed import EngineFeed
+from zotui.engines.attached import AttachedEngine
+from zotui.engines.launched import EngineProcess
 
 
 def at_step(launch: Launch, step: int, **keys: object) -> EngineProcess:

@@ -15,17 +15,17 @@ from app_helpers import Launch, cockpit, heard, screen_text, status, until, unti
 from textual.app import App
 from textual.widgets import Button
 
-from engine.rundir import RunDir
-from zotui.app import meanings, run_app
-from zotui.app.application import ZotuiApp
-from zotui.app.feed import EngineFeed, RecordsFeed
-from zotui.app.screens.dialogs import Question
-from zotui.app.screens.help import Help
-from zotui.app.screens.start import Start
-from zotui.app.widgets.series_chart import SeriesChart
-from zotui.app.widgets.tile import Tile
-from zotui.app.widgets.verdict import Verdict
-from zotui.launch import EngineProcess
+from engine.runs.directory import RunDir
+from zotui.app import glossary, run_app
+from zotui.app.app import ZotuiApp
+from zotui.app.cockpit.panes.outcome import Verdict
+from zotui.app.cockpit.panes.series_chart import SeriesChart
+from zotui.app.kit.dialogs import Question
+from zotui.app.kit.help import Help
+from zotui.app.kit.tile import Tile
+from zotui.app.start.screen import Start
+from zotui.app.state.feed import EngineFeed, RecordsFeed
+from zotui.engines.launched import EngineProcess
 
 
 @contextmanager
@@ -67,7 +67,7 @@ async def test_what_a_new_run_did_before_anybody_looked_is_told_once(launch: Lau
 
 
 def test_help_explains_the_words_of_the_tiles() -> None:
-    explained = " ".join(meanings.COCKPIT)
+    explained = " ".join(glossary.COCKPIT)
     for title in ("loss", "accuracy", "tok/s", "step time", "KV", "GPU", "memory", "CPU", "ETA"):
         assert title in explained
 

@@ -10,17 +10,17 @@ import pytest
 from app_helpers import Launch, screen_text, until, until_shown
 from textual.pilot import Pilot
 
-from engine.rundir import RunDir
-from zotui.app import words
-from zotui.app.application import ZotuiApp
-from zotui.app.feed import RecordsFeed
-from zotui.app.screens.compare import Compare
-from zotui.app.screens.help import Help
-from zotui.app.screens.start import Start
-from zotui.app.screens.take_away import TakeAway
-from zotui.app.widgets.compare_chart import CompareChart
-from zotui.app.widgets.compare_table import CompareTable
-from zotui.app.widgets.run_list import RunList
+from engine.runs.directory import RunDir
+from zotui.app.app import ZotuiApp
+from zotui.app.compare.chart import CompareChart
+from zotui.app.compare.screen import Compare
+from zotui.app.compare.table import CompareTable
+from zotui.app.kit.help import Help
+from zotui.app.kit.take_away import TakeAway
+from zotui.app.start.run_list import RunList
+from zotui.app.start.screen import Start
+from zotui.app.state.feed import RecordsFeed
+from zotui.text import numbers
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # tests are imported by file
 from recorded_runs import line, recorded, three
@@ -34,7 +34,7 @@ def runs(home: Path) -> list[RunDir]:
 @pytest.fixture
 def read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """While a comparison reads, what a key asks for is drawn when it has read: no reading comes in between here."""
-    monkeypatch.setattr("zotui.app.screens.compare.READ_EVERY", 3600.0)
+    monkeypatch.setattr("zotui.app.compare.screen.READ_EVERY", 3600.0)
 
 
 def chart(pilot: Pilot[int]) -> CompareChart:
@@ -139,7 +139,7 @@ async def test_colours_and_numbers_tell_curves_apart(runs: list[RunDir]) -> None
 
 
 async def test_a_live_run_is_followed(runs: list[RunDir], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zotui.app.screens.compare.READ_EVERY", 0.1)
+    monkeypatch.setattr("zotui.app.compare.screen.READ_EVERY", 0.1)
     runs[2].info.update(state="running")
     runs[2].acquire()
     app = ZotuiApp()
@@ -231,7 +231,7 @@ async def test_a_comparison_is_written_as_one_chart(runs: list[RunDir], home: Pa
 async def test_without_matplotlib_charts_say_what_they_need(
     runs: list[RunDir], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zotui.charts.find_spec", lambda name: None)
+    monkeypatch.setattr("zotui.runs.export_charts.find_spec", lambda name: None)
     app = ZotuiApp()
     async with app.run_test(size=(120, 40)) as pilot:
         await app.push_screen(TakeAway(runs[:1]))
@@ -242,7 +242,7 @@ async def test_without_matplotlib_charts_say_what_they_need(
 
 
 async def test_a_live_cockpit_takes_away(launch: Launch) -> None:
-    from zotui.app.feed import EngineFeed
+    from zotui.app.state.feed import EngineFeed
 
     engine = launch(steps=20)
     app = ZotuiApp(EngineFeed(engine))
@@ -254,8 +254,8 @@ async def test_a_live_cockpit_takes_away(launch: Launch) -> None:
 
 def test_long_names_are_told_apart_by_where_they_differ() -> None:
     names = [f"demo-seed-{seed}-20261120-101500" for seed in range(2)]
-    assert words.told_apart(names, 16) == ["…o-seed-0-20261…", "…o-seed-1-20261…"]
-    assert words.told_apart(["a", "b"], 16) == ["a", "b"]
+    assert numbers.told_apart(names, 16) == ["…o-seed-0-20261…", "…o-seed-1-20261…"]
+    assert numbers.told_apart(["a", "b"], 16) == ["a", "b"]
     for width in range(4, 40):
         for known in (["x" * 30, "y" * 40, "xy" * 20], names, ["a" + "-" * 40, "b" + "-" * 40], ["-" * 40, "-" * 39]):
-            assert all(len(name) <= width for name in words.told_apart(known, width))
+            assert all(len(name) <= width for name in numbers.told_apart(known, width))

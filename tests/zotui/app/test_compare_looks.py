@@ -10,11 +10,11 @@ from app_helpers import until, until_shown
 from app_story import SHOWN, Picture, clocked
 from textual.pilot import Pilot
 
-from engine.rundir import RunDir
-from zotui.app.screens.compare import Compare
-from zotui.app.screens.start import Start
-from zotui.app.screens.take_away import TakeAway
-from zotui.app.widgets.compare_chart import CompareChart
+from engine.runs.directory import RunDir
+from zotui.app.compare.chart import CompareChart
+from zotui.app.compare.screen import Compare
+from zotui.app.kit.take_away import TakeAway
+from zotui.app.start.screen import Start
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # tests are imported by file
 from recorded_runs import recorded, three
@@ -42,8 +42,8 @@ async def drawn(pilot: Pilot[int]) -> None:
 
 
 async def test_compare(look: Size, picture: Picture, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zotui.app.screens.take_away.home", lambda: SHOWN.parent)
-    monkeypatch.setattr("zotui.charts.find_spec", lambda name: object())  # whatever is installed
+    monkeypatch.setattr("zotui.app.kit.take_away.home", lambda: SHOWN.parent)
+    monkeypatch.setattr("zotui.runs.export_charts.find_spec", lambda name: object())  # whatever is installed
     async with clocked(None).run_test(size=look) as pilot:
         await opened(pilot, three(home / "others"))
         await picture(pilot)
@@ -59,7 +59,7 @@ async def test_compare(look: Size, picture: Picture, home: Path, monkeypatch: py
 
 @small
 async def test_views(look: Size, picture: Picture, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zotui.charts.find_spec", lambda name: None)
+    monkeypatch.setattr("zotui.runs.export_charts.find_spec", lambda name: None)
     runs = [recorded(home / "others" / f"demo-seed-{n}-20261120-101500", 600, seed=n, rate=1 + n / 4) for n in range(8)]
     async with clocked(None).run_test(size=look) as pilot:
         await opened(pilot, runs)

@@ -10,16 +10,16 @@ from app_helpers import cockpit, past_run, preset_text, screen_text, until, unti
 from textual.pilot import Pilot
 from textual.widgets import Input, Select, Switch
 
-from engine.preset import keys, load_file
-from engine.rundir import all_runs
-from zotui import presets
-from zotui.app.application import ZotuiApp
-from zotui.app.screens.cockpit import Cockpit
-from zotui.app.screens.form import Form
-from zotui.app.screens.help import Help
-from zotui.app.screens.naming import AskName
-from zotui.app.screens.start import Start
-from zotui.app.widgets.field_row import FieldRow
+from engine.preset.load import keys, load_file
+from engine.runs.directory import all_runs
+from zotui.app.app import ZotuiApp
+from zotui.app.cockpit.screen import Cockpit
+from zotui.app.kit.help import Help
+from zotui.app.preset.ask_name import AskName
+from zotui.app.preset.field_row import FieldRow
+from zotui.app.preset.form import Form
+from zotui.app.start.screen import Start
+from zotui.home import presets
 
 WritePreset = Callable[[str, str], Path]
 

@@ -15,26 +15,14 @@ import msgspec
 import pytest
 from app_helpers import cockpit, preset_text, until, until_shown
 
-from engine.messages import (
-    AnyEvent,
-    Checkpoint,
-    Done,
-    Eval,
-    Hello,
-    Log,
-    Phase,
-    State,
-    Step,
-    Telemetry,
-    decode_event,
-    encode,
-)
-from engine.preset import load
-from engine.rundir import RunDir
-from zotui.app.application import ZotuiApp
-from zotui.app.feed import Engine, EngineFeed
-from zotui.attached import AttachedEngine
-from zotui.launch import EngineProcess
+from engine.preset.load import load
+from engine.protocol.codec import decode_event, encode
+from engine.protocol.events import AnyEvent, Checkpoint, Done, Eval, Hello, Log, Phase, State, Step, Telemetry
+from engine.runs.directory import RunDir
+from zotui.app.app import ZotuiApp
+from zotui.app.state.feed import Engine, EngineFeed
+from zotui.engines.attached import AttachedEngine
+from zotui.engines.launched import EngineProcess
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # tests are imported by file
 

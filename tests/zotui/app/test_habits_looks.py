@@ -10,12 +10,12 @@ from app_helpers import preset_text, screen_text, until, until_shown
 from app_story import LOOKS, Picture, clocked, died, drawn, finished, open_on, story, told
 from textual.pilot import Pilot
 
-from engine.messages import State
-from engine.preset import load
-from engine.rundir import RunDir
-from zotui.app.application import ZotuiApp
-from zotui.app.filters import as_ascii
-from zotui.app.widgets.key_bar import KeyBar
+from engine.preset.load import load
+from engine.protocol.events import State
+from engine.runs.directory import RunDir
+from zotui.app.app import ZotuiApp
+from zotui.app.kit.key_bar import KeyBar
+from zotui.app.line_filters import as_ascii
 
 Size = tuple[int, int]
 small = pytest.mark.parametrize("look", ["80x24-dark", "120x40-dark"], indirect=True)

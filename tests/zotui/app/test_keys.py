@@ -10,9 +10,9 @@ from textual.dom import DOMNode
 
 from engine.errors import UserError
 from zotui.app import keys
-from zotui.app.application import ZotuiApp
-from zotui.app.feed import EngineFeed
-from zotui.app.screens.start import Start
+from zotui.app.app import ZotuiApp
+from zotui.app.start.screen import Start
+from zotui.app.state.feed import EngineFeed
 
 
 def configure(home: Path, text: str) -> None:

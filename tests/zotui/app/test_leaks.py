@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import psutil
 from app_helpers import Launch, cockpit, until
 
-from zotui.app.application import ZotuiApp
-from zotui.app.feed import EngineFeed
+from zotui.app.app import ZotuiApp
+from zotui.app.state.feed import EngineFeed
 
 STEPS = 6500
 SETTLED = 2000  # by then the caches of what draws are full

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from app_helpers import preset_text
 
-from engine.messages import Hello, State
-from engine.preset import load
-from engine.rundir import RunDir
-from zotui.app.screens.leaving import leaving
-from zotui.app.state import RunState
+from engine.preset.load import load
+from engine.protocol.events import Hello, State
+from engine.runs.directory import RunDir
+from zotui.app.cockpit.leaving import leaving
+from zotui.app.state.run_state import RunState
 
 KEEP, STOP = "Keep watching", "Stop and save"
 HELLO = Hello(run="/r", name="r", preset="p", model="m", runtime="vllm", device="cpu", dtype="float32", steps=9)

@@ -12,18 +12,18 @@ from textual.events import MouseScrollDown
 from textual.pilot import Pilot
 from textual.widgets import Input, RichLog
 
-from engine.journal import encode_line
-from engine.messages import Changed, Eval, GpuReading, Log, State, Telemetry
-from engine.preset import load
-from engine.rundir import RunDir
-from zotui.app.application import ZotuiApp
-from zotui.app.feed import EngineFeed, RecordsFeed
-from zotui.app.panes import PANES
-from zotui.app.screens.cockpit import Cockpit
-from zotui.app.widgets.plot import Plot
-from zotui.app.widgets.series_chart import SeriesChart
-from zotui.app.widgets.tile import Tile
-from zotui.app.widgets.timeline import Timeline
+from engine.preset.load import load
+from engine.protocol.events import Changed, Eval, GpuReading, Log, State, Telemetry
+from engine.runs.directory import RunDir
+from engine.runs.journal import encode_line
+from zotui.app.app import ZotuiApp
+from zotui.app.charts.plot import Plot
+from zotui.app.cockpit.layout import PANES
+from zotui.app.cockpit.panes.series_chart import SeriesChart
+from zotui.app.cockpit.panes.timeline import Timeline
+from zotui.app.cockpit.screen import Cockpit
+from zotui.app.kit.tile import Tile
+from zotui.app.state.feed import EngineFeed, RecordsFeed
 
 
 def chart(pilot: Pilot[int], id: str = "main-chart") -> SeriesChart:

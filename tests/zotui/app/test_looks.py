@@ -13,10 +13,10 @@ from app_story import LOOKS, SHOWN, Picture, clocked, died, drawn, eventful, fin
 from textual.containers import Grid
 from textual.screen import Screen
 
-from engine.messages import State, Telemetry
-from engine.rundir import RunDir
-from zotui.app.feed import RecordsFeed
+from engine.protocol.events import State, Telemetry
+from engine.runs.directory import RunDir
 from zotui.app.keys import nodes
+from zotui.app.state.feed import RecordsFeed
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # tests are imported by file
 from recorded_runs import recorded

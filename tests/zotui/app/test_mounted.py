@@ -7,11 +7,11 @@ from pathlib import Path
 
 from app_helpers import Launch, until, until_shown
 
-from zotui.app.application import ZotuiApp
-from zotui.app.feed import EngineFeed
-from zotui.app.screens.compare import Compare
-from zotui.app.screens.take_away import TakeAway
-from zotui.app.screens.try_it import TryIt
+from zotui.app.app import ZotuiApp
+from zotui.app.cockpit.try_it import TryIt
+from zotui.app.compare.screen import Compare
+from zotui.app.kit.take_away import TakeAway
+from zotui.app.state.feed import EngineFeed
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # tests are imported by file
 from recorded_runs import three

@@ -7,18 +7,19 @@ from app_helpers import cockpit, preset_text, until, until_shown
 from app_story import LOOKS, Picture, drawn, open_on, story, told
 from textual.widgets import Input
 
-from engine.journal import encode_line
-from engine.messages import Answer, AnyCommand, State, Tried, Try
-from engine.preset import load
-from engine.rundir import RunDir
-from zotui.app.screens.cockpit import Cockpit
-from zotui.app.screens.try_it import TryIt
+from engine.preset.load import load
+from engine.protocol.commands import AnyCommand, Try
+from engine.protocol.events import Answer, State, Tried
+from engine.runs.directory import RunDir
+from engine.runs.journal import encode_line
+from zotui.app.cockpit.screen import Cockpit
+from zotui.app.cockpit.try_it import TryIt
 
 Size = tuple[int, int]
 
 
 async def test_over_the_cockpit(run: RunDir, look: Size, picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zotui.charts.find_spec", lambda name: object())  # whatever is installed
+    monkeypatch.setattr("zotui.runs.export_charts.find_spec", lambda name: object())  # whatever is installed
     async with open_on(run, story(run)).run_test(size=look) as pilot:
         await drawn(pilot)
         for key, shown, what in (

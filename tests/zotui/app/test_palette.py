@@ -9,10 +9,10 @@ import pytest
 from app_helpers import Launch, cockpit, preset_text, screen_text, status, until, until_shown
 from textual.pilot import Pilot
 
-from zotui import config
-from zotui.app.application import ZotuiApp
-from zotui.app.feed import EngineFeed, RecordsFeed
-from zotui.app.filters import wants_ascii
+from zotui.app.app import ZotuiApp
+from zotui.app.line_filters import wants_ascii
+from zotui.app.state.feed import EngineFeed, RecordsFeed
+from zotui.home import config
 
 
 async def choose(pilot: Pilot[int], name: str) -> None:

@@ -15,15 +15,15 @@ from app_helpers import screen_text, until, until_shown
 from app_story import Picture
 from textual.pilot import Pilot
 
-from zotui import cli
-from zotui.app.application import ZotuiApp
-from zotui.app.feed import ComparisonFeed
-from zotui.app.screens.help import Help
-from zotui.app.screens.parity import Parity
-from zotui.app.series import Series
-from zotui.app.widgets.chart import Chart
-from zotui.app.widgets.parity_charts import DeviationStrip, Powers
-from zotui.parity import Comparison
+from zotui.app.app import ZotuiApp
+from zotui.app.charts.chart import Chart
+from zotui.app.charts.series import Series
+from zotui.app.kit.help import Help
+from zotui.app.parity.charts import DeviationStrip, Powers
+from zotui.app.parity.screen import Parity
+from zotui.app.state.feed import ComparisonFeed
+from zotui.cli import app as app_
+from zotui.engines.parity import Comparison
 
 REPOSITORY = Path(__file__).parents[3]
 Start = Callable[..., Comparison]
@@ -220,7 +220,7 @@ def test_powers_of_ten_at_the_axis() -> None:
 )
 def test_what_live_cannot_do(options: list[str], reason: str, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        cli.app(["parity", "lozo.json", *options])
+        app_(["parity", "lozo.json", *options])
     said = capfd.readouterr()
     assert (ended.value.code, said.out, len(said.err.splitlines())) == (2, "", 1)
     assert reason in said.err

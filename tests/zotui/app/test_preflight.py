@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from app_helpers import preset_text, screen_text, until, until_shown
 
-from engine.rundir import all_runs
-from zotui.app.application import ZotuiApp
-from zotui.app.screens.cockpit import Cockpit
-from zotui.app.screens.preflight import Preflight
-from zotui.app.screens.start import Start
-from zotui.survey import Survey
+from engine.runs.directory import all_runs
+from zotui.app.app import ZotuiApp
+from zotui.app.cockpit.screen import Cockpit
+from zotui.app.preset.preflight import Preflight
+from zotui.app.start.screen import Start
+from zotui.engines.preflight import Survey
 
 WritePreset = Callable[[str, str], Path]
 Script = Callable[..., None]
@@ -124,7 +124,7 @@ async def test_with_the_real_survey(write_preset: WritePreset, monkeypatch: pyte
     keys += f'validation = "{data}"\ntrain_examples = 50\nvalidation_examples = 20\ntoo_long = "skip"\n'
     model, task = keys.split("[task]\n")
     write_preset("real", text.replace("[model]\n", model).replace("[task]\n", f"[task]\n{task}"))
-    monkeypatch.setattr(Survey, "COMMAND", (sys.executable, "-P", "-m", "engine.survey"))
+    monkeypatch.setattr(Survey, "COMMAND", (sys.executable, "-P", "-m", "engine.preflight"))
     app = ZotuiApp()
     async with app.run_test(size=(120, 40)) as pilot:
         await until_shown(pilot, "fits", "891.9k")

@@ -9,11 +9,11 @@ import msgspec
 import pytest
 from app_helpers import until_shown
 
-from engine.journal import encode_line
-from engine.rundir import RunDir
-from zotui.app.application import ZotuiApp
-from zotui.app.feed import RecordsFeed
-from zotui.app.widgets.tile import Tile
+from engine.runs.directory import RunDir
+from engine.runs.journal import encode_line
+from zotui.app.app import ZotuiApp
+from zotui.app.kit.tile import Tile
+from zotui.app.state.feed import RecordsFeed
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # tests are imported by file
 from recorded_runs import recorded, take

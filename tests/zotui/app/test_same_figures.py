@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from engine.messages import Done, Eval, Hello, Step
-from engine.rundir import RunDir
-from zotui.app.feed import Item, Past, RecordsFeed
-from zotui.app.history import past
-from zotui.app.state import RunState
-from zotui.columns import Columns
-from zotui.comparing import result
-from zotui.progress import result_table
+from engine.protocol.events import Done, Eval, Hello, Step
+from engine.runs.directory import RunDir
+from zotui.app.state.feed import Item, Past, RecordsFeed
+from zotui.app.state.history import past
+from zotui.app.state.run_state import RunState
+from zotui.headless.progress import result_table
+from zotui.runs.columns import Columns
+from zotui.runs.side_by_side import result
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # tests are imported by file
 from recorded_runs import recorded

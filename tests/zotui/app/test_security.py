@@ -10,14 +10,15 @@ import pytest
 from app_helpers import PRESET, preset_text, until, until_shown
 from textual.app import App
 
-from engine.preset import load
-from engine.rundir import RunDir, runs_home
-from zotui.app.application import ZotuiApp
-from zotui.app.feed import EngineFeed, RecordsFeed
-from zotui.app.widgets.detail import Detail
-from zotui.app.widgets.run_list import RunList
-from zotui.app.widgets.verdict import Verdict
-from zotui.launch import EngineProcess
+from engine.preset.load import load
+from engine.runs.directory import RunDir
+from engine.runs.home import runs_home
+from zotui.app.app import ZotuiApp
+from zotui.app.cockpit.panes.outcome import Verdict
+from zotui.app.start.detail import Detail
+from zotui.app.start.run_list import RunList
+from zotui.app.state.feed import EngineFeed, RecordsFeed
+from zotui.engines.launched import EngineProcess
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from scripted_engine import install

@@ -8,9 +8,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from zotui.app.series import Series
-from zotui.app.widgets.braille import Dots
-from zotui.app.widgets.ticks import LogTicks, label
+from zotui.app.charts.braille import Dots
+from zotui.app.charts.series import Series
+from zotui.app.charts.ticks import LogTicks, label
 
 
 def test_a_long_series_stays_small_and_even() -> None:

@@ -10,16 +10,16 @@ import pytest
 from app_helpers import Launch, cockpit, past_run, preset_text, screen_text, status, until, until_shown
 from textual.widgets import DataTable
 
-from engine.rundir import all_runs
-from zotui.app.application import ZotuiApp
-from zotui.app.feed import EngineFeed
-from zotui.app.screens.cockpit import Cockpit
-from zotui.app.screens.compare import Compare
-from zotui.app.screens.dialogs import Message
-from zotui.app.screens.start import Start
-from zotui.app.widgets.preset_list import PresetList
-from zotui.app.widgets.run_list import RunList
-from zotui.launch import EngineProcess
+from engine.runs.directory import all_runs
+from zotui.app.app import ZotuiApp
+from zotui.app.cockpit.screen import Cockpit
+from zotui.app.compare.screen import Compare
+from zotui.app.kit.dialogs import Message
+from zotui.app.start.preset_list import PresetList
+from zotui.app.start.run_list import RunList
+from zotui.app.start.screen import Start
+from zotui.app.state.feed import EngineFeed
+from zotui.engines.launched import EngineProcess
 
 WritePreset = Callable[[str, str], Path]
 

@@ -12,12 +12,12 @@ from app_story import NOON, SHOWN, Picture, clocked
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from engine.rundir import RunDir, Summary
-from zotui import presets
-from zotui.app.screens.cockpit import Cockpit
-from zotui.app.screens.start import Start
-from zotui.app.widgets.detail import Detail
-from zotui.app.widgets.field_row import FieldRow
+from engine.runs.directory import RunDir, Summary
+from zotui.app.cockpit.screen import Cockpit
+from zotui.app.preset.field_row import FieldRow
+from zotui.app.start.detail import Detail
+from zotui.app.start.screen import Start
+from zotui.home import presets
 
 Size = tuple[int, int]
 PUBLISHED = Path(presets._CHECKOUT) / "opt-13b-sst2.toml"

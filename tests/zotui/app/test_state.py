@@ -10,19 +10,19 @@ import pytest
 from app_helpers import preset_text
 
 from engine.errors import UserError
-from engine.journal import encode_line
-from engine.messages import Done, Error, Eval, Hello, Phase, State, Step, Telemetry
-from engine.preset import load
-from engine.rundir import RunDir, Summary
-from zotui.app import words
-from zotui.app.feed import Ended, Past, Viewed
-from zotui.app.history import Recorded, Steps, follow, past
-from zotui.app.outcome import explain_exit
-from zotui.app.pace import Pace
-from zotui.app.state import RunState
-from zotui.app.widgets.chart import spread
-from zotui.app.widgets.status import state_word
-from zotui.app.widgets.ticks import Ticks
+from engine.preset.load import load
+from engine.protocol.events import Done, Error, Eval, Hello, Phase, State, Step, Telemetry
+from engine.runs.directory import RunDir, Summary
+from engine.runs.journal import encode_line
+from zotui.app.charts.chart import spread
+from zotui.app.charts.ticks import Ticks
+from zotui.app.cockpit.panes.status import state_word
+from zotui.app.state.eta import Pace
+from zotui.app.state.feed import Ended, Past, Viewed
+from zotui.app.state.history import Recorded, Steps, follow, past
+from zotui.app.state.outcome import explain_exit
+from zotui.app.state.run_state import RunState
+from zotui.text import numbers
 
 
 class Clock:
@@ -320,16 +320,16 @@ def test_of_a_run_whose_records_alone_are_watched_the_speed_is_that_of_its_last_
 @pytest.mark.parametrize(
     ("shown", "expected"),
     [
-        (words.duration(42), "0:42"),
-        (words.duration(11261), "3:07:41"),
-        (words.duration(3 * 86400), "3d 00:00"),
-        (words.brief(0.0042), "4.2 ms"),
-        (words.brief(1.357), "1.36 s"),
-        (words.age(59), "just now"),
-        (words.age(3 * 86400), "3 days ago"),
-        (words.gib(150 * 2**30), "150"),
-        (words.short_count(20_000), "20k"),
-        (words.metric({"loss": 0.5}), "loss 0.5000"),
+        (numbers.duration(42), "0:42"),
+        (numbers.duration(11261), "3:07:41"),
+        (numbers.duration(3 * 86400), "3d 00:00"),
+        (numbers.brief(0.0042), "4.2 ms"),
+        (numbers.brief(1.357), "1.36 s"),
+        (numbers.age(59), "just now"),
+        (numbers.age(3 * 86400), "3 days ago"),
+        (numbers.gib(150 * 2**30), "150"),
+        (numbers.short_count(20_000), "20k"),
+        (numbers.metric({"loss": 0.5}), "loss 0.5000"),
         (explain_exit(137), "killed by SIGKILL; often the system running out of memory"),
         (explain_exit(3), "exit code 3"),
     ],

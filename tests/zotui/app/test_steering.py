@@ -9,13 +9,13 @@ import pytest
 from app_helpers import Launch, cockpit, heard, screen_text, until, until_shown
 from textual.widgets import Input
 
-from engine.messages import Changed
-from engine.rundir import all_runs
-from zotui.app.application import ZotuiApp
-from zotui.app.feed import EngineFeed
-from zotui.app.screens.changing import change_of, fork_of
-from zotui.app.screens.fields import Fields
-from zotui.app.screens.try_it import TryIt
+from engine.protocol.events import Changed
+from engine.runs.directory import all_runs
+from zotui.app.app import ZotuiApp
+from zotui.app.cockpit.changing import change_of, fork_of
+from zotui.app.cockpit.try_it import TryIt
+from zotui.app.kit.ask_fields import Fields
+from zotui.app.state.feed import EngineFeed
 
 SIZE = (120, 40)
 

@@ -8,8 +8,8 @@ import pytest
 from textual.color import Color
 from textual.theme import Theme
 
-from zotui import config
 from zotui.app.themes import COUNTERPART, THEMES
+from zotui.home import config
 
 # Full dichromacy in linear RGB, after Machado, Oliveira and Fernandes (2009).
 SEEN = {

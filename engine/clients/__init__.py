@@ -1,0 +1,1 @@
+"""Who watches a run and steers it: pipes, a socket, signals, telemetry, trackers."""

@@ -1,0 +1,1 @@
+"""Directions drawn, summed up and folded into the weights."""

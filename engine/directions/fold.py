@@ -1,0 +1,118 @@
+"""How what an interval learned, U_acc V^T, goes into a weight of low precision.
+
+A small update is below what a bfloat16 or float16 weight can tell apart, so rounding to the nearest
+loses most of it, fold after fold. Two ways keep it:
+
+residual    what the weight could not hold is kept beside it, in 65536ths of the weight's last place:
+            weight and residual together are a float32, for 2 bytes a parameter.
+stochastic  the weight is rounded to one of its two neighbours by chance, the nearer the likelier:
+            right on average, for no memory. The noise is a function of (seed, step, parameter name).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+
+from engine.directions.keyed import keyed_generator
+from engine.models.weights import Matrix
+
+FoldMode = Literal["residual", "stochastic", "nearest"]
+RESIDUAL_BYTES = 2  # a parameter
+
+_CHUNK = 2**21  # entries folded at a time, to bound the float32 copies; stochastic noise depends on it
+_CACHED = 2**18  # of them, that a processor's cache holds through all that is done to an entry by itself
+_PARTS = 2**16  # of the last place, that the residual counts
+
+
+def choose_fold(wanted: str, dtype: str) -> FoldMode:
+    """What `model.fold` means for weights of `dtype`: float32 holds every update by itself."""
+    if dtype == "float32":
+        return "nearest"
+    return "residual" if wanted == "auto" else wanted  # type: ignore[return-value]
+
+
+class Fold:
+    """Adds to one matrix's weight; the weight itself lives elsewhere.
+
+    Attributes: residual, (rows, cols) int16, or None where the mode keeps none.
+    """
+
+    def __init__(self, matrix: Matrix, mode: FoldMode, seed: int, device: torch.device) -> None:
+        self._matrix, self._mode, self._seed = matrix, mode, seed
+        self.residual: torch.Tensor | None = None
+        if mode == "residual":
+            self.residual = torch.zeros(matrix.rows, matrix.cols, dtype=torch.int16, device=device)
+
+    def add(self, weight: torch.Tensor, u: torch.Tensor, v: torch.Tensor, step: int) -> None:
+        """weight <- weight + u v^T, in place; `step` is that of the fold.
+
+        weight: (rows, cols), contiguous; u: (rows, r) and v: (cols, r), float32.
+        """
+        noise = keyed_generator(f"{self._seed}/fold/{step}/{self._matrix.name}", weight.device)
+        for rows in _parts(weight, _CHUNK):
+            part = weight[rows]
+            if self.residual is not None:
+                _add_exactly(part, self.residual[rows], u[rows], v)
+                continue
+            total = part.float().addmm_(u[rows], v.T)
+            part.copy_(_round_by_chance(total, part.dtype, noise) if self._mode == "stochastic" else total)
+
+
+def state(weight: torch.Tensor, residual: torch.Tensor | None) -> torch.Tensor:
+    """What a run has of these entries, in float32: the weight, and its residual where there is one."""
+    value = weight.float()
+    if residual is None:
+        return value
+    return (residual.float() / _PARTS).mul_(_last_place(weight, value)).add_(value)
+
+
+def _add_exactly(weight: torch.Tensor, residual: torch.Tensor, u: torch.Tensor, v: torch.Tensor) -> None:
+    """weight, with its residual, <- itself + u v^T, in place."""
+    total = torch.empty(weight.shape, device=weight.device)
+    # The product goes over all of it: the last bits of a product depend on its size.
+    small = list(_parts(weight, _CACHED if weight.device.type == "cpu" else weight.numel()))
+    for rows in small:
+        total[rows] = state(weight[rows], residual[rows])
+    total.addmm_(u, v.T)
+    for rows in small:
+        part, rest = weight[rows], total[rows]
+        part.copy_(rest)
+        value = part.float()
+        rest.sub_(value).div_(_last_place(part, value)).mul_(_PARTS).round_()
+        # Half a last place is one count more than int16 goes up to.
+        residual[rows] = rest.clamp_(-_PARTS // 2, _PARTS // 2 - 1)
+
+
+def _parts(matrix: torch.Tensor, entries: int) -> Iterator[slice]:
+    """Rows of a matrix, so many at a time that they have about `entries` entries."""
+    rows, cols = matrix.shape
+    height = max(1, entries // cols)
+    for start in range(0, rows, height):
+        yield slice(start, min(start + height, rows))
+
+
+def _last_place(weight: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """Distance of each entry to its next neighbour away from zero, float32; `value` is the weight in float32."""
+    return _neighbour(weight, 1).float().sub_(value).abs_()
+
+
+def _neighbour(weight: torch.Tensor, away: torch.Tensor | int) -> torch.Tensor:
+    """The next number of the same precision and sign: away from zero for 1, towards it for -1.
+
+    Numbers of one sign are ordered as their bits are, subnormals included.
+    """
+    return (weight.view(torch.int16) + away).view(weight.dtype)
+
+
+def _round_by_chance(total: torch.Tensor, dtype: torch.dtype, noise: torch.Generator) -> torch.Tensor:
+    """`total` rounded to one of its two neighbours in `dtype`, such that the mean is `total`."""
+    nearest = total.to(dtype)  # keeps the sign, also where it is zero
+    back = nearest.float()
+    away = torch.where(total.abs() > back.abs(), 1, -1).to(torch.int16)
+    other = _neighbour(nearest, away)
+    gap = (other.float() - back).abs_()
+    chance = torch.rand(total.shape, generator=noise, device=total.device)
+    return torch.where(chance.mul_(gap) < (total - back).abs_(), other, nearest)

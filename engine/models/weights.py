@@ -1,0 +1,101 @@
+"""The matrices of a model as its own files hold them, one at a time and without loading the rest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zipfile import is_zipfile
+
+import torch
+
+from engine.errors import UserError
+from engine.machine import available_memory
+from engine.text import in_bytes
+
+if TYPE_CHECKING:
+    pass
+from safetensors import SafetensorError, safe_open
+
+from engine.models.facts import first_line
+
+
+class BaseWeights:
+    """Finds every matrix under its parameter name; files may leave out the `model.` at its beginning, or add one."""
+
+    def __init__(self, folder: Path, matrices: Sequence[Matrix]) -> None:
+        """Raises `UserError` if the files do not hold exactly these matrices, as safetensors."""
+        files = weight_files(folder)
+        if not files:
+            raise UserError(f"{folder}: the base model's weights are not there any more")
+        if any(path.suffix != ".safetensors" for path in files):
+            raise UserError(f"{folder}: its weights are no safetensors, which the base model is read from")
+        there: dict[str, Path] = {}
+        shapes: dict[str, list[int]] = {}
+        try:
+            for path in files:
+                with safe_open(path, framework="pt") as file:
+                    for name in file.keys():  # noqa: SIM118 - it is no dict
+                        there[name], shapes[name] = path, file.get_slice(name).get_shape()
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"{path}: cannot be read ({error})") from None
+        self._places: dict[str, tuple[Path, str]] = {}
+        for matrix in matrices:
+            names = (matrix.name, matrix.name.removeprefix("model."), f"model.{matrix.name}")
+            own = next((name for name in names if name in there), None)
+            if own is None or shapes[own] != [matrix.rows, matrix.cols]:
+                raise UserError(f"{folder}: its files have no {matrix.rows} x {matrix.cols} matrix {matrix.name}")
+            self._places[matrix.name] = there[own], own
+
+    def read(self, name: str) -> torch.Tensor:
+        """The matrix of this parameter name, in the precision of the files, on the CPU."""
+        path, own = self._places[name]
+        with safe_open(path, framework="pt") as file:
+            return file.get_tensor(own)
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A weight matrix that moves: its Hugging Face parameter name and its shape."""
+
+    name: str
+    rows: int  # out
+    cols: int  # in
+
+
+def check_room_aside(matrices: Sequence[Matrix], dtype: torch.dtype) -> None:
+    """Raise `UserError` if the host has no memory for the weights of these, to make way for the base model's."""
+    needed, free = sum(m.rows * m.cols for m in matrices) * dtype.itemsize, available_memory("cpu", None)
+    if needed > free:
+        raise UserError(f"the base model cannot be asked: that takes {in_bytes(needed)}, {in_bytes(free)} are free")
+
+
+_NO_WEIGHTS = ("training_args.bin", "optimizer.bin", "scheduler.bin", "scaler.bin", "random_states_0.bin")
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files with the weights of a model in `folder`: safetensors where there are any."""
+    pickled = (path for path in folder.glob("*.bin") if path.name not in _NO_WEIGHTS)
+    return sorted(folder.glob("*.safetensors")) or sorted(pickled)
+
+
+def check_pickles(folder: Path) -> None:
+    """Raise `UserError` if weights are pickles that hold more than weights, which unpickling would run.
+
+    Whoever loads them later refuses to run it as well, but later, and in many words.
+    """
+    for path in weight_files(folder):
+        if path.suffix == ".safetensors":
+            return
+        # Of a zip archive, what all but very old ones are, only the description of the tensors is read.
+        how: dict[str, Any] = {"map_location": "meta", "mmap": True} if is_zipfile(path) else {"map_location": "cpu"}
+        try:
+            torch.load(path, weights_only=True, **how)
+        except Exception as error:  # noqa: BLE001 - whatever a file that is something else may raise
+            wanted = re.search(r"GLOBAL (\S+)", str(error))
+            what = f"would run code ({wanted[1]})" if wanted else f"cannot be read ({first_line(error)})"
+            raise UserError(
+                f"model.path: {folder}: {path.name} is a pickle that {what}; take the model in safetensors"
+            ) from None

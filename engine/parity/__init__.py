@@ -1,0 +1,1 @@
+"""Is it the same trajectory? A recording, or the other runtime, taken step by step."""

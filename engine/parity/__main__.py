@@ -1,0 +1,154 @@
+"""`python -m engine.parity`: take the same steps twice and say how far apart they are.
+
+TRAJECTORY.json: a recording of an official trainer against one of our runtimes. Anything else is a
+preset file: our vLLM runtime against our training loop, on the same seeds and data. Standard output is
+JSON lines, a row for every step and a summary; standard error is progress.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any
+
+from engine.environment import prepare, prepare_device
+from engine.errors import EXIT_DONE, EXIT_FAILED, UserError
+from engine.parity.compare import Row, Taken, summarise
+from engine.parity.recording import RecordedStep, read_trajectory
+from engine.preset.load import load
+from engine.preset.schema import Preset
+from engine.stdio import exit_code, leave, take_stdout
+
+
+def main() -> int:
+    """The command."""
+    arguments = _arguments()
+    answers = os.fdopen(take_stdout(), "w", buffering=1)
+    return exit_code(lambda: _compare(arguments, answers))
+
+
+def _compare(arguments: argparse.Namespace, answers: IO[str]) -> int:
+    compare = _recorded if arguments.source.suffix == ".json" else _runtimes
+    labels, count, rows = compare(arguments)
+    taken = []
+    for row in rows:
+        taken.append(row)
+        answers.write(json.dumps(_row(row, count)) + "\n")
+    summary = summarise(taken, arguments.tolerance)
+    answers.write(json.dumps({"type": "summary", **_finite(asdict(summary)), **labels}) + "\n")
+    return EXIT_DONE if summary.ok else EXIT_FAILED
+
+
+def _recorded(arguments: argparse.Namespace) -> tuple[dict[str, Any], int, Iterator[Row]]:
+    """A recording against one runtime."""
+    trajectory = read_trajectory(arguments.source)
+    prepare()
+    from engine.parity.replay import Replay, open_training_loop
+    from engine.preflight.choose import choose_device, choose_runtime
+
+    device = choose_device(arguments.device)
+    prepare_device(device)
+    runtime, why = choose_runtime(arguments.runtime, device)
+    _say(f"{arguments.source}: {trajectory.source}\n{why}")
+    if runtime == "vllm":
+        from engine.parity.vllm import open_vllm
+
+        mover = open_vllm(arguments.source, trajectory, device)
+    else:
+        mover = open_training_loop(arguments.source, trajectory, device)
+    replay = Replay(trajectory, mover)
+    count = min(arguments.steps or len(trajectory.steps), len(trajectory.steps))
+    labels = {
+        "runtime": runtime,
+        "reference": trajectory.source,
+        "family": trajectory.method.family,
+        "scope": trajectory.method.scope,
+        "objective": trajectory.objective,
+        "tolerance": arguments.tolerance,
+    }
+    rows = (Row(step, replay.take(step), recorded_step(trajectory.steps[step])) for step in range(count))
+    return labels, count, rows
+
+
+def _runtimes(arguments: argparse.Namespace) -> tuple[dict[str, Any], int, Iterator[Row]]:
+    """Our two runtimes against each other."""
+    wanted = load(str(arguments.source), arguments.source.read_text(), arguments.set)
+    if arguments.runtime == "training-loop":
+        raise UserError("--runtime training-loop: a preset is taken by vllm and compared with the training loop")
+    prepare()
+    ours, theirs = (_side(wanted, runtime) for runtime in ("vllm", "training-loop"))
+    # Past one fold, if nothing else is asked for.
+    count = min(arguments.steps or wanted.method.interval + 20, wanted.run.steps)
+    labels = {"runtime": "vllm", "reference": "training-loop", "tolerance": arguments.tolerance}
+    return labels, count, (Row(step, ours(step), theirs(step)) for step in range(count))
+
+
+def _side(wanted: Preset, runtime: str) -> Callable[[int], Taken]:
+    """Opens a preset on one runtime; returns what takes its steps."""
+    import time
+
+    from engine.methods.lozo import Lozo
+    from engine.preflight.open import open_run
+    from engine.tasks.batches import batch
+
+    _say(f"opening {runtime}")
+    chosen = wanted.model_copy(update={"model": wanted.model.model_copy(update={"runtime": runtime})})
+    opened = open_run(chosen, lambda name, progress, detail: None, lambda level, text: _say(f"  {text}"))
+    lozo = Lozo(wanted.method, wanted.run.steps, opened.task.objective)
+
+    def take(step: int) -> Taken:
+        started = time.perf_counter()
+        here, upcoming = (
+            batch(opened.task.train, at, wanted.run.batch_size, wanted.run.seed) for at in (step, step + 1)
+        )
+        result = lozo.step(opened.runtime, step, here, upcoming)
+        seconds = time.perf_counter() - started
+        return Taken(result.loss_plus, result.loss_minus, result.projected_grad, seconds)
+
+    return take
+
+
+def recorded_step(recorded: RecordedStep) -> Taken:
+    """A step as it was recorded."""
+    return Taken(recorded.loss_plus, recorded.loss_minus, recorded.projected_grad)
+
+
+def _row(row: Row, count: int) -> dict[str, Any]:
+    reference = {f"reference_{key}": value for key, value in asdict(row.theirs).items()}
+    found = {"step": row.step} | asdict(row.ours) | reference
+    found |= {"loss_diff": row.loss_diff, "grad_diff": row.grad_diff, "same_sign": row.same_sign}
+    return {"type": "row"} | _finite(found) | {"steps": count}
+
+
+def _finite(found: dict[str, Any]) -> dict[str, Any]:
+    """JSON knows no infinity."""
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in found.items()
+    }
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m engine.parity")
+    parser.add_argument("source", type=Path)
+    parser.add_argument("--runtime", default="auto")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--set", action="append", default=[])
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--tolerance", type=float, default=1e-4)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    leave(main())

@@ -1,0 +1,1 @@
+"""All that happens before step 0: what is checked, decided and loaded."""

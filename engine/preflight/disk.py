@@ -1,0 +1,68 @@
+"""What a run takes of its disk: checkpoints and the journal."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.directions.fold import FoldMode
+from engine.models.facts import ModelFacts, dtype_of
+from engine.preflight.memory import residual_bytes
+from engine.preset.schema import Preset
+from engine.text import in_bytes
+
+# Bytes of a line, and more for every query where there are several: with all digits that a double has.
+_LINE = 300
+_GRADIENT = 24
+
+
+@dataclass(frozen=True)
+class Disk:
+    """Bytes; `checkpoints` is how many lie there together at most, one that is being written included."""
+
+    checkpoint: int
+    checkpoints: int
+    journal: int
+
+    @property
+    def least(self) -> int:
+        """Without this much the run would be for nothing."""
+        return self.checkpoint + self.journal
+
+    @property
+    def total(self) -> int:
+        """What it comes to in the end."""
+        return self.checkpoint * self.checkpoints + self.journal
+
+    def __str__(self) -> str:
+        together = f", up to {self.checkpoints} of them together" if self.checkpoints > 1 else ""
+        return (
+            f"{in_bytes(self.total)} in all (a checkpoint {in_bytes(self.checkpoint)}{together}; "
+            f"the journal {in_bytes(self.journal)})"
+        )
+
+
+def estimate_disk(
+    facts: ModelFacts, wanted: Preset, *, dtype: str, runtime: str, fold: FoldMode, steps_done: int, saved: int
+) -> Disk:
+    """What is still to come, for a run with `steps_done` steps and `saved` checkpoints behind it."""
+    run, queries = wanted.run, wanted.method.queries
+    scope = sum(m.rows * m.cols for m in facts.matrices) * dtype_of(dtype).itemsize
+    line = _LINE + (_GRADIENT * queries if queries > 1 else 0)
+    # One at the end, and those on the way; an old one goes when the new one is whole.
+    often = (run.checkpoint_every, run.eval_every if run.checkpoint_best else None)
+    written = 1 + sum(run.steps // every - steps_done // every for every in often if every)
+    kept = run.keep_checkpoints + run.checkpoint_best
+    return Disk(
+        checkpoint=scope + residual_bytes(facts, runtime=runtime, fold=fold),
+        checkpoints=max(1, min(saved + written, kept + 1) - saved),
+        journal=(run.steps - steps_done) * line,
+    )
+
+
+def free_disk(folder: Path) -> tuple[int, Path]:
+    """Bytes that are free where `folder` is or would be made, and the folder above it that is there."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free, folder

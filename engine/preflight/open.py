@@ -1,0 +1,69 @@
+"""From a preset to a runtime that is ready: what `engine.preflight.plan` checks and reads, then the loading."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from engine.preflight.plan import Note, Prepared, plan_run, prepare
+from engine.preset.schema import Preset
+from engine.runs.directory import RunDir
+from engine.runtimes.base import Report, Runtime
+from engine.tasks.load import Task
+from engine.tasks.tokenize import Encoder
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A run that is ready for its first step."""
+
+    runtime: Runtime
+    task: Task
+    model: str  # where the weights came from
+    device: str
+    dtype: str
+    started_on: dict[str, Any]  # see `engine.preflight.identity`; for the run's record
+    encoder: Encoder
+
+
+def open_run(
+    wanted: Preset, report: Report, note: Note = lambda level, text: None, run: RunDir | None = None
+) -> Opened:
+    """Check and load everything that `wanted` names. Raises `UserError`, cheap checks first.
+
+    A `run` that was started before must find its model and its data as they were then.
+    """
+    from engine.preflight.choose import describe_device
+
+    prepared = prepare(plan_run(wanted, report, note, run), report, note)
+    runtime = load_runtime(prepared, report, note)
+    device = describe_device(prepared.plan.device)
+    encoder = Encoder(prepared.tokenizer, bos=prepared.plan.task.bos == "auto")
+    return Opened(runtime, prepared.task, prepared.path, device, prepared.plan.dtype, prepared.started_on, encoder)
+
+
+def load_runtime(prepared: Prepared, report: Report, note: Note) -> Runtime:
+    """Load the model into the runtime that was chosen. Raises `UserError`."""
+    plan = prepared.plan
+    report("loading model", None, plan.runtime)
+    common: dict[str, Any] = {
+        "dtype": plan.dtype,
+        "device": plan.device,
+        "rank": plan.wanted.method.rank,
+        "seed": plan.wanted.run.seed,
+        "trust_remote_code": plan.wanted.model.trust_remote_code,
+    }
+    if plan.runtime == "training-loop":
+        from engine.runtimes.training_loop import TrainingLoop
+
+        return TrainingLoop(prepared.path, **common)
+    from engine.runtimes.vllm.runtime import VllmRuntime
+
+    runtime = VllmRuntime(
+        prepared.facts, needs=prepared.needs, memory_needed=prepared.memory.total,
+        plain_copies=prepared.memory.copies > 0, fold=plan.fold,
+        cuda_graphs=plan.wanted.model.cuda_graphs == "auto", **common,
+    )  # fmt: skip
+    report("self-check", None, "scoring one batch by two paths")
+    note("info", runtime.self_check(prepared.task.train))
+    return runtime

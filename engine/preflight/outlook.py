@@ -1,0 +1,117 @@
+"""What many presets need, by their models' configurations alone: nothing is downloaded, built or loaded."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import torch
+
+from engine.directions.fold import choose_fold
+from engine.errors import UserError
+from engine.models.facts import ModelFacts, facts_of, read_model
+from engine.models.known_shapes import ON_THE_HUB
+from engine.preflight.choose import choose_dtype
+from engine.preflight.disk import estimate_disk, free_disk
+from engine.preflight.memory import estimate_memory
+from engine.preset.load import load_file
+from engine.preset.model import Model
+from engine.preset.schema import BUILTIN_DEMO, Preset
+from engine.protocol.events import Event
+from engine.protocol.findings import Outlook
+from engine.runs.home import runs_home
+from engine.runtimes.base import Needs
+from engine.text import in_bytes
+
+_LENGTH = 128  # tokens of the longest sequence, until the data says; the part of the estimate that it decides is small
+
+
+def look(sources: Sequence[Path], say: Callable[[Event], None]) -> None:
+    """Say for each preset's file what it needs, and whether this machine has it."""
+    for source in sources:
+        try:
+            say(outlook(source, load_file(source)))
+        except UserError as error:
+            say(Outlook(source=str(source), fits="no", why=str(error)))
+
+
+def outlook(source: Path, wanted: Preset) -> Outlook:
+    """What one needs. Raises `UserError` for a model that no run could start on."""
+    facts, here = _facts(wanted.model)
+    if facts is None:
+        return Outlook(source=str(source), fits="unknown", why="not known until it is downloaded")
+    device, free = _device(wanted.model.device)
+    if wanted.model.memory_limit_gib is not None:
+        free = min(free, int(wanted.model.memory_limit_gib * 2**30))
+    # Whether vLLM loads takes seconds to find out, and is for the run itself.
+    there = importlib.util.find_spec("vllm") is not None
+    runtime = (
+        "vllm" if wanted.model.runtime == "vllm" or (there and wanted.model.runtime == "auto") else "training-loop"
+    )
+    dtype = choose_dtype(wanted.model.dtype, device, facts)
+    fold = choose_fold(wanted.model.fold, dtype)
+    longest = min(facts.context, wanted.model.max_length or _LENGTH)
+    needs = Needs(wanted.run.batch_size, longest, options=2, option_tokens=1, queries=wanted.method.queries)
+    memory = estimate_memory(facts, needs, wanted.method, dtype=dtype, device=device, runtime=runtime, fold=fold)
+    least = memory if memory.total <= free else replace(memory, copies=0)
+    disk = estimate_disk(facts, wanted, dtype=dtype, runtime=runtime, fold=fold, steps_done=0, saved=0)
+    room, _ = free_disk(runs_home())
+    download = 0 if here else facts.parameters * facts.dtype.itemsize
+    why = ""
+    if least.total > free:
+        why = f"needs about {in_bytes(least.total)} of memory on {device}, {in_bytes(free)} are free"
+    elif disk.least > room:
+        why = f"a checkpoint takes {in_bytes(disk.checkpoint)} of disk, {in_bytes(room)} are free"
+    elif download and download > (left := _room_for_downloads()):
+        why = f"its download takes about {in_bytes(download)} of disk, {in_bytes(left)} are free"
+    return Outlook(
+        source=str(source),
+        fits="no" if why else "yes",
+        why=why,
+        parameters=facts.parameters,
+        memory=least.total,
+        disk=disk.total,
+        download=download,
+    )
+
+
+def _facts(model: Model) -> tuple[ModelFacts | None, bool]:
+    """What is known of a model, None where only the hub knows; and whether its files need no download."""
+    if model.path == BUILTIN_DEMO:
+        from engine.tasks.demo import model_config
+
+        return facts_of(model.path, model_config()), True
+    local = Path(model.path).expanduser()
+    if local.exists() or model.path.startswith(("/", ".", "~")) or model.path.count("/") > 1:
+        return read_model(str(local), trust_remote_code=False), True
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(model.path, "config.json")
+    if isinstance(cached, str):
+        return read_model(str(Path(cached).parent), trust_remote_code=False, weights=False), True
+    shape = ON_THE_HUB.get(model.path)
+    if shape is None:
+        return None, False
+    from transformers import AutoConfig
+
+    return facts_of(model.path, AutoConfig.for_model(**shape)), False
+
+
+def _room_for_downloads() -> int:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return free_disk(Path(HF_HUB_CACHE))[0]
+
+
+def _device(wanted: str) -> tuple[str, int]:
+    """The device of `model.device`, and the bytes that are free there. Raises `UserError` if there is no such GPU."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if wanted == "cpu" or (wanted == "auto" and not count):
+        return "cpu", int(psutil.virtual_memory().available)
+    index = int(wanted.partition(":")[2] or 0)
+    if index >= count:
+        raise UserError(f"model.device: {wanted}: torch sees no such GPU here")
+    return f"cuda:{index}", int(torch.cuda.mem_get_info(index)[0])

@@ -1,0 +1,184 @@
+"""Every check of a run in order of cost, up to what only its runtime can tell: what is decided, and its data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from engine.environment import prepare_device
+from engine.errors import UserError
+from engine.models import hub
+from engine.preflight.identity import check_still_there, identify, started_on
+from engine.preset.schema import BUILTIN_DEMO, Preset
+from engine.preset.task import Task as PresetTask
+from engine.runs.directory import RunDir
+from engine.runs.home import home
+from engine.runtimes.base import Needs, Report
+from engine.tasks.example import Example
+from engine.tasks.load import Task, check_sources, load_task
+
+if TYPE_CHECKING:
+    from engine.directions.fold import FoldMode
+    from engine.models.facts import ModelFacts
+    from engine.preflight.disk import Disk
+    from engine.preflight.identity import Files
+    from engine.preflight.memory import Memory
+
+Note = Callable[[Literal["info", "warning"], str], None]
+"""Takes a line for the log, as soon as it is known."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is decided before anything is downloaded, and what is known of the model by then."""
+
+    wanted: Preset
+    task: PresetTask  # with what the built-in demo brings
+    found: hub.Found
+    files: Files  # of the model; none before it is downloaded
+    facts: ModelFacts
+    device: str
+    dtype: str
+    runtime: str
+    why: str  # this runtime
+    fold: FoldMode
+    disk: Disk
+    was: dict[str, Any]  # what the run was started on, if it was
+
+    def memory(self, needs: Needs) -> tuple[Memory, str]:
+        """What the run takes, and a line for the log. Raises `UserError` if it is more than there is."""
+        from engine.preflight.fits import check_memory
+
+        model = self.wanted.model
+        return check_memory(
+            self.facts, needs, self.wanted.method, dtype=self.dtype, device=self.device, runtime=self.runtime,
+            fold=self.fold, limit_gib=model.memory_limit_gib,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run with its model's files and its data at hand; only its runtime is still to be loaded."""
+
+    plan: Plan
+    path: str  # of the model
+    facts: ModelFacts
+    tokenizer: Any
+    task: Task
+    needs: Needs
+    memory: Memory
+    started_on: dict[str, Any]  # see `engine.preflight.identity`; for the run's record
+
+
+def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: None, run: RunDir | None = None) -> Plan:
+    """Check what can be checked without a download. Raises `UserError`, cheap checks first.
+
+    A `run` that was started before must find its model and its data as they were then.
+    """
+    was = started_on(run, note) if run else {}
+    if run and was:
+        sources = {"task.train": wanted.task.train, "task.validation": wanted.task.validation}
+        check_still_there(run, {"model.path": wanted.model.path, **sources})
+    if wanted.task.name != "demo":
+        check_sources(wanted.task)
+    report("preparing", None, "loading libraries")
+    path, task = with_demo(wanted, report)
+
+    from engine.directions.fold import choose_fold
+    from engine.models.facts import read_model
+    from engine.preflight.choose import check_architecture, choose_device, choose_dtype, choose_runtime
+    from engine.preflight.disk import estimate_disk
+    from engine.preflight.fits import check_disk, describe_fold
+
+    device = choose_device(wanted.model.device)
+    prepare_device(device)
+    trust = wanted.model.trust_remote_code
+    report("checking", None, "reading the model's configuration")
+    found = hub.find_model(path, was.get("revision"))
+    files = identify(Path(found.folder), was, code=trust) if found.folder else {}
+    if trust:
+        note("warning", f"model.trust_remote_code: Python code that comes with {path} may run here")
+    facts = read_model(found.readable, trust_remote_code=trust)
+    dtype = choose_dtype(wanted.model.dtype, device, facts)
+    runtime, why = choose_runtime(wanted.model.runtime, device)
+    note("info", why)
+    if runtime == "vllm":
+        check_architecture(facts)
+    fold = choose_fold(wanted.model.fold, dtype)
+    note("info", describe_fold(facts, dtype=dtype, runtime=runtime, fold=fold))
+    disk = estimate_disk(
+        facts, wanted, dtype=dtype, runtime=runtime, fold=fold,
+        steps_done=run.steps_done() if run else 0, saved=len(run.checkpoint_folders()) if run else 0,
+    )  # fmt: skip
+    plan = Plan(wanted, task, found, files, facts, device, dtype, runtime, why, fold, disk, was)
+    # The weights alone, before the data is read; the whole once the data says how long it is.
+    plan.memory(Needs(batch=1, longest=8, options=1, option_tokens=1))
+    if run:
+        note(*check_disk(disk, run.path))
+    return plan
+
+
+def prepare(plan: Plan, report: Report, note: Note = lambda level, text: None) -> Prepared:
+    """Download the model, read the data, and check that both fit. Raises `UserError`."""
+    from engine.models.tokenizer import read_tokenizer
+    from engine.models.weights import check_pickles
+    from engine.preflight import identity
+
+    wanted, was = plan.wanted, plan.was
+    trust = wanted.model.trust_remote_code
+    path = hub.download(plan.found, lambda fraction, detail: report("downloading", fraction, detail))
+    files = plan.files or identify(Path(path), was, code=trust)
+    check_pickles(Path(path))
+    facts = replace(plan.facts, path=path)
+
+    context = min(facts.context, wanted.model.max_length or facts.context)
+    tokenizer = read_tokenizer(path, trust_remote_code=trust)
+    report("loading data", None, "")
+    task = load_task(
+        plan.task,
+        tokenizer,
+        seed=wanted.run.seed,
+        max_length=context,
+        report=lambda text, fraction: report("loading data", fraction, text),
+    )
+    for line in task.notes:
+        note("info", line)
+    data = identity.of_data(task)
+    if "data" in was:
+        identity.check_data(data, was["data"])
+    needs = _needs(task, wanted.run.batch_size, wanted.method.queries)
+    memory, line = plan.memory(needs)
+    note("info", line)
+    record = {"revision": plan.found.revision, "model": files, "data": data}
+    return Prepared(plan, path, facts, tokenizer, task, needs, memory, record)
+
+
+def with_demo(wanted: Preset, report: Report) -> tuple[str, PresetTask]:
+    """The model's path and the task, with the built-in demo made where either asks for it."""
+    uses_model = wanted.model.path == BUILTIN_DEMO
+    if not uses_model and wanted.task.name != "demo":
+        return wanted.model.path, wanted.task
+    from engine.tasks.demo import ensure_demo
+
+    demo = ensure_demo(home() / "cache", lambda text, fraction: report("preparing the demo", fraction, text))
+    task = wanted.task
+    if task.name == "demo":
+        brought = {"train": str(demo.train), "validation": str(demo.validation)}
+        task = task.model_copy(update={k: v for k, v in brought.items() if getattr(task, k) is None})
+        check_sources(task)
+    return str(demo.model) if uses_model else wanted.model.path, task
+
+
+def _needs(task: Task, batch_size: int, queries: int) -> Needs:
+    every: Sequence[Example] = [*task.train, *task.validation]
+    if not task.train or not task.validation:
+        raise UserError("task.train and task.validation must both hold an example")
+    return Needs(
+        batch=batch_size,
+        longest=max(example.length for example in every),
+        options=max(len(example.options) for example in every),
+        option_tokens=max(len(option) for example in every for option in example.options),
+        queries=queries,
+    )

@@ -1,0 +1,1 @@
+"""Presets: what to run."""

@@ -1,0 +1,101 @@
+"""From TOML and `--set` to a preset, and what is wrong with it in a line for people."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from engine.errors import UserError
+from engine.preset.schema import Preset
+from engine.preset.section import Section
+from engine.text import suggest
+
+
+def load(source: str, text: str, overrides: Iterable[str] = ()) -> Preset:
+    """Validate the TOML `text` of the preset called `source`, with `key=value` overrides applied.
+
+    Raises `UserError` naming the key and the remedy.
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{source}: not valid TOML: {error}") from None
+    for override in overrides:
+        _apply(data, override)
+    try:
+        return Preset.model_validate(data)
+    except ValidationError as error:
+        raise UserError(f"{source}: {explain(error)}") from None
+
+
+def load_file(path: Path) -> Preset:
+    """Read and validate a preset file. Raises `UserError`."""
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from None
+    return load(str(path), text)
+
+
+def keys(schema: type[Section] | None = None) -> dict[str, str]:
+    """Every dotted key of a preset, or of another `schema`, with its documentation."""
+    found: dict[str, str] = {}
+    for name, field in (schema or Preset).model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, Section):
+            for key, inner in section.model_fields.items():
+                found[f"{name}.{key}"] = inner.description or ""
+        else:
+            found[name] = field.description or ""
+    return found
+
+
+def _apply(data: dict[str, Any], override: str) -> None:
+    key, equals, raw = override.partition("=")
+    key = key.strip()
+    if not equals or not key:
+        raise UserError(f"--set {override}: expected key=value, for example --set method.lr=1e-6")
+    parts = key.split(".")
+    if key not in keys() and not key.startswith("task.verbalizer."):
+        raise UserError(f"--set {key}: unknown key{suggest(key, keys())}")
+    section = data
+    for part in parts[:-1]:
+        section = section.setdefault(part, {})
+        if not isinstance(section, dict):
+            raise UserError(f"--set {key}: {part} is a value, not a section")
+    try:
+        value = tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = raw.strip()
+    section[parts[-1]] = raw.strip() if _holds_text(key) and not isinstance(value, str) else value
+
+
+def _holds_text(key: str) -> bool:
+    """Whether a key is plain text, so that `--set task.label=1` means the column called 1."""
+    section, _, name = key.partition(".")
+    model = Preset.model_fields[section].annotation
+    if not (isinstance(model, type) and issubclass(model, Section)) or name not in model.model_fields:
+        return False
+    return model.model_fields[name].annotation in (str, str | None)
+
+
+def explain(error: ValidationError, schema: type[Section] = Preset) -> str:
+    """The first fault, as `key: what is wrong; what to do`."""
+    # A misspelt key comes first: what it leaves missing follows from it.
+    first = min(error.errors(include_url=False), key=lambda fault: fault["type"] != "extra_forbidden")
+    key = ".".join(str(part) for part in first["loc"])
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        return f"{key}: unknown key{suggest(key, [*keys(schema), *schema.model_fields])}{more}"
+    if first["type"] == "missing":
+        return f"{key}: missing; {keys(schema).get(key, 'a required section')}{more}"
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    given = first.get("input")
+    shown = f", not {given!r}" if isinstance(given, (int, float, str)) else ""
+    about = keys(schema).get(key, "")
+    return f"{key}: {message}{shown}{'; ' + about if about else ''}{more}"

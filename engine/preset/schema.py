@@ -1,0 +1,49 @@
+"""Presets: what to run. One TOML file, validated; unknown keys are refused with a suggestion.
+
+`Preset` is the schema and its field descriptions are the documentation of every knob. The files in
+`presets/` show them in use.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tomlkit
+from pydantic import Field
+
+from engine.preset.method import Method
+from engine.preset.model import Model
+from engine.preset.run import Run
+from engine.preset.section import Section
+from engine.preset.task import Task
+
+BUILTIN_DEMO = "builtin:demo"
+
+
+class Preset(Section):
+    """What to run."""
+
+    description: str = Field("", description="One line for the list of presets.")
+    model: Model
+    task: Task
+    method: Method = Method()  # type: ignore[call-arg]
+    run: Run = Run()  # type: ignore[call-arg]
+
+    def absolute(self) -> Preset:
+        """The same with local paths made absolute: a run is resumed from any folder."""
+
+        def fix(text: str | None) -> str | None:
+            path = Path(text).expanduser() if text else None
+            return str(path.absolute()) if path and path.exists() else text
+
+        sources = {split: fix(getattr(self.task, split)) for split in ("train", "validation", "test")}
+        return self.model_copy(
+            update={
+                "model": self.model.model_copy(update={"path": fix(self.model.path)}),
+                "task": self.task.model_copy(update=sources),
+            }
+        )
+
+    def to_toml(self) -> str:
+        """The resolved preset, every key that is set."""
+        return tomlkit.dumps(self.model_dump(exclude_none=True))

@@ -1,0 +1,1 @@
+"""What crosses the pipe: events, commands, findings, figures."""

@@ -1,0 +1,187 @@
+"""The typed messages between the engine and whatever launched it or is attached to it, as JSON lines.
+
+The engine writes events to its standard output, and to every client of the control socket in the run's
+directory; commands come from its standard input and from those clients. Each line is one JSON object
+whose `type` names the message. A client may trust nothing of what it reads, and neither does the engine.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from engine.protocol.numbers import Number, Whole
+
+StateName = Literal["starting", "running", "pausing", "paused", "evaluating", "checkpointing", "stopping"]
+"""What the engine is doing; `pausing` and `stopping` wait for the step in flight."""
+
+
+class Event(msgspec.Struct, tag_field="type", tag=str.lower, frozen=True, kw_only=True):
+    """Base of everything the engine says."""
+
+
+class Hello(Event, frozen=True):
+    """First event of a run, once the engine knows what it runs on; first of all to a client that comes later.
+
+    Every step from `first_step` on follows as an event; those before it are in the journal.
+    """
+
+    run: str  # path of the run's directory
+    name: str  # the run's name
+    preset: str
+    model: str
+    runtime: str  # vllm | training-loop
+    device: str  # e.g. "cpu", "cuda:0 (NVIDIA H200)"
+    dtype: str
+    steps: Whole  # how many steps the run has in all
+    first_step: Whole = 0  # > 0 when resumed, and for a client that comes later
+    seconds: Number = 0.0  # wall-clock of this engine so far, without pauses
+    noise: Number | None = None  # nats: what |L+ - L-| must exceed to mean anything, as measured at the start
+    pid: Whole = 0
+    versions: dict[str, str] = {}
+
+
+class Phase(Event, frozen=True):
+    """Progress of the start-up: loading, warm-up, ..."""
+
+    name: str
+    progress: Number | None = None  # 0..1; null when it cannot be known
+    detail: str = ""
+
+
+class Step(Event, frozen=True, omit_defaults=True):
+    """One optimisation step. Losses are natural-log cross entropies, seconds are wall-clock.
+
+    The first step after a fold also tells how much of the intended update the run still has: the weights,
+    with their residuals where there are any.
+    """
+
+    step: Whole
+    loss: Number  # (loss_plus + loss_minus) / 2
+    loss_plus: Number
+    loss_minus: Number
+    projected_grad: Number
+    lr: Number
+    tokens: Whole  # tokens scored in this step, both signs
+    seconds: Number
+    tokens_per_s: Number
+    update_kept: Number | None = None  # <applied, intended> / |intended|^2: 1.0 is all of it
+    update_cosine: Number | None = None  # of applied and intended: what rounding noise leaves
+
+
+class GpuReading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One GPU of the machine; null for what its driver does not tell."""
+
+    name: str
+    index: Whole  # as the driver counts them
+    ours: bool  # whether the run is on it
+    memory_used: Whole  # bytes, by every process
+    memory_total: Whole  # bytes
+    utilisation: Number | None = None  # 0..1
+    temperature: Number | None = None  # degrees Celsius
+    power: Number | None = None  # watts
+    power_limit: Number | None = None  # watts
+
+
+class Telemetry(Event, frozen=True):
+    """Memory, load and KV-cache use, about once a second. Memory in bytes; null without a GPU."""
+
+    kv_cache_usage: Number | None  # 0..1 of the KV space that scoring owns
+    gpu_memory_used: Whole | None
+    gpu_memory_total: Whole | None
+    gpu_utilisation: Number | None  # 0..1
+    rss: Whole  # resident memory of the engine and its children, bytes
+    cpu: Number  # processor use of the engine and its children, 1.0 = one core
+    gpus: list[GpuReading] = []  # every GPU there is; the fields above are about the one that the run is on
+
+
+class Eval(Event, frozen=True):
+    """An evaluation of one split: `metrics` holds `loss` and, for classification, `accuracy`."""
+
+    step: Whole  # steps done when it was taken: 0 is before training
+    split: str
+    metrics: dict[str, Number]
+    examples: Whole
+    seconds: Number
+
+
+class Checkpoint(Event, frozen=True):
+    """A checkpoint that is complete on disk."""
+
+    step: Whole  # steps done
+    path: str
+    seconds: Number
+
+
+class Changed(Event, frozen=True):
+    """The settings that are in force from `step` on, once `Change` is on record."""
+
+    step: Whole
+    lr: Number  # before the schedule
+    eps: Number
+    eval_every: Whole  # 0: only before and after
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one state of the weights makes of a prompt: a text, or probabilities of the options that sum to 1."""
+
+    text: str = ""
+    probabilities: list[Number] = []
+
+
+class Tried(Event, frozen=True):
+    """The answer to `Try`; it has moved nothing."""
+
+    id: Whole
+    step: Whole  # steps done
+    prompt: str  # as it was given to the model
+    options: list[str] = []
+    label: Whole | None = None  # which option is right, of an example
+    now: Answer | None = None  # null where it could not be answered, and `note` says why
+    base: Answer | None = None  # of the model that the run began with; null likewise
+    note: str = ""
+    seconds: Number = 0.0
+
+
+class State(Event, frozen=True):
+    """A change of what the engine does; every command is answered by one.
+
+    `paused` with a reason is the engine's own doing: it cannot go on, and the reason says what to try. If
+    `waits`, it tries again by itself.
+    """
+
+    state: StateName
+    step: Whole  # steps done
+    reason: str = ""
+    waits: bool = False
+
+
+class Log(Event, frozen=True):
+    """A line for people."""
+
+    level: Literal["debug", "info", "warning", "error"]
+    text: str
+
+
+class Error(Event, frozen=True):
+    """Why the run ended early. `usage` means that the user can mend it and nothing was started."""
+
+    kind: Literal["usage", "failure"]
+    text: str
+
+
+class Done(Event, frozen=True):
+    """Last event of a run that was not an error."""
+
+    outcome: Literal["finished", "stopped"]
+    steps: Whole  # steps done in all
+    seconds: Number  # wall-clock of this engine, start-up included
+    metrics: dict[str, Number]  # of the last evaluation
+    run: str
+    time: dict[str, Number] | None = (
+        None  # seconds of the whole run by kind and in total; see `engine.training.stopwatch`
+    )
+
+
+AnyEvent = Hello | Phase | Step | Telemetry | Eval | Checkpoint | Changed | Tried | State | Log | Error | Done

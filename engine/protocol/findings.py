@@ -1,0 +1,94 @@
+"""What a survey finds, as JSON lines: what a run would start on, what it takes, and what it will take."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from engine.protocol.events import Error, Event, Log, Phase
+from engine.protocol.numbers import Number, Whole
+
+
+class Model(Event, frozen=True):
+    """The model, by its configuration."""
+
+    path: str  # as the preset names it
+    architecture: str
+    parameters: Whole
+    scope: Whole  # how many of them move
+    matrices: Whole  # that those are in
+    context: Whole  # tokens
+    download: Whole = 0  # bytes that are not here yet
+
+
+class Setting(Event, frozen=True):
+    """How it would run."""
+
+    runtime: str
+    why: str
+    device: str
+    dtype: str
+    updates: str  # how they are kept in weights of this precision
+
+
+class Text(msgspec.Struct, frozen=True, kw_only=True):
+    """A text as the model sees it."""
+
+    text: str
+    tokens: Whole
+
+
+class Data(Event, frozen=True):
+    """The examples, the first one filled into the template."""
+
+    train: Whole
+    validation: Whole
+    longest: Whole  # tokens of the longest sequence
+    objective: str
+    prompt: Text
+    options: list[Text]
+    label: Whole  # which option is right
+
+
+class Room(Event, frozen=True):
+    """What a run takes of something, in bytes, part by part, against what there is."""
+
+    of: Literal["memory", "disk"]
+    needed: Whole
+    available: Whole
+    where: str
+    parts: dict[str, Whole]
+
+
+class Estimate(Event, frozen=True):
+    """How long the run will take, in seconds, from a few steps and a slice of an evaluation. No measurement of it."""
+
+    step: Number  # its share of a fold included
+    tokens_per_s: Number
+    evaluation: Number  # of the whole validation split
+    evaluations: Whole
+    start_up: Number
+    total: Number
+
+
+class Outlook(Event, frozen=True):
+    """What a preset needs by its configuration alone; bytes are 0 where they are not known."""
+
+    source: str  # the preset's file
+    fits: Literal["yes", "no", "unknown"]
+    why: str  # it does not, or is not known
+    parameters: Whole = 0
+    memory: Whole = 0  # about; the data says how long a sequence is
+    disk: Whole = 0  # checkpoints and journal
+    download: Whole = 0  # about, of a model that is not here yet
+
+
+Finding = Phase | Log | Error | Model | Setting | Data | Room | Estimate | Outlook
+
+_decoder: msgspec.json.Decoder[Finding] = msgspec.json.Decoder(Finding)
+
+
+def decode(line: bytes) -> Finding:
+    """A line of a survey. Raises `msgspec.DecodeError`."""
+    return _decoder.decode(line)

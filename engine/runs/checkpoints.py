@@ -1,0 +1,113 @@
+"""Checkpoints: the weights in scope, written aside and renamed, so that none is ever half there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.runs.directory import ASIDE, RunDir
+from engine.runtimes.base import Runtime
+
+_WEIGHTS = "weights.safetensors"
+_MANIFEST = "manifest.json"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Found:
+    """A checkpoint whose files are as they were written."""
+
+    weights: Path
+    step: int  # steps done when it was written
+    replay_from: int  # the journal from this step on rebuilds the rest
+
+
+def save(run: RunDir, runtime: Runtime, steps_done: int) -> Path:
+    """Write the checkpoint of the state after `steps_done` steps; returns its folder.
+
+    It holds the weights of the last fold. Raises `OSError` if the disk does not take it: nothing of it is
+    left then.
+    """
+    final = run.checkpoints / f"step-{steps_done:08d}"
+    aside = run.checkpoints / f"{ASIDE}{steps_done:08d}"
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        aside.mkdir(parents=True)
+        _write_weights(runtime, aside / _WEIGHTS)
+        manifest = {
+            "format": _FORMAT,
+            "step": steps_done,
+            "replay_from": runtime.weights_since(),
+            "files": {_WEIGHTS: {"size": (aside / _WEIGHTS).stat().st_size, "sha256": _digest(aside / _WEIGHTS)}},
+        }
+        (aside / _MANIFEST).write_text(json.dumps(manifest, indent=1))
+        for written in (aside / _WEIGHTS, aside / _MANIFEST, aside):
+            _sync(written)
+    except OSError:
+        shutil.rmtree(aside, ignore_errors=True)  # what there is room for, the journal may need
+        raise
+    shutil.rmtree(final, ignore_errors=True)
+    aside.rename(final)
+    _sync(run.checkpoints)
+    return final
+
+
+def newest(run: RunDir, steps: int) -> tuple[Found | None, list[str]]:
+    """The newest checkpoint that a journal of `steps` steps can go on from, and the names of damaged ones."""
+    damaged = []
+    for folder in reversed(run.checkpoint_folders()):
+        found = _read(folder)
+        if found is None:
+            damaged.append(folder.name)
+        elif found.replay_from <= steps:
+            return found, damaged
+    return None, damaged
+
+
+def prune(run: RunDir, keep: int, best: int | None) -> None:
+    """Delete all but the newest `keep`, and the one of step `best`."""
+    for folder in run.checkpoint_folders()[:-keep]:
+        if folder.name != f"step-{best or 0:08d}":
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_weights(runtime: Runtime, path: Path) -> None:
+    """Raises `OSError`, as which safetensors does not know its own."""
+    from safetensors import SafetensorError
+
+    try:
+        runtime.save_weights(path)
+    except SafetensorError as error:
+        raise OSError(None, str(error)) from None
+
+
+def _read(folder: Path) -> Found | None:
+    """The checkpoint in a folder; None if it is not as it was written."""
+    try:
+        manifest: dict[str, Any] = json.loads((folder / _MANIFEST).read_bytes())
+        step, replay_from, files = int(manifest["step"]), int(manifest["replay_from"]), manifest["files"]
+        for name, written in files.items():
+            path = folder / name
+            if path.stat().st_size != written["size"] or _digest(path) != written["sha256"]:
+                return None
+        return Found(folder / _WEIGHTS, step, replay_from) if _WEIGHTS in files else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # whatever a damaged manifest may hold
+        return None
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,142 @@
+"""A new run that begins where another one was after a certain step, and goes on with other settings.
+
+It takes over the journal up to there, so that it holds all that is needed to rebuild its weights, and the
+newest checkpoint that makes this quick. What the steps before depend on cannot be changed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from engine.errors import UserError
+from engine.preset.load import keys, load
+from engine.preset.schema import Preset
+from engine.runs.best import best_evaluation
+from engine.runs.changes import Steering
+from engine.runs.directory import RunDir, step_of
+from engine.runs.journal import encode_line
+
+CHANGEABLE = (
+    "description",
+    "method.lr",
+    "method.eps",
+    "method.schedule",
+    "method.queries",
+    "model.cuda_graphs",
+    "model.memory_limit_gib",
+    "run.steps",
+    "run.batch_size",
+    "run.eval_every",
+    "run.checkpoint_every",
+    "run.keep_checkpoints",
+    "run.checkpoint_best",
+    "run.when_app_leaves",
+)
+"""The keys that steps which were taken do not depend on."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A fork that can be made: after how many steps, and with which preset."""
+
+    step: int
+    preset: Preset
+
+
+def place(run: RunDir, step: int | None = None) -> Plan:
+    """Where a fork of `run` begins: after `step` steps, its newest checkpoint's without, with the settings there.
+
+    Raises `UserError` if the run has not come so far.
+    """
+    done = run.steps_done()
+    if not done:
+        raise UserError(f"{run.name}: has taken no step yet; start a new run instead")
+    if step is None:
+        step = min(_newest(run) or done, done)
+    if not 0 < step <= done:
+        raise UserError(f"{run.name} can be forked after 1 to {done} steps, not after {step}")
+    was = run.preset()
+    return Plan(step, Steering(run, was).at(step).within(was))
+
+
+def plan(run: RunDir, step: int | None = None, changes: Sequence[str] = ()) -> Plan:
+    """What a fork from there with `changes` (`key=value`) would be; makes nothing. Raises `UserError`."""
+    there = place(run, step)
+    wanted = load(f"the fork of {run.name}", there.preset.to_toml(), changes)
+    _check(there.preset, wanted)
+    if wanted.run.steps <= there.step:
+        raise UserError(
+            f"run.steps: the fork begins after {there.step} steps, and is to end after {wanted.run.steps}; give more"
+        )
+    return Plan(there.step, wanted)
+
+
+def fork(run: RunDir, step: int | None = None, changes: Sequence[str] = (), path: Path | None = None) -> RunDir:
+    """Make the run that `plan` describes, at `path` if given, to be resumed. Raises `UserError`, and leaves nothing.
+
+    On another file system it copies checkpoints, which takes as long as the disk does; any thread may call it.
+    """
+    planned = plan(run, step, changes)
+    step, wanted = planned.step, planned.preset
+    run.refuse_damaged()
+    info = run.info.read()
+    name = str(info.get("preset", run.name))
+    kept = {key: info[key] for key in _KEPT if key in info}
+    origin = {"run": str(run.path), "name": run.name, "step": step}
+    return RunDir.create(
+        wanted, name, path, label="fork", fill=lambda forked: _take_over(run, forked, step),
+        **kept, state="stopped", forked_from=origin,
+    )  # fmt: skip
+
+
+_KEPT = ("runtime", "device", "dtype", "versions", "hardware", "started_on", "noise", "formerly")
+
+
+def _check(there: Preset, wanted: Preset) -> None:
+    """Raise `UserError` if something differs that the steps before depend on."""
+    before, after = there.model_dump(), wanted.model_dump()
+    for key in list(keys()):
+        section, _, name = key.rpartition(".")
+        old, new = (found[section][name] if section else found[name] for found in (before, after))
+        if old != new and key not in CHANGEABLE:
+            raise UserError(
+                f"{key}: the steps before the fork depend on it; a fork can change {', '.join(CHANGEABLE[1:])}; "
+                "for the rest start a new run, from `zotui export` if it is to go on from here"
+            )
+
+
+def _newest(run: RunDir) -> int | None:
+    folders = run.checkpoint_folders()
+    return step_of(folders[-1]) if folders else None
+
+
+def _take_over(run: RunDir, forked: RunDir, step: int) -> None:
+    """Copy the records up to `step`, and of the checkpoints that are not past it the newest and the best."""
+    up_to = [record for record in run.evaluations() if record["step"] <= step]
+    for file, records in ((forked.journal_file, islice(run.journal(), step)), (forked.evaluations_file, up_to)):
+        with file.open("wb") as copy:
+            copy.writelines(map(encode_line, records))
+            copy.flush()
+            os.fsync(copy.fileno())
+    usable = [folder for folder in run.checkpoint_folders() if step_of(folder) <= step]
+    best = best_evaluation(up_to)
+    for folder in usable:
+        if folder != usable[-1] and (best is None or step_of(folder) != best["step"]):
+            continue
+        copied = forked.checkpoints / folder.name
+        copied.mkdir(parents=True)
+        for file in folder.iterdir():
+            _link(file, copied / file.name)
+
+
+def _link(source: Path, target: Path) -> None:
+    """What lies there is never written to again: one copy on the disk is enough where links are possible."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

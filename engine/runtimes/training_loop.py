@@ -1,0 +1,211 @@
+"""The training-loop runtime: the conventional ZO loop in transformers, as the official trainers do it.
+
+Weights are perturbed in place (+eps Z, -2 eps Z, +eps Z) from regenerated directions, every option is
+a padded sequence of its own, each sign is a forward pass with logits at every position, and the update
+goes straight into the weights. It is the baseline of every benchmark, the oracle of every parity
+test, and what runs where vLLM does not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+
+from engine.directions.kept import Sample, UpdateKept, update_kept
+from engine.directions.low_rank import draw_u, draw_v
+from engine.models.facts import context_of, dtype_of, linear_matrices
+from engine.models.weights import BaseWeights, Matrix, check_room_aside
+from engine.runtimes.base import EVALUATION_SEQUENCES, Probe, Upcoming
+from engine.tasks.example import Example
+from engine.tasks.objective import Scores
+
+
+class TrainingLoop:
+    """Runtime over a transformers model; see `engine.runtimes.base.Runtime` for the verbs."""
+
+    name = "training-loop"
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        dtype: str,
+        device: str,
+        rank: int,
+        seed: int,
+        trust_remote_code: bool = False,
+        random_weights: bool = False,
+    ) -> None:
+        self.device = device
+        self._rank, self._seed = rank, seed
+        self._path, self._dtype, self._trust_remote_code = path, dtype_of(dtype), trust_remote_code
+        self._model: PreTrainedModel
+        if random_weights:
+            with torch.device(device):
+                self._model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(path), dtype=self._dtype)
+        else:
+            self._model = self._read_model().to(device)
+        self._model.eval()
+        self._model.requires_grad_(False)
+        self._matrices = linear_matrices(self._model)
+        self.longest = context_of(self._model.config)
+        parameters = dict(self._model.named_parameters())
+        self._weights = {matrix.name: parameters[matrix.name] for matrix in self._matrices}
+        self._v: dict[str, torch.Tensor] = {}
+        self._steps_done = 0
+        self._samples = {m.name: Sample(m, rank, seed, self._model.device) for m in self._matrices}
+        self._begin_samples()
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """The transformers model, as it stands."""
+        return self._model
+
+    def matrices(self) -> list[Matrix]:
+        return self._matrices
+
+    def redraw(self, step: int) -> None:
+        # Nothing to fold: every update is in the weights already.
+        for name, v in self._v.items():
+            self._samples[name].compare(v, self._weights[name])
+        self._v = {
+            m.name: draw_v(m, self._rank, seed=self._seed, step=step, device=self._model.device) for m in self._matrices
+        }
+
+    def probe(
+        self, step: int, queries: int, eps: float, examples: Sequence[Example], upcoming: Upcoming | None = None
+    ) -> list[Probe]:
+        return [self._probe(step, query, eps, examples) for query in range(queries)]
+
+    def abandon_probe(self) -> bool:
+        # Moving there and back rounds, and what overflowed on the way is lost.
+        parameters = dict(self._read_model().named_parameters())
+        for name, weight in self._weights.items():
+            weight.data.copy_(parameters[name])
+        self._steps_done = 0
+        self._begin_samples()
+        return False
+
+    def replay_probe(self, step: int, query: int, eps: float) -> None:
+        # Moving there and back rounds, so a replay must do it too to end in the same weights.
+        for scale in (eps, -2 * eps, eps):
+            self._move(step, query, scale)
+
+    def update(self, step: int, coefficients: Sequence[float]) -> None:
+        for query, coefficient in enumerate(coefficients):
+            self._move(step, query, -coefficient, intended=True)
+        self._steps_done = step + 1
+
+    def update_kept(self) -> UpdateKept | None:
+        return update_kept(self._samples.values())
+
+    def score(self, examples: Sequence[Example]) -> Scores:
+        return self._score(examples, at_once=EVALUATION_SEQUENCES)
+
+    @torch.inference_mode()
+    def generate(self, prompt: Sequence[int], most: int) -> list[int]:
+        ids = torch.tensor([list(prompt)], device=self._model.device)
+        found = self._model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=most, do_sample=False)
+        return found[0, len(prompt) :].tolist()
+
+    @contextmanager
+    def at_base(self) -> Iterator[None]:
+        base = BaseWeights(Path(self._path), self._matrices)
+        check_room_aside(self._matrices, self._dtype)
+        aside = {}
+        try:
+            for name, weight in self._weights.items():
+                aside[name] = weight.data.to("cpu", copy=True)
+                weight.data.copy_(base.read(name))
+            yield
+        finally:
+            for name, kept in aside.items():
+                self._weights[name].data.copy_(kept)
+
+    @torch.inference_mode()
+    def _score(self, examples: Sequence[Example], at_once: int | None = None) -> Scores:
+        """In padded batches of `at_once` sequences, or in one."""
+        sequences = [(e.prompt + option, len(option)) for e in examples for option in e.options]
+        at_once = at_once or len(sequences)
+        flat: list[float] = []
+        for start in range(0, len(sequences), at_once):
+            flat += self._log_probabilities(sequences[start : start + at_once])
+        each = iter(flat)
+        return [[next(each) for _ in example.options] for example in examples]
+
+    def save_weights(self, path: Path) -> None:
+        save_file({name: weight.detach().contiguous() for name, weight in self._weights.items()}, path)
+
+    def load_weights(self, path: Path, step: int) -> None:
+        for name, saved in load_file(path).items():
+            self._weights[name].data.copy_(saved)
+        self._steps_done = step
+        self._begin_samples()
+
+    def weights_since(self) -> int:
+        return self._steps_done
+
+    def kv_cache_usage(self) -> float | None:
+        return None
+
+    def close(self) -> None:
+        self._weights.clear()
+
+    def _probe(self, step: int, query: int, eps: float, examples: Sequence[Example]) -> Probe:
+        self._move(step, query, eps)
+        plus = self._score(examples)
+        self._move(step, query, -2 * eps)
+        minus = self._score(examples)
+        self._move(step, query, eps)
+        return Probe(plus, minus, 2 * _tokens_scored(examples))
+
+    def _read_model(self) -> PreTrainedModel:
+        return AutoModelForCausalLM.from_pretrained(
+            self._path, dtype=self._dtype, trust_remote_code=self._trust_remote_code
+        )
+
+    def _begin_samples(self) -> None:
+        for name, sample in self._samples.items():
+            sample.restart()
+            sample.begin(self._weights[name])
+
+    def _move(self, step: int, query: int, scale: float, *, intended: bool = False) -> None:
+        """W += scale Z(step, query), in the weights' own precision; `intended` if it is to stay."""
+        if abs(scale) > torch.finfo(self._dtype).max:
+            scale = math.copysign(math.inf, scale)  # what it overflows to; torch refuses it as it is
+        for matrix in self._matrices:
+            u = draw_u(matrix, self._rank, seed=self._seed, step=step, query=query, device=self._model.device)
+            z = u @ self._v[matrix.name].T
+            weight = self._weights[matrix.name]
+            weight.data.add_(z.to(weight.dtype), alpha=scale)
+            if intended:
+                self._samples[matrix.name].learn(u, scale)
+
+    def _log_probabilities(self, sequences: list[tuple[tuple[int, ...], int]]) -> list[float]:
+        """Summed log-probability of the last `n` tokens of every (sequence, n), in one padded batch."""
+        longest = max(len(tokens) for tokens, _ in sequences)
+        ids = torch.zeros(len(sequences), longest, dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for row, (tokens, _) in enumerate(sequences):
+            ids[row, : len(tokens)] = torch.tensor(tokens)
+            mask[row, : len(tokens)] = 1
+        ids, mask = ids.to(self._model.device), mask.to(self._model.device)
+        logits = self._model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+        sums = []
+        for row, (tokens, options) in enumerate(sequences):
+            end = len(tokens)
+            rows = logits[row, end - options - 1 : end - 1].float().log_softmax(-1)
+            picked = rows.gather(1, ids[row, end - options : end, None])
+            sums.append(picked.double().sum())
+        return torch.stack(sums).tolist()
+
+
+def _tokens_scored(examples: Sequence[Example]) -> int:
+    """Tokens of one forward pass, padding left out."""
+    return sum(len(e.prompt) + len(option) for e in examples for option in e.options)

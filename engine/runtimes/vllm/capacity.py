@@ -1,0 +1,63 @@
+"""How much one packed forward pass must hold, so that KV space and slots are sized to need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from engine.runtimes.base import Needs
+from engine.runtimes.vllm.packing import padding_room
+
+PROMPT_ROOM = 256  # tokens that a prompt typed by hand may have, with what goes on from it, where the data is shorter
+_MAX_TOKENS = 8192  # of one forward pass, all signs; what is more is chunked
+_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM allows as max_lora_rank
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What one forward pass must hold, so that KV space is sized to need."""
+
+    longest: int  # tokens of a sequence
+    signs: int  # probes
+    tokens: int
+    sequences: int
+    blocks: int  # KV pages, vLLM's null block included
+
+
+def plan_capacity(needs: Needs, block: int) -> Capacity:
+    """What a step's batch takes at every sign of every query, or as much as is worth it."""
+    longest = needs.longest + 1  # the public path asks for one token more
+    pages = -(-longest // block)
+    # Another option's tail: its own tokens, and at most a page that it does not share with the prompt.
+    tail = needs.option_tokens - 1 + block if needs.option_tokens > 1 else 0
+    tails = needs.options - 1 if tail else 0
+    example_tokens = longest + tails * tail
+    example_pages = pages + tails * -(-tail // block)
+    # More signs only while the whole batch fits a pass at each of them.
+    signs = 2 * max(1, min(needs.queries, _MAX_TOKENS // (2 * needs.batch * example_tokens)))
+    tokens = min(signs * needs.batch * example_tokens, max(_MAX_TOKENS, 2 * example_tokens))
+    sequences = signs * needs.batch * (1 + tails)
+    blocks = min(signs * needs.batch * example_pages, max(2 * example_pages, 2 * tokens // block + sequences))
+    return Capacity(longest, signs, tokens, sequences, 1 + blocks)
+
+
+def with_padding(plan: Capacity, block: int) -> Capacity:
+    """The same with room for the fillers of a recorded pass."""
+    tokens, blocks, sequences = (plan.signs * more for more in padding_room(plan.sequences // plan.signs, block))
+    return replace(plan, tokens=plan.tokens + tokens, blocks=plan.blocks + blocks, sequences=plan.sequences + sequences)
+
+
+def with_prompt(room: Capacity, context: int, block: int) -> Capacity:
+    """The same with room for a prompt typed by hand, in a model of this context."""
+    longest = max(room.longest, min(context, PROMPT_ROOM))
+    blocks = max(room.blocks, 1 + -(-longest // block))
+    return replace(room, longest=longest, tokens=max(room.tokens, longest), blocks=blocks)
+
+
+def block_size(device: str) -> int:
+    """Tokens of a KV page."""
+    return 32 if device == "cpu" else 16
+
+
+def adapter_rank(rank: int) -> int:
+    """The rank of vLLM's own slots for directions of `rank`."""
+    return next(allowed for allowed in _RANKS if allowed >= rank)

@@ -1,0 +1,46 @@
+"""vLLM's public API over our slots: texts, and scores that packed passes are checked against and fall back on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vllm import LLM, SamplingParams
+from vllm.lora.request import LoRARequest
+
+from engine.tasks.example import Example
+from engine.tasks.objective import Scores
+
+
+def generate_scores(llm: LLM, examples: Sequence[Example], adapter: int | None) -> Scores:
+    """Every option a sequence of its own, its prompt scored again; without an adapter, the base weights."""
+    prompts = [{"prompt_token_ids": [*e.prompt, *o]} for e in examples for o in e.options]
+    outputs = llm.generate(
+        prompts,  # type: ignore[arg-type]
+        SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False),
+        lora_request=_request(adapter) if adapter else None,
+        use_tqdm=False,
+    )
+    each = iter(outputs)
+    scores: Scores = []
+    for example in examples:
+        row = []
+        for option in example.options:
+            found = next(each).prompt_logprobs[len(example.prompt) :]
+            row.append(sum(at[token].logprob for at, token in zip(found, option, strict=True)))
+        scores.append(row)
+    return scores
+
+
+def generate_tokens(llm: LLM, prompt: Sequence[int], adapter: int | None, most: int) -> list[int]:
+    """At most `most` tokens that go on from the prompt, the likeliest at every place."""
+    (output,) = llm.generate(
+        [{"prompt_token_ids": list(prompt)}],  # type: ignore[arg-type]
+        SamplingParams(max_tokens=most, temperature=0.0, detokenize=False),
+        lora_request=_request(adapter) if adapter else None,
+        use_tqdm=False,
+    )
+    return list(output.outputs[0].token_ids)
+
+
+def _request(adapter: int) -> LoRARequest:
+    return LoRARequest(("plus", "minus")[adapter - 1], adapter, "/none")

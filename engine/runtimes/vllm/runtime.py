@@ -1,0 +1,308 @@
+"""The vLLM runtime: probes scored by stock vLLM, plus and minus in one packed forward pass.
+
+Slots hold U_acc +- eps U over A = V^T, two for every query; the packed forward runs inside vLLM's worker
+(`engine.runtimes.vllm`). vLLM's public API scores the same slots more slowly: it checks the packed path at
+start-up, and takes over where that path fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from engine.directions.fold import FoldMode
+from engine.directions.kept import UpdateKept
+from engine.errors import UserError
+from engine.models.facts import ModelFacts, dtype_of
+from engine.models.weights import Matrix, check_room_aside
+from engine.runtimes.base import Needs, Probe, Upcoming
+from engine.runtimes.vllm import self_check
+from engine.runtimes.vllm.capacity import block_size, plan_capacity, with_padding, with_prompt
+from engine.runtimes.vllm.chunks import Layouts
+from engine.runtimes.vllm.process_group import alone
+from engine.runtimes.vllm.public_api import generate_scores, generate_tokens
+from engine.runtimes.vllm.start import start
+from engine.runtimes.vllm.worker.linear import keeping_plain_weights
+from engine.tasks.example import Example
+from engine.tasks.objective import Scores
+
+# Floating-point operations of a pass below which launching its kernels takes longer than running them, by an
+# estimate (not measured): some 10 ms of launches for 32 blocks, on a GPU of 5e14 operations per second.
+_RECORDED_BELOW = 5e12
+
+
+class VllmRuntime:
+    """Runtime over stock vLLM; see `engine.runtimes.base.Runtime` for the verbs."""
+
+    name = "vllm"
+
+    def __init__(
+        self,
+        facts: ModelFacts,
+        *,
+        dtype: str,
+        device: str,
+        rank: int,
+        seed: int,
+        needs: Needs,
+        memory_needed: int,
+        fold: FoldMode,
+        plain_copies: bool = True,
+        trust_remote_code: bool = False,
+        random_weights: bool = False,
+        cuda_graphs: bool = True,
+    ) -> None:
+        """`memory_needed`: bytes of the whole run. `plain_copies`: whether a CPU keeps the plain weights beside
+        the packed ones, which makes folds quicker and changes nothing else.
+        """
+        self.device = device
+        self._facts, self._dtype, self._needs = facts, dtype, needs
+        self._folded_at = 0  # the step before which the weights were last folded
+        self._settled = False  # whether the first sign holds U_acc itself
+        self._usage = 0.0
+        self._direct = True
+        self._block = block_size(device)
+        plan = plan_capacity(needs, self._block)
+        room = with_prompt(with_padding(plan, self._block), facts.context, self._block)
+        record = cuda_graphs and device != "cpu" and 2 * facts.parameters * plan.tokens < _RECORDED_BELOW
+        with alone(), keeping_plain_weights() if plain_copies else nullcontext():
+            self._llm = start(
+                facts,
+                room,
+                self._block,
+                dtype=dtype,
+                device=device,
+                rank=rank,
+                memory_needed=memory_needed,
+                trust_remote_code=trust_remote_code,
+                random_weights=random_weights,
+            )
+        opened = self._call("zo_open", rank, seed, plan.signs, fold, plan.longest if record else None)
+        self._matrices = [Matrix(*row) for row in opened]
+        _check_matrices(facts.matrices, self._matrices)
+        if (size := self._call("zo_block_size")) != self._block:
+            raise RuntimeError(f"vLLM made KV blocks of {size} tokens, {self._block} were asked for")
+        self._layouts = Layouts(plan, self._block)
+        self._signs, self.longest = plan.signs, room.longest
+
+    # -- the verbs ------------------------------------------------------------------------------
+
+    def matrices(self) -> list[Matrix]:
+        return self._matrices
+
+    def redraw(self, step: int) -> None:
+        self._call("zo_redraw", step)
+        self._folded_at = step
+        self._settled = False
+
+    def probe(
+        self, step: int, queries: int, eps: float, examples: Sequence[Example], upcoming: Upcoming | None = None
+    ) -> list[Probe]:
+        self._settled = False
+        per_pass = self._queries_per_pass(queries, examples)
+        found = []
+        for first in range(0, queries, per_pass):
+            some = list(range(first, min(first + per_pass, queries)))
+            self._call("zo_perturb", step, some, eps)
+            # Made ready only when it is what the very next pass needs.
+            later = (upcoming, some) if upcoming and per_pass == queries else None
+            scores, tokens = self._score(examples, 2 * len(some), later)
+            for plus, minus in zip(scores[::2], scores[1::2], strict=True):
+                found.append(Probe(plus, minus, tokens // len(some)))
+        return found
+
+    def abandon_probe(self) -> bool:
+        self._call("zo_clear_cache")
+        return True  # it was in the slots, which the next one overwrites
+
+    def replay_probe(self, step: int, query: int, eps: float) -> None:
+        """Probes leave no trace: the slots are overwritten, the weights never touched."""
+
+    def update(self, step: int, coefficients: Sequence[float]) -> None:
+        self._call("zo_update", step, list(coefficients))
+        self._settled = False
+
+    def update_kept(self) -> UpdateKept | None:
+        found = self._call("zo_update_kept")
+        return UpdateKept(*found) if found else None
+
+    def score(self, examples: Sequence[Example]) -> Scores:
+        self._settle()
+        return self._score(examples, 1)[0][0]
+
+    def generate(self, prompt: Sequence[int], most: int) -> list[int]:
+        if not self._adaptable:
+            raise UserError("vLLM generates no text from float32 weights on a GPU; probabilities of options work")
+        self._settle()
+        self._call("zo_publish", 1)
+        return generate_tokens(self._llm, prompt, 1, most)
+
+    @contextmanager
+    def at_base(self) -> Iterator[None]:
+        moved = self._folded_at > 0  # else they are the files' own still
+        if moved:
+            check_room_aside(self._matrices, dtype_of(self._dtype))
+        try:
+            if moved:
+                self._call("zo_set_aside", self._facts.path)
+            self._call("zo_rest")
+            self._settled = True
+            yield
+        finally:
+            self._settled = False
+            if moved:
+                self._call("zo_bring_back")
+
+    def save_weights(self, path: Path) -> None:
+        self._call("zo_save", str(path))
+
+    def load_weights(self, path: Path, step: int) -> None:
+        self._call("zo_load", str(path))
+        self._folded_at = step
+        self._settled = False
+
+    def weights_since(self) -> int:
+        return self._folded_at
+
+    def kv_cache_usage(self) -> float | None:
+        return self._usage
+
+    def _settle(self) -> None:
+        if not self._settled:
+            self._call("zo_settle")
+            self._settled = True
+
+    @property
+    def _adaptable(self) -> bool:
+        """Whether vLLM's own LoRA kernels take the weights: those for GPUs take none of float32."""
+        return self.device == "cpu" or self._dtype != "float32"
+
+    def close(self) -> None:
+        self._llm.llm_engine.engine_core.shutdown()
+
+    # -- the packed path and the public one -----------------------------------------------------
+
+    def self_check(self, examples: Sequence[Example]) -> str:
+        """Score a few examples by both paths; keep the packed one only if they agree. Returns a line for the log."""
+        some = self_check.shortest(examples)
+        self.redraw(0)
+        adapted = self._adaptable  # else the weights as they are must do
+
+        def public() -> list[Scores]:
+            try:
+                return self._public(some, 2) if adapted else [generate_scores(self._llm, some, None)]
+            except Exception as error:
+                raise _PublicFailed(_named(error)) from error
+
+        try:
+            if adapted:
+                agreed, worst = self_check.compare(partial(self._at, some), public, some, self._dtype)
+            else:
+                agreed, worst = self_check.verdict(some, [self.score(some)], public(), self._dtype)
+        except _PublicFailed as error:  # the public path may be what does not work
+            return f"packed scoring could not be checked, vLLM's public API failed ({error})"
+        except Exception as error:  # noqa: BLE001 - whatever a vLLM we do not know may raise: the public path works
+            self._direct = False
+            return f"packed scoring failed on this vLLM ({_named(error)}); using its public API"
+        if not agreed:
+            self._direct = False
+            return f"packed scoring differs from vLLM's public API by {worst:.2g} nats; using the public API"
+        return f"packed scoring agrees with vLLM's public API to {worst:.1g} nats{'' if adapted else ', without slots'}"
+
+    def _at(self, examples: Sequence[Example], eps: float) -> list[Scores]:
+        """Scores of both signs of the first direction."""
+        self._call("zo_perturb", 0, [0], eps)
+        self._settled = False
+        return self._score(examples, 2)[0]
+
+    def use_public_api(self, yes: bool = True) -> None:
+        """Score through vLLM's public API from now on, or by packed passes again."""
+        self._direct = not yes
+
+    def floor(self, examples: Sequence[Example], queries: int) -> int:
+        """Score what `probe` scores, but without slots; returns the tokens scored. For the benchmark."""
+        per_pass = self._queries_per_pass(queries, examples)
+        tokens = 0
+        for first in range(0, queries, per_pass):
+            signs = 2 * min(per_pass, queries - first)
+            for rows in self._layouts.of(examples, signs):
+                tokens += self._call("zo_floor", rows, signs)
+        return tokens
+
+    def recorded(self) -> int:
+        """How many shapes of a pass are recorded as CUDA graphs."""
+        return int(self._call("zo_recorded"))
+
+    def forward_seconds(self) -> float:
+        """Seconds spent in forward passes since the last call, by the device's own clock."""
+        return float(self._call("zo_forward_seconds"))
+
+    def _queries_per_pass(self, queries: int, examples: Sequence[Example]) -> int:
+        """As many as fit one pass with the whole batch; one, and the batch in chunks, if none does."""
+        if not self._direct:
+            return 1
+        per_pass = max(1, min(queries, self._signs // 2))
+        while per_pass > 1 and len(self._layouts.of(examples, 2 * per_pass)) > 1:
+            per_pass -= 1
+        return per_pass
+
+    def _score(
+        self, examples: Sequence[Example], signs: int, later: tuple[Upcoming, list[int]] | None = None
+    ) -> tuple[list[Scores], int]:
+        """Scores per sign, and the tokens scored."""
+        if not self._direct or not self._fits_a_pass(examples):
+            tokens = signs * sum(len(e.prompt) + len(o) for e in examples for o in e.options)
+            return self._public(examples, signs), tokens
+        found: list[Scores] = [[] for _ in range(signs)]
+        tokens = 0
+        parts = self._layouts.of(examples, signs)
+        for part in parts:
+            ahead = None
+            if later is not None and part is parts[-1]:
+                upcoming, queries = later
+                ahead = (upcoming.step, queries, self._layouts.of(upcoming.examples, signs)[0], signs)
+            scores, scored, blocks = self._call("zo_score", part, signs, ahead)
+            for sign, sign_scores in zip(found, scores, strict=True):
+                sign += sign_scores
+            tokens += scored
+            self._usage = self._layouts.share(blocks)
+        return found, tokens
+
+    def _fits_a_pass(self, examples: Sequence[Example]) -> bool:
+        """Whether passes were sized to these; a prompt typed by hand may be longer, or have more options."""
+        needs = self._needs
+        return all(
+            e.length <= needs.longest
+            and len(e.options) <= needs.options
+            and max(map(len, e.options)) <= needs.option_tokens
+            for e in examples
+        )
+
+    def _public(self, examples: Sequence[Example], signs: int) -> list[Scores]:
+        """Score the first one or two signs through `generate`, in vLLM's own slots."""
+        self._call("zo_publish", signs)
+        return [generate_scores(self._llm, examples, adapter) for adapter in (1, 2)[:signs]]
+
+    def _call(self, method: str, *args: Any) -> Any:
+        return self._llm.collective_rpc(method, args=args)[0]
+
+
+class _PublicFailed(Exception):
+    """vLLM's public API raised something; the text names it."""
+
+
+def _check_matrices(wanted: Sequence[Matrix], found: Sequence[Matrix]) -> None:
+    if set(wanted) != set(found):
+        missing = sorted({m.name for m in wanted} - {m.name for m in found})
+        example = missing[0] if missing else sorted(m.name for m in set(found) ^ set(wanted))[0]
+        raise UserError(
+            f"model.path: vLLM cannot adapt {max(1, len(missing))} of the model's {len(wanted)} linear layers "
+            f"(such as {example}); use --set model.runtime=training-loop"
+        )
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]

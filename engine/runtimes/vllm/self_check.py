@@ -1,0 +1,71 @@
+"""Do packed passes and vLLM's public API score the same? Asked once, at every start."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from engine.runtimes.vllm.packing import one_token_options
+from engine.tasks.example import Example
+from engine.tasks.objective import Scores
+
+EXAMPLES = 4
+# Largest difference, in nats, between a score by the packed path and by the public one.
+_TOLERANCE = {"float32": 1e-3, "bfloat16": 0.5, "float16": 0.1}
+# Tried in turn: the slots must move scores by several times what the dtype blurs, or a slot that does
+# nothing would pass. A random or very small model may never be moved so far; the further it is moved, the
+# more rounding differs between two paths that are both right.
+_EPS = (1e-2, 3e-2, 1e-1, 3e-1)
+_CLEARLY = 4.0  # times the tolerance, or the difference that there is
+_LEAST = 0.25  # of the tolerance, that a move must be to tell anything
+
+
+def shortest(examples: Sequence[Example]) -> list[Example]:
+    """The examples to compare: the public API keeps the logits of every token of a prompt."""
+    return sorted(examples, key=lambda example: example.length)[:EXAMPLES]
+
+
+def compare(
+    packed: Callable[[float], list[Scores]], public: Callable[[], list[Scores]], examples: Sequence[Example], dtype: str
+) -> tuple[bool, float]:
+    """Whether the two agree, and their largest difference in nats, at the first eps that tells slots apart.
+
+    `packed` scores both signs at an eps, `public` the same signs again. Where no eps tells them apart, the last
+    that is finite decides: overflow says nothing of the path.
+    """
+    found: tuple[bool, float] | None = None
+    for eps in _EPS:
+        ours = packed(eps)
+        if found is not None and not all(map(math.isfinite, _flat(examples, ours))):
+            break
+        theirs = public()
+        found = verdict(examples, ours, theirs, dtype)
+        told = moved(examples, theirs)
+        small = found[0] and told >= max(_CLEARLY * found[1], _LEAST * _TOLERANCE[dtype])
+        if small or told >= _CLEARLY * _TOLERANCE[dtype]:
+            break
+    assert found is not None
+    return found
+
+
+def moved(examples: Sequence[Example], scores: list[Scores]) -> float:
+    """Largest difference between the signs, in nats."""
+    plus, minus = (_flat(examples, [sign]) for sign in scores)
+    return max(abs(a - b) for a, b in zip(plus, minus, strict=True))
+
+
+def verdict(examples: Sequence[Example], packed: list[Scores], public: list[Scores], dtype: str) -> tuple[bool, float]:
+    """Whether the two agree, and their largest difference in nats."""
+    pairs = zip(_flat(examples, packed), _flat(examples, public), strict=True)
+    worst = max((abs(a - b) for a, b in pairs), key=lambda value: (math.isnan(value), value))
+    agreed = worst <= _TOLERANCE[dtype]
+    if len(packed) == 2 and moved(examples, public) >= _CLEARLY * _TOLERANCE[dtype]:
+        # Signs that are swapped, or a slot that does nothing, differ by half of what the slots move.
+        agreed = agreed and worst <= moved(examples, public) / 4
+    return agreed, worst
+
+
+def _flat(examples: Sequence[Example], scores: list[Scores]) -> list[float]:
+    """All scores in a row: short of a constant where only options were scored."""
+    relative = one_token_options(examples)
+    return [value - row[0] if relative else value for sign in scores for row in sign for value in row]

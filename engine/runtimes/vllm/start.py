@@ -1,0 +1,65 @@
+"""Stock vLLM as a run needs it: slots for the directions, room for its passes, and our part of the worker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from vllm import LLM
+
+from engine.models.facts import ModelFacts
+from engine.models.weights import Matrix
+from engine.runtimes.vllm.capacity import Capacity, adapter_rank
+
+_WORKER = "engine.runtimes.vllm.worker.worker.ZoWorker"  # one for all: vLLM mixes it into its own class for good
+
+
+def start(
+    facts: ModelFacts,
+    room: Capacity,
+    block: int,
+    *,
+    dtype: str,
+    device: str,
+    rank: int,
+    memory_needed: int,
+    trust_remote_code: bool,
+    random_weights: bool,
+) -> LLM:
+    """Load the model with KV space for `room`, in pages of `block` tokens; `memory_needed`: bytes of the whole run."""
+    return LLM(
+        model=facts.path,
+        dtype=dtype,
+        seed=0,
+        load_format="dummy" if random_weights else "auto",
+        skip_tokenizer_init=random_weights,
+        trust_remote_code=trust_remote_code,
+        enforce_eager=True,
+        enable_prefix_caching=False,  # it would return scores of overwritten slots
+        enable_lora=True,
+        max_loras=2,
+        max_lora_rank=adapter_rank(rank),
+        lora_target_modules=_target_modules(facts.matrices),
+        max_model_len=room.longest,
+        max_num_batched_tokens=room.tokens,
+        max_num_seqs=room.sequences,
+        block_size=block,
+        kv_cache_memory_bytes=room.blocks * block * facts.kv_bytes_per_token(dtype),
+        gpu_memory_utilization=_memory_share(device, memory_needed),
+        disable_log_stats=True,
+        worker_extension_cls=_WORKER,
+    )
+
+
+def _memory_share(device: str, needed: int) -> float:
+    """What vLLM checks against free GPU memory at its start; KV space is sized to need regardless."""
+    if device == "cpu":
+        return 0.9  # not looked at, once KV space has a size
+    free, total = torch.cuda.mem_get_info(device)
+    return min(needed, 0.9 * free) / total
+
+
+def _target_modules(matrices: Sequence[Matrix]) -> list[str]:
+    """Names of the layers that get slots; embeddings and the output head must not."""
+    names = {matrix.name.removesuffix(".weight").rpartition(".")[2] for matrix in matrices}
+    return sorted(names | {"qkv_proj", "gate_up_proj"})

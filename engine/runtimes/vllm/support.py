@@ -1,0 +1,44 @@
+"""Whether vLLM serves here, and whether it can adapt an architecture: known before a model is loaded."""
+
+from __future__ import annotations
+
+import importlib.util
+
+
+def problem(device: str) -> str:
+    """Why vLLM cannot run on `device` here (`cpu` or `cuda:N`), as a clause; empty if it can."""
+    if importlib.util.find_spec("vllm") is None:
+        return "vLLM is not installed"
+    try:
+        import vllm
+        from vllm.platforms import current_platform
+    except Exception as error:  # noqa: BLE001 - any fault of an installation, from a missing library to a bad build
+        return f"vLLM does not load ({type(error).__name__}: {str(error).splitlines()[0][:120]})"
+    kind, built_for = device.partition(":")[0], current_platform.device_type
+    if built_for == kind:
+        return ""
+    return f"this vLLM ({vllm.__version__}) is built for {built_for or 'no device'}, not {kind}"
+
+
+def version() -> str:
+    """Of the vLLM that is installed."""
+    import vllm
+
+    return str(vllm.__version__)
+
+
+def adaptable(architecture: str) -> bool:
+    """Whether vLLM has this architecture with LoRA support.
+
+    Registers the class that it looks at. vLLM would otherwise inspect it in a subprocess, which knows
+    nothing of the libraries that this process treats as absent (`engine.environment`).
+    """
+    from vllm import ModelRegistry
+    from vllm.model_executor.models.interfaces import supports_lora
+
+    lazy = ModelRegistry.models.get(architecture)
+    if lazy is None:
+        return False
+    model_class = lazy.load_model_cls()
+    ModelRegistry.register_model(architecture, model_class)
+    return bool(supports_lora(model_class))

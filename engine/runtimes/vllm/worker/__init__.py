@@ -1,0 +1,1 @@
+"""All that knows vLLM's insides; it runs inside vLLM's worker."""

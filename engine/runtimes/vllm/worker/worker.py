@@ -1,0 +1,262 @@
+"""The half of the vLLM runtime that runs inside vLLM's worker, where its insides are known.
+
+vLLM mixes `ZoWorker` into its own worker class (`worker_extension_cls`), and the other half calls the
+`zo_` methods through `collective_rpc`. Only lists, seeds, floats and file names cross. Written against
+the V1 model runner of vLLM 0.26 to 0.33; read on 0.26, run on 0.32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from vllm.lora.request import LoRARequest
+
+from engine.directions.fold import FoldMode
+from engine.directions.kept import update_kept
+from engine.models.weights import Matrix
+from engine.runtimes.vllm.chunks import PackedExample
+from engine.runtimes.vllm.packing import Packed, one_token_options, pack, pad
+from engine.runtimes.vllm.worker.base_model import BaseWorker
+from engine.runtimes.vllm.worker.clock import Clock
+from engine.runtimes.vllm.worker.forward import Batch, Forward
+from engine.runtimes.vllm.worker.graphs import Graphs, cuda_recorder
+from engine.runtimes.vllm.worker.head import log_probabilities, option_logits
+from engine.runtimes.vllm.worker.layers import Layers
+from engine.runtimes.vllm.worker.linear import read_weight, write_weight
+from engine.runtimes.vllm.worker.replay import ReplayWorker
+from engine.runtimes.vllm.worker.slots import Slice, Slots
+from engine.tasks.example import Example
+
+PLUS, MINUS = 1, 2  # adapter ids of the two pinned slots, which the public API scores
+
+Later = tuple[int, list[int], list[PackedExample], int]
+"""What the next call will ask for: step, queries, examples, signs."""
+
+
+class ZoWorker(ReplayWorker, BaseWorker):
+    """Mixed into vLLM's worker. `self.model_runner`, `self.device` and `self.vllm_config` are vLLM's."""
+
+    model_runner: Any
+    device: Any
+    vllm_config: Any
+
+    def zo_open(
+        self, rank: int, seed: int, signs: int, fold: FoldMode, record_longest: int | None
+    ) -> list[tuple[str, int, int]]:
+        """Make slots for `signs` probes a pass; returns (name, rows, cols) of every matrix that they cover.
+
+        `record_longest` is the longest sequence in tokens, where passes are to be recorded.
+        """
+        lora = self.model_runner.lora_manager
+        manager = lora._adapter_manager
+        for adapter, name in ((PLUS, "plus"), (MINUS, "minus")):
+            lora.add_dummy_lora(LoRARequest(name, adapter, "/none"), rank=rank)
+            manager.activate_adapter(adapter)
+            manager.pin_adapter(adapter)
+        self._zo_public = [manager.lora_index_to_id.index(adapter) for adapter in (PLUS, MINUS)]
+        self._zo_slices = _find_slices(manager)
+        for piece in self._zo_slices:
+            # vLLM's own slots hold noise from its dummy adapter, and padding above our rank.
+            piece.layer.lora_a_stacked[piece.index].zero_()
+            piece.layer.lora_b_stacked[piece.index].zero_()
+        dtype = self.vllm_config.model_config.dtype
+        self._zo_slots = Slots(
+            self._zo_slices, rank=rank, seed=seed, signs=signs, dtype=dtype, device=torch.device(self.device), fold=fold
+        )
+        self._zo_layers = Layers(manager, self._zo_slices, rank)
+        self._zo_forward = Forward(self.model_runner, self.vllm_config, torch.device(self.device), self._zo_layers)
+        self._zo_clock = Clock(torch.device(self.device))
+        self._zo_uploaded: tuple[list[PackedExample], Batch] | None = None
+        self._zo_record_longest = record_longest if self._zo_forward.can_record else None
+        self._zo_graphs = Graphs(cuda_recorder() if self._zo_record_longest else None)
+        return [(p.matrix.name, p.matrix.rows, p.matrix.cols) for p in self._zo_slices]
+
+    def zo_block_size(self) -> int:
+        """Tokens of a KV block."""
+        return int(self.model_runner.kv_cache_config.kv_cache_groups[0].kv_cache_spec.block_size)
+
+    def zo_recorded(self) -> int:
+        """How many shapes of a pass are recorded as CUDA graphs."""
+        return self._zo_graphs.recorded
+
+    # -- directions -----------------------------------------------------------------------------
+
+    def zo_redraw(self, step: int) -> None:
+        """Fold U_acc V^T into the weights, then draw the V of the interval that begins at `step`."""
+        self._zo_fold(step)
+        for piece in self._zo_slices:
+            piece.state.redraw(step)
+        self._zo_layers.share_v()
+
+    def zo_perturb(self, step: int, queries: list[int], eps: float) -> None:
+        """Make the signs U_acc + eps U and U_acc - eps U of every query."""
+        self._zo_slots.perturb(step, queries, eps)
+        self._zo_layers.take_slots(2 * len(queries))
+
+    def zo_settle(self) -> None:
+        """Make the one sign U_acc itself: the weights as they are."""
+        self._zo_slots.settle()
+        self._zo_layers.take_slots(1)
+
+    def zo_update(self, step: int, coefficients: list[float]) -> None:
+        """U_acc <- U_acc - sum_q coefficients[q] U(step, q), in float32."""
+        self._zo_slots.update(step, coefficients)
+
+    def zo_clear_cache(self) -> None:
+        """Zero the KV cache. Attention gives what lies behind a sequence the weight 0, and 0 * NaN is NaN."""
+        for cache in self.model_runner.kv_caches:
+            cache.zero_()
+
+    def zo_publish(self, signs: int) -> None:
+        """Copy the first one or two signs into vLLM's own slots, for its public API."""
+        for piece in self._zo_slices:
+            a, b = (stacked[piece.index] for stacked in (piece.layer.lora_a_stacked, piece.layer.lora_b_stacked))
+            rank = self._zo_slots.rank
+            for sign, slot in enumerate(self._zo_public[:signs]):
+                a[slot, 0, :rank].copy_(piece.state.v.T)
+                b[slot, 0, :, :rank].copy_(piece.b[sign])
+
+    # -- weights --------------------------------------------------------------------------------
+
+    def zo_update_kept(self) -> tuple[float, float] | None:
+        """(kept, cosine) of the update until the last fold; None before there was one."""
+        found = update_kept(piece.state.sample for piece in self._zo_slices)
+        return (found.kept, found.cosine) if found else None
+
+    def _zo_fold(self, step: int) -> None:
+        for layer, pieces in self._zo_by_layer():
+            if not any(piece.state.learned.any() for piece in pieces):
+                continue
+            weight = read_weight(layer.base_layer)
+            for piece in pieces:
+                piece.state.fold_into(weight[piece.rows], step)
+            write_weight(layer.base_layer, weight)
+
+    def zo_save(self, path: str) -> None:
+        """Write every matrix as it was at the last fold, under its Hugging Face name, and its residual."""
+        tensors = {}
+        for layer, pieces in self._zo_by_layer():
+            weight = read_weight(layer.base_layer)
+            for piece in pieces:
+                tensors[piece.matrix.name] = weight[piece.rows].cpu().contiguous().clone()
+                if piece.state.fold.residual is not None:
+                    tensors[f"{piece.matrix.name}.residual"] = piece.state.fold.residual.cpu()
+        save_file(tensors, path)
+
+    def zo_load(self, path: str) -> None:
+        """Set every matrix from such a file and forget what was learned since."""
+        with safe_open(path, framework="pt") as file:
+            for layer, pieces in self._zo_by_layer():
+                weight = read_weight(layer.base_layer)
+                for piece in pieces:
+                    weight[piece.rows].copy_(file.get_tensor(piece.matrix.name))
+                    if piece.state.fold.residual is not None:
+                        piece.state.fold.residual.copy_(file.get_tensor(f"{piece.matrix.name}.residual"))
+                    piece.state.restart()
+                write_weight(layer.base_layer, weight)
+
+    # -- scoring --------------------------------------------------------------------------------
+
+    def zo_score(
+        self, rows: list[PackedExample], signs: int, later: Later | None = None
+    ) -> tuple[list[list[list[float]]], int, int]:
+        """Score examples at every sign in one packed forward pass.
+
+        What `later` names is made ready while the device is at work. Returns the scores per sign, the
+        tokens scored and the KV blocks used.
+        """
+        batch = self._zo_upload(rows, signs)
+        arrive = _fetch(self._zo_values(batch, rows))
+        if later is not None:
+            step, queries, next_rows, next_signs = later
+            self._zo_slots.draw_ahead(step, queries)
+            self._zo_uploaded = (next_rows, self._zo_upload(next_rows, next_signs))
+        scores = []
+        for sign_values in arrive():
+            sign_scores = [[0.0] * len(options) for _, options, _ in rows]
+            wanted = sign_values[: len(batch.packed.picks)]  # fillers come last
+            for pick, value in zip(batch.packed.picks, wanted, strict=True):
+                sign_scores[pick.example][pick.option] += value
+            scores.append(sign_scores)
+        return scores, signs * (len(batch.packed.token_ids) - batch.packed.padding), signs * batch.packed.blocks
+
+    def zo_floor(self, rows: list[PackedExample], signs: int) -> int:
+        """The same pass without slots, at the weights as they are; returns the tokens scored. For the benchmark."""
+        batch = self._zo_forward.upload(self._zo_pack(rows), signs)
+        self._zo_values(batch, rows, adapted=False).tolist()
+        return signs * (len(batch.packed.token_ids) - batch.packed.padding)
+
+    def zo_forward_seconds(self) -> float:
+        """Seconds that the device spent in forward passes since the last call."""
+        return self._zo_clock.read()
+
+    def _zo_upload(self, rows: list[PackedExample], signs: int) -> Batch:
+        if self._zo_uploaded is not None:
+            (held, batch), self._zo_uploaded = self._zo_uploaded, None
+            if held == rows and batch.signs == signs:
+                return batch
+        return self._zo_forward.upload(self._zo_pack(rows), signs)
+
+    def _zo_pack(self, rows: list[PackedExample]) -> Packed:
+        examples = _examples(rows)
+        packed = pack(examples, self.zo_block_size(), copies=self._zo_forward.can_copy)
+        if self._zo_record_longest is not None and self._zo_graphs.on:
+            pad(packed, examples, self._zo_record_longest)
+        return packed
+
+    def _zo_values(self, batch: Batch, rows: list[PackedExample], *, adapted: bool = True) -> torch.Tensor:
+        """The score of every pick, (signs, picks)."""
+        model = self.model_runner.get_model()
+        one_token = one_token_options(_examples(rows))
+
+        def work(batch: Batch) -> torch.Tensor:
+            hidden = self._zo_forward.run(batch, adapted=adapted)
+            return option_logits(model, hidden, batch) if one_token else log_probabilities(model, hidden, batch)
+
+        with self._zo_clock.running():
+            return self._zo_graphs.run(batch, work, f"{one_token} {adapted}")
+
+
+def _fetch(values: torch.Tensor) -> Callable[[], list[list[float]]]:
+    """Start to copy values from the device; what is returned waits for them: the only wait of a step.
+
+    What is queued on the device in between does not delay them.
+    """
+    if values.device.type == "cpu":
+        return values.tolist
+    host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+    host.copy_(values, non_blocking=True)
+    there = torch.cuda.Event()
+    there.record()
+
+    def arrive() -> list[list[float]]:
+        there.synchronize()
+        return host.tolist()
+
+    return arrive
+
+
+def _examples(rows: Sequence[PackedExample]) -> list[Example]:
+    return [Example(tuple(prompt), tuple(map(tuple, options)), label) for prompt, options, label in rows]
+
+
+def _find_slices(manager: Any) -> list[Slice]:
+    """Every wrapped linear layer, cut into the Hugging Face matrices that it packs."""
+    found = []
+    for name, layer in manager.modules.items():
+        if not hasattr(layer, "n_slices") or "lm_head" in name:
+            continue
+        parent, _, last = name.rpartition(".")
+        names = manager.packed_modules_mapping.get(last, [last])
+        if len(names) != layer.n_slices:
+            raise NotImplementedError(f"{name}: packs {layer.n_slices} matrices, expected {names}")
+        offset = 0
+        for index, own in enumerate(names):
+            rows, cols = layer.lora_b_stacked[index].shape[2], layer.lora_a_stacked[index].shape[3]
+            found.append(Slice(Matrix(f"{parent}.{own}.weight", rows, cols), layer, index, offset))
+            offset += rows
+    return found

@@ -1,0 +1,1 @@
+"""From a data file to examples, and from scores to a loss."""

@@ -1,0 +1,206 @@
+"""From a preset's task to token ids: templates, options, labels, and the order of the batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from engine.errors import UserError
+from engine.preset.task import Task as PresetTask
+from engine.runs.home import home
+from engine.tasks import sources
+from engine.tasks.batches import permutation
+from engine.tasks.example import Example
+from engine.tasks.spec import Recipe
+from engine.tasks.tokenize import Encoder, Raw, encode
+
+Split = Literal["train", "validation", "test"]
+Report = Callable[[str, float | None], None]
+"""Told what is being done and how far it is (0..1, or None)."""
+
+_HELD_OUT = 0.1  # of the training data, when there is no validation split
+_HELD_OUT_MOST = 1000
+_FIXED_SEED = 0  # of what is evaluated, whatever the run's seed: runs with different seeds can be compared
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained on and what is evaluated, as token ids."""
+
+    objective: Literal["classification", "lm"]
+    train: list[Example]
+    validation: list[Example]
+    option_texts: list[str]  # in verbalizer order; empty for objective lm
+    notes: list[str] = field(default_factory=list)  # things worth a log line
+
+
+def check_sources(task: PresetTask) -> None:
+    """The cheap checks, before any model is loaded. Raises `UserError`.
+
+    Files exist and are of a known kind, templates parse and name columns that are there, and the
+    task says what to predict.
+    """
+    recipe = Recipe.of(task)
+    for split in ("train", "validation", "test"):
+        text = recipe.sources.get(split)
+        if text is None:
+            continue
+        source = sources.parse(f"task.{split}", text)
+        present = sources.columns(source)
+        if present is not None:
+            recipe.check_columns(source, present)
+
+
+def load_task(
+    task: PresetTask,
+    tokenizer: Any,
+    *,
+    seed: int,
+    max_length: int,
+    cache: Path | None = None,
+    report: Report = lambda text, fraction: None,
+) -> Task:
+    """Read, fill in, sample and tokenise the training and validation splits. Raises `UserError`.
+
+    The training sample depends on `seed`; the validation sample does not, so that runs with
+    different seeds can be compared.
+    """
+    recipe = Recipe.of(task)
+    notes: list[str] = []
+    loader = _Loader(
+        recipe,
+        task,
+        Encoder(tokenizer, bos=task.bos == "auto"),
+        max_length,
+        cache or home() / "cache",
+        report,
+        notes,
+    )
+    train_rows = loader.rows("train")
+    if "validation" in recipe.sources:
+        validation_rows = loader.rows("validation")
+    else:
+        train_rows, validation_rows = _hold_out(train_rows, notes)
+    train = loader.examples("train", train_rows, task.train_examples, seed)
+    validation = loader.examples("validation", validation_rows, task.validation_examples, _FIXED_SEED)
+    return Task(recipe.objective, train, validation, list(recipe.options.values()), notes)
+
+
+def load_split(
+    task: PresetTask,
+    split: Split,
+    tokenizer: Any,
+    *,
+    max_length: int,
+    seed: int = 0,
+    cache: Path | None = None,
+    report: Report = lambda text, fraction: None,
+) -> list[Example]:
+    """One split for an evaluation: the same sample as in training, and all of the test split.
+
+    Raises `UserError`, also when the task has no such split.
+    """
+    recipe = Recipe.of(task)
+    notes: list[str] = []
+    loader = _Loader(
+        recipe,
+        task,
+        Encoder(tokenizer, bos=task.bos == "auto"),
+        max_length,
+        cache or home() / "cache",
+        report,
+        notes,
+    )
+    if split == "test":
+        if "test" not in recipe.sources:
+            raise UserError("task.test is not set; --set task.test=FILE, or evaluate another split")
+        return loader.examples("test", loader.rows("test"), None, _FIXED_SEED)
+    if split == "validation" and "validation" in recipe.sources:
+        return loader.examples(split, loader.rows(split), task.validation_examples, _FIXED_SEED)
+    rows = loader.rows("train")
+    if "validation" not in recipe.sources:
+        rows, held_out = _hold_out(rows, notes)
+        if split == "validation":
+            return loader.examples(split, held_out, task.validation_examples, _FIXED_SEED)
+    return loader.examples("train", rows, task.train_examples, seed)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of a source by their index in it."""
+
+    source: sources.Source
+    data: Any  # datasets.Dataset
+    indices: Sequence[int]
+
+
+def _hold_out(rows: _Rows, notes: list[str]) -> tuple[_Rows, _Rows]:
+    count = len(rows.indices)
+    if count < 2:
+        raise UserError(f"{rows.source}: has one row, none is left to validate on; set task.validation")
+    held = max(1, min(_HELD_OUT_MOST, int(count * _HELD_OUT)))
+    order = permutation(count, f"{_FIXED_SEED}/held out")
+    notes.append(f"no task.validation: {held:,} of {count:,} rows of {rows.source} are held out to validate on")
+    return (
+        _Rows(rows.source, rows.data, sorted(order[held:])),
+        _Rows(rows.source, rows.data, sorted(order[:held])),
+    )
+
+
+@dataclass
+class _Loader:
+    """Rows to examples, for every split alike."""
+
+    recipe: Recipe
+    task: PresetTask
+    encoder: Encoder
+    max_length: int
+    cache: Path
+    report: Report
+    notes: list[str]
+
+    def rows(self, split: Split) -> _Rows:
+        """All rows of a split."""
+        text = self.recipe.sources.get(split)
+        if text is None:
+            raise UserError(f"task.{split}: missing; set it to a file or a hub id")
+        source = sources.parse(f"task.{split}", text)
+        self.report(f"reading {source}", None)
+        data = sources.read(source, self.cache)
+        self.recipe.check_columns(source, data.column_names)
+        return _Rows(source, data.select_columns(list(self.recipe.used)), range(data.num_rows))
+
+    def examples(self, split: Split, rows: _Rows, wanted: int | None, seed: int) -> list[Example]:
+        """A seeded sample of `wanted` rows (all without), in the order of the source, as token ids."""
+        indices = rows.indices
+        if wanted is not None and wanted > len(indices):
+            self.notes.append(f"task.{split}_examples is {wanted:,}, {rows.source} has {len(indices):,}: all are used")
+        elif wanted is not None:
+            order = permutation(len(indices), f"{seed}/sample/{split}")
+            indices = sorted(indices[i] for i in order[:wanted])
+        table = rows.data.select(indices).to_dict()
+        raw = [
+            self._raw({name: values[i] for name, values in table.items()}, f"{rows.source}: row {number + 1}")
+            for i, number in enumerate(indices)
+        ]
+        return encode(
+            raw,
+            self.encoder,
+            max_length=self.max_length,
+            too_long=self.task.too_long,
+            name=str(rows.source),
+            notes=self.notes,
+            report=lambda fraction: self.report(f"tokenising {split}", fraction),
+        )
+
+    def _raw(self, row: dict[str, Any], where: str) -> Raw:
+        recipe = self.recipe
+        prompt = recipe.template.fill(row, where)
+        if recipe.target is None:
+            return Raw(where, prompt, list(recipe.options.values()), recipe.option_of(row[recipe.label], where))
+        target = recipe.target.fill(row, where).strip()
+        if not target:
+            raise UserError(f"{where}: task.target is empty there; mend or remove the row")
+        return Raw(where, prompt, [target], 0)

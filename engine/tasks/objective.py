@@ -1,0 +1,66 @@
+"""From option scores to losses and metrics.
+
+A score is the summed log-probability of an option's tokens after its prompt; for options of a single
+token it may be short by a constant that all options of an example share, since that cancels here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from engine.tasks.example import Example
+
+Scores = list[list[float]]
+"""Per example, per option."""
+
+Objective = Literal["classification", "lm"]
+
+
+def loss(objective: Objective, examples: Sequence[Example], scores: Scores) -> float:
+    """Loss of a batch in nats.
+
+    classification: mean cross entropy over the mean log-probability of each option's tokens;
+    lm: mean negative log-likelihood over all target tokens of the batch
+    (both as in the MeZO trainer, arXiv 2305.17333).
+    """
+    if objective == "lm":
+        tokens = sum(len(example.options[0]) for example in examples)
+        return -math.fsum(row[0] for row in scores) / tokens
+    return math.fsum(_cross_entropy(example, row) for example, row in zip(examples, scores, strict=True)) / len(
+        examples
+    )
+
+
+def metrics(objective: Objective, examples: Sequence[Example], scores: Scores) -> dict[str, float]:
+    """What an evaluation reports: `loss`, and `accuracy` (0..1) for classification."""
+    found = {"loss": loss(objective, examples, scores)}
+    if objective == "classification":
+        found["accuracy"] = sum(
+            _best(example, row) == example.label for example, row in zip(examples, scores, strict=True)
+        ) / len(examples)
+    return found
+
+
+def probabilities(example: Example, row: Sequence[float]) -> list[float]:
+    """How likely each option is among them, by the mean log-probability of its tokens; they sum to 1."""
+    means = _means(example, row)
+    top = max(means)
+    each = [math.exp(mean - top) for mean in means]
+    return [one / math.fsum(each) for one in each]
+
+
+def _means(example: Example, row: Sequence[float]) -> list[float]:
+    return [score / len(option) for option, score in zip(example.options, row, strict=True)]
+
+
+def _best(example: Example, row: Sequence[float]) -> int:
+    means = _means(example, row)
+    return means.index(max(means))
+
+
+def _cross_entropy(example: Example, row: Sequence[float]) -> float:
+    means = _means(example, row)
+    top = max(means)
+    return top + math.log(math.fsum(math.exp(mean - top) for mean in means)) - means[example.label]

@@ -1,0 +1,134 @@
+"""One engine's part of a run: opens it, trains, records how it ended."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any, Literal
+
+from engine import machine
+from engine.clients import trackers
+from engine.clients.inbox import Control, Stopped
+from engine.clients.outbox import Outlet
+from engine.clients.telemetry import Gpus, Sampler
+from engine.environment import loaded, mask_gpus
+from engine.errors import EXIT_DONE, EXIT_INTERRUPTED, RunFailed
+from engine.protocol.events import Done, Hello, Log, Phase
+from engine.runs import usage
+from engine.runs.directory import RunDir
+from engine.runs.timing import time_spent
+from engine.training.disk_wait import Patience
+from engine.training.stopwatch import Stopwatch
+
+
+def train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> int:
+    """Train to the end, or to where it is stopped; returns the exit code.
+
+    Raises `UserError`, `RunFailed`, and `Stopped` before the first step.
+    """
+    watch = Stopwatch(run)
+    wanted = run.preset()
+    trackers.follow(run, wanted, outlet)
+    recorder = usage.Recorder(run.usage_file, run.steps_done())
+    outlet.follow(recorder.take, recorder.end, usage.PATIENCE)
+    if wanted.run.when_app_leaves == "stop":
+        control.stop_when_alone()
+    sampler = Sampler(outlet.emit, Gpus.open(mask_gpus(wanted.model.device)))
+    sampler.start()
+    if resume and (recorded := run.info.read().get("runtime")):
+        # The runtime that took the first steps takes the others too.
+        wanted = wanted.model_copy(update={"model": wanted.model.model_copy(update={"runtime": recorded})})
+
+    def report(name: str, progress: float | None, detail: str) -> None:
+        logging.getLogger("engine").info("%s %s", name, detail)
+        outlet.emit(Phase(name=name, progress=progress, detail=detail))
+
+    def note(level: Literal["info", "warning"], text: str) -> None:
+        logging.getLogger("engine").info("%s", text)
+        outlet.emit(Log(level=level, text=text))
+
+    from engine.preflight.open import open_run
+    from engine.training.trainer import Trainer
+
+    opened = open_run(wanted, report, note, run)
+    sampler.watch_kv_cache(opened.runtime.kv_cache_usage)
+    patience = Patience(control, outlet.emit, watch)
+    trainer = Trainer(run, wanted, opened, control, outlet.emit, watch, patience)
+    restored = trainer.restore() if resume else ""
+    report("measuring the noise", None, "scoring one batch in several orders")
+    noise = trainer.measure_noise()
+    loaded()
+    versions, hardware = machine.versions(), machine.hardware()
+    former, elsewhere = _former_environment(run.info.read(), trainer.steps_done, versions, hardware)
+    hello = Hello(
+        run=str(run.path),
+        name=run.name,
+        preset=run.info.read().get("preset", ""),
+        model=wanted.model.path,
+        runtime=opened.runtime.name,
+        device=opened.device,
+        dtype=opened.dtype,
+        steps=wanted.run.steps,
+        first_step=trainer.steps_done,
+        seconds=watch.seconds(),
+        noise=noise.nats if noise else None,
+        pid=os.getpid(),
+        versions=versions,
+    )
+    record = dict(
+        state="running", paused=False, error="", runtime=hello.runtime, device=hello.device, dtype=hello.dtype,
+        versions=versions, pid=hello.pid, hardware=hardware, started_on=opened.started_on, **former,
+        noise={"nats": noise.nats, "measured": noise.measured, "resolution": noise.resolution} if noise else None,
+    )  # fmt: skip
+    patience.write("run.json", trainer.steps_done, lambda: run.info.update(**record))
+    outlet.emit(hello)
+    if restored:
+        note("info", restored)
+    if elsewhere:
+        note("warning", elsewhere)
+    outcome, code = "finished", EXIT_DONE
+    try:
+        trainer.train()
+    except Stopped:
+        outcome, code = "stopped", EXIT_INTERRUPTED
+    finally:
+        control.over()
+    if trainer.steps_done or control.fault:
+        trainer.save()
+    if control.ignored > 1:
+        outlet.emit(Log(level="warning", text=f"{control.ignored} commands were not understood, and ignored"))
+    watch.save()
+    if control.fault:  # nobody could go on from there
+        raise RunFailed(control.fault)
+    patience.write("run.json", trainer.steps_done, lambda: run.info.update(state=outcome))
+    outlet.emit(
+        Done(
+            outcome=outcome,  # type: ignore[arg-type]
+            steps=trainer.steps_done,
+            seconds=watch.seconds(),
+            metrics=trainer.metrics,
+            run=str(run.path),
+            time=time_spent(run),
+        )
+    )
+    return code
+
+
+def record_end(run: RunDir, **changes: str) -> None:
+    """Nothing is left that could wait until it can be written."""
+    try:
+        run.info.update(**changes)
+    except OSError as unwritten:
+        logging.getLogger("engine").error("run.json cannot be written: %s", unwritten)
+
+
+def _former_environment(
+    before: dict[str, Any], steps_done: int, versions: dict[str, str], hardware: dict[str, str | int]
+) -> tuple[dict[str, Any], str]:
+    """What took the steps until now, for the run's record where it differs; and a line for the log, or nothing."""
+    changed = machine.differences(before, versions, hardware) if steps_done else []
+    if not changed:
+        return {}, ""
+    former = {"until_step": steps_done, "versions": before.get("versions"), "hardware": before.get("hardware")}
+    kept = {"formerly": [*before.get("formerly", []), former]}
+    return kept, f"was run with {'; '.join(changed)}: the last bits may differ"

@@ -1,0 +1,1 @@
+"""Notices: what is worth one, and the ways they are given."""

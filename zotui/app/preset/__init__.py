@@ -1,0 +1,1 @@
+"""A preset before it runs: form, preflight."""

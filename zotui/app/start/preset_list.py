@@ -1,0 +1,120 @@
+"""The presets to choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from textual.binding import Binding
+from textual.content import Content
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from engine.errors import UserError
+from engine.preset.load import load
+from engine.preset.schema import Preset
+from engine.protocol.findings import Outlook
+from zotui.app.kit.frame import frame
+from zotui.home import presets
+from zotui.text import numbers
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A preset's file, read: either valid or with the reason why not."""
+
+    name: str
+    preset: Preset | None
+    fault: str
+    file: Path
+
+    def matches(self, word: str) -> bool:
+        """Whether a filter finds it: by name, model or description."""
+        told = f"{self.preset.model.path} {self.preset.description}" if self.preset else self.fault
+        return word in f"{self.name} {told}".lower()
+
+
+def choices() -> list[Choice]:
+    """Every preset there is, the faulty ones with their fault."""
+    found = []
+    for name, file in presets.available().items():
+        try:
+            found.append(Choice(name, load(name, presets.text(file)), "", file))
+        except UserError as error:
+            found.append(Choice(name, None, str(error), file))
+    return found
+
+
+class PresetList(OptionList):
+    """Presets by name, each with what it needs, whether that is here, and the line that describes it."""
+
+    DEFAULT_CSS = (
+        frame("PresetList", "$primary")
+        + """
+    PresetList { height: 1fr; text-wrap: nowrap; text-overflow: ellipsis; }
+    """
+    )
+
+    BINDINGS = [
+        Binding("enter", "select", "run", show=False, id="start.open"),
+        Binding("up", "cursor_up", "up", show=False, id="list.up", tooltip="move up in a list"),
+        Binding("down", "cursor_down", "down", show=False, id="list.down", tooltip="move down in a list"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__(id="presets")
+        self.border_title = "presets"
+        self.border_subtitle = "enter checks and runs one   n edits a copy"
+        self._choices: list[Choice] = []
+        self._outlooks: dict[str, Outlook] = {}
+
+    def show(self, found: list[Choice], outlooks: Mapping[str, Outlook]) -> None:
+        """Fill the list, keeping the cursor on the preset where it was."""
+        if found == self._choices and outlooks == self._outlooks and bool(self.option_count) == bool(found):
+            return
+        under = self.chosen.name if self.chosen else None
+        cursor = self.highlighted or 0
+        self._choices, self._outlooks = found, dict(outlooks)
+        width = min(_WIDEST, max((len(choice.name) for choice in found), default=0)) + 2
+        self.clear_options()
+        self.add_options(
+            Option(_line(choice, width, outlooks.get(str(choice.file))), id=f"preset-{n}")
+            for n, choice in enumerate(found)
+        )
+        places = [n for n, choice in enumerate(found) if choice.name == under]
+        if found:
+            self.highlighted = places[0] if places else min(cursor, len(found) - 1)
+
+    @property
+    def chosen(self) -> Choice | None:
+        """The preset under the cursor."""
+        there = self.highlighted is not None and self.highlighted < len(self._choices)
+        return self._choices[self.highlighted] if there and self.highlighted is not None else None
+
+
+_WIDEST = 28
+"""Cells of a name: a longer one would push out what the presets need."""
+
+FITS = {"yes": ("fits", "$success"), "no": ("too big", "$error"), "unknown": ("unknown", "$quiet")}
+"""What stands for whether a preset fits this machine, and its colour."""
+
+
+def _line(choice: Choice, width: int, outlook: Outlook | None) -> Content:
+    name = numbers.shortened(choice.name, width - 2).ljust(width)
+    if choice.preset is None:
+        fault = choice.fault.removeprefix(f"{choice.name}: ")
+        return Content.assemble((name, "bold"), (f"{'':8}  {'faulty':<9}{fault}", "$error"))
+    needs, fits = f"{numbers.NOTHING:>8}", ("", "$quiet")
+    if outlook is not None:
+        fits = FITS[outlook.fits]
+        if outlook.memory:
+            needs = f"{numbers.size(outlook.memory):>8}"
+        elif outlook.fits == "no":
+            fits = ("cannot", "$error")
+    return Content.assemble(
+        (name, "bold"),
+        (f"{needs}  ", "$quiet"),
+        (f"{fits[0]:<9}", fits[1]),
+        (choice.preset.description or choice.preset.model.path, "$quiet"),
+    )

@@ -1,0 +1,1 @@
+"""What the cockpit knows of a run; no widgets."""

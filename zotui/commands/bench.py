@@ -1,0 +1,114 @@
+"""`zotui bench`: start the measuring engine, pass its objects on or set them as tables."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import typer
+
+_GiB = 2**30
+_PATHS = {
+    "loop": "training-loop, as the official trainers step",
+    "vllm": "vllm, as shipped",
+    "floor": "the bare forward pass on the same tokens",
+    "public": "vLLM's public API",
+}
+_PAPER = "the paper's patched vLLM against the same loop, OPT-1.3B to 13B at batch 16 to 128 on a GPU: 2.34x to 7.72x"
+
+
+def run_bench(options: Sequence[str], *, as_json: bool) -> int:
+    """Measure with `options` of `python -m engine.benchmark`; returns the exit code."""
+    command = [sys.executable, "-P", "-m", "engine.benchmark", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(line.rstrip() if as_json else _table(json.loads(line)), flush=True)
+    return 128 - process.returncode if process.returncode < 0 else process.returncode
+
+
+def _table(found: dict[str, Any]) -> str:
+    """One object of `--json` for people."""
+    title = (
+        f"{found['model']} ({found['parameters'] / 1e6:,.0f}M parameters), {found['dtype']}, {found['device']}: batch "
+        f"{found['batch_size']}, {found['options']} options, rank {found['rank']}, queries {found['queries']}, "
+        f"{found['rounds']} interleaved rounds"
+    )
+    rows: list[tuple[str, ...]] = [("", "s/step", "min", "max", "tokens", "tokens/s", "peak GiB")]
+    measured = {path: label for path, label in _PATHS.items() if found[path] is not None}
+    for path, label in measured.items():
+        one = found[path]
+        rows.append(
+            (
+                label,
+                *(f"{one[key]:.3f}" for key in ("median_s", "min_s", "max_s")),
+                f"{one['tokens']:,}",
+                f"{one['tokens'] / one['median_s']:,.0f}",
+                f"{one['peak_bytes'] / _GiB:.2f}",
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(cell.rjust(width) if column else cell.ljust(width) for column, (cell, width) in enumerate(cells))
+        for cells in (list(zip(row, widths, strict=True)) for row in rows)
+    ]
+    noise = max((one["max_s"] - one["min_s"]) / one["median_s"] for one in (found[path] for path in measured))
+    notes = []
+    if found["speedup"]:
+        notes.append(f"speedup over the loop       {found['speedup']:.2f}x")
+    if found["floor_ratio"]:
+        notes.append(f"times the floor             {found['floor_ratio']:.3f}")
+    if found["vllm"]:
+        notes += [
+            f"outside the forward pass    {found['overhead_share']:.1%} of a step",
+            f"a fold, once an interval    {found['fold_s']:.3f} s",
+        ]
+    if found["recorded_shapes"]:
+        notes.append(f"CUDA graphs                 {found['recorded_shapes']} shapes of a pass recorded")
+    if found["loss_difference"] is not None:
+        notes.append(f"same loss as the loop to    {found['loss_difference']:.1g}")
+    notes.append(f"noise                       up to {noise:.0%} between the fastest and the slowest step of a path")
+    if found["loop"]:
+        notes.append(f"({found['loop']['padded_tokens']:,} tokens with padding went through the loop; {_PAPER})")
+    return "\n".join([title, "", *lines, "", *notes, ""])
+
+
+def bench(
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", metavar="PATH|SHAPE", help="A folder, or a shape such as opt-125m; may be repeated."),
+    ] = None,
+    batch_size: Annotated[
+        list[int] | None, typer.Option("--batch-size", metavar="N", min=1, help="Examples per step; may be repeated.")
+    ] = None,
+    dtype: Annotated[
+        Literal["float32", "bfloat16", "float16"] | None,
+        typer.Option("--dtype", help="Default: float32 on a CPU, float16 on a GPU."),
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, ..., or auto.")] = "auto",
+    path: Annotated[
+        list[str] | None,
+        typer.Option("--path", metavar="loop|vllm|floor|public", help="What to time; may be repeated. Default: all."),
+    ] = None,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Turns of every path.")] = 5,
+    options: Annotated[int, typer.Option("--options", min=2, help="Answer options of an example.")] = 2,
+    option_tokens: Annotated[int, typer.Option("--option-tokens", min=1, help="Tokens of an option.")] = 1,
+    length: Annotated[
+        int | None, typer.Option("--length", min=2, help="Tokens of every prompt. Default: as long as SST-2's.")
+    ] = None,
+    rank: Annotated[int, typer.Option("--rank", min=1, max=512, help="Rank of a direction.")] = 2,
+    queries: Annotated[int, typer.Option("--queries", min=1, max=256, help="Directions per step.")] = 1,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object per model and batch size.")] = False,
+) -> None:
+    """Time a step on this machine: the conventional loop, zotui, and the bare forward pass."""
+    chosen = {
+        "--device": device, "--rounds": rounds, "--options": options, "--option-tokens": option_tokens,
+        "--length": length, "--rank": rank, "--queries": queries, "--dtype": dtype,
+    }  # fmt: skip
+    arguments = [f"--model={one}" for one in model or ()] + [f"--batch-size={one}" for one in batch_size or ()]
+    arguments += [f"--path={one}" for one in path or ()]
+    arguments += [f"{name}={value}" for name, value in chosen.items() if value is not None]
+    raise typer.Exit(run_bench(arguments, as_json=json))

@@ -1,0 +1,55 @@
+"""`zotui export`: what is taken away from a run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from engine.errors import UserError
+from engine.runs.directory import RunDir
+from engine.text import plain
+from zotui.commands.options import RunName
+from zotui.runs.columns import Columns
+from zotui.runs.export_files import FORMATS, Format
+from zotui.runs.export_files import export as write_export
+
+
+def export(
+    run: RunName,
+    to: Annotated[Path, typer.Option("--to", metavar="DIR|FILE", help="What to write.", show_default=False)],
+    format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="|".join(("merged", *FORMATS)),
+            help="The whole model in DIR; or in FILE every step (csv, json) or a chart (svg, png). "
+            "Default: what the name of FILE ends with, else merged.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Write the fine-tuned model, for any tool that loads a model; or a run's numbers, or a chart of them."""
+    ending = to.suffix.removeprefix(".").lower()
+    format = format or (ending if ending in FORMATS else "merged")
+    if format not in ("merged", *FORMATS):
+        raise UserError(f"--format {format}: not a format; use --format {', '.join(('merged', *FORMATS[:-1]))} or png")
+    found = RunDir.find(run)
+    if format != "merged":
+        taken_away(found, to, format)
+        return
+    command = [sys.executable, "-P", "-m", "engine.export", str(found.path), str(to.expanduser().absolute())]
+    code = subprocess.run(command, check=False).returncode
+    raise typer.Exit(128 - code if code < 0 else code)
+
+
+def taken_away(run: RunDir, to: Path, format: str) -> None:
+    """Write a run's numbers or their chart; its one line of data is the file."""
+    curves = Columns(run)
+    curves.refresh()
+    target = to.expanduser().absolute()
+    write_export([curves], target, cast(Format, format))
+    typer.echo(plain(str(target)))

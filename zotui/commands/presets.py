@@ -1,0 +1,42 @@
+"""The commands about presets: list, show, copy and validate them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from engine.text import plain
+from zotui.commands.options import PLAIN, PresetName
+from zotui.home import presets
+from zotui.text.output import print_table
+
+commands = typer.Typer(help="List, show, copy and validate presets.", **PLAIN)
+
+
+@commands.command("ls")
+def ls() -> None:
+    """List the presets there are: those that come with zotui, and your own."""
+    print_table([(name, presets.describe(path)) for name, path in presets.available().items()])
+
+
+@commands.command()
+def show(preset: PresetName) -> None:
+    """Print a preset's file, which explains every knob."""
+    typer.echo(plain(presets.text(presets.find(preset))).rstrip("\n"))
+
+
+@commands.command()
+def copy(
+    preset: PresetName,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Name of the copy.", show_default=False)] = None,
+) -> None:
+    """Copy a preset into your own folder, to be edited."""
+    typer.echo(plain(str(presets.copy(preset, name))))
+
+
+@commands.command()
+def validate(preset: PresetName) -> None:
+    """Check a preset's keys and values."""
+    presets.read(preset)
+    typer.echo(plain(f"{preset}: valid"))

@@ -1,0 +1,1 @@
+"""The processes that the app and the command line talk to."""

@@ -1,0 +1,102 @@
+"""What is taken away from runs: their numbers as CSV or JSON, their curves as SVG or PNG. No file is overwritten."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, Literal, get_args
+
+import msgspec
+
+from engine.errors import UserError
+from zotui.runs import side_by_side
+from zotui.runs.columns import COLUMNS, Axis, Columns
+from zotui.runs.export_charts import write_chart
+
+Format = Literal["csv", "json", "svg", "png"]
+"""csv: a row for every step; json: the steps as columns, evaluations, settings and results; svg, png: a chart."""
+
+_WHOLE = ("step", "tokens", "total_tokens")
+
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+
+def export(runs: Sequence[Columns], to: Path, format: Format, axis: Axis = "step") -> None:
+    """Write what the runs hold into the file `to`. Raises `UserError`, also where it is there already."""
+    for run in runs:
+        if run.fault:
+            raise UserError(run.fault)
+        if not len(run):
+            raise UserError(f"{run.run.name}: has taken no step yet, there is nothing to export")
+    write: Callable[[Sequence[Columns], Path], None]
+    if format == "csv":
+        write = _as_text(_csv)
+    elif format == "json":
+        write = _as_text(lambda runs, file: file.write(msgspec.json.encode(as_object(runs)).decode() + "\n"))
+    else:
+
+        def write(runs: Sequence[Columns], to: Path) -> None:
+            write_chart(runs, to, format, axis)
+
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        with to.open("xb"):  # the place is taken before the work begins
+            pass
+    except FileExistsError:
+        raise UserError(f"{to}: is there already; choose another file") from None
+    except OSError as error:
+        raise UserError(f"{to}: cannot be written ({error.strerror})") from None
+    try:
+        write(runs, to)
+    except BaseException as error:
+        to.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise UserError(f"{to}: cannot be written ({error.strerror})") from None
+        raise
+
+
+def as_object(runs: Sequence[Columns]) -> dict[str, Any]:
+    """One run as an object; several as a list of them, with what they differ in."""
+    if len(runs) > 1:
+        different = side_by_side.differing([side_by_side.settings(run.run) for run in runs])
+        return {"differing": different, "runs": [as_object([run]) for run in runs]}
+    (run,) = runs
+    return {
+        "run": run.run.name,
+        "path": str(run.run.path),
+        "settings": side_by_side.settings(run.run),
+        "results": msgspec.to_builtins(side_by_side.result(run)),
+        "evaluations": run.evaluations,
+        "steps": {name: _plain(name, run.column(name)) for name in COLUMNS},
+    }
+
+
+def _as_text(write: Callable[[Sequence[Columns], IO[str]], object]) -> Callable[[Sequence[Columns], Path], None]:
+    def into(runs: Sequence[Columns], to: Path) -> None:
+        with to.open("w", newline="") as file:
+            write(runs, file)
+
+    return into
+
+
+def _csv(runs: Sequence[Columns], file: IO[str]) -> None:
+    """A row for every step; of several runs one after another, with the run's name first."""
+    named = len(runs) > 1
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([*(["run"] if named else []), *COLUMNS])
+    for run in runs:
+        writer.writerows([run.run.name, *row] if named else row for row in _rows(run))
+
+
+def _rows(run: Columns) -> Iterator[list[Any]]:
+    columns = [_plain(name, run.column(name)) for name in COLUMNS]
+    for values in zip(*columns, strict=True):
+        yield ["" if value is None else value for value in values]
+
+
+def _plain(name: str, values: Sequence[float]) -> list[float | None]:
+    """A column with None for what is not known."""
+    kind = int if name in _WHOLE else float
+    return [None if math.isnan(value) else kind(value) for value in values]
