@@ -16,8 +16,8 @@ import sys
 import traceback
 from pathlib import Path
 
-from engine.clients.inbox import Control, Stopped
-from engine.clients.outbox import Outlet
+from engine.clients.inbox import Inbox, Stopped
+from engine.clients.outbox import Outbox
 from engine.clients.socket import ControlSocket
 from engine.environment import prepare
 from engine.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, RunFailed, UserError
@@ -34,27 +34,27 @@ def main() -> int:
     parser.add_argument("run", type=Path)
     parser.add_argument("--resume", action="store_true")
     arguments = parser.parse_args()
-    outlet = Outlet.take_stdout()
+    outbox = Outbox.take_stdout()
     faulthandler.enable()  # a native crash leaves its stack in the log
     prepare()
     run = RunDir(arguments.run)
-    control = Control(outlet.emit)
-    control.obey_signals()
-    control.listen(lambda most: os.read(0, most))
-    clients = ControlSocket(run, outlet, control.listen)
+    inbox = Inbox(outbox.emit)
+    inbox.obey_signals()
+    inbox.listen(lambda most: os.read(0, most))
+    clients = ControlSocket(run, outbox, inbox.listen)
     code = EXIT_FAILED
     try:
         run.acquire()
         run.refuse_damaged()
         run.clear_unfinished()
         clients.open()
-        code = train(run, control, outlet, resume=arguments.resume)
+        code = train(run, inbox, outbox, resume=arguments.resume)
     except UserError as error:
-        outlet.emit(Error(kind="usage", text=str(error)))
+        outbox.emit(Error(kind="usage", text=str(error)))
         code = EXIT_USAGE
     except Stopped:
         so_far = run.summary()  # of a run that was being resumed
-        outlet.emit(
+        outbox.emit(
             Done(
                 outcome="stopped", steps=so_far.steps_done, seconds=0.0, metrics=so_far.metrics, run=str(run.path),
                 time=time_spent(run),
@@ -63,15 +63,15 @@ def main() -> int:
         record_end(run, state="stopped")
         code = EXIT_INTERRUPTED
     except RunFailed as error:
-        outlet.emit(Error(kind="failure", text=str(error)))
+        outbox.emit(Error(kind="failure", text=str(error)))
         record_end(run, state="failed", error=str(error))
     except BaseException as error:  # noqa: BLE001 - the last resort: say it, log it, and leave the journal as it is
         traceback.print_exc()
         text = f"{type(error).__name__}: {str(error).strip() or 'no message'}".splitlines()[0]
-        outlet.emit(Error(kind="failure", text=text))
+        outbox.emit(Error(kind="failure", text=text))
         record_end(run, state="failed", error=text)
     finally:
-        outlet.close()
+        outbox.close()
         clients.close()
     return code
 

@@ -28,7 +28,7 @@ class Stopped(BaseException):
     """Ends the run where it stands. Not an `Exception`, so that no library swallows it."""
 
 
-class Control:
+class Inbox:
     """Holds requests until the loop asks for them at the end of a step.
 
     Commands come in on a thread for each who gives them, signals in the main thread. Each is answered at

@@ -22,12 +22,12 @@ _FAREWELL = 5.0  # seconds to hand over what is left at the end
 class Reader:
     """One who reads the events, at its own speed. One that is slow or gone loses events, and is told so at the end."""
 
-    def __init__(self, take: Callable[[Event], None], gone: Callable[[], None], patience: float = _FAREWELL) -> None:
+    def __init__(self, take: Callable[[Event], None], gone: Callable[[], None], disk_wait: float = _FAREWELL) -> None:
         """`take` is given every event, and raises `OSError` where nobody reads any more; `gone` is called at the end.
 
-        At its end a run waits for this reader for at most `patience` seconds.
+        At its end a run waits for this reader for at most `disk_wait` seconds.
         """
-        self._take, self._gone, self.patience = take, gone, patience
+        self._take, self._gone, self.disk_wait = take, gone, disk_wait
         self._queue: queue.Queue[Event | None] = queue.Queue(_CAPACITY)
         self._dropped = 0
         self._thread = threading.Thread(target=self._serve, name="reader", daemon=True)
@@ -91,7 +91,7 @@ def lines(write: Callable[[bytes], int]) -> Callable[[Event], None]:
     return take
 
 
-class Outlet:
+class Outbox:
     """Takes events and never blocks. The journal holds every step, whatever happens here."""
 
     def __init__(self) -> None:
@@ -107,12 +107,12 @@ class Outlet:
         self._last_word: Done | Error | None = None
 
     @classmethod
-    def take_stdout(cls) -> Outlet:
+    def take_stdout(cls) -> Outbox:
         """Keep the real standard output for events; everything printed from now on goes to the log."""
         descriptor = take_stdout()
-        outlet = cls()
-        outlet._readers.append(Reader(lines(lambda line: os.write(descriptor, line)), lambda: os.close(descriptor)))
-        return outlet
+        outbox = cls()
+        outbox._readers.append(Reader(lines(lambda line: os.write(descriptor, line)), lambda: os.close(descriptor)))
+        return outbox
 
     def emit(self, event: Event) -> None:
         """Hand an event to every reader."""
@@ -121,10 +121,10 @@ class Outlet:
             for reader in self._readers:
                 reader.put(event)
 
-    def follow(self, take: Callable[[Event], None], gone: Callable[[], None], patience: float) -> None:
+    def follow(self, take: Callable[[Event], None], gone: Callable[[], None], disk_wait: float) -> None:
         """Take in a reader within this process, before `Hello` is said. The arguments are those of `Reader`."""
         with self._lock:
-            self._readers.append(Reader(take, gone, patience))
+            self._readers.append(Reader(take, gone, disk_wait))
 
     def admit(self, write: Callable[[bytes], int], gone: Callable[[], None]) -> Reader:
         """Take in a reader who comes later: it is told where the run stands, then everything from now on.
@@ -157,7 +157,7 @@ class Outlet:
         for reader in readers:
             reader.finish()
         for reader in readers:
-            reader.join(began + reader.patience - time.monotonic())
+            reader.join(began + reader.disk_wait - time.monotonic())
 
     def _remember(self, event: Event) -> None:
         match event:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
-from engine.clients.outbox import Outlet
+from engine.clients.outbox import Outbox
 from engine.protocol.codec import encode
 from engine.protocol.events import Error, Log
 from engine.runs.directory import RunDir
@@ -32,8 +32,8 @@ class Listener(Protocol):
 class ControlSocket:
     """Lets other processes in, each with a thread that reads its commands and one that writes its events."""
 
-    def __init__(self, run: RunDir, outlet: Outlet, listen: Listener) -> None:
-        self._run, self._outlet, self._listen = run, outlet, listen
+    def __init__(self, run: RunDir, outbox: Outbox, listen: Listener) -> None:
+        self._run, self._outbox, self._listen = run, outbox, listen
         self._socket: socket.socket | None = None
         self._clients = 0
         self._lock = threading.Lock()
@@ -54,7 +54,7 @@ class ControlSocket:
             opened.listen(MOST_CLIENTS)
         except OSError as error:
             opened.close()
-            self._outlet.emit(Log(level="warning", text=f"this run cannot be attached to: no control socket ({error})"))
+            self._outbox.emit(Log(level="warning", text=f"this run cannot be attached to: no control socket ({error})"))
             return
         self._socket = opened
         threading.Thread(target=self._accept, args=(opened,), name="control socket", daemon=True).start()
@@ -84,10 +84,10 @@ class ControlSocket:
                 self._serve(client)
 
     def _serve(self, client: socket.socket) -> None:
-        reader = self._outlet.admit(client.send, lambda: _hang_up(client))
+        reader = self._outbox.admit(client.send, lambda: _hang_up(client))
 
         def ended() -> None:
-            self._outlet.dismiss(reader)
+            self._outbox.dismiss(reader)
             _hang_up(client)  # should the other thread be stuck in a write
             client.close()
             with self._lock:

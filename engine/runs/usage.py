@@ -95,7 +95,7 @@ def read(path: Path) -> list[Usage]:
 
 
 class Recorder:
-    """Takes a run's events on a thread of its own (see `Outlet.follow`), and writes the record."""
+    """Takes a run's events on a thread of its own (see `Outbox.follow`), and writes the record."""
 
     def __init__(
         self,

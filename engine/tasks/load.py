@@ -13,7 +13,7 @@ from engine.runs.home import home
 from engine.tasks import sources
 from engine.tasks.batches import permutation
 from engine.tasks.example import Example
-from engine.tasks.spec import Recipe
+from engine.tasks.spec import TaskSpec
 from engine.tasks.tokenize import Encoder, Raw, encode
 
 Split = Literal["train", "validation", "test"]
@@ -42,15 +42,15 @@ def check_sources(task: PresetTask) -> None:
     Files exist and are of a known kind, templates parse and name columns that are there, and the
     task says what to predict.
     """
-    recipe = Recipe.of(task)
+    spec = TaskSpec.of(task)
     for split in ("train", "validation", "test"):
-        text = recipe.sources.get(split)
+        text = spec.sources.get(split)
         if text is None:
             continue
         source = sources.parse(f"task.{split}", text)
         present = sources.columns(source)
         if present is not None:
-            recipe.check_columns(source, present)
+            spec.check_columns(source, present)
 
 
 def load_task(
@@ -67,10 +67,10 @@ def load_task(
     The training sample depends on `seed`; the validation sample does not, so that runs with
     different seeds can be compared.
     """
-    recipe = Recipe.of(task)
+    spec = TaskSpec.of(task)
     notes: list[str] = []
     loader = _Loader(
-        recipe,
+        spec,
         task,
         Encoder(tokenizer, bos=task.bos == "auto"),
         max_length,
@@ -79,13 +79,13 @@ def load_task(
         notes,
     )
     train_rows = loader.rows("train")
-    if "validation" in recipe.sources:
+    if "validation" in spec.sources:
         validation_rows = loader.rows("validation")
     else:
         train_rows, validation_rows = _hold_out(train_rows, notes)
     train = loader.examples("train", train_rows, task.train_examples, seed)
     validation = loader.examples("validation", validation_rows, task.validation_examples, _FIXED_SEED)
-    return Task(recipe.objective, train, validation, list(recipe.options.values()), notes)
+    return Task(spec.objective, train, validation, list(spec.options.values()), notes)
 
 
 def load_split(
@@ -102,10 +102,10 @@ def load_split(
 
     Raises `UserError`, also when the task has no such split.
     """
-    recipe = Recipe.of(task)
+    spec = TaskSpec.of(task)
     notes: list[str] = []
     loader = _Loader(
-        recipe,
+        spec,
         task,
         Encoder(tokenizer, bos=task.bos == "auto"),
         max_length,
@@ -114,13 +114,13 @@ def load_split(
         notes,
     )
     if split == "test":
-        if "test" not in recipe.sources:
+        if "test" not in spec.sources:
             raise UserError("task.test is not set; --set task.test=FILE, or evaluate another split")
         return loader.examples("test", loader.rows("test"), None, _FIXED_SEED)
-    if split == "validation" and "validation" in recipe.sources:
+    if split == "validation" and "validation" in spec.sources:
         return loader.examples(split, loader.rows(split), task.validation_examples, _FIXED_SEED)
     rows = loader.rows("train")
-    if "validation" not in recipe.sources:
+    if "validation" not in spec.sources:
         rows, held_out = _hold_out(rows, notes)
         if split == "validation":
             return loader.examples(split, held_out, task.validation_examples, _FIXED_SEED)
@@ -153,7 +153,7 @@ def _hold_out(rows: _Rows, notes: list[str]) -> tuple[_Rows, _Rows]:
 class _Loader:
     """Rows to examples, for every split alike."""
 
-    recipe: Recipe
+    spec: TaskSpec
     task: PresetTask
     encoder: Encoder
     max_length: int
@@ -163,14 +163,14 @@ class _Loader:
 
     def rows(self, split: Split) -> _Rows:
         """All rows of a split."""
-        text = self.recipe.sources.get(split)
+        text = self.spec.sources.get(split)
         if text is None:
             raise UserError(f"task.{split}: missing; set it to a file or a hub id")
         source = sources.parse(f"task.{split}", text)
         self.report(f"reading {source}", None)
         data = sources.read(source, self.cache)
-        self.recipe.check_columns(source, data.column_names)
-        return _Rows(source, data.select_columns(list(self.recipe.used)), range(data.num_rows))
+        self.spec.check_columns(source, data.column_names)
+        return _Rows(source, data.select_columns(list(self.spec.used)), range(data.num_rows))
 
     def examples(self, split: Split, rows: _Rows, wanted: int | None, seed: int) -> list[Example]:
         """A seeded sample of `wanted` rows (all without), in the order of the source, as token ids."""
@@ -196,11 +196,11 @@ class _Loader:
         )
 
     def _raw(self, row: dict[str, Any], where: str) -> Raw:
-        recipe = self.recipe
-        prompt = recipe.template.fill(row, where)
-        if recipe.target is None:
-            return Raw(where, prompt, list(recipe.options.values()), recipe.option_of(row[recipe.label], where))
-        target = recipe.target.fill(row, where).strip()
+        spec = self.spec
+        prompt = spec.template.fill(row, where)
+        if spec.target is None:
+            return Raw(where, prompt, list(spec.options.values()), spec.option_of(row[spec.label], where))
+        target = spec.target.fill(row, where).strip()
         if not target:
             raise UserError(f"{where}: task.target is empty there; mend or remove the row")
         return Raw(where, prompt, [target], 0)

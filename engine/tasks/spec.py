@@ -16,7 +16,7 @@ from engine.text import suggest
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TaskSpec:
     """A task with everything that its name brings, and what it asks to be predicted."""
 
     objective: Literal["classification", "lm"]
@@ -27,7 +27,7 @@ class Recipe:
     options: dict[str, str]  # label -> option text
 
     @classmethod
-    def of(cls, task: Task) -> Recipe:
+    def of(cls, task: Task) -> TaskSpec:
         """The recipe of a preset's task. Raises `UserError` where something is missing or contradictory."""
         brought = _BUILTIN[task.name] if task.name else {}
         given = task.model_dump(exclude_none=True)

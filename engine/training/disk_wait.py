@@ -6,7 +6,7 @@ import errno
 from collections.abc import Callable
 from typing import TypeVar
 
-from engine.clients.inbox import Control, Stopped
+from engine.clients.inbox import Inbox, Stopped
 from engine.errors import RunFailed, UserError
 from engine.protocol.events import Event, Log
 from engine.training.stopwatch import Stopwatch
@@ -17,11 +17,11 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 Result = TypeVar("Result")
 
 
-class Patience:
+class DiskWait:
     """Holds the run as it is for as long as something cannot be written. Nothing is lost or done twice."""
 
-    def __init__(self, control: Control, emit: Callable[[Event], None], watch: Stopwatch) -> None:
-        self._control, self._emit, self._watch = control, emit, watch
+    def __init__(self, inbox: Inbox, emit: Callable[[Event], None], watch: Stopwatch) -> None:
+        self._inbox, self._emit, self._watch = inbox, emit, watch
 
     def write(self, what: str, steps_done: int, act: Callable[[], Result]) -> Result:
         """What `act` returns, once it does so without an `OSError`; it must leave nothing half done.
@@ -46,7 +46,7 @@ class Patience:
                 try:
                     with self._watch.during("paused"):
                         obstacle = f"{what} cannot be written ({why}); {remedy}, and the run goes on by itself"
-                        self._control.wait_out(obstacle, steps_done, _AGAIN)
+                        self._inbox.wait_out(obstacle, steps_done, _AGAIN)
                 except Stopped:
                     raise RunFailed(
                         f"{what} could not be written ({why}) before the run was stopped; the journal is sound: "
@@ -54,6 +54,6 @@ class Patience:
                     ) from None
             else:
                 if waited:
-                    self._control.passed()
+                    self._inbox.passed()
                     self._emit(Log(level="info", text=f"{what} could be written; the run goes on"))
                 return result

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from engine import machine
 from engine.clients import trackers
-from engine.clients.inbox import Control, Stopped
-from engine.clients.outbox import Outlet
+from engine.clients.inbox import Inbox, Stopped
+from engine.clients.outbox import Outbox
 from engine.clients.telemetry import Gpus, Sampler
 from engine.environment import loaded, mask_gpus
 from engine.errors import EXIT_DONE, EXIT_INTERRUPTED, RunFailed
@@ -17,23 +17,23 @@ from engine.protocol.events import Done, Hello, Log, Phase
 from engine.runs import usage
 from engine.runs.directory import RunDir
 from engine.runs.timing import time_spent
-from engine.training.disk_wait import Patience
+from engine.training.disk_wait import DiskWait
 from engine.training.stopwatch import Stopwatch
 
 
-def train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> int:
+def train(run: RunDir, inbox: Inbox, outbox: Outbox, *, resume: bool) -> int:
     """Train to the end, or to where it is stopped; returns the exit code.
 
     Raises `UserError`, `RunFailed`, and `Stopped` before the first step.
     """
     watch = Stopwatch(run)
     wanted = run.preset()
-    trackers.follow(run, wanted, outlet)
+    trackers.follow(run, wanted, outbox)
     recorder = usage.Recorder(run.usage_file, run.steps_done())
-    outlet.follow(recorder.take, recorder.end, usage.PATIENCE)
+    outbox.follow(recorder.take, recorder.end, usage.PATIENCE)
     if wanted.run.when_app_leaves == "stop":
-        control.stop_when_alone()
-    sampler = Sampler(outlet.emit, Gpus.open(mask_gpus(wanted.model.device)))
+        inbox.stop_when_alone()
+    sampler = Sampler(outbox.emit, Gpus.open(mask_gpus(wanted.model.device)))
     sampler.start()
     if resume and (recorded := run.info.read().get("runtime")):
         # The runtime that took the first steps takes the others too.
@@ -41,19 +41,19 @@ def train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> int
 
     def report(name: str, progress: float | None, detail: str) -> None:
         logging.getLogger("engine").info("%s %s", name, detail)
-        outlet.emit(Phase(name=name, progress=progress, detail=detail))
+        outbox.emit(Phase(name=name, progress=progress, detail=detail))
 
     def note(level: Literal["info", "warning"], text: str) -> None:
         logging.getLogger("engine").info("%s", text)
-        outlet.emit(Log(level=level, text=text))
+        outbox.emit(Log(level=level, text=text))
 
     from engine.preflight.open import open_run
     from engine.training.trainer import Trainer
 
     opened = open_run(wanted, report, note, run)
     sampler.watch_kv_cache(opened.runtime.kv_cache_usage)
-    patience = Patience(control, outlet.emit, watch)
-    trainer = Trainer(run, wanted, opened, control, outlet.emit, watch, patience)
+    disk_wait = DiskWait(inbox, outbox.emit, watch)
+    trainer = Trainer(run, wanted, opened, inbox, outbox.emit, watch, disk_wait)
     restored = trainer.restore() if resume else ""
     report("measuring the noise", None, "scoring one batch in several orders")
     noise = trainer.measure_noise()
@@ -80,8 +80,8 @@ def train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> int
         versions=versions, pid=hello.pid, hardware=hardware, started_on=opened.started_on, **former,
         noise={"nats": noise.nats, "measured": noise.measured, "resolution": noise.resolution} if noise else None,
     )  # fmt: skip
-    patience.write("run.json", trainer.steps_done, lambda: run.info.update(**record))
-    outlet.emit(hello)
+    disk_wait.write("run.json", trainer.steps_done, lambda: run.info.update(**record))
+    outbox.emit(hello)
     if restored:
         note("info", restored)
     if elsewhere:
@@ -92,16 +92,16 @@ def train(run: RunDir, control: Control, outlet: Outlet, *, resume: bool) -> int
     except Stopped:
         outcome, code = "stopped", EXIT_INTERRUPTED
     finally:
-        control.over()
-    if trainer.steps_done or control.fault:
+        inbox.over()
+    if trainer.steps_done or inbox.fault:
         trainer.save()
-    if control.ignored > 1:
-        outlet.emit(Log(level="warning", text=f"{control.ignored} commands were not understood, and ignored"))
+    if inbox.ignored > 1:
+        outbox.emit(Log(level="warning", text=f"{inbox.ignored} commands were not understood, and ignored"))
     watch.save()
-    if control.fault:  # nobody could go on from there
-        raise RunFailed(control.fault)
-    patience.write("run.json", trainer.steps_done, lambda: run.info.update(state=outcome))
-    outlet.emit(
+    if inbox.fault:  # nobody could go on from there
+        raise RunFailed(inbox.fault)
+    disk_wait.write("run.json", trainer.steps_done, lambda: run.info.update(state=outcome))
+    outbox.emit(
         Done(
             outcome=outcome,  # type: ignore[arg-type]
             steps=trainer.steps_done,

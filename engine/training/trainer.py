@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from engine.clients.inbox import Control, Request, Stopped
+from engine.clients.inbox import Inbox, Request, Stopped
 from engine.errors import NotFinite
 from engine.methods.lozo import Lozo
 from engine.preflight.open import Opened
@@ -22,7 +22,7 @@ from engine.runs.directory import RunDir
 from engine.runs.journal import JournalWriter
 from engine.runs.signal import WINDOW, Signal
 from engine.tasks.batches import batch
-from engine.training.disk_wait import Patience
+from engine.training.disk_wait import DiskWait
 from engine.training.evaluation import evaluate, refuse_not_finite
 from engine.training.noise import Noise, measure_noise
 from engine.training.stopwatch import Stopwatch
@@ -37,14 +37,14 @@ class Trainer:
         run: RunDir,
         wanted: Preset,
         opened: Opened,
-        control: Control,
+        inbox: Inbox,
         emit: Callable[[Event], None],
         watch: Stopwatch,
-        patience: Patience,
+        disk_wait: DiskWait,
     ) -> None:
         self._run, self._wanted, self._opened = run, wanted, opened
         self._runtime, self._task = opened.runtime, opened.task
-        self._control, self._emit, self._watch, self._patience = control, emit, watch, patience
+        self._inbox, self._emit, self._watch, self._disk_wait = inbox, emit, watch, disk_wait
         self._steering = Steering(run, wanted)
         self._settings: Settings | None = None
         self._trying = Trying(opened.runtime, opened.task, opened.encoder)
@@ -120,7 +120,7 @@ class Trainer:
         writer = self._open_records(self._run.journal_file)
         try:
             self._watch.started()
-            self._control.started(self.steps_done)
+            self._inbox.started(self.steps_done)
             self._answer_requests()
             self._do_what_is_due()  # also what a dead engine did not come to
             while self.steps_done < self._preset.run.steps:
@@ -139,7 +139,7 @@ class Trainer:
                 self._emit(Log(level="warning", text=text))
 
     def _open_records(self, path: Path, lost: str = "what they held is done again") -> JournalWriter:
-        writer = self._patience.write(path.name, self.steps_done, lambda: JournalWriter(path))
+        writer = self._disk_wait.write(path.name, self.steps_done, lambda: JournalWriter(path))
         if writer.dropped:
             text = f"{path.name}: its last {writer.dropped} bytes were torn and are dropped; {lost}"
             self._emit(Log(level="warning", text=text))
@@ -155,11 +155,11 @@ class Trainer:
 
     def save(self) -> None:
         """Write a checkpoint of the state as it is, unless there is one of this very state; prune old ones."""
-        self._control.enter("checkpointing", self.steps_done)  # which also answers one who asks for it again
+        self._inbox.enter("checkpointing", self.steps_done)  # which also answers one who asks for it again
         if self._saved_at == self.steps_done:
             return
         with self._watch.during("checkpoints") as lap:
-            path = self._patience.write(
+            path = self._disk_wait.write(
                 "the checkpoint", self.steps_done, lambda: checkpoints.save(self._run, self._runtime, self.steps_done)
             )
         best = best_evaluation(self._evaluations)
@@ -180,7 +180,7 @@ class Trainer:
     def _hold(self, fault: NotFinite) -> None:
         if not self._runtime.abandon_probe():
             self._rebuild()
-        self._control.hold(str(fault), self.steps_done)
+        self._inbox.hold(str(fault), self.steps_done)
 
     def _step(self, writer: JournalWriter) -> None:
         run = self._preset.run
@@ -195,7 +195,7 @@ class Trainer:
         kept = self._runtime.update_kept() if self.steps_done % self._preset.method.interval == 0 else None
         if kept:
             record |= {"update_kept": kept.kept, "update_cosine": kept.cosine}
-        self._patience.write(self._run.journal_file.name, self.steps_done, lambda: writer.append(record))
+        self._disk_wait.write(self._run.journal_file.name, self.steps_done, lambda: writer.append(record))
         self._signal.add(**record)
         self.steps_done += 1
         self._emit(
@@ -244,7 +244,7 @@ class Trainer:
     def _change(self, change: Change) -> None:
         """From the next step on, and for good: it is on record before it counts."""
         done = self.steps_done
-        settings = self._patience.write(self._run.changes_file.name, done, lambda: self._steering.change(done, change))
+        settings = self._disk_wait.write(self._run.changes_file.name, done, lambda: self._steering.change(done, change))
         self._adopt(done)
         self._emit(Changed(step=done, **asdict(settings)))
         if done == self._preset.run.steps:
@@ -252,27 +252,27 @@ class Trainer:
         self._do_what_is_due()
 
     def _next_request(self) -> Request | None:
-        if not self._control.paused:
-            return self._control.next_request(self.steps_done)
+        if not self._inbox.paused:
+            return self._inbox.next_request(self.steps_done)
         with suppress(OSError):  # on a disk that is full it stays unsaid
             self._run.info.begin_pause()
         began = self._watch.seconds()
         try:
             with self._watch.during("paused"):
-                return self._control.next_request(self.steps_done)
+                return self._inbox.next_request(self.steps_done)
         finally:
             self._watch.save()
             with suppress(OSError):
                 self._run.info.end_pause(self.steps_done, self._watch.seconds() - began)
 
     def _evaluate(self) -> None:
-        self._control.enter("evaluating", self.steps_done)
+        self._inbox.enter("evaluating", self.steps_done)
         if self._evaluated_at == self.steps_done:  # of this very state, so the same would come of it
             self._emit(Eval(**self._evaluations[-1], seconds=0.0))
             return
         examples = self._task.validation
         with self._watch.during("evaluations") as lap:
-            metrics = evaluate(self._runtime, self._task.objective, examples, self._control.check_stop)
+            metrics = evaluate(self._runtime, self._task.objective, examples, self._inbox.check_stop)
             refuse_not_finite(metrics, self.steps_done, self._preset.method.lr)
         self._watch.save()
         self.metrics = metrics
@@ -286,7 +286,7 @@ class Trainer:
         )
         record = {"step": event.step, "split": event.split, "metrics": event.metrics, "examples": event.examples}
         written = self._run.evaluations_file.name
-        self._patience.write(written, self.steps_done, lambda: self._run.add_evaluation(record))
+        self._disk_wait.write(written, self.steps_done, lambda: self._run.add_evaluation(record))
         self._evaluations.append(record)
         self._emit(event)
         if self._preset.run.checkpoint_best and best_evaluation(self._evaluations) is record:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.clients.inbox import Control
+from engine.clients.inbox import Inbox
 from engine.protocol.commands import AnyCommand, Change, Evaluate, Pause, Resume, Save, Stop, Try
 from engine.protocol.events import Changed, Checkpoint, Done, Eval, Log, State, Tried
 from engine.runs.fork import place
@@ -90,10 +90,10 @@ def test_what_comes_after_the_end_is_told_that_it_came_too_late(start: Any) -> N
 
 def test_a_pause_that_is_not_reached_any_more_is_told_so() -> None:
     said: list[Any] = []
-    control = Control(said.append)
-    control.started(0)
-    control.obey(Pause())
-    control.obey(Save())
-    control.over()
+    inbox = Inbox(said.append)
+    inbox.started(0)
+    inbox.obey(Pause())
+    inbox.obey(Save())
+    inbox.over()
     told = [event.text.partition(" ")[0] for event in said if isinstance(event, Log)]
-    assert told == ["'save'", "'pause'"] and not control.paused
+    assert told == ["'save'", "'pause'"] and not inbox.paused

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from engine.clients.inbox import Control, Stopped
+from engine.clients.inbox import Inbox, Stopped
 from engine.errors import NotFinite
 from engine.methods.lozo import Lozo
 from engine.preflight.open import Opened, open_run
@@ -25,7 +25,7 @@ from engine.protocol.events import Eval, Event, State
 from engine.runs.directory import RunDir
 from engine.runtimes.base import Probe
 from engine.tasks.example import Example
-from engine.training.disk_wait import Patience
+from engine.training.disk_wait import DiskWait
 from engine.training.stopwatch import Stopwatch
 from engine.training.trainer import Trainer
 
@@ -43,12 +43,12 @@ class Session:
         self.run = RunDir.create(wanted, "tiny", folder)
         self.events: list[Event] = []
         self.when_held: list[AnyCommand] = []
-        self.control = Control(self.hear)
+        self.inbox = Inbox(self.hear)
         commands, self.app = os.pipe()  # nothing is said, but somebody is there
-        self.control.listen(lambda most: os.read(commands, most))
+        self.inbox.listen(lambda most: os.read(commands, most))
         watch = Stopwatch(self.run)
-        patience = Patience(self.control, self.hear, watch)
-        self.trainer = Trainer(self.run, wanted, opened, self.control, self.hear, watch, patience)
+        disk_wait = DiskWait(self.inbox, self.hear, watch)
+        self.trainer = Trainer(self.run, wanted, opened, self.inbox, self.hear, watch, disk_wait)
         probe: Callable[..., list[Probe]] = type(opened.runtime).probe
         left = [tries]
 
@@ -64,7 +64,7 @@ class Session:
         if isinstance(event, State) and event.state == "paused":
             command = self.when_held.pop(0) if self.when_held else Stop()
             # On a thread, as commands come in: it is heard once the trainer waits.
-            threading.Thread(target=self.control.obey, args=[command]).start()
+            threading.Thread(target=self.inbox.obey, args=[command]).start()
 
     def losses(self) -> list[tuple[float, float]]:
         return [(record["loss_plus"], record["loss_minus"]) for record in self.run.journal()]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from engine.clients.outbox import Outlet
+from engine.clients.outbox import Outbox
 from engine.clients.trackers import follower as following
 from engine.clients.trackers import wandb
 from engine.errors import UserError
@@ -158,14 +158,14 @@ def step(number: int) -> Step:
     )  # fmt: skip
 
 
-def followed(tracker: Stubborn, tmp_path: Path) -> tuple[Outlet, queue.Queue[AnyMessage]]:
+def followed(tracker: Stubborn, tmp_path: Path) -> tuple[Outbox, queue.Queue[AnyMessage]]:
     """An outlet that the tracker follows, and what others hear from it."""
-    outlet, heard = Outlet(), queue.Queue()
+    outbox, heard = Outbox(), queue.Queue()
     wanted = load("p", MINIMAL)
-    follower = following.Following("wandb", tracker, RunDir(tmp_path), wanted, outlet.emit)
-    outlet.follow(follower.take, follower.end, 20.0)
-    outlet.follow(heard.put, lambda: None, 20.0)
-    return outlet, heard
+    follower = following.Follower("wandb", tracker, RunDir(tmp_path), wanted, outbox.emit)
+    outbox.follow(follower.take, follower.end, 20.0)
+    outbox.follow(heard.put, lambda: None, 20.0)
+    return outbox, heard
 
 
 def test_a_tracker_that_fails_is_one_warning(tmp_path: Path) -> None:
@@ -173,12 +173,12 @@ def test_a_tracker_that_fails_is_one_warning(tmp_path: Path) -> None:
         raise ConnectionError("no route to host\nmore")
 
     tracker = Stubborn(fail)
-    outlet, heard = followed(tracker, tmp_path)
+    outbox, heard = followed(tracker, tmp_path)
     for event in (hello(3), step(0), step(1), step(2)):
-        outlet.emit(event)
+        outbox.emit(event)
     while not isinstance(event := heard.get(timeout=20), Log) or event.level != "warning":
         pass
-    outlet.close()
+    outbox.close()
     texts = [event.text, *(later.text for later in heard.queue if isinstance(later, Log))]
     assert texts == ["wandb failed (ConnectionError: no route to host); the run goes on without it"]
     assert (tracker.steps, tracker.finished) == ([0], False)
@@ -187,13 +187,13 @@ def test_a_tracker_that_fails_is_one_warning(tmp_path: Path) -> None:
 def test_a_tracker_that_is_stuck_holds_up_no_step(tmp_path: Path) -> None:
     stuck = threading.Event()
     tracker = Stubborn(lambda: stuck.wait(60))
-    outlet, _ = followed(tracker, tmp_path)
-    outlet.emit(hello(5000))
+    outbox, _ = followed(tracker, tmp_path)
+    outbox.emit(hello(5000))
     for number in range(5000):
-        outlet.emit(step(number))  # were it to wait, it would for 60 s each
+        outbox.emit(step(number))  # were it to wait, it would for 60 s each
     assert tracker.steps in ([], [0])
     stuck.set()
-    outlet.close()
+    outbox.close()
     assert (len(tracker.steps), tracker.finished) == (5000, True)
 
 

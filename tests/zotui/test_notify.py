@@ -13,8 +13,8 @@ import pytest
 from engine.preset.load import load
 from engine.protocol.events import AnyEvent, Done, Error, Eval, State
 from engine.runs.directory import RunDir
-from zotui.alerts.ways import Notifier, by_terminal
-from zotui.alerts.what import Notice, Notices
+from zotui.alerts.channels import Notifier, by_terminal
+from zotui.alerts.triggers import Notice, Notices
 from zotui.home.config import Notify
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -1,1 +1,1 @@
-"""Notices: what is worth one, and the ways they are given."""
+"""Notices: what is worth one, and the channels they are given on."""

@@ -12,7 +12,7 @@ from textual import on
 from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UserError
 from engine.runs.directory import RunDir
 from engine.runs.fork import fork
-from zotui.app.base import HabitsApp
+from zotui.app.base import BaseApp
 from zotui.app.cockpit.layout import Choices
 from zotui.app.cockpit.screen import Cockpit
 from zotui.app.compare.screen import Compare
@@ -28,7 +28,7 @@ from zotui.text.output import talk
 from zotui.text.run_names import farewell, stops_when_left
 
 
-class ZotuiApp(HabitsApp):
+class ZotuiApp(BaseApp):
     """Start screen and cockpit, or a comparison. Returns the exit code for the shell."""
 
     TITLE = "zotui"

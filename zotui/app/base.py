@@ -12,7 +12,7 @@ from textual.filter import LineFilter, Monochrome
 
 from engine.errors import UserError
 from engine.runs.home import home
-from zotui.alerts.ways import Notifier
+from zotui.alerts.channels import Notifier
 from zotui.app import keys
 from zotui.app.cockpit.alerts import Noticed
 from zotui.app.line_filters import Ascii, Colourless, PlainText, wants_ascii
@@ -21,7 +21,7 @@ from zotui.app.themes import COUNTERPART, THEMES
 from zotui.home import config
 
 
-class HabitsApp(App[int]):
+class BaseApp(App[int]):
     """An app that heeds the user's configuration; a faulty one is said, and everything is as it comes."""
 
     COMMANDS = {Commands}

@@ -11,7 +11,7 @@ from engine.preset.schema import Preset
 from engine.protocol.codec import encode
 from engine.protocol.events import Error, Phase
 from engine.text import plain
-from zotui.engines.preflight import Survey
+from zotui.engines.preflight import PreflightEngine
 from zotui.home import presets
 from zotui.text.findings import rows
 from zotui.text.output import talk
@@ -19,7 +19,7 @@ from zotui.text.output import talk
 
 def run_preflight(preset: Preset, *, calibrate: bool, as_json: bool) -> int:
     """Print what a run of `preset` would start on and take; returns the exit code."""
-    survey = Survey.of(preset, calibrate=calibrate)
+    survey = PreflightEngine.of(preset, calibrate=calibrate)
     refused = False
     try:
         for found in survey.findings():
@@ -37,7 +37,7 @@ def run_preflight(preset: Preset, *, calibrate: bool, as_json: bool) -> int:
     finally:
         survey.close()
     if code != EXIT_DONE and not refused:
-        talk(f"zotui: the survey ended with code {code}; `{' '.join(Survey.COMMAND)} PRESET.toml` shows why")
+        talk(f"zotui: the survey ended with code {code}; `{' '.join(PreflightEngine.COMMAND)} PRESET.toml` shows why")
     return code
 
 

@@ -13,7 +13,7 @@ from engine.protocol.codec import encode
 from engine.protocol.commands import AnyCommand
 from engine.protocol.events import AnyEvent, Done, Error
 from engine.runs.directory import RunDir
-from zotui.engines.listening import Hearing
+from zotui.engines.listening import Listener
 from zotui.text.run_names import reference
 
 _CONNECTING = 3.0  # seconds in which the socket of an engine that has just started must appear
@@ -39,9 +39,9 @@ class AttachedEngine:
         self.steps_before = run.steps_done()
         self._left = False
         self._socket = _connect(run)
-        self._hearing = Hearing(run, self._socket.recv)
+        self._listener = Listener(run, self._socket.recv)
         self._socket.settimeout(_ANSWERING)
-        first = next(self._hearing.events(lambda: None), None)
+        first = next(self._listener.events(lambda: None), None)
         self._socket.settimeout(None)
         if first is None or isinstance(first, Error):
             self.leave()
@@ -55,11 +55,11 @@ class AttachedEngine:
     @property
     def ignored(self) -> int:
         """How many lines were no event."""
-        return self._hearing.ignored
+        return self._listener.ignored
 
     def events(self) -> Iterator[AnyEvent]:
         """Every event until the engine ends, or is left. Lines that are no event are skipped."""
-        return itertools.chain([self._first], self._hearing.events(self._gone))
+        return itertools.chain([self._first], self._listener.events(self._gone))
 
     def send(self, command: AnyCommand) -> bool:
         """Tell the engine something; False when it can no longer hear."""
@@ -79,7 +79,7 @@ class AttachedEngine:
         After `leave` nothing is waited for.
         """
         self._gone()
-        last = self._hearing.last_word
+        last = self._listener.last_word
         if isinstance(last, Error):
             return EXIT_USAGE if last.kind == "usage" else EXIT_FAILED
         if isinstance(last, Done):

@@ -15,7 +15,7 @@ from engine.protocol.codec import encode
 from engine.protocol.commands import AnyCommand
 from engine.protocol.events import AnyEvent, Error
 from engine.runs.directory import RunDir
-from zotui.engines.listening import Hearing
+from zotui.engines.listening import Listener
 
 
 class EngineProcess:
@@ -47,7 +47,7 @@ class EngineProcess:
                 start_new_session=True,
             )
         assert self._process.stdout is not None
-        self._hearing = Hearing(run, self._process.stdout.read1)  # type: ignore[attr-defined] # it is buffered
+        self._listener = Listener(run, self._process.stdout.read1)  # type: ignore[attr-defined] # it is buffered
 
     @property
     def pid(self) -> int:
@@ -57,11 +57,11 @@ class EngineProcess:
     @property
     def ignored(self) -> int:
         """How many lines were no event."""
-        return self._hearing.ignored
+        return self._listener.ignored
 
     def events(self) -> Iterator[AnyEvent]:
         """Every event until the engine closes its pipe. Lines that are no event are skipped."""
-        return self._hearing.events(self._process.wait)
+        return self._listener.events(self._process.wait)
 
     def send(self, command: AnyCommand) -> bool:
         """Tell the engine something; False when it can no longer hear."""
@@ -99,7 +99,7 @@ class EngineProcess:
         """
         code = self._process.wait()
         code = 128 - code if code < 0 else code
-        last = self._hearing.last_word
+        last = self._listener.last_word
         if code == EXIT_USAGE and isinstance(last, Error) and last.kind == "usage" and not self._resume:
             self.run.discard()
         return code

@@ -15,7 +15,7 @@ _PAUSE = 0.1  # seconds
 _LITTLE = 4096  # bytes
 
 
-class Hearing:
+class Listener:
     """The events of one engine. Lines that are no event are skipped and counted."""
 
     def __init__(self, run: RunDir, read: Callable[[int], bytes]) -> None:

@@ -14,7 +14,7 @@ from engine.protocol.findings import Finding, decode
 from engine.protocol.frames import frames
 
 
-class Survey:
+class PreflightEngine:
     """A surveying engine. Nothing is lost when it is ended early; it ends with the process that asked."""
 
     COMMAND: ClassVar[tuple[str, ...]] = (sys.executable, "-P", "-m", "engine.preflight")
@@ -32,12 +32,12 @@ class Survey:
         self._process.stdin.flush()
 
     @classmethod
-    def of(cls, preset: Preset, *, calibrate: bool, hushed: bool = True) -> Survey:
+    def of(cls, preset: Preset, *, calibrate: bool, hushed: bool = True) -> PreflightEngine:
         """Everything about one preset, as a run of it would be started."""
         return cls([*(["--calibrate"] if calibrate else []), "-"], preset.absolute().to_toml(), hushed=hushed)
 
     @classmethod
-    def of_many(cls, files: Sequence[Path]) -> Survey:
+    def of_many(cls, files: Sequence[Path]) -> PreflightEngine:
         """What each of these presets' files needs, by its model's configuration alone."""
         return cls(["--outlook", *map(str, files)])
 

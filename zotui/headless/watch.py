@@ -16,8 +16,8 @@ from engine.protocol.codec import encode
 from engine.protocol.commands import Stop
 from engine.protocol.events import AnyEvent, Done, Error, Eval, State
 from engine.runs.directory import RunDir
-from zotui.alerts.ways import Notifier
-from zotui.alerts.what import Notices
+from zotui.alerts.channels import Notifier
+from zotui.alerts.triggers import Notices
 from zotui.engines.attached import AttachedEngine
 from zotui.engines.launched import EngineProcess
 from zotui.headless.progress import Progress, result_table

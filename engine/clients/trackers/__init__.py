@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any, Protocol
 
-from engine.clients.outbox import Outlet
+from engine.clients.outbox import Outbox
 from engine.errors import UserError
 from engine.preset.schema import Preset
 from engine.runs.directory import RunDir
@@ -30,15 +30,15 @@ class Tracker(Protocol):
         """Hand over what is left."""
 
 
-def follow(run: RunDir, wanted: Preset, outlet: Outlet) -> None:
+def follow(run: RunDir, wanted: Preset, outbox: Outbox) -> None:
     """Give the preset's trackers all that is said from now on. Raises `UserError` where a package is missing."""
-    from engine.clients.trackers.follower import Following
+    from engine.clients.trackers.follower import Follower
 
     names = list(dict.fromkeys(wanted.run.track))
     refuse_missing(names)
     for name in names:
-        following = Following(name, _tracker(name), run, wanted, outlet.emit)
-        outlet.follow(following.take, following.end, PATIENCE)
+        following = Follower(name, _tracker(name), run, wanted, outbox.emit)
+        outbox.follow(following.take, following.end, PATIENCE)
 
 
 def refuse_missing(names: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from engine.protocol.events import Eval, Event, Hello, Log, Step
 from engine.runs.directory import RunDir
 
 
-class Following:
+class Follower:
     """Hands a tracker what it understands of the events, until it fails for the first time."""
 
     def __init__(self, name: str, tracker: Tracker, run: RunDir, wanted: Preset, emit: Callable[[Event], None]) -> None:

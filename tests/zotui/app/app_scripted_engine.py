@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
-from engine.clients.outbox import Outlet
+from engine.clients.outbox import Outbox
 from engine.clients.socket import ControlSocket
 from engine.protocol.codec import decode_command
 from engine.protocol.commands import Change, Evaluate, Pause, Resume, Save, Stop, Try
@@ -63,11 +63,11 @@ DEFAULTS = {
 FAULT = "the loss is not a finite number; try a smaller method.eps"
 
 
-outlet = Outlet.take_stdout()
+outbox = Outbox.take_stdout()
 
 
 def say(event: Event) -> None:
-    outlet.emit(event)
+    outbox.emit(event)
 
 
 def loss_at(step: int) -> float:
@@ -198,7 +198,7 @@ class Engine:
             self.evaluate()
         while self.step < script["steps"] and not self.stopping:
             if self.step == script["die_at"] and not self.resumed:
-                outlet.close()  # what it said has been said
+                outbox.close()  # what it said has been said
                 os.kill(os.getpid(), signal.SIGKILL)
             if self.step == script["fail_at"] and not self.resumed:
                 say(Error(kind="failure", text="CUDA out of memory: 12.00 GiB wanted, 3.10 GiB free"))
@@ -255,16 +255,16 @@ def main() -> int:
     for number in range(20):
         print(f"engine log line {number}", file=sys.stderr, flush=True)
     engine = Engine(run, "--resume" in sys.argv, script)
-    clients = ControlSocket(run, outlet, engine.listen)
+    clients = ControlSocket(run, outbox, engine.listen)
     clients.open()
     try:
         return engine.main()
     finally:
-        outlet.close()
+        outbox.close()
         clients.close()
 
 
 if __name__ == "__main__":
     code = main()
-    outlet.close()
+    outbox.close()
     os._exit(code)  # the thread that listens is blocked on stdin, and would trip the interpreter's end

@@ -1,6 +1,6 @@
 """A scripted survey: the findings of one that took seconds, at once, over a real pipe; it surveys nothing.
 
-The script is JSON in the environment variable `SCRIPTED_SURVEY`: `fits`, by a preset's name; `refuse`, an Error
+The script is JSON in the environment variable `SCRIPTED_PREFLIGHT`: `fits`, by a preset's name; `refuse`, an Error
 with this text; `hang`, after the data and before the estimate; `pid`, a file to write its process id to.
 """
 

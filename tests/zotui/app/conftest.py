@@ -18,7 +18,7 @@ from engine.preset.load import load
 from engine.runs.directory import RunDir
 from zotui.app.state.gauges import OwnUse
 from zotui.engines.launched import EngineProcess
-from zotui.engines.preflight import Survey
+from zotui.engines.preflight import PreflightEngine
 from zotui.home import presets
 
 sys.path.insert(0, str(Path(__file__).parent))  # for app_helpers; tests are imported by file
@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # for app_helpers; tests are imp
 from app_helpers import Launch, preset_text
 from app_story import LOOKS, SHOWN, Picture
 
-SCRIPTED_SURVEY = Path(__file__).with_name("app_scripted_survey.py")
+SCRIPTED_PREFLIGHT = Path(__file__).with_name("app_scripted_survey.py")
 SCRIPTED_ENGINE = Path(__file__).with_name("app_scripted_engine.py")
 
 
@@ -47,7 +47,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(autouse=True)
 def survey_script(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Put the scripted survey in the real one's place, which takes seconds, and say what it finds."""
-    monkeypatch.setattr(Survey, "COMMAND", (sys.executable, str(SCRIPTED_SURVEY)))
+    monkeypatch.setattr(PreflightEngine, "COMMAND", (sys.executable, str(SCRIPTED_PREFLIGHT)))
 
     def say(**keys: Any) -> None:
         monkeypatch.setenv("SCRIPTED_SURVEY", json.dumps(keys))

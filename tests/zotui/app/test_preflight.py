@@ -16,7 +16,7 @@ from zotui.app.app import ZotuiApp
 from zotui.app.cockpit.screen import Cockpit
 from zotui.app.preset.preflight import Preflight
 from zotui.app.start.screen import Start
-from zotui.engines.preflight import Survey
+from zotui.engines.preflight import PreflightEngine
 
 WritePreset = Callable[[str, str], Path]
 Script = Callable[..., None]
@@ -109,7 +109,7 @@ async def test_a_refusal_is_shown_where_it_can_be_read(write_preset: WritePreset
 
 async def test_a_survey_that_dies_says_so(write_preset: WritePreset, monkeypatch: pytest.MonkeyPatch) -> None:
     write_preset("demo", preset_text())
-    monkeypatch.setattr(Survey, "COMMAND", (sys.executable, "-c", "import sys; sys.exit(7)"))
+    monkeypatch.setattr(PreflightEngine, "COMMAND", (sys.executable, "-c", "import sys; sys.exit(7)"))
     app = ZotuiApp()
     async with app.run_test(size=(80, 24)) as pilot:
         await until_shown(pilot, "Reviews")
@@ -124,7 +124,7 @@ async def test_with_the_real_survey(write_preset: WritePreset, monkeypatch: pyte
     keys += f'validation = "{data}"\ntrain_examples = 50\nvalidation_examples = 20\ntoo_long = "skip"\n'
     model, task = keys.split("[task]\n")
     write_preset("real", text.replace("[model]\n", model).replace("[task]\n", f"[task]\n{task}"))
-    monkeypatch.setattr(Survey, "COMMAND", (sys.executable, "-P", "-m", "engine.preflight"))
+    monkeypatch.setattr(PreflightEngine, "COMMAND", (sys.executable, "-P", "-m", "engine.preflight"))
     app = ZotuiApp()
     async with app.run_test(size=(120, 40)) as pilot:
         await until_shown(pilot, "fits", "891.9k")

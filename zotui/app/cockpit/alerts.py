@@ -6,7 +6,7 @@ from textual.message import Message
 
 from engine.protocol.events import Eval
 from engine.runs.directory import RunDir, Standing
-from zotui.alerts.what import Notice, Notices
+from zotui.alerts.triggers import Notice, Notices
 from zotui.app.state.feed import Begun, Ended, Item, Past, Viewed
 
 

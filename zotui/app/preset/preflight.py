@@ -19,7 +19,7 @@ from zotui.app.kit.header import HeaderLine
 from zotui.app.kit.help import Help
 from zotui.app.kit.key_bar import KeyBar
 from zotui.app.kit.while_mounted import while_mounted
-from zotui.engines.preflight import Survey
+from zotui.engines.preflight import PreflightEngine
 from zotui.text import findings, numbers
 
 _ORDER = (
@@ -62,7 +62,7 @@ class Preflight(Screen[bool]):
     def __init__(self, preset: Preset, name: str) -> None:
         super().__init__()
         self._preset, self._called = preset, name
-        self._survey: Survey | None = None
+        self._survey: PreflightEngine | None = None
         self._rows = [(term, Content(line)) for term, line in _wanted(preset)]
         self._refused = False
         self._estimate = ""
@@ -86,7 +86,7 @@ class Preflight(Screen[bool]):
         )
         self._lay_out()
         self._stage("starting")
-        self._survey = Survey.of(self._preset, calibrate=True)
+        self._survey = PreflightEngine.of(self._preset, calibrate=True)
         self._listen(self._survey)
 
     def on_unmount(self) -> None:
@@ -95,7 +95,7 @@ class Preflight(Screen[bool]):
             self._survey.close()
 
     @work(thread=True, exit_on_error=False)
-    def _listen(self, asked: Survey) -> None:
+    def _listen(self, asked: PreflightEngine) -> None:
         for finding in asked.findings():
             if not self.is_running:
                 return

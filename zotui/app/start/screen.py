@@ -30,7 +30,7 @@ from zotui.app.start.detail import Detail
 from zotui.app.start.filter_line import FilterLine
 from zotui.app.start.preset_list import Choice, PresetList, choices
 from zotui.app.start.run_list import RunList
-from zotui.engines.preflight import Survey
+from zotui.engines.preflight import PreflightEngine
 from zotui.home import presets
 
 REFRESH_EVERY = 5.0
@@ -107,7 +107,7 @@ class Start(Screen[None]):
         super().__init__()
         self._wall = wall
         self._outlooks: dict[str, Outlook] = {}
-        self._survey: Survey | None = None
+        self._survey: PreflightEngine | None = None
         self._surveyed: dict[str, float] = {}  # when each preset's file was last changed that was surveyed
 
     def compose(self) -> ComposeResult:
@@ -171,11 +171,11 @@ class Start(Screen[None]):
         due = [file for file in files if self._surveyed.get(str(file)) != changed[str(file)]]
         self._surveyed = changed
         if due:
-            self._survey = Survey.of_many(due)
+            self._survey = PreflightEngine.of_many(due)
             self._listen(self._survey)
 
     @work(thread=True, exit_on_error=False)
-    def _listen(self, survey: Survey) -> None:
+    def _listen(self, survey: PreflightEngine) -> None:
         outlooks = [finding for finding in survey.findings() if isinstance(finding, Outlook)]
         survey.close()
         if self.is_running:

@@ -24,7 +24,7 @@ class Kept(NamedTuple):
     update_cosine: float | None
 
 
-class Learned:
+class Results:
     """Steps and evaluations, watched or read from the records."""
 
     def __init__(self) -> None:

@@ -31,7 +31,7 @@ from zotui.app.state.gauges import Gauges
 from zotui.app.state.history import Steps
 from zotui.app.state.marks import Mark
 from zotui.app.state.outcome import Outcome, OutcomeKind, outcome_of_records, outcome_without_goodbye
-from zotui.app.state.results import Learned
+from zotui.app.state.results import Results
 from zotui.text import numbers
 
 Asked = Literal["pausing", "resuming", "stopping"]
@@ -49,7 +49,7 @@ class Entry:
     text: str
 
 
-class RunState(Learned):
+class RunState(Results):
     """A run as the screen shows it."""
 
     def __init__(
