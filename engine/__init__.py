@@ -1,7 +1,7 @@
 """The zotui engine: a subprocess that fine-tunes a language model with forward passes.
 
-`engine.protocol.events`, `engine.preset.schema`, `engine.runs.directory` and `engine.errors` are its public face: they
-import nothing heavy and are all that the app may use. Start it with `python -m engine`.
+Start it with `python -m engine`. What the app may import of it (`protocol`, `preset`, `runs`, `errors`, `text`) loads
+nothing heavy; README.md beside this file is the map.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

