@@ -7,15 +7,15 @@ them. Standard output is one JSON object per (model, batch size); standard error
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
-from engine.benchmark.measure import PATHS, measure, say
+import msgspec
+
+from engine.benchmark.measure import PATHS, Case, measure, say
 from engine.benchmark.side import Config
 from engine.environment import mask_gpus, prepare
 from engine.errors import EXIT_DONE, RunFailed, UserError
@@ -41,13 +41,13 @@ def _measure_all(arguments: argparse.Namespace) -> int:
     with log_path.open("w") as log, tempfile.TemporaryDirectory() as folder:
         grid = _grid(arguments, Path(folder))
         measured = 0
-        for labels, loop, vllm in grid:
-            say(f"{labels['model']}, batch {labels['batch_size']}, {labels['dtype']}: loading")
+        for case in grid:
+            say(f"{case.model}, batch {case.vllm.batch_size}, {case.vllm.dtype}: loading")
             # vLLM's own LoRA kernels for GPUs take half precision only.
-            adapts = vllm.device == "cpu" or vllm.dtype != "float32"
+            adapts = case.vllm.device == "cpu" or case.vllm.dtype != "float32"
             paths = [path for path in arguments.path or PATHS if path != "public" or adapts]
             try:
-                found = measure(loop, vllm, paths, arguments.rounds, log)
+                figures = measure(case, paths, arguments.rounds, log)
             except UserError as error:
                 if len(grid) == 1:
                     raise
@@ -55,7 +55,8 @@ def _measure_all(arguments: argparse.Namespace) -> int:
                 continue
             except RunFailed as error:
                 raise RunFailed(f"{error}; its log is {log_path}") from None
-            print(json.dumps(labels | found), flush=True)
+            sys.stdout.buffer.write(msgspec.json.encode(figures) + b"\n")
+            sys.stdout.buffer.flush()
             measured += 1
         if not measured:
             raise UserError("none of these could be measured here")
@@ -74,7 +75,7 @@ def _refuse_unknown(arguments: argparse.Namespace) -> None:
             raise UserError(f"--model {model}: neither a model's folder nor one of {', '.join(SHAPES)}")
 
 
-def _grid(arguments: argparse.Namespace, folder: Path) -> list[tuple[dict[str, Any], Config, Config]]:
+def _grid(arguments: argparse.Namespace, folder: Path) -> list[Case]:
     """Every combination that was asked for, or what suits the device. Raises `UserError`."""
     from engine.preflight.choose import choose_device, describe_device
 
@@ -85,27 +86,27 @@ def _grid(arguments: argparse.Namespace, folder: Path) -> list[tuple[dict[str, A
     dtype = arguments.dtype or ("float32" if device == "cpu" else "float16")
     models = arguments.model or (["opt-125m"] if device == "cpu" else list(_ON_GPU))
     sizes = arguments.batch_size or ([16] if device == "cpu" else list(_ON_GPU_BATCHES))
-    found = []
+    cases = []
     for model in models:
         known = model in SHAPES
         path = write_shape(model, folder) if known else Path(model).expanduser().absolute()
         for size in sizes:
-            common = {
-                "dtype": dtype,
-                "batch_size": size,
-                "options": arguments.options,
-                "option_tokens": arguments.option_tokens,
-                "length": arguments.length,
-                "rank": arguments.rank,
-                "queries": arguments.queries,
-            }
-            sides = [
-                Config(side=side, model=str(path), random_weights=known, device=device, **common)
-                for side in ("loop", "vllm")
-            ]
-            labels = {"model": model, "device": describe_device(device), "rounds": arguments.rounds} | common
-            found.append((labels, *sides))
-    return found  # type: ignore[return-value]
+            loop = Config(
+                side="loop",
+                model=str(path),
+                random_weights=known,
+                dtype=dtype,
+                device=device,
+                batch_size=size,
+                options=arguments.options,
+                option_tokens=arguments.option_tokens,
+                length=arguments.length,
+                rank=arguments.rank,
+                queries=arguments.queries,
+            )
+            vllm = msgspec.structs.replace(loop, side="vllm")
+            cases.append(Case(model, describe_device(device), loop, vllm))
+    return cases
 
 
 def _arguments() -> argparse.Namespace:

@@ -2,111 +2,160 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import subprocess
 import sys
-from typing import Any
+from dataclasses import dataclass
+from typing import IO
 
-from engine.benchmark.side import Config, encode
+import msgspec
+
+from engine.benchmark.side import Answer, Config, Peak, Ready, Refused, Request, Turn
 from engine.errors import RunFailed, UserError
+from engine.protocol.figures import BenchFigures, PathFigures
 
 PATHS = ("loop", "vllm", "floor", "public")
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is measured at once: a model, as it was asked for, at one batch size."""
+
+    model: str
+    device: str  # described
+    loop: Config
+    vllm: Config
+
+
+def _median(turns: list[Turn]) -> float:
+    return statistics.median(turn.seconds for turn in turns)
 
 
 class _Side:
     """One of the two measuring processes."""
 
-    def __init__(self, config: Config, log: Any) -> None:
+    def __init__(self, config: Config, log: IO[str]) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "engine.benchmark.side", encode(config)],
+            [sys.executable, "-P", "-m", "engine.benchmark.side", msgspec.json.encode(config).decode()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            text=True,
         )
+        self._decoder: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Answer)
 
-    def ask(self, path: str, step: int, *, peak: bool = False) -> dict[str, Any]:
+    def ready(self) -> Ready:
+        """Wait until it can take steps. Raises `UserError` for what the user can mend, and `RunFailed`."""
+        answer = self._answer()
+        if isinstance(answer, Refused):
+            raise UserError(answer.text)
+        assert isinstance(answer, Ready)
+        return answer
+
+    def take(self, path: str, step: int) -> Turn:
         """Have one step taken. Raises `RunFailed` if the process is gone."""
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(json.dumps({"path": path, "step": step, "peak": peak}) + "\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            pass  # its last words, if any, are read below
-        return self.answer()
+        answer = self._ask(Request(path, step))
+        assert isinstance(answer, Turn)
+        return answer
 
-    def answer(self) -> dict[str, Any]:
-        """The next answer. Raises `UserError` for what the user can mend, and `RunFailed`."""
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise RunFailed("a measuring process ended")
-        found: dict[str, Any] = json.loads(line)
-        if "error" in found:
-            raise UserError(found["error"])
-        return found
+    def peak(self, path: str, step: int) -> int:
+        """Have one step taken; returns the bytes at its peak. Raises `RunFailed` likewise."""
+        answer = self._ask(Request(path, step, peak=True))
+        assert isinstance(answer, Peak)
+        return answer.bytes
 
     def close(self) -> None:
         """End the process."""
         self._process.kill()
         self._process.wait()
 
+    def _ask(self, request: Request) -> Answer:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(msgspec.json.encode(request) + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # its last words, if any, are read below
+        return self._answer()
 
-def measure(loop: Config, vllm: Config, paths: list[str], rounds: int, log: Any) -> dict[str, Any]:
-    """Interleave the paths; returns the object that `zotui bench --json` prints, less the labels."""
+    def _answer(self) -> Answer:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RunFailed("a measuring process ended")
+        return self._decoder.decode(line)
+
+
+def measure(case: Case, paths: list[str], rounds: int, log: IO[str]) -> BenchFigures:
+    """Interleave the paths; returns the object that `zotui bench --json` prints."""
     sides: dict[str, _Side] = {}
     try:
         ready = {}
         # One after the other: each checks whether what is left of the memory will do.
-        for name, config in (("vllm", vllm), ("loop", loop)):
+        for name, config in (("vllm", case.vllm), ("loop", case.loop)):
             if set(paths) & ({"loop"} if name == "loop" else {"vllm", "floor", "public"}):
                 sides[name] = _Side(config, log)
-                ready[name] = sides[name].answer()
-        if len({one["threads"] for one in ready.values()}) > 1:
+                ready[name] = sides[name].ready()
+        if len({side.threads for side in ready.values()}) > 1:
             raise RunFailed(f"the two sides had different numbers of threads: {ready}")
-        taken, peaks = _take_turns(sides, paths, rounds)
+        turns, peaks = _take_turns(sides, paths, rounds)
     finally:
         for side in sides.values():
             side.close()
-    found: dict[str, Any] = {path: _summary(taken[path], peaks[path]) if path in paths else None for path in PATHS}
-
-    found |= dict.fromkeys(("speedup", "floor_ratio", "overhead_share", "fold_s", "recorded_shapes", "loss_difference"))
-    if {"loop", "vllm"} <= set(paths):
-        found["speedup"] = found["loop"]["median_s"] / found["vllm"]["median_s"]
-    if {"vllm", "floor"} <= set(paths):
+    of_path = {path: _summary(turns[path], peaks[path]) if path in paths else None for path in PATHS}
+    loop, vllm, floor = turns["loop"], turns["vllm"], turns["floor"]
+    speedup = floor_ratio = difference = None
+    if loop and vllm:
+        speedup = _median(loop) / _median(vllm)
+        ours, theirs = (turns[f"first {path}"][0].loss for path in ("vllm", "loop"))
+        if ours is not None and theirs is not None and not case.vllm.random_weights:
+            # With weights from files, the first step of both sides is the same step.
+            difference = abs(ours - theirs)
+    if vllm and floor:
         # Of steps taken one right after the other, which whatever else the machine does slows alike.
-        pairs = zip(taken["vllm"], taken["floor"], strict=True)
-        found["floor_ratio"] = statistics.median(one["seconds"] / other["seconds"] for one, other in pairs)
-    if "vllm" in paths:
-        found["overhead_share"] = statistics.median(1 - t["forward_seconds"] / t["seconds"] for t in taken["vllm"])
-        found["fold_s"] = statistics.median(t["seconds"] for t in taken["fold"])
-        found["recorded_shapes"] = taken["vllm"][-1]["recorded"]
-    if {"loop", "vllm"} <= set(paths) and not vllm.random_weights:
-        # With weights from files, the first step of both sides is the same step.
-        found["loss_difference"] = abs(taken["first vllm"][0]["loss"] - taken["first loop"][0]["loss"])
-    if "loop" in paths:
-        found["loop"]["padded_tokens"] = taken["loop"][0]["padded_tokens"]
-    return found | {
-        key: next(iter(ready.values()))[key]
-        for key in ("threads", "parameters", "scope_parameters", "factors_per_rank", "hardware", "versions")
-    }
+        floor_ratio = statistics.median(a.seconds / b.seconds for a, b in zip(vllm, floor, strict=True))
+    machine, config = next(iter(ready.values())), case.vllm
+    return BenchFigures(
+        model=case.model,
+        device=case.device,
+        rounds=rounds,
+        dtype=config.dtype,
+        batch_size=config.batch_size,
+        options=config.options,
+        option_tokens=config.option_tokens,
+        length=config.length,
+        rank=config.rank,
+        queries=config.queries,
+        loop=of_path["loop"],
+        vllm=of_path["vllm"],
+        floor=of_path["floor"],
+        public=of_path["public"],
+        speedup=speedup,
+        floor_ratio=floor_ratio,
+        overhead_share=statistics.median(1 - turn.forward_seconds / turn.seconds for turn in vllm) if vllm else None,
+        fold_s=_median(turns["fold"]) if vllm else None,
+        recorded_shapes=vllm[-1].recorded if vllm else None,
+        loss_difference=difference,
+        threads=machine.threads,
+        parameters=machine.parameters,
+        scope_parameters=machine.scope_parameters,
+        factors_per_rank=machine.factors_per_rank,
+        hardware=machine.hardware,
+        versions=machine.versions,
+    )
 
 
-def _take_turns(
-    sides: dict[str, _Side], paths: list[str], rounds: int
-) -> tuple[dict[str, list[dict[str, Any]]], dict[str, int]]:
-    """What every path answered, in order, and its peak memory."""
+def _take_turns(sides: dict[str, _Side], paths: list[str], rounds: int) -> tuple[dict[str, list[Turn]], dict[str, int]]:
+    """The turns of every path, in order, and its peak memory."""
     of_path = {path: sides["loop" if path == "loop" else "vllm"] for path in paths}
-    taken: dict[str, list[dict[str, Any]]] = {path: [] for path in (*PATHS, "fold")}
+    turns: dict[str, list[Turn]] = {path: [] for path in (*PATHS, "fold")}
     step = 1
     for path in paths:
         say(f"warm-up: {path}")
-        taken[f"first {path}"] = [of_path[path].ask(path, step)]
+        turns[f"first {path}"] = [of_path[path].take(path, step)]
     # vllm once more, to find what it made ready, and the fold, whose first draws memory.
     again = [path for path in ("vllm", "fold") if "vllm" in paths]
     for path in again:
-        sides["vllm"].ask(path, step)
+        sides["vllm"].take(path, step)
     for number in range(rounds):
         # vllm and the floor are the quickest, and what lies between them is small: more turns.
         order: list[str] = [path for path in ("loop", *("vllm", "floor") * 3) if path in paths]
@@ -114,23 +163,24 @@ def _take_turns(
             order.append("public")
         for path in order:
             step += 1
-            taken[path].append(of_path[path].ask(path, step))
+            turns[path].append(of_path[path].take(path, step))
         if again:
-            taken["fold"].append(sides["vllm"].ask("fold", step))
-        latest = ", ".join(f"{path} {taken[path][-1]['seconds']:.3f} s" for path in paths)
+            turns["fold"].append(sides["vllm"].take("fold", step))
+        latest = ", ".join(f"{path} {turns[path][-1].seconds:.3f} s" for path in paths)
         say(f"round {number + 1}/{rounds}: {latest}")
-    return taken, {path: of_path[path].ask(path, step, peak=True)["peak_bytes"] for path in paths}
+    return turns, {path: of_path[path].peak(path, step) for path in paths}
 
 
-def _summary(taken: list[dict[str, Any]], peak: int) -> dict[str, Any]:
-    seconds = [one["seconds"] for one in taken]
-    return {
-        "median_s": statistics.median(seconds),
-        "min_s": min(seconds),
-        "max_s": max(seconds),
-        "tokens": taken[0]["tokens"],
-        "peak_bytes": peak,
-    }
+def _summary(turns: list[Turn], peak: int) -> PathFigures:
+    seconds = [turn.seconds for turn in turns]
+    return PathFigures(
+        median_s=_median(turns),
+        min_s=min(seconds),
+        max_s=max(seconds),
+        tokens=turns[0].tokens,
+        peak_bytes=peak,
+        padded_tokens=turns[0].padded_tokens,
+    )
 
 
 def say(text: str) -> None:

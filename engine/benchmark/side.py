@@ -7,31 +7,32 @@ process, and vLLM another, which serves three paths: `vllm`, `floor` and `public
 from __future__ import annotations
 
 import gc
-import json
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
+from typing import Literal, TypeVar
 
+import msgspec
+
+from engine import machine
 from engine.environment import prepare, prepare_device
 from engine.errors import EXIT_USAGE, UserError
-from engine.machine import hardware, versions
 from engine.preset.method import Method
 from engine.stdio import leave, take_stdout
 
 _SAMPLE = 0.005  # seconds between two looks at the resident memory
 
+_Returned = TypeVar("_Returned")
 
-@dataclass(frozen=True)
-class Config:
-    """What both processes measure."""
 
-    side: str  # loop | vllm
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process measures; both the same, but for the side."""
+
+    side: Literal["loop", "vllm"]
     model: str  # folder
     random_weights: bool
     dtype: str
@@ -44,28 +45,70 @@ class Config:
     queries: int
 
 
+class Request(msgspec.Struct, frozen=True):
+    """One step by one path."""
+
+    path: str
+    step: int
+    peak: bool = False  # whether its memory is asked for, instead of its time
+
+
+class Ready(msgspec.Struct, tag=True, frozen=True, kw_only=True):
+    """First answer: what the results hold for; see `engine.protocol.figures.BenchFigures`."""
+
+    threads: int
+    parameters: int
+    scope_parameters: int
+    factors_per_rank: int
+    hardware: dict[str, str | int]
+    versions: dict[str, str]
+
+
+class Refused(msgspec.Struct, tag=True, frozen=True):
+    """First and last answer: what the user can mend."""
+
+    text: str
+
+
+class Turn(msgspec.Struct, tag=True, frozen=True, kw_only=True):
+    """A step that was taken, and what its path knows of it."""
+
+    seconds: float
+    tokens: int = 0
+    padded_tokens: int | None = None
+    loss: float | None = None
+    forward_seconds: float = 0.0
+    recorded: int = 0  # shapes of a pass
+
+
+class Peak(msgspec.Struct, tag=True, frozen=True):
+    """The highest memory of a step."""
+
+    bytes: int
+
+
+Answer = Ready | Refused | Turn | Peak
+
+
 def main() -> int:
     """Open the runtime, then answer requests until there are no more."""
-    answers = os.fdopen(take_stdout(), "w", buffering=1)
+    answers = os.fdopen(take_stdout(), "wb", buffering=0)
     prepare()
-    config = Config(**json.loads(sys.argv[1]))
+    config = msgspec.json.decode(sys.argv[1], type=Config)
 
-    def answer(value: dict[str, Any]) -> None:
-        answers.write(json.dumps(value) + "\n")
+    def answer(value: Answer) -> None:
+        answers.write(msgspec.json.encode(value) + b"\n")
 
     try:
         path = _Vllm(config) if config.side == "vllm" else _Loop(config)
     except UserError as error:
-        answer({"error": str(error)})
+        answer(Refused(str(error)))
         return EXIT_USAGE
-    answer({"ready": config.side, **path.describe()})
+    answer(path.describe())
     for line in sys.stdin:
-        request = json.loads(line)
-        name, number = request["path"], request["step"]
-        if request["peak"]:
-            answer({"peak_bytes": path.peak(partial(path.take, name, number))})
-        else:
-            answer(path.take(name, number))
+        request = msgspec.json.decode(line, type=Request)
+        take = partial(path.take, request.path, request.step)
+        answer(path.peak(take) if request.peak else take())
     return 0
 
 
@@ -116,43 +159,43 @@ class _Paths:
         )
         self.runtime: Runtime
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> Ready:
         """What the results hold for."""
         import torch
 
-        return {
-            "threads": torch.get_num_threads(),
-            "parameters": self.facts.parameters,
-            "scope_parameters": sum(m.rows * m.cols for m in self.facts.matrices),
-            "factors_per_rank": sum(m.rows + m.cols for m in self.facts.matrices),
-            "hardware": hardware(),
-            "versions": versions(),
-        }
+        return Ready(
+            threads=torch.get_num_threads(),
+            parameters=self.facts.parameters,
+            scope_parameters=sum(m.rows * m.cols for m in self.facts.matrices),
+            factors_per_rank=sum(m.rows + m.cols for m in self.facts.matrices),
+            hardware=machine.hardware(),
+            versions=machine.versions(),
+        )
 
-    def take(self, name: str, step: int) -> dict[str, Any]:
-        """Take one step by one path; returns `seconds` and what else is known of it."""
+    def take(self, name: str, step: int) -> Turn:
+        """Take one step by one path."""
         raise NotImplementedError
 
-    def peak(self, act: Callable[[], Any]) -> int:
-        """Peak bytes while `act` runs: of the device where it counts them, else resident memory."""
+    def peak(self, act: Callable[[], object]) -> Peak:
+        """The peak while `act` runs: of the device where it counts memory, else resident memory."""
         import torch
 
         gc.collect()
         if self.config.device != "cpu":
             torch.cuda.reset_peak_memory_stats()
             act()
-            return torch.cuda.max_memory_allocated()
+            return Peak(torch.cuda.max_memory_allocated())
         with _resident() as highest:
             act()
-        return highest[0]
+        return Peak(highest[0])
 
-    def timed(self, act: Callable[[], Any]) -> tuple[float, Any]:
+    def timed(self, act: Callable[[], _Returned]) -> tuple[float, _Returned]:
         """Seconds from an idle device to an idle device, and what `act` returned."""
         self._synchronize()
         started = time.perf_counter()
-        found = act()
+        returned = act()
         self._synchronize()
-        return time.perf_counter() - started, found
+        return time.perf_counter() - started, returned
 
     def _synchronize(self) -> None:
         if self.config.device != "cpu":
@@ -178,11 +221,11 @@ class _Loop(_Paths):
         )
         self.runtime.redraw(0)
 
-    def take(self, name: str, step: int) -> dict[str, Any]:
+    def take(self, name: str, step: int) -> Turn:
         seconds, result = self.timed(lambda: self.lozo.step(self.runtime, step, self.examples))
         lengths = [len(e.prompt) + len(option) for e in self.examples for option in e.options]
         padded = 2 * self.config.queries * len(lengths) * max(lengths)
-        return {"seconds": seconds, "tokens": result.tokens, "padded_tokens": padded, "loss": result.loss}
+        return Turn(seconds=seconds, tokens=result.tokens, padded_tokens=padded, loss=result.loss)
 
 
 class _Vllm(_Paths):
@@ -210,24 +253,24 @@ class _Vllm(_Paths):
         self.runtime = self.vllm
         self.runtime.redraw(0)
 
-    def take(self, name: str, step: int) -> dict[str, Any]:
+    def take(self, name: str, step: int) -> Turn:
         self.vllm.forward_seconds()
         if name == "floor":
             # The forward pass alone: what leads up to it, a step of the path `vllm` pays.
             tokens = self.vllm.floor(self.examples, self.config.queries)
-            return {"seconds": self.vllm.forward_seconds(), "tokens": tokens}
+            return Turn(seconds=self.vllm.forward_seconds(), tokens=tokens)
         if name == "fold":
             seconds, _ = self.timed(lambda: self.vllm.redraw(step))
-            return {"seconds": seconds}
+            return Turn(seconds=seconds)
         self.vllm.use_public_api(name == "public")
         seconds, result = self.timed(lambda: self.lozo.step(self.vllm, step, self.examples, self.examples))
-        return {
-            "seconds": seconds,
-            "tokens": result.tokens,
-            "loss": result.loss,
-            "forward_seconds": self.vllm.forward_seconds(),
-            "recorded": self.vllm.recorded(),
-        }
+        return Turn(
+            seconds=seconds,
+            tokens=result.tokens,
+            loss=result.loss,
+            forward_seconds=self.vllm.forward_seconds(),
+            recorded=self.vllm.recorded(),
+        )
 
 
 @contextmanager
@@ -250,11 +293,6 @@ def _resident() -> Iterator[list[int]]:
     finally:
         done.set()
         watcher.join()
-
-
-def encode(config: Config) -> str:
-    """The argument that starts a process with `config`."""
-    return json.dumps(asdict(config))
 
 
 if __name__ == "__main__":

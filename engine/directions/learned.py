@@ -8,20 +8,21 @@ import torch
 
 from engine.directions.fold import Fold, FoldMode
 from engine.directions.kept import Sample
-from engine.directions.low_rank import draw_u, draw_u_into, draw_v
+from engine.directions.low_rank import Directions, KeyedDirections
 from engine.models.weights import Matrix
 
 
 class LowRank:
     """The factors of one matrix; the weight itself lives elsewhere.
 
-    Attributes: v, (cols, rank), the basis of the interval; learned, U_acc, (rows, rank); fold, which
-    has the residual; sample, which knows how much of the update was kept.
+    Attributes: directions, where U and V come from; v, (cols, rank), the basis of the interval; learned, U_acc,
+    (rows, rank); fold, which has the residual; sample, which knows how much of the update was kept.
     """
 
     def __init__(self, matrix: Matrix, rank: int, seed: int, device: torch.device, fold: FoldMode) -> None:
         self.matrix = matrix
-        self._rank, self._seed, self._device = rank, seed, device
+        self.directions: Directions = KeyedDirections(seed)
+        self._rank, self._device = rank, device
         self.v = torch.zeros(matrix.cols, rank, device=device)
         self.learned = torch.zeros(matrix.rows, rank, device=device)
         self.fold = Fold(matrix, fold, seed, device)
@@ -29,15 +30,13 @@ class LowRank:
 
     def redraw(self, step: int) -> None:
         """Draw the V of the interval that begins at `step`. Fold first."""
-        self.v = draw_v(self.matrix, self._rank, seed=self._seed, step=step, device=self._device)
+        self.v = self.directions.v(self.matrix, self._rank, step, self._device)
 
     def u(self, step: int, query: int) -> torch.Tensor:
         """U of one query of one step, (rows, rank)."""
-        return draw_u(self.matrix, self._rank, seed=self._seed, step=step, query=query, device=self._device)
-
-    def draw_u_into(self, out: torch.Tensor, step: int, query: int) -> None:
-        """The same, into `out`, contiguous and of as many float32 elements."""
-        draw_u_into(out, self.matrix, seed=self._seed, step=step, query=query)
+        out = torch.empty(self.matrix.rows, self._rank, device=self._device)
+        self.directions.u_into(out, self.matrix, step, query)
+        return out
 
     def learn(self, step: int, coefficients: Sequence[float]) -> None:
         """U_acc <- U_acc - sum_q coefficients[q] U(step, q)."""

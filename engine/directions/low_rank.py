@@ -7,10 +7,36 @@ so that any runtime, in any order, draws the same, and the journal need not hold
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Protocol
+
 import torch
 
 from engine.directions.keyed import keyed_generator
 from engine.models.weights import Matrix
+
+
+class Directions(Protocol):
+    """A source of low-rank directions."""
+
+    def v(self, matrix: Matrix, rank: int, step: int, device: torch.device) -> torch.Tensor:
+        """V of the interval that begins at `step`: (cols, rank), float32."""
+
+    def u_into(self, out: torch.Tensor, matrix: Matrix, step: int, query: int) -> None:
+        """U of one query of one step, into `out`, contiguous and of (rows, rank) float32 elements."""
+
+
+@dataclass(frozen=True)
+class KeyedDirections:
+    """Those of a run of ours."""
+
+    seed: int
+
+    def v(self, matrix: Matrix, rank: int, step: int, device: torch.device) -> torch.Tensor:
+        return draw_v(matrix, rank, seed=self.seed, step=step, device=device)
+
+    def u_into(self, out: torch.Tensor, matrix: Matrix, step: int, query: int) -> None:
+        draw_u_into(out, matrix, seed=self.seed, step=step, query=query)
 
 
 def draw_u(matrix: Matrix, rank: int, *, seed: int, step: int, query: int, device: torch.device) -> torch.Tensor:

@@ -5,27 +5,41 @@ seed and draws in the order of the parameters: LoZO, for a matrix, V on steps th
 then U; MeZO, and LoZO for what is no matrix, a normal of the parameter's own shape.
 
 The official LoZO update draws U without drawing V first, so that on those steps it applies another
-direction than it probed. Our own methods do not; a replay must.
+direction than it probed. Our own methods do not; a replay must: here query 0 is what was probed, and
+query 1 what the update applied.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import msgspec
 import torch
 
 from engine.models.facts import dtype_of
-from engine.parity.recording import Trajectory
+from engine.models.weights import Matrix
+
+PROBED, APPLIED = 0, 1
+"""The queries of a step."""
 
 _NOT_DECAYED = ("bias", "layer_norm", "layernorm")  # in a parameter's name
 
 
+class OfficialRun(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the directions of a run of an official trainer follow from."""
+
+    seeds: list[int]  # of every step
+    parameters: list[tuple[str, list[int]]]  # (name, shape), in drawing order
+    dtype: str
+    rank: int | None  # of LoZO, as is the interval; None of MeZO
+    interval: int | None
+
+
 @dataclass(frozen=True)
-class Drawn:
+class _Drawn:
     """The direction of one parameter: u v^T, or dense."""
 
-    name: str
     u: torch.Tensor | None = None  # (rows, rank)
     v: torch.Tensor | None = None  # (cols, rank)
     dense: torch.Tensor | None = None
@@ -38,39 +52,57 @@ class Drawn:
         return self.u @ self.v.T
 
 
-class RecordedDraws:
-    """Draws for one trajectory, whose steps must be taken in order."""
+class OfficialDraws:
+    """A source of directions (see `engine.directions.low_rank.Directions`) of one run; its steps must come in order."""
 
-    def __init__(self, trajectory: Trajectory) -> None:
-        self.trajectory = trajectory
-        self._dtype = dtype_of(trajectory.dtype)
+    def __init__(self, run: OfficialRun) -> None:
+        self._run = run
+        self._dtype = dtype_of(run.dtype)
         self._v: dict[str, torch.Tensor] = {}
-        self._held: tuple[int, bool, dict[str, Drawn]] | None = None
+        self._held: tuple[int, int, dict[str, _Drawn]] | None = None
 
-    def draw(self, step: int, *, update: bool) -> Iterator[Drawn]:
-        """One pass of a step over the parameters: a perturbation, or the update."""
-        method = self.trajectory.method
-        generator = torch.Generator().manual_seed(self.trajectory.steps[step].seed)
+    def v(self, matrix: Matrix, rank: int, step: int, device: torch.device) -> torch.Tensor:
+        v = self._of(matrix.name, step, PROBED).v
+        assert v is not None and v.shape == (matrix.cols, rank)
+        return v.to(device, torch.float32)
+
+    def u_into(self, out: torch.Tensor, matrix: Matrix, step: int, query: int) -> None:
+        u = self._of(matrix.name, step, query).u
+        assert u is not None
+        out.copy_(u.view_as(out))
+
+    def changes(
+        self, step: int, query: int, scale: float, decay: float, read: Callable[[str], torch.Tensor]
+    ) -> Iterator[tuple[str, torch.Tensor]]:
+        """What is to be added to one parameter after the other: `scale` times its direction - `decay` times itself.
+
+        `read` gives a parameter's values, of which there may be more rows than those that move. Biases and
+        norms do not decay.
+        """
+        for name, drawn in self.draw(step, query):
+            change = scale * drawn.direction()
+            if decay and not any(part in name for part in _NOT_DECAYED):
+                change -= decay * read(name)[: len(change)].cpu()
+            yield name, change
+
+    def draw(self, step: int, query: int) -> Iterator[tuple[str, _Drawn]]:
+        """One pass of a step over the parameters."""
+        generator = torch.Generator().manual_seed(self._run.seeds[step])
 
         def normal(*shape: int) -> torch.Tensor:
             return torch.randn(shape, generator=generator, dtype=self._dtype)
 
-        for name, shape in self.trajectory.parameters:
-            if method.family == "lozo" and len(shape) == 2:
-                assert method.rank and method.interval
-                if step % method.interval == 0 and not update:
-                    self._v[name] = normal(shape[1], method.rank)
-                yield Drawn(name, u=normal(shape[0], method.rank), v=self._v[name])
+        rank, interval = self._run.rank, self._run.interval
+        for name, shape in self._run.parameters:
+            if rank and interval and len(shape) == 2:
+                if step % interval == 0 and query == PROBED:
+                    self._v[name] = normal(shape[1], rank)
+                yield name, _Drawn(u=normal(shape[0], rank), v=self._v[name])
             else:
-                yield Drawn(name, dense=normal(*shape))
+                yield name, _Drawn(dense=normal(*shape))
 
-    def of(self, name: str, step: int, *, update: bool) -> Drawn:
+    def _of(self, name: str, step: int, query: int) -> _Drawn:
         """The same for one parameter; a pass is drawn as a whole and held until another is asked for."""
-        if self._held is None or self._held[:2] != (step, update):
-            self._held = (step, update, {drawn.name: drawn for drawn in self.draw(step, update=update)})
+        if self._held is None or self._held[:2] != (step, query):
+            self._held = (step, query, dict(self.draw(step, query)))
         return self._held[2][name]
-
-
-def decayed(name: str) -> bool:
-    """Whether the official trainers' weight decay applies to a parameter."""
-    return not any(part in name for part in _NOT_DECAYED)

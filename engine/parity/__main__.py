@@ -8,45 +8,49 @@ JSON lines, a row for every step and a summary; standard error is progress.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
-import math
 import os
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
+
+import msgspec
 
 from engine.environment import prepare, prepare_device
 from engine.errors import EXIT_DONE, EXIT_FAILED, UserError
-from engine.parity.compare import Row, Taken, summarise
+from engine.parity.compare import Pair, StepTaken, summarise
 from engine.parity.recording import RecordedStep, read_trajectory
 from engine.preset.load import load
 from engine.preset.schema import Preset
+from engine.protocol.figures import ParitySummary
 from engine.stdio import exit_code, leave, take_stdout
+
+_Comparing = tuple[int, Iterator[Pair], Callable[[list[Pair], float], ParitySummary]]
+"""How many steps are compared, the pairs, and what sums them up for a tolerance."""
 
 
 def main() -> int:
     """The command."""
     arguments = _arguments()
-    answers = os.fdopen(take_stdout(), "w", buffering=1)
+    answers = os.fdopen(take_stdout(), "wb", buffering=0)
     return exit_code(lambda: _compare(arguments, answers))
 
 
-def _compare(arguments: argparse.Namespace, answers: IO[str]) -> int:
+def _compare(arguments: argparse.Namespace, answers: IO[bytes]) -> int:
     compare = _recorded if arguments.source.suffix == ".json" else _runtimes
-    labels, count, rows = compare(arguments)
-    taken = []
-    for row in rows:
-        taken.append(row)
-        answers.write(json.dumps(_row(row, count)) + "\n")
-    summary = summarise(taken, arguments.tolerance)
-    answers.write(json.dumps({"type": "summary", **_finite(asdict(summary)), **labels}) + "\n")
+    steps, both, conclude = compare(arguments)
+    pairs = []
+    for pair in both:
+        pairs.append(pair)
+        answers.write(msgspec.json.encode(pair.row(steps)) + b"\n")
+    summary = conclude(pairs, arguments.tolerance)
+    answers.write(msgspec.json.encode(summary) + b"\n")
     return EXIT_DONE if summary.ok else EXIT_FAILED
 
 
-def _recorded(arguments: argparse.Namespace) -> tuple[dict[str, Any], int, Iterator[Row]]:
+def _recorded(arguments: argparse.Namespace) -> _Comparing:
     """A recording against one runtime."""
     trajectory = read_trajectory(arguments.source)
     prepare()
@@ -65,19 +69,19 @@ def _recorded(arguments: argparse.Namespace) -> tuple[dict[str, Any], int, Itera
         mover = open_training_loop(arguments.source, trajectory, device)
     replay = Replay(trajectory, mover)
     count = min(arguments.steps or len(trajectory.steps), len(trajectory.steps))
-    labels = {
-        "runtime": runtime,
-        "reference": trajectory.source,
-        "family": trajectory.method.family,
-        "scope": trajectory.method.scope,
-        "objective": trajectory.objective,
-        "tolerance": arguments.tolerance,
-    }
-    rows = (Row(step, replay.take(step), recorded_step(trajectory.steps[step])) for step in range(count))
-    return labels, count, rows
+    conclude = partial(
+        summarise,
+        runtime=runtime,
+        reference=trajectory.source,
+        family=trajectory.method.family,
+        scope=trajectory.method.scope,
+        objective=trajectory.objective,
+    )
+    pairs = (Pair(step, replay.take(step), recorded_step(trajectory.steps[step])) for step in range(count))
+    return count, pairs, conclude
 
 
-def _runtimes(arguments: argparse.Namespace) -> tuple[dict[str, Any], int, Iterator[Row]]:
+def _runtimes(arguments: argparse.Namespace) -> _Comparing:
     """Our two runtimes against each other."""
     wanted = load(str(arguments.source), arguments.source.read_text(), arguments.set)
     if arguments.runtime == "training-loop":
@@ -86,11 +90,11 @@ def _runtimes(arguments: argparse.Namespace) -> tuple[dict[str, Any], int, Itera
     ours, theirs = (_side(wanted, runtime) for runtime in ("vllm", "training-loop"))
     # Past one fold, if nothing else is asked for.
     count = min(arguments.steps or wanted.method.interval + 20, wanted.run.steps)
-    labels = {"runtime": "vllm", "reference": "training-loop", "tolerance": arguments.tolerance}
-    return labels, count, (Row(step, ours(step), theirs(step)) for step in range(count))
+    conclude = partial(summarise, runtime="vllm", reference="training-loop")
+    return count, (Pair(step, ours(step), theirs(step)) for step in range(count)), conclude
 
 
-def _side(wanted: Preset, runtime: str) -> Callable[[int], Taken]:
+def _side(wanted: Preset, runtime: str) -> Callable[[int], StepTaken]:
     """Opens a preset on one runtime; returns what takes its steps."""
     import time
 
@@ -103,35 +107,21 @@ def _side(wanted: Preset, runtime: str) -> Callable[[int], Taken]:
     opened = open_run(chosen, lambda name, progress, detail: None, lambda level, text: _say(f"  {text}"))
     lozo = Lozo(wanted.method, wanted.run.steps, opened.task.objective)
 
-    def take(step: int) -> Taken:
+    def take(step: int) -> StepTaken:
         started = time.perf_counter()
         here, upcoming = (
             batch(opened.task.train, at, wanted.run.batch_size, wanted.run.seed) for at in (step, step + 1)
         )
         result = lozo.step(opened.runtime, step, here, upcoming)
         seconds = time.perf_counter() - started
-        return Taken(result.loss_plus, result.loss_minus, result.projected_grad, seconds)
+        return StepTaken(result.loss_plus, result.loss_minus, result.projected_grad, seconds)
 
     return take
 
 
-def recorded_step(recorded: RecordedStep) -> Taken:
+def recorded_step(recorded: RecordedStep) -> StepTaken:
     """A step as it was recorded."""
-    return Taken(recorded.loss_plus, recorded.loss_minus, recorded.projected_grad)
-
-
-def _row(row: Row, count: int) -> dict[str, Any]:
-    reference = {f"reference_{key}": value for key, value in asdict(row.theirs).items()}
-    found = {"step": row.step} | asdict(row.ours) | reference
-    found |= {"loss_diff": row.loss_diff, "grad_diff": row.grad_diff, "same_sign": row.same_sign}
-    return {"type": "row"} | _finite(found) | {"steps": count}
-
-
-def _finite(found: dict[str, Any]) -> dict[str, Any]:
-    """JSON knows no infinity."""
-    return {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in found.items()
-    }
+    return StepTaken(recorded.loss_plus, recorded.loss_minus, recorded.projected_grad)
 
 
 def _say(text: str) -> None:

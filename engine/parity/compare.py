@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from engine.protocol.figures import ParityRow, ParitySummary
 
 
 @dataclass(frozen=True)
-class Taken:
+class StepTaken:
     """One step as one side took it. Losses in nats; `seconds` is None where it is not known."""
 
     loss_plus: float
@@ -18,12 +20,12 @@ class Taken:
 
 
 @dataclass(frozen=True)
-class Row:
+class Pair:
     """One step of both sides."""
 
     step: int
-    ours: Taken
-    theirs: Taken
+    ours: StepTaken
+    theirs: StepTaken
 
     @property
     def loss_diff(self) -> float:
@@ -42,30 +44,50 @@ class Row:
         """Whether both would step the same way."""
         return self.ours.projected_grad * self.theirs.projected_grad > 0 or self.grad_diff == 0
 
+    def row(self, steps: int) -> ParityRow:
+        """The pair as it is printed, one of `steps`."""
+        return ParityRow(
+            step=self.step,
+            loss_plus=self.ours.loss_plus,
+            loss_minus=self.ours.loss_minus,
+            projected_grad=self.ours.projected_grad,
+            seconds=self.ours.seconds,
+            reference_loss_plus=self.theirs.loss_plus,
+            reference_loss_minus=self.theirs.loss_minus,
+            reference_projected_grad=self.theirs.projected_grad,
+            reference_seconds=self.theirs.seconds,
+            loss_diff=self.loss_diff,
+            grad_diff=self.grad_diff,
+            same_sign=self.same_sign,
+            steps=steps,
+        )
 
-@dataclass(frozen=True)
-class Summary:
-    """What the rows come to."""
 
-    steps: int
-    max_loss_diff: float  # nats
-    max_grad_rel_diff: float  # of the rms of their projected gradients
-    sign_agreement: float  # share of steps, 0..1
-    first_difference: int | None  # the first step beyond the tolerance
-    ok: bool  # no step is
-
-
-def summarise(rows: Iterable[Row], tolerance: float) -> Summary:
-    """`tolerance` is in nats, for either loss of a step."""
-    rows = list(rows)
-    rms = math.sqrt(math.fsum(row.theirs.projected_grad**2 for row in rows) / len(rows))
-    beyond = [row.step for row in rows if not row.loss_diff <= tolerance]
-    largest = max(row.grad_diff for row in rows)
-    return Summary(
-        steps=len(rows),
-        max_loss_diff=max(row.loss_diff for row in rows),
+def summarise(
+    pairs: Sequence[Pair],
+    tolerance: float,
+    *,
+    runtime: str,
+    reference: str,
+    family: str = "",
+    scope: str = "",
+    objective: str = "",
+) -> ParitySummary:
+    """What at least one pair comes to; `tolerance` is in nats, for either loss of a step."""
+    rms = math.sqrt(math.fsum(pair.theirs.projected_grad**2 for pair in pairs) / len(pairs))
+    beyond = [pair.step for pair in pairs if not pair.loss_diff <= tolerance]
+    largest = max(pair.grad_diff for pair in pairs)
+    return ParitySummary(
+        steps=len(pairs),
+        max_loss_diff=max(pair.loss_diff for pair in pairs),
         max_grad_rel_diff=largest / rms if rms else (0.0 if largest == 0 else math.inf),
-        sign_agreement=sum(row.same_sign for row in rows) / len(rows),
+        sign_agreement=sum(pair.same_sign for pair in pairs) / len(pairs),
         first_difference=beyond[0] if beyond else None,
         ok=not beyond,
+        tolerance=tolerance,
+        runtime=runtime,
+        reference=reference,
+        family=family,
+        scope=scope,
+        objective=objective,
     )

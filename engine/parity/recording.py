@@ -62,18 +62,18 @@ class Trajectory(msgspec.Struct, frozen=True):
 def read_trajectory(path: Path) -> Trajectory:
     """Read and check a recording. Raises `UserError`, naming the place."""
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=Trajectory)
+        trajectory = msgspec.json.decode(path.read_bytes(), type=Trajectory)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except msgspec.DecodeError as error:  # ValidationError is one
         raise UserError(f"{path}: not a recorded trajectory: {error}") from None
-    if found.format != FORMAT:
-        raise UserError(f"{path}: format: {found.format!r} is not known; this zotui reads {FORMAT!r}")
-    if found.method.family == "lozo" and not (found.method.rank and found.method.interval):
+    if trajectory.format != FORMAT:
+        raise UserError(f"{path}: format: {trajectory.format!r} is not known; this zotui reads {FORMAT!r}")
+    if trajectory.method.family == "lozo" and not (trajectory.method.rank and trajectory.method.interval):
         raise UserError(f"{path}: method: lozo needs a rank and an interval of 1 or more")
-    if not (found.steps and found.parameters and found.method.eps > 0):
+    if not (trajectory.steps and trajectory.parameters and trajectory.method.eps > 0):
         raise UserError(f"{path}: needs steps, parameters and a method.eps above 0")
-    for index, step in enumerate(found.steps):
+    for index, step in enumerate(trajectory.steps):
         if step.step != index:
             raise UserError(
                 f"{path}: steps[{index}]: is step {step.step}; the steps must be all there, in order from 0"
@@ -83,7 +83,7 @@ def read_trajectory(path: Path) -> Trajectory:
         for number, example in enumerate(step.examples):
             if problem := _problem(example):
                 raise UserError(f"{path}: steps[{index}].examples[{number}]: {problem}")
-    return found
+    return trajectory
 
 
 def model_folder(path: Path, trajectory: Trajectory) -> str:
@@ -92,8 +92,8 @@ def model_folder(path: Path, trajectory: Trajectory) -> str:
     Raises `UserError` where there is none.
     """
     beside = path.absolute().parent.parent / trajectory.model
-    found = hub.find_model(str(beside) if beside.exists() else trajectory.model)
-    return hub.download(found, lambda fraction, detail: None)
+    model = hub.find_model(str(beside) if beside.exists() else trajectory.model)
+    return hub.download(model, lambda fraction, detail: None)
 
 
 def scored(step: RecordedStep) -> list[Example]:

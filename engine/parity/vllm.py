@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from engine.directions.official import APPLIED
 from engine.environment import prepare_device
 from engine.errors import UserError
 from engine.models.facts import ModelFacts, read_model
 from engine.parity.recording import RecordedMethod, Trajectory, model_folder, scored
-from engine.parity.replay import InPlace, Mover
+from engine.parity.replay import InPlace, Mover, official_run
 from engine.preflight.choose import check_architecture
 from engine.runtimes.base import Needs
 from engine.runtimes.vllm.runtime import VllmRuntime
@@ -16,29 +17,8 @@ from engine.tasks.example import Example
 from engine.tasks.objective import Scores
 
 
-class _VllmReplay(VllmRuntime):
-    """The vLLM runtime, whose worker draws what was recorded."""
-
-    def in_slots(self, path: Path, method: RecordedMethod) -> Mover:
-        """Go the way that runs go: slots, packed passes, folds."""
-        self._call("zo_replay_in_slots", str(path))
-        return _InSlots(self, method)
-
-    def in_place(self, path: Path, method: RecordedMethod) -> Mover:
-        """Move the weights themselves."""
-        self._call("zo_replay_in_place", str(path))
-
-        def move(step: int, scale: float) -> None:
-            self._call("zo_replay_move", step, scale)
-
-        def update(step: int, coefficient: float, decay: float) -> None:
-            self._call("zo_replay_update", step, coefficient, decay)
-
-        return InPlace(method, move, update, self.score)
-
-
 class _InSlots:
-    """Query 0 is what was probed, query 1 what the recorded update applied instead on some steps."""
+    """Goes the way that runs go: slots, packed passes, folds."""
 
     def __init__(self, runtime: VllmRuntime, method: RecordedMethod) -> None:
         self._runtime, self._method = runtime, method
@@ -51,7 +31,9 @@ class _InSlots:
         return probe.plus, probe.minus
 
     def update(self, step: int, gradient: float) -> None:
-        self._runtime.update(step, [0.0, self._method.lr * gradient])
+        coefficients = [0.0, 0.0]
+        coefficients[APPLIED] = self._method.lr * gradient
+        self._runtime.update(step, coefficients)
 
 
 def open_vllm(path: Path, trajectory: Trajectory, device: str) -> Mover:
@@ -70,7 +52,7 @@ def open_vllm(path: Path, trajectory: Trajectory, device: str) -> Mover:
     )
     if needs.longest > facts.context:
         raise UserError(f"{path}: a sequence of {needs.longest} tokens; {facts.path} takes {facts.context}")
-    runtime = _VllmReplay(
+    runtime = VllmRuntime(
         facts,
         dtype=trajectory.dtype,
         device=device,
@@ -80,7 +62,8 @@ def open_vllm(path: Path, trajectory: Trajectory, device: str) -> Mover:
         needs=needs,
         memory_needed=2 * facts.parameters * 4,
     )
-    return (runtime.in_slots if _fits_slots(trajectory, facts) else runtime.in_place)(path, method)
+    runtime.follow(official_run(trajectory))
+    return _InSlots(runtime, method) if _fits_slots(trajectory, facts) else InPlace(method, runtime)
 
 
 def _fits_slots(trajectory: Trajectory, facts: ModelFacts) -> bool:

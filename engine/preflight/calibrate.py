@@ -33,16 +33,16 @@ def calibrate(prepared: Prepared, began: float, report: Report, note: Note) -> E
         start_up = time.monotonic() - began
         report("calibrating", None, "a few steps, and a slice of an evaluation")
         method = Lozo(wanted.method, run.steps, task.objective)
-        taken: dict[int, float] = {}
+        seconds_of: dict[int, float] = {}
         tokens = 0
         for step in range(_STEPS):
             now, then = (batch(task.train, n, run.batch_size, run.seed) for n in (step, step + 1))
-            taken[step], result = _timed(partial(method.step, runtime, step, now, then))
+            seconds_of[step], result = _timed(partial(method.step, runtime, step, now, then))
             tokens = result.tokens
         after = -(-_STEPS // interval) * interval
         fold, _ = _timed(lambda: runtime.redraw(after))
-        without = [seconds for step, seconds in taken.items() if step and step % interval]
-        seconds = median(without) + fold / interval if without else median(list(taken.values())[1:])
+        without = [seconds for step, seconds in seconds_of.items() if step and step % interval]
+        seconds = median(without) + fold / interval if without else median(list(seconds_of.values())[1:])
         part = task.validation[:_SLICE]
         runtime.score(part)  # a warm-up as well
         slice_seconds, _ = _timed(lambda: runtime.score(part))

@@ -6,12 +6,12 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from engine.runs.directory import ASIDE, RunDir
-from engine.runtimes.base import Runtime
 
 _WEIGHTS = "weights.safetensors"
 _MANIFEST = "manifest.json"
@@ -19,7 +19,7 @@ _FORMAT = 1
 
 
 @dataclass(frozen=True)
-class Found:
+class Whole:
     """A checkpoint whose files are as they were written."""
 
     weights: Path
@@ -27,22 +27,22 @@ class Found:
     replay_from: int  # the journal from this step on rebuilds the rest
 
 
-def save(run: RunDir, runtime: Runtime, steps_done: int) -> Path:
+def save(run: RunDir, steps_done: int, write_weights: Callable[[Path], None], replay_from: int) -> Path:
     """Write the checkpoint of the state after `steps_done` steps; returns its folder.
 
-    It holds the weights of the last fold. Raises `OSError` if the disk does not take it: nothing of it is
-    left then.
+    `write_weights` writes a file of weights, from which the journal from step `replay_from` on leads to this state.
+    Raises `OSError` if the disk does not take it: nothing of it is left then.
     """
     final = run.checkpoints / f"step-{steps_done:08d}"
     aside = run.checkpoints / f"{ASIDE}{steps_done:08d}"
     shutil.rmtree(aside, ignore_errors=True)
     try:
         aside.mkdir(parents=True)
-        _write_weights(runtime, aside / _WEIGHTS)
+        _write(write_weights, aside / _WEIGHTS)
         manifest = {
             "format": _FORMAT,
             "step": steps_done,
-            "replay_from": runtime.weights_since(),
+            "replay_from": replay_from,
             "files": {_WEIGHTS: {"size": (aside / _WEIGHTS).stat().st_size, "sha256": _digest(aside / _WEIGHTS)}},
         }
         (aside / _MANIFEST).write_text(json.dumps(manifest, indent=1))
@@ -57,15 +57,15 @@ def save(run: RunDir, runtime: Runtime, steps_done: int) -> Path:
     return final
 
 
-def newest(run: RunDir, steps: int) -> tuple[Found | None, list[str]]:
+def newest(run: RunDir, steps: int) -> tuple[Whole | None, list[str]]:
     """The newest checkpoint that a journal of `steps` steps can go on from, and the names of damaged ones."""
     damaged = []
     for folder in reversed(run.checkpoint_folders()):
-        found = _read(folder)
-        if found is None:
+        whole = _read(folder)
+        if whole is None:
             damaged.append(folder.name)
-        elif found.replay_from <= steps:
-            return found, damaged
+        elif whole.replay_from <= steps:
+            return whole, damaged
     return None, damaged
 
 
@@ -76,17 +76,17 @@ def prune(run: RunDir, keep: int, best: int | None) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write_weights(runtime: Runtime, path: Path) -> None:
+def _write(write_weights: Callable[[Path], None], path: Path) -> None:
     """Raises `OSError`, as which safetensors does not know its own."""
     from safetensors import SafetensorError
 
     try:
-        runtime.save_weights(path)
+        write_weights(path)
     except SafetensorError as error:
         raise OSError(None, str(error)) from None
 
 
-def _read(folder: Path) -> Found | None:
+def _read(folder: Path) -> Whole | None:
     """The checkpoint in a folder; None if it is not as it was written."""
     try:
         manifest: dict[str, Any] = json.loads((folder / _MANIFEST).read_bytes())
@@ -95,7 +95,7 @@ def _read(folder: Path) -> Found | None:
             path = folder / name
             if path.stat().st_size != written["size"] or _digest(path) != written["sha256"]:
                 return None
-        return Found(folder / _WEIGHTS, step, replay_from) if _WEIGHTS in files else None
+        return Whole(folder / _WEIGHTS, step, replay_from) if _WEIGHTS in files else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # whatever a damaged manifest may hold
         return None
 

@@ -111,8 +111,8 @@ class TrainingLoop:
     @torch.inference_mode()
     def generate(self, prompt: Sequence[int], most: int) -> list[int]:
         ids = torch.tensor([list(prompt)], device=self._model.device)
-        found = self._model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=most, do_sample=False)
-        return found[0, len(prompt) :].tolist()
+        generated = self._model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=most, do_sample=False)
+        return generated[0, len(prompt) :].tolist()
 
     @contextmanager
     def at_base(self) -> Iterator[None]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True)
-class Example:
-    """One example. A sequence to score is the prompt followed by one of the options."""
+class Example(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One example. A sequence to score is the prompt followed by one of the options.
+
+    It goes from the data to the worker as it is: within a process by reference, else as msgspec encodes it.
+    """
 
     prompt: tuple[int, ...]  # token ids that the options share
     options: tuple[tuple[int, ...], ...]  # token ids of each, in verbalizer order; one for objective lm

@@ -35,20 +35,20 @@ def loss(objective: Objective, examples: Sequence[Example], scores: Scores) -> f
 
 def metrics(objective: Objective, examples: Sequence[Example], scores: Scores) -> dict[str, float]:
     """What an evaluation reports: `loss`, and `accuracy` (0..1) for classification."""
-    found = {"loss": loss(objective, examples, scores)}
+    figures = {"loss": loss(objective, examples, scores)}
     if objective == "classification":
-        found["accuracy"] = sum(
+        figures["accuracy"] = sum(
             _best(example, row) == example.label for example, row in zip(examples, scores, strict=True)
         ) / len(examples)
-    return found
+    return figures
 
 
 def probabilities(example: Example, row: Sequence[float]) -> list[float]:
     """How likely each option is among them, by the mean log-probability of its tokens; they sum to 1."""
     means = _means(example, row)
     top = max(means)
-    each = [math.exp(mean - top) for mean in means]
-    return [one / math.fsum(each) for one in each]
+    weights = [math.exp(mean - top) for mean in means]
+    return [weight / math.fsum(weights) for weight in weights]
 
 
 def _means(example: Example, row: Sequence[float]) -> list[float]:

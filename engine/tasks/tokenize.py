@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
+
+import msgspec
 
 from engine.errors import UserError
 from engine.tasks.example import Example
@@ -136,4 +138,4 @@ def _truncate(example: Example, leading: int, max_length: int, name: str) -> Exa
             f"{name}: an option or target alone is {max(map(len, example.options)):,} tokens, more than "
             f"fit into {max_length:,}; set task.too_long=skip"
         )
-    return replace(example, prompt=example.prompt[:leading] + example.prompt[leading:][-room:])
+    return msgspec.structs.replace(example, prompt=example.prompt[:leading] + example.prompt[leading:][-room:])

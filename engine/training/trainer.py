@@ -159,8 +159,9 @@ class Trainer:
         if self._saved_at == self.steps_done:
             return
         with self._watch.during("checkpoints") as lap:
+            write = self._runtime.save_weights, self._runtime.weights_since()
             path = self._disk_wait.write(
-                "the checkpoint", self.steps_done, lambda: checkpoints.save(self._run, self._runtime, self.steps_done)
+                "the checkpoint", self.steps_done, lambda: checkpoints.save(self._run, self.steps_done, *write)
             )
         best = best_evaluation(self._evaluations)
         checkpoints.prune(self._run, self._preset.run.keep_checkpoints, best["step"] if best else None)

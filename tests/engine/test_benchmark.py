@@ -7,11 +7,11 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 from engine.benchmark.batches import SST2_LENGTHS, examples
-from engine.benchmark.scaling import report
+from engine.protocol.figures import BenchFigures, PathFigures
 
+from ..benchmarks.scaling import report
 from .conftest import needs_vllm
 
 
@@ -73,12 +73,14 @@ def test_lengths_follow_the_data_set_at_every_batch_size() -> None:
         assert {len(option) for e in batch for option in e.options} == {2}
 
 
-def result(parameters: int, tokens: int, rank: int, seconds: float) -> dict[str, Any]:
-    """What of an object of `--json` the scaling reads."""
-    return {
-        "model": f"m{parameters}", "batch_size": 1, "length": None, "queries": 1, "rank": rank, "floor_ratio": 1.05,
-        "scope_parameters": parameters, "factors_per_rank": 0, "vllm": {"median_s": seconds, "tokens": tokens},
-    }  # fmt: skip
+def result(parameters: int, tokens: int, rank: int, seconds: float) -> BenchFigures:
+    step = PathFigures(median_s=seconds, min_s=seconds, max_s=seconds, tokens=tokens, peak_bytes=1)
+    return BenchFigures(
+        model=f"m{parameters}", device="cpu", rounds=1, dtype="float32", batch_size=1, options=2, option_tokens=1,
+        length=None, rank=rank, queries=1, loop=None, vllm=step, floor=step, public=None, speedup=None,
+        floor_ratio=1.05, overhead_share=0.01, fold_s=0.1, recorded_shapes=0, loss_difference=None, threads=2,
+        parameters=parameters, scope_parameters=parameters, factors_per_rank=0, hardware={}, versions={},
+    )  # fmt: skip
 
 
 def test_the_scaling_report_fits_what_the_model_says() -> None:

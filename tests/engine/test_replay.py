@@ -9,13 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from engine.directions.official import PROBED, OfficialDraws
 from engine.environment import prepare_device
 from engine.parity.__main__ import recorded_step
-from engine.parity.compare import Row, Summary, Taken, summarise
+from engine.parity.compare import Pair, StepTaken, summarise
 from engine.parity.recording import read_trajectory
 from engine.parity.replay import Replay, open_training_loop
+from engine.protocol.figures import ParitySummary
 
 from .conftest import needs_vllm
 from .recorder import record
@@ -53,8 +56,8 @@ def test_the_official_trajectories_are_followed_to_the_end(shared: Path, recordi
 
 
 @pytest.fixture
-def replay() -> Callable[[Path, str], Summary]:
-    def replay(path: Path, runtime: str) -> Summary:
+def replay() -> Callable[[Path, str], ParitySummary]:
+    def replay(path: Path, runtime: str) -> ParitySummary:
         trajectory = read_trajectory(path)
         if runtime == "vllm":
             prepare_device("cpu")
@@ -63,7 +66,8 @@ def replay() -> Callable[[Path, str], Summary]:
             opening = open_training_loop
         mover = opening(path, trajectory, "cpu")
         taken = Replay(trajectory, mover)
-        return summarise((Row(s.step, taken.take(s.step), recorded_step(s)) for s in trajectory.steps), 1e-4)
+        pairs = [Pair(s.step, taken.take(s.step), recorded_step(s)) for s in trajectory.steps]
+        return summarise(pairs, 1e-4, runtime=runtime, reference="a recording")
 
     return replay
 
@@ -86,10 +90,8 @@ def test_every_family_scope_and_objective(
 def test_without_the_official_flaw_the_trajectory_is_another(
     shared: Path, replay: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from engine.directions.official import RecordedDraws
-
-    draw = RecordedDraws.draw
-    monkeypatch.setattr(RecordedDraws, "draw", lambda self, step, *, update: draw(self, step, update=False))
+    draw = OfficialDraws.draw
+    monkeypatch.setattr(OfficialDraws, "draw", lambda self, step, query: draw(self, step, PROBED))
     summary = replay(shared / "reference/lozo-linear.json", "training-loop")
     assert not summary.ok
     assert summary.first_difference == 1
@@ -140,9 +142,14 @@ def test_a_file_that_is_no_recording_is_refused_in_one_line(
 
 
 def test_the_summary_of_losses_that_are_not_finite() -> None:
-    rows = [Row(0, Taken(1.0, 1.0, 0.0), Taken(1.0, 1.0, 0.0)), Row(1, Taken(float("nan"), 1.0, 2.0), Taken(1, 1, 2.0))]
-    summary = summarise(rows, 1e-4)
+    same, lost = StepTaken(1.0, 1.0, 0.0), StepTaken(float("nan"), 1.0, 2.0)
+    pairs = [Pair(0, same, same), Pair(1, lost, StepTaken(1.0, 1.0, 2.0))]
+    summary = summarise(pairs, 1e-4, runtime="vllm", reference="training-loop")
     assert (summary.ok, summary.first_difference, summary.max_loss_diff) == (False, 1, float("inf"))
+    line = json.loads(msgspec.json.encode(pairs[1].row(2)))
+    assert (line["type"], line["loss_plus"], line["loss_diff"], line["seconds"]) == ("row", None, None, None)
+    line = json.loads(msgspec.json.encode(summary))
+    assert line["max_loss_diff"] is None and line["first_difference"] == 1 and "family" not in line
 
 
 @needs_vllm

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import pytest
 import torch
+from msgspec.msgpack import decode, encode
 from safetensors.torch import load_file
 
 from engine.directions.fold import FoldMode
+from engine.directions.official import OfficialRun
 from engine.environment import prepare_device
 from engine.export.rebuild import FoldingLoop
 from engine.models.facts import read_model
@@ -172,6 +175,39 @@ def test_recorded_passes_score_the_same_and_one_that_differs_ends_recording(open
         (theirs,) = plain.probe(0, 1, 1e-2, batches[0])
         assert worst(ours.plus, theirs.plus) < 1e-5
     assert recorded.recorded() == 0
+
+
+def test_what_crosses_to_the_worker_can_be_encoded_and_does_the_same(open_runtime: Any) -> None:
+    """Nothing is, within one process; a worker in another one would get it so."""
+    from engine.runtimes.vllm.worker.worker import ZoWorker
+
+    crossed = set()
+
+    def across(call: Callable[..., Any]) -> Callable[..., Any]:
+        def sent_across(method: str, *args: Any) -> Any:
+            verb = getattr(ZoWorker, method)
+            types = [get_type_hints(verb)[name] for name in list(inspect.signature(verb).parameters)[1:]]
+            crossed.add(method)
+            sent = [decode(encode(arg), type=kind) for arg, kind in zip(args, types[: len(args)], strict=True)]
+            return decode(encode(call(method, *sent)))
+
+        return sent_across
+
+    found = []
+    for encoded in (False, True):
+        runtime = open_runtime()
+        runtime._call = across(runtime._call) if encoded else runtime._call
+        runtime.redraw(0)
+        scores = [runtime.probe(0, 1, 1e-2, examples(2), Upcoming(1, examples(4)[2:])), runtime.score(examples(3))]
+        parameters = [(matrix.name, [matrix.rows, matrix.cols]) for matrix in runtime.matrices()]
+        runtime.follow(OfficialRun(seeds=[5, 6], parameters=parameters, dtype="float32", rank=2, interval=2))
+        runtime.redraw(0)
+        scores.append(runtime.probe(0, 1, 1e-2, examples(2)))
+        runtime.move(0, 1, 1e-2, 1e-3)
+        found.append([*scores, runtime.score(examples(3))])
+    assert found[0] == found[1]
+    assert found[0][1] != found[0][3]
+    assert {"zo_redraw", "zo_perturb", "zo_score", "zo_follow", "zo_move", "zo_settle"} <= crossed
 
 
 def test_many_queries_in_one_pass_score_as_they_do_one_by_one(open_runtime: Any) -> None:

@@ -17,19 +17,17 @@ from zotui.app.cockpit.layout import Choices
 from zotui.app.cockpit.screen import Cockpit
 from zotui.app.compare.screen import Compare
 from zotui.app.kit.dialogs import Message
-from zotui.app.parity.screen import Parity
 from zotui.app.start.screen import Start
-from zotui.app.state.feed import ComparisonFeed, EngineFeed, Feed, RecordsFeed
+from zotui.app.state.feed import EngineFeed, Feed, RecordsFeed
 from zotui.engines.attached import AttachedEngine
 from zotui.engines.launched import EngineProcess, start_engine
-from zotui.engines.parity import Comparison
 from zotui.text import numbers
 from zotui.text.output import talk
 from zotui.text.run_names import farewell, stops_when_left
 
 
 class ZotuiApp(BaseApp):
-    """Start screen and cockpit, or a comparison. Returns the exit code for the shell."""
+    """Start screen and cockpit. Returns the exit code for the shell."""
 
     TITLE = "zotui"
     HORIZONTAL_BREAKPOINTS = [
@@ -41,7 +39,7 @@ class ZotuiApp(BaseApp):
 
     def __init__(
         self,
-        feed: Feed | ComparisonFeed | None = None,
+        feed: Feed | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -52,7 +50,7 @@ class ZotuiApp(BaseApp):
         self._clock, self._wall, self._local = clock, wall, local
         self._cockpit: Cockpit | None = None  # the last one opened
         self._left: dict[Path, tuple[RunDir, bool]] = {}  # what was left while it was live, and whether it was held
-        self.refusal = ""  # why what the app was opened on would not start, or ended without an answer
+        self.refusal = ""  # why what the app was opened on would not start
         self._panes = Choices()
         self._forking = False
 
@@ -60,20 +58,15 @@ class ZotuiApp(BaseApp):
         """Open the screen that was asked for."""
         if self._feed is None:
             self.push_screen(Start(self._wall))
-        elif isinstance(self._feed, ComparisonFeed):
-            self.push_screen(Parity(self._feed, clock=self._clock))
         else:
             self._open(self._feed)
 
     async def action_quit(self) -> None:
         """Leave; a live run is asked about first."""
-        watching = next((screen for screen in self.screen_stack if isinstance(screen, Cockpit | Parity)), None)
-        if watching is None:
+        if self.cockpit is None:
             self.exit(EXIT_DONE)
-        elif isinstance(watching, Cockpit):
-            watching.action_leave(quitting=True)
         else:
-            watching.action_leave()
+            self.cockpit.action_leave(quitting=True)
 
     @property
     def cockpit(self) -> Cockpit | None:
@@ -195,17 +188,8 @@ class ZotuiApp(BaseApp):
                 self.pop_screen()
             self.push_screen(Message("the engine refused to start", message.text))
 
-    @on(Parity.Left)
-    def left_parity(self, message: Parity.Left) -> None:
-        """Nothing else was asked for."""
-        self.refusal = message.text
-        self.exit(message.code)
-
     def last_words(self) -> list[str]:
         """What to say on the terminal once the app is gone: which runs go on without it, and the way back to them."""
-        if isinstance(self._feed, ComparisonFeed):
-            self._feed.close()
-            return []
         left = [(run, held) for run, held in self._left.values() if held or stops_when_left(run) or run.is_live()]
         lines = [farewell(run, held) for run, held in left]
         cockpit = self._cockpit
@@ -227,13 +211,11 @@ def exit_code(cockpit: Cockpit) -> int:
     return {"finished": EXIT_DONE, "stopped": EXIT_INTERRUPTED}.get(kind, EXIT_FAILED)
 
 
-def run(launch: EngineProcess | AttachedEngine | RunDir | Comparison | None) -> int:
+def run(launch: EngineProcess | AttachedEngine | RunDir | None) -> int:
     """Run the app to its end; see `zotui.app.run_app`."""
-    feed: Feed | ComparisonFeed | None = None
+    feed: Feed | None = None
     if isinstance(launch, EngineProcess | AttachedEngine):
         feed = EngineFeed(launch)
-    elif isinstance(launch, Comparison):
-        feed = ComparisonFeed(launch)
     elif launch is not None:
         feed = RecordsFeed(launch)
     app = ZotuiApp(feed)

@@ -66,14 +66,3 @@ COMPARE = {
     "time of the steps until then.",
     "live": "A live run is followed: every two seconds what it added is read.",
 }
-PARITY = {
-    "loss": "Of a step's batch, the mean of both probes: a little to either side of the weights.",
-    "difference": "Of a loss, in nats: the larger one of the step's two probes. Rounding alone makes it about "
-    "1e-7 in float32, and more as the steps add up.",
-    "tolerance": "How large a difference may be; --tolerance sets it.",
-    "g": "The projected gradient: the difference of the two losses over twice eps. Its sign says which "
-    "way the weights go, so another sign is a step the other way.",
-    "median step": "Of each side, the first step left out, and how many times faster ours is. A recording "
-    "has no times.",
-    "within": "No step's difference was larger than the tolerance: exit code 0, else 1.",
-}

@@ -2,52 +2,55 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
+import msgspec
 import typer
 
+from engine.protocol.figures import BenchFigures
+from engine.text import plain
+
 _GiB = 2**30
-_PATHS = {
-    "loop": "training-loop, as the official trainers step",
-    "vllm": "vllm, as shipped",
-    "floor": "the bare forward pass on the same tokens",
-    "public": "vLLM's public API",
-}
 _PAPER = "the paper's patched vLLM against the same loop, OPT-1.3B to 13B at batch 16 to 128 on a GPU: 2.34x to 7.72x"
 
 
 def run_bench(options: Sequence[str], *, as_json: bool) -> int:
     """Measure with `options` of `python -m engine.benchmark`; returns the exit code."""
     command = [sys.executable, "-P", "-m", "engine.benchmark", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            print(line.rstrip() if as_json else _table(json.loads(line)), flush=True)
+            text = line.decode().rstrip() if as_json else _table(msgspec.json.decode(line, type=BenchFigures))
+            print(plain(text), flush=True)
     return 128 - process.returncode if process.returncode < 0 else process.returncode
 
 
-def _table(found: dict[str, Any]) -> str:
+def _table(bench: BenchFigures) -> str:
     """One object of `--json` for people."""
     title = (
-        f"{found['model']} ({found['parameters'] / 1e6:,.0f}M parameters), {found['dtype']}, {found['device']}: batch "
-        f"{found['batch_size']}, {found['options']} options, rank {found['rank']}, queries {found['queries']}, "
-        f"{found['rounds']} interleaved rounds"
+        f"{bench.model} ({bench.parameters / 1e6:,.0f}M parameters), {bench.dtype}, {bench.device}: batch "
+        f"{bench.batch_size}, {bench.options} options, rank {bench.rank}, queries {bench.queries}, "
+        f"{bench.rounds} interleaved rounds"
     )
+    paths = (
+        ("training-loop, as the official trainers step", bench.loop),
+        ("vllm, as shipped", bench.vllm),
+        ("the bare forward pass on the same tokens", bench.floor),
+        ("vLLM's public API", bench.public),
+    )
+    measured = [(label, path) for label, path in paths if path is not None]
     rows: list[tuple[str, ...]] = [("", "s/step", "min", "max", "tokens", "tokens/s", "peak GiB")]
-    measured = {path: label for path, label in _PATHS.items() if found[path] is not None}
-    for path, label in measured.items():
-        one = found[path]
+    for label, path in measured:
         rows.append(
             (
                 label,
-                *(f"{one[key]:.3f}" for key in ("median_s", "min_s", "max_s")),
-                f"{one['tokens']:,}",
-                f"{one['tokens'] / one['median_s']:,.0f}",
-                f"{one['peak_bytes'] / _GiB:.2f}",
+                *(f"{seconds:.3f}" for seconds in (path.median_s, path.min_s, path.max_s)),
+                f"{path.tokens:,}",
+                f"{path.tokens / path.median_s:,.0f}",
+                f"{path.peak_bytes / _GiB:.2f}",
             )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -55,24 +58,23 @@ def _table(found: dict[str, Any]) -> str:
         "  ".join(cell.rjust(width) if column else cell.ljust(width) for column, (cell, width) in enumerate(cells))
         for cells in (list(zip(row, widths, strict=True)) for row in rows)
     ]
-    noise = max((one["max_s"] - one["min_s"]) / one["median_s"] for one in (found[path] for path in measured))
+    noise = max((path.max_s - path.min_s) / path.median_s for _, path in measured)
     notes = []
-    if found["speedup"]:
-        notes.append(f"speedup over the loop       {found['speedup']:.2f}x")
-    if found["floor_ratio"]:
-        notes.append(f"times the floor             {found['floor_ratio']:.3f}")
-    if found["vllm"]:
-        notes += [
-            f"outside the forward pass    {found['overhead_share']:.1%} of a step",
-            f"a fold, once an interval    {found['fold_s']:.3f} s",
-        ]
-    if found["recorded_shapes"]:
-        notes.append(f"CUDA graphs                 {found['recorded_shapes']} shapes of a pass recorded")
-    if found["loss_difference"] is not None:
-        notes.append(f"same loss as the loop to    {found['loss_difference']:.1g}")
+    if bench.speedup:
+        notes.append(f"speedup over the loop       {bench.speedup:.2f}x")
+    if bench.floor_ratio:
+        notes.append(f"times the floor             {bench.floor_ratio:.3f}")
+    if bench.overhead_share is not None:
+        notes.append(f"outside the forward pass    {bench.overhead_share:.1%} of a step")
+    if bench.fold_s is not None:
+        notes.append(f"a fold, once an interval    {bench.fold_s:.3f} s")
+    if bench.recorded_shapes:
+        notes.append(f"CUDA graphs                 {bench.recorded_shapes} shapes of a pass recorded")
+    if bench.loss_difference is not None:
+        notes.append(f"same loss as the loop to    {bench.loss_difference:.1g}")
     notes.append(f"noise                       up to {noise:.0%} between the fastest and the slowest step of a path")
-    if found["loop"]:
-        notes.append(f"({found['loop']['padded_tokens']:,} tokens with padding went through the loop; {_PAPER})")
+    if bench.loop:
+        notes.append(f"({bench.loop.padded_tokens:,} tokens with padding went through the loop; {_PAPER})")
     return "\n".join([title, "", *lines, "", *notes, ""])
 
 

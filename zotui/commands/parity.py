@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import math
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
+import msgspec
 import typer
 
 from engine.errors import UserError
-from zotui.app import run_app
-from zotui.engines.parity import Comparison
+from engine.protocol.figures import AnyParity, ParityRow, ParitySummary
+from engine.text import plain
+from zotui.engines.parity import _median
 from zotui.home import presets
-from zotui.terminal import has_terminal
 
 _COLUMNS = ("step", "loss plus", "reference", "loss minus", "reference", "g", "reference", "largest diff")
 
@@ -22,52 +24,45 @@ _COLUMNS = ("step", "loss plus", "reference", "loss minus", "reference", "g", "r
 _WIDTHS = (6, 11, 11, 11, 11, 12, 12, 12)
 
 
-class StepTimes:
-    """How long the steps of both sides took, but for the first one, which also warms up."""
-
-    def __init__(self) -> None:
-        self._rows = 0
-        self._taken: tuple[list[float], list[float]] = ([], [])
-
-    def add(self, row: dict[str, Any]) -> None:
-        """Take a row's times, where they are known."""
-        self._rows += 1
-        for taken, key in zip(self._taken, ("seconds", "reference_seconds"), strict=True):
-            if row.get(key) and self._rows > 1:
-                taken.append(row[key])
-
-    def medians(self) -> tuple[float | None, float | None]:
-        """Of ours and of the reference."""
-        ours, theirs = (sorted(taken)[len(taken) // 2] if taken else None for taken in self._taken)
-        return ours, theirs
-
-
-def run_parity(comparison: Comparison, *, as_json: bool) -> int:
-    """Print what a comparison finds; returns the exit code."""
-    times = StepTimes()
-    first = True
+def run_parity(source: Path, options: Sequence[str], *, as_json: bool) -> int:
+    """Compare with `options` of `python -m engine.parity`; returns the exit code (128 + n when signal n ended it)."""
+    decoder: msgspec.json.Decoder[AnyParity] = msgspec.json.Decoder(AnyParity)
+    rows: list[ParityRow] = []
+    # -P: not a folder called engine here.
+    command = [sys.executable, "-P", "-m", "engine.parity", *options, "--", str(source)]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     try:
-        for found in comparison.answers():
+        assert process.stdout is not None
+        for line in process.stdout:
+            try:
+                answer = decoder.decode(line)
+            except msgspec.DecodeError:  # what was cut off by its end
+                continue
             if as_json:
-                print(json.dumps(found), flush=True)
-            elif found["type"] == "row":
-                if first:
-                    print(_line(_COLUMNS))
-                first = False
-                times.add(found)
-                print(_row(found), flush=True)
+                print(plain(line.decode().rstrip()), flush=True)
+            elif isinstance(answer, ParitySummary):
+                print(f"\n{_summary(answer, rows)}")
             else:
-                print(f"\n{_summary(found, times)}")
-        return comparison.wait()
-    finally:
-        comparison.close()
+                if not rows:
+                    print(_line(_COLUMNS))
+                rows.append(answer)
+                print(_row(answer), flush=True)
+        code = process.wait()
+    finally:  # nothing is lost when it is ended early
+        process.kill()
+        process.wait()
+    return 128 - code if code < 0 else code
 
 
-def _row(row: dict[str, Any]) -> str:
-    cells = [str(row["step"])]
-    for key, digits in (("loss_plus", 7), ("loss_minus", 7), ("projected_grad", 5)):
-        cells += [_number(row[key], f".{digits}f"), _number(row[f"reference_{key}"], f".{digits}f")]
-    return _line((*cells, _number(row["loss_diff"], ".1e"))) + ("" if row["same_sign"] else "  other sign")
+def _row(row: ParityRow) -> str:
+    cells = [str(row.step)]
+    for ours, theirs, digits in (
+        (row.loss_plus, row.reference_loss_plus, 7),
+        (row.loss_minus, row.reference_loss_minus, 7),
+        (row.projected_grad, row.reference_projected_grad, 5),
+    ):
+        cells += [_number(ours, f".{digits}f"), _number(theirs, f".{digits}f")]
+    return _line((*cells, _number(row.loss_diff, ".1e"))) + ("" if row.same_sign else "  other sign")
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -78,17 +73,18 @@ def _number(value: float | None, form: str) -> str:
     return "not finite" if value is None else format(value, form)
 
 
-def _summary(found: dict[str, Any], times: StepTimes) -> str:
-    verdict = "within" if found["ok"] else "NOT within"
+def _summary(summary: ParitySummary, rows: Sequence[ParityRow]) -> str:
+    verdict = "within" if summary.ok else "NOT within"
     lines = [
-        f"{found['runtime']} against {found['reference']}: {found['steps']} steps, {verdict} {found['tolerance']:g}",
-        f"largest difference of a loss         {_number(found['max_loss_diff'], '.2e')} nats",
-        f"largest difference of g over its rms {_number(found['max_grad_rel_diff'], '.2e')}",
-        f"same sign of g                       {found['sign_agreement']:.1%} of the steps",
+        f"{summary.runtime} against {plain(summary.reference)}: {summary.steps} steps, {verdict} {summary.tolerance:g}",
+        f"largest difference of a loss         {_number(summary.max_loss_diff, '.2e')} nats",
+        f"largest difference of g over its rms {_number(summary.max_grad_rel_diff, '.2e')}",
+        f"same sign of g                       {summary.sign_agreement:.1%} of the steps",
     ]
-    if found["first_difference"] is not None:
-        lines.append(f"first step beyond the tolerance: {found['first_difference']}")
-    ours, theirs = times.medians()
+    if summary.first_difference is not None:
+        lines.append(f"first step beyond the tolerance: {summary.first_difference}")
+    # The first step also warms up.
+    ours, theirs = _median(row.seconds for row in rows[1:]), _median(row.reference_seconds for row in rows[1:])
     if ours and theirs:
         lines.append(f"median step: {ours:.3f} s, {theirs:.3f} s on the training loop ({theirs / ours:.1f}x)")
     return "\n".join(lines)
@@ -117,15 +113,10 @@ def parity(
     ] = None,
     device: Annotated[str, typer.Option("--device", help="Of a recording's replay: cpu, cuda, or auto.")] = "auto",
     json: Annotated[bool, typer.Option("--json", help="A JSON line for every step, and a summary.")] = False,
-    live: Annotated[bool, typer.Option("--live", help="Watch both curves, and how far apart they are.")] = False,
 ) -> None:
     """Take the same steps twice, and see how far apart they are; exit code 1 if beyond the tolerance."""
     if not 0 <= tolerance < math.inf:
         raise UserError(f"--tolerance {tolerance}: must be a number that is not negative")
-    if live and json:
-        raise UserError("--live: draws what --json prints; use one of them")
-    if live and not has_terminal():
-        raise UserError("--live: needs a terminal; without it the same steps are printed as a table")
     options = [f"--runtime={runtime}", f"--device={device}"]
     options += [f"--steps={steps}"] if steps else []
     if source.endswith(".json"):
@@ -136,5 +127,4 @@ def parity(
         path = presets.find(source).absolute()
         presets.read(source, changes or ())
         options += [f"--set={change}" for change in changes or ()]
-    comparison = Comparison(path, tolerance, options, hushed=live)
-    raise typer.Exit(run_app(comparison) if live else run_parity(comparison, as_json=json))
+    raise typer.Exit(run_parity(path, [f"--tolerance={tolerance}", *options], as_json=json))

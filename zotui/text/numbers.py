@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from itertools import takewhile
 
 NOTHING = "–"
@@ -117,11 +116,6 @@ def metric(metrics: dict[str, float]) -> str:
     if "accuracy" in metrics:
         return f"acc {accuracy(metrics['accuracy'])}"
     return f"loss {loss(metrics['loss'])}" if "loss" in metrics else NOTHING
-
-
-def difference(value: float) -> str:
-    """How far apart two numbers are: `8.1e-07`."""
-    return f"{value:.1e}" if math.isfinite(value) else "not finite"
 
 
 def significant(value: float) -> str:

@@ -25,8 +25,8 @@ def generate_scores(llm: LLM, examples: Sequence[Example], adapter: int | None) 
     for example in examples:
         row = []
         for option in example.options:
-            found = next(each).prompt_logprobs[len(example.prompt) :]
-            row.append(sum(at[token].logprob for at, token in zip(found, option, strict=True)))
+            places = next(each).prompt_logprobs[len(example.prompt) :]
+            row.append(sum(at[token].logprob for at, token in zip(places, option, strict=True)))
         scores.append(row)
     return scores
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from engine.directions.fold import FoldMode
 from engine.directions.kept import UpdateKept
+from engine.directions.official import OfficialRun
 from engine.errors import UserError
 from engine.models.facts import ModelFacts, dtype_of
 from engine.models.weights import Matrix, check_room_aside
@@ -103,7 +104,7 @@ class VllmRuntime:
     ) -> list[Probe]:
         self._settled = False
         per_pass = self._queries_per_pass(queries, examples)
-        found = []
+        probes = []
         for first in range(0, queries, per_pass):
             some = list(range(first, min(first + per_pass, queries)))
             self._call("zo_perturb", step, some, eps)
@@ -111,8 +112,8 @@ class VllmRuntime:
             later = (upcoming, some) if upcoming and per_pass == queries else None
             scores, tokens = self._score(examples, 2 * len(some), later)
             for plus, minus in zip(scores[::2], scores[1::2], strict=True):
-                found.append(Probe(plus, minus, tokens // len(some)))
-        return found
+                probes.append(Probe(plus, minus, tokens // len(some)))
+        return probes
 
     def abandon_probe(self) -> bool:
         self._call("zo_clear_cache")
@@ -125,9 +126,20 @@ class VllmRuntime:
         self._call("zo_update", step, list(coefficients))
         self._settled = False
 
+    def follow(self, run: OfficialRun) -> None:
+        """From now on, directions are those of a run of an official trainer."""
+        self._call("zo_follow", run)
+
+    def move(self, step: int, query: int, scale: float, decay: float = 0.0) -> None:
+        """W <- W + scale Z(step, query) - decay W, in place, for all parameters of the run that is followed.
+
+        Raises `UserError` if vLLM's model lacks one.
+        """
+        self._call("zo_move", step, query, scale, decay)
+
     def update_kept(self) -> UpdateKept | None:
-        found = self._call("zo_update_kept")
-        return UpdateKept(*found) if found else None
+        kept = self._call("zo_update_kept")
+        return UpdateKept(*kept) if kept else None
 
     def score(self, examples: Sequence[Example]) -> Scores:
         self._settle()
@@ -228,8 +240,8 @@ class VllmRuntime:
         tokens = 0
         for first in range(0, queries, per_pass):
             signs = 2 * min(per_pass, queries - first)
-            for rows in self._layouts.of(examples, signs):
-                tokens += self._call("zo_floor", rows, signs)
+            for part in self._layouts.of(examples, signs):
+                tokens += self._call("zo_floor", part, signs)
         return tokens
 
     def recorded(self) -> int:
@@ -256,7 +268,7 @@ class VllmRuntime:
         if not self._direct or not self._fits_a_pass(examples):
             tokens = signs * sum(len(e.prompt) + len(o) for e in examples for o in e.options)
             return self._public(examples, signs), tokens
-        found: list[Scores] = [[] for _ in range(signs)]
+        of_signs: list[Scores] = [[] for _ in range(signs)]
         tokens = 0
         parts = self._layouts.of(examples, signs)
         for part in parts:
@@ -265,11 +277,11 @@ class VllmRuntime:
                 upcoming, queries = later
                 ahead = (upcoming.step, queries, self._layouts.of(upcoming.examples, signs)[0], signs)
             scores, scored, blocks = self._call("zo_score", part, signs, ahead)
-            for sign, sign_scores in zip(found, scores, strict=True):
+            for sign, sign_scores in zip(of_signs, scores, strict=True):
                 sign += sign_scores
             tokens += scored
             self._usage = self._layouts.share(blocks)
-        return found, tokens
+        return of_signs, tokens
 
     def _fits_a_pass(self, examples: Sequence[Example]) -> bool:
         """Whether passes were sized to these; a prompt typed by hand may be longer, or have more options."""
@@ -294,10 +306,10 @@ class _PublicFailed(Exception):
     """vLLM's public API raised something; the text names it."""
 
 
-def _check_matrices(wanted: Sequence[Matrix], found: Sequence[Matrix]) -> None:
-    if set(wanted) != set(found):
-        missing = sorted({m.name for m in wanted} - {m.name for m in found})
-        example = missing[0] if missing else sorted(m.name for m in set(found) ^ set(wanted))[0]
+def _check_matrices(wanted: Sequence[Matrix], adaptable: Sequence[Matrix]) -> None:
+    if set(wanted) != set(adaptable):
+        missing = sorted({m.name for m in wanted} - {m.name for m in adaptable})
+        example = missing[0] if missing else sorted(m.name for m in set(adaptable) ^ set(wanted))[0]
         raise UserError(
             f"model.path: vLLM cannot adapt {max(1, len(missing))} of the model's {len(wanted)} linear layers "
             f"(such as {example}); use --set model.runtime=training-loop"

@@ -33,19 +33,19 @@ def compare(
     `packed` scores both signs at an eps, `public` the same signs again. Where no eps tells them apart, the last
     that is finite decides: overflow says nothing of the path.
     """
-    found: tuple[bool, float] | None = None
+    judged: tuple[bool, float] | None = None
     for eps in _EPS:
         ours = packed(eps)
-        if found is not None and not all(map(math.isfinite, _flat(examples, ours))):
+        if judged is not None and not all(map(math.isfinite, _flat(examples, ours))):
             break
         theirs = public()
-        found = verdict(examples, ours, theirs, dtype)
+        judged = verdict(examples, ours, theirs, dtype)
         told = moved(examples, theirs)
-        small = found[0] and told >= max(_CLEARLY * found[1], _LEAST * _TOLERANCE[dtype])
+        small = judged[0] and told >= max(_CLEARLY * judged[1], _LEAST * _TOLERANCE[dtype])
         if small or told >= _CLEARLY * _TOLERANCE[dtype]:
             break
-    assert found is not None
-    return found
+    assert judged is not None
+    return judged
 
 
 def moved(examples: Sequence[Example], scores: list[Scores]) -> float:

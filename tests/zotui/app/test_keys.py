@@ -30,7 +30,7 @@ def test_every_binding_has_an_id_and_says_what_it_does(kind: type[DOMNode]) -> N
 
 
 def test_there_are_bindings_to_speak_of() -> None:
-    assert {"cockpit.pause", "start.resume", "parity.leave", "chart.zoom_in", "app.theme"} <= set(keys.actions())
+    assert {"cockpit.pause", "start.resume", "chart.zoom_in", "app.theme"} <= set(keys.actions())
 
 
 def test_no_two_actions_of_a_place_have_one_key() -> None:

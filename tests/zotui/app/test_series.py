@@ -25,6 +25,17 @@ def test_a_long_series_stays_small_and_even() -> None:
     assert list(points.low) < list(points.mean) < list(points.high)
 
 
+def test_thinning_keeps_every_peak() -> None:
+    series = Series(capacity=64)
+    for step in range(20_000):
+        series.add(step, 5.0 if step == 12_345 else step % 7 / 7)
+    points = series.points(40)
+    assert len(points.x) <= 40 and list(points.x) == sorted(points.x)
+    assert [value for value in points.high if value > 1] == [5.0]
+    peak = points.high.argmax()
+    assert points.x[peak] <= 12_345 < points.x[peak + 1]
+
+
 @pytest.mark.parametrize("sizes", [[1] * 5000, [5000], [7, 1, 64, 900, 2000, 2028], [4999, 1]], ids=str)
 def test_steps_come_one_by_one_or_all_at_once(sizes: list[int]) -> None:
     values = np.random.default_rng(1).normal(size=5000)

@@ -39,9 +39,7 @@ class Plot(PlotWidget, inherit_bindings=False):  # type: ignore[call-arg]
         "plot--raw",
         "plot--line",
         "plot--mark",
-        "plot--reference",
         "plot--limit",
-        "plot--beyond",
         "plot--cursor",
     }
     DEFAULT_CSS = """
@@ -52,9 +50,7 @@ class Plot(PlotWidget, inherit_bindings=False):  # type: ignore[call-arg]
         & > .plot--raw { color: $secondary; background: $surface; }
         & > .plot--line { color: $primary; background: $surface; }
         & > .plot--mark { color: $success; background: $surface; }
-        & > .plot--reference { color: $accent; background: $surface; }
         & > .plot--limit { color: $warning; background: $surface; }
-        & > .plot--beyond { color: $error; background: $surface; }
         & > .plot--cursor { color: $accent; background: $surface; }
     }
     """

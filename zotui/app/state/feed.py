@@ -1,4 +1,4 @@
-"""Where a screen's events come from: a live engine, the records of a run, or a comparison.
+"""Where a screen's events come from: a live engine, or the records of a run.
 
 A feed reads in a thread of its own and hands over what has gathered when it is drained, so that a
 run of any speed costs the screen a few small batches a second. The thread is a daemon: it may be
@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Protocol
 
 from engine.errors import UserError
 from engine.protocol.commands import AnyCommand
@@ -21,7 +21,6 @@ from engine.runs.directory import RunDir, Summary
 from engine.runs.usage import Usage, together
 from zotui.app.state.history import Steps, checkpoints, follow, interleaved, noted, past
 from zotui.app.state.marks import Mark
-from zotui.engines.parity import Comparison
 
 MOST_PER_DRAIN = 4000
 """Items handed over at once: a long history is taken in over several drains."""
@@ -64,7 +63,6 @@ class Ended:
 
 
 Item = AnyEvent | Past | Viewed | Begun | Ended
-Gathered = TypeVar("Gathered")
 
 
 class Engine(Protocol):
@@ -107,18 +105,18 @@ class Feed(Protocol):
         """Nobody will drain any more."""
 
 
-class _Gathering(Generic[Gathered]):
+class _Gathering:
     """The part that all feeds share: a reader thread and what it gathered."""
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._items: deque[Gathered] = deque()
+        self._items: deque[Item] = deque()
         self._closing = threading.Event()
 
     def start(self) -> None:
         threading.Thread(target=self._gather, name=f"feed {self._name}", daemon=True).start()
 
-    def drain(self) -> list[Gathered]:
+    def drain(self) -> list[Item]:
         # popleft and append on a deque are atomic; only this side takes, so no lock is needed.
         return [self._items.popleft() for _ in range(min(len(self._items), MOST_PER_DRAIN))]
 
@@ -130,11 +128,11 @@ class _Gathering(Generic[Gathered]):
             if not self._closing.is_set():  # else read on to the end, so that nobody is held up writing
                 self._items.append(item)
 
-    def _read(self) -> Iterator[Gathered]:
+    def _read(self) -> Iterator[Item]:
         raise NotImplementedError
 
 
-class EngineFeed(_Gathering[Item]):
+class EngineFeed(_Gathering):
     """The events of an engine that this app launched or is attached to, after what the records tell."""
 
     def __init__(self, engine: Engine, *, knows_the_past: bool = False) -> None:
@@ -175,7 +173,7 @@ class EngineFeed(_Gathering[Item]):
         yield Ended(self.engine.wait())
 
 
-class RecordsFeed(_Gathering[Item]):
+class RecordsFeed(_Gathering):
     """The journal and evaluations of a run; followed as they grow while the run is live."""
 
     def __init__(self, run: RunDir) -> None:
@@ -226,22 +224,6 @@ class RecordsFeed(_Gathering[Item]):
             str(info.get("dtype", "")),
             (info.get("noise") or {}).get("nats"),
         )
-
-
-class ComparisonFeed(_Gathering[dict[str, Any] | Ended]):
-    """The rows of a comparison that this app started; it ends with the feed."""
-
-    def __init__(self, comparison: Comparison) -> None:
-        super().__init__(comparison.source.name)
-        self.comparison = comparison
-
-    def close(self) -> None:
-        super().close()
-        self.comparison.close()
-
-    def _read(self) -> Iterator[dict[str, Any] | Ended]:
-        yield from self.comparison.answers()
-        yield Ended(self.comparison.wait())
 
 
 def _marked(run: RunDir) -> Iterator[Past]:

@@ -167,5 +167,5 @@ class _Layer:
 
 def _block(name: str) -> int | None:
     """The number of the block that a layer lies in."""
-    found = _BLOCK.search(name)
-    return int(found[1]) if found else None
+    block = _BLOCK.search(name)
+    return int(block[1]) if block else None

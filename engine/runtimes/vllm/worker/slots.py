@@ -94,6 +94,6 @@ class Slots:
         place = next(index for index, held in enumerate(self._drawn) if held not in keep)
         self._drawn[place] = None
         for piece in self.slices:
-            piece.state.draw_u_into(self._u[place][piece.span], step, query)
+            piece.state.directions.u_into(self._u[place][piece.span], piece.matrix, step, query)
         self._drawn[place] = wanted
         return self._u[place]

@@ -1,13 +1,14 @@
 """The half of the vLLM runtime that runs inside vLLM's worker, where its insides are known.
 
 vLLM mixes `ZoWorker` into its own worker class (`worker_extension_cls`), and the other half calls the
-`zo_` methods through `collective_rpc`. Only lists, seeds, floats and file names cross. Written against
-the V1 model runner of vLLM 0.26 to 0.33; read on 0.26, run on 0.32.
+`zo_` methods through `collective_rpc`. What crosses goes by reference, within one process, and is such as
+msgspec encodes: numbers, texts, lists, examples. Written against the V1 model runner of vLLM 0.26 to 0.33;
+read on 0.26, run on 0.32.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,27 +18,27 @@ from vllm.lora.request import LoRARequest
 
 from engine.directions.fold import FoldMode
 from engine.directions.kept import update_kept
+from engine.directions.official import OfficialDraws, OfficialRun
 from engine.models.weights import Matrix
-from engine.runtimes.vllm.chunks import PackedExample
 from engine.runtimes.vllm.packing import Packed, one_token_options, pack, pad
 from engine.runtimes.vllm.worker.base_model import BaseWorker
 from engine.runtimes.vllm.worker.clock import Clock
 from engine.runtimes.vllm.worker.forward import Batch, Forward
 from engine.runtimes.vllm.worker.graphs import Graphs, cuda_recorder
 from engine.runtimes.vllm.worker.head import log_probabilities, option_logits
+from engine.runtimes.vllm.worker.in_place import Parameters
 from engine.runtimes.vllm.worker.layers import Layers
 from engine.runtimes.vllm.worker.linear import read_weight, write_weight
-from engine.runtimes.vllm.worker.replay import ReplayWorker
 from engine.runtimes.vllm.worker.slots import Slice, Slots
 from engine.tasks.example import Example
 
 PLUS, MINUS = 1, 2  # adapter ids of the two pinned slots, which the public API scores
 
-Later = tuple[int, list[int], list[PackedExample], int]
+Later = tuple[int, list[int], list[Example], int]
 """What the next call will ask for: step, queries, examples, signs."""
 
 
-class ZoWorker(ReplayWorker, BaseWorker):
+class ZoWorker(BaseWorker):
     """Mixed into vLLM's worker. `self.model_runner`, `self.device` and `self.vllm_config` are vLLM's."""
 
     model_runner: Any
@@ -70,7 +71,7 @@ class ZoWorker(ReplayWorker, BaseWorker):
         self._zo_layers = Layers(manager, self._zo_slices, rank)
         self._zo_forward = Forward(self.model_runner, self.vllm_config, torch.device(self.device), self._zo_layers)
         self._zo_clock = Clock(torch.device(self.device))
-        self._zo_uploaded: tuple[list[PackedExample], Batch] | None = None
+        self._zo_uploaded: tuple[list[Example], Batch] | None = None
         self._zo_record_longest = record_longest if self._zo_forward.can_record else None
         self._zo_graphs = Graphs(cuda_recorder() if self._zo_record_longest else None)
         return [(p.matrix.name, p.matrix.rows, p.matrix.cols) for p in self._zo_slices]
@@ -106,6 +107,18 @@ class ZoWorker(ReplayWorker, BaseWorker):
         """U_acc <- U_acc - sum_q coefficients[q] U(step, q), in float32."""
         self._zo_slots.update(step, coefficients)
 
+    def zo_follow(self, run: OfficialRun) -> None:
+        """From now on, directions are those of a run of an official trainer."""
+        self._zo_draws = OfficialDraws(run)
+        self._zo_parameters = Parameters(self.model_runner.get_model(), self._zo_slices)
+        for piece in self._zo_slices:
+            piece.state.directions = self._zo_draws
+
+    def zo_move(self, step: int, query: int, scale: float, decay: float) -> None:
+        """Every parameter that is followed <- itself + scale times its direction - decay times itself, in place."""
+        for name, change in self._zo_draws.changes(step, query, scale, decay, self._zo_parameters.read):
+            self._zo_parameters.add(name, change)
+
     def zo_clear_cache(self) -> None:
         """Zero the KV cache. Attention gives what lies behind a sequence the weight 0, and 0 * NaN is NaN."""
         for cache in self.model_runner.kv_caches:
@@ -124,8 +137,8 @@ class ZoWorker(ReplayWorker, BaseWorker):
 
     def zo_update_kept(self) -> tuple[float, float] | None:
         """(kept, cosine) of the update until the last fold; None before there was one."""
-        found = update_kept(piece.state.sample for piece in self._zo_slices)
-        return (found.kept, found.cosine) if found else None
+        update = update_kept(piece.state.sample for piece in self._zo_slices)
+        return (update.kept, update.cosine) if update else None
 
     def _zo_fold(self, step: int) -> None:
         for layer, pieces in self._zo_by_layer():
@@ -162,56 +175,55 @@ class ZoWorker(ReplayWorker, BaseWorker):
     # -- scoring --------------------------------------------------------------------------------
 
     def zo_score(
-        self, rows: list[PackedExample], signs: int, later: Later | None = None
+        self, examples: list[Example], signs: int, later: Later | None = None
     ) -> tuple[list[list[list[float]]], int, int]:
         """Score examples at every sign in one packed forward pass.
 
         What `later` names is made ready while the device is at work. Returns the scores per sign, the
         tokens scored and the KV blocks used.
         """
-        batch = self._zo_upload(rows, signs)
-        arrive = _fetch(self._zo_values(batch, rows))
+        batch = self._zo_upload(examples, signs)
+        arrive = _fetch(self._zo_values(batch, examples))
         if later is not None:
-            step, queries, next_rows, next_signs = later
+            step, queries, next_examples, next_signs = later
             self._zo_slots.draw_ahead(step, queries)
-            self._zo_uploaded = (next_rows, self._zo_upload(next_rows, next_signs))
+            self._zo_uploaded = (next_examples, self._zo_upload(next_examples, next_signs))
         scores = []
         for sign_values in arrive():
-            sign_scores = [[0.0] * len(options) for _, options, _ in rows]
+            sign_scores = [[0.0] * len(example.options) for example in examples]
             wanted = sign_values[: len(batch.packed.picks)]  # fillers come last
             for pick, value in zip(batch.packed.picks, wanted, strict=True):
                 sign_scores[pick.example][pick.option] += value
             scores.append(sign_scores)
         return scores, signs * (len(batch.packed.token_ids) - batch.packed.padding), signs * batch.packed.blocks
 
-    def zo_floor(self, rows: list[PackedExample], signs: int) -> int:
+    def zo_floor(self, examples: list[Example], signs: int) -> int:
         """The same pass without slots, at the weights as they are; returns the tokens scored. For the benchmark."""
-        batch = self._zo_forward.upload(self._zo_pack(rows), signs)
-        self._zo_values(batch, rows, adapted=False).tolist()
+        batch = self._zo_forward.upload(self._zo_pack(examples), signs)
+        self._zo_values(batch, examples, adapted=False).tolist()
         return signs * (len(batch.packed.token_ids) - batch.packed.padding)
 
     def zo_forward_seconds(self) -> float:
         """Seconds that the device spent in forward passes since the last call."""
         return self._zo_clock.read()
 
-    def _zo_upload(self, rows: list[PackedExample], signs: int) -> Batch:
+    def _zo_upload(self, examples: list[Example], signs: int) -> Batch:
         if self._zo_uploaded is not None:
             (held, batch), self._zo_uploaded = self._zo_uploaded, None
-            if held == rows and batch.signs == signs:
+            if held == examples and batch.signs == signs:
                 return batch
-        return self._zo_forward.upload(self._zo_pack(rows), signs)
+        return self._zo_forward.upload(self._zo_pack(examples), signs)
 
-    def _zo_pack(self, rows: list[PackedExample]) -> Packed:
-        examples = _examples(rows)
+    def _zo_pack(self, examples: list[Example]) -> Packed:
         packed = pack(examples, self.zo_block_size(), copies=self._zo_forward.can_copy)
         if self._zo_record_longest is not None and self._zo_graphs.on:
             pad(packed, examples, self._zo_record_longest)
         return packed
 
-    def _zo_values(self, batch: Batch, rows: list[PackedExample], *, adapted: bool = True) -> torch.Tensor:
+    def _zo_values(self, batch: Batch, examples: list[Example], *, adapted: bool = True) -> torch.Tensor:
         """The score of every pick, (signs, picks)."""
         model = self.model_runner.get_model()
-        one_token = one_token_options(_examples(rows))
+        one_token = one_token_options(examples)
 
         def work(batch: Batch) -> torch.Tensor:
             hidden = self._zo_forward.run(batch, adapted=adapted)
@@ -240,13 +252,9 @@ def _fetch(values: torch.Tensor) -> Callable[[], list[list[float]]]:
     return arrive
 
 
-def _examples(rows: Sequence[PackedExample]) -> list[Example]:
-    return [Example(tuple(prompt), tuple(map(tuple, options)), label) for prompt, options, label in rows]
-
-
 def _find_slices(manager: Any) -> list[Slice]:
     """Every wrapped linear layer, cut into the Hugging Face matrices that it packs."""
-    found = []
+    slices = []
     for name, layer in manager.modules.items():
         if not hasattr(layer, "n_slices") or "lm_head" in name:
             continue
@@ -257,6 +265,6 @@ def _find_slices(manager: Any) -> list[Slice]:
         offset = 0
         for index, own in enumerate(names):
             rows, cols = layer.lora_b_stacked[index].shape[2], layer.lora_a_stacked[index].shape[3]
-            found.append(Slice(Matrix(f"{parent}.{own}.weight", rows, cols), layer, index, offset))
+            slices.append(Slice(Matrix(f"{parent}.{own}.weight", rows, cols), layer, index, offset))
             offset += rows
-    return found
+    return slices

@@ -1,4 +1,4 @@
-"""`python -m engine.benchmark.scaling < RESULTS`: how cost grows, from the objects that `zotui bench --json` printed.
+"""`python -m tests.benchmarks.scaling < RESULTS`: how cost grows, from the objects that `zotui bench --json` printed.
 
 Prints Markdown: a table of every measurement beside the model of its cost, and what that model says of
 machines that nobody measured here. The model: a step is 2 floating-point operations per parameter of the
@@ -7,12 +7,14 @@ blocks and token scored, and as many per number of the slots' factors, at one th
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 import sys
 from collections.abc import Iterable
-from typing import Any
+
+import msgspec
+
+from engine.protocol.figures import BenchFigures, PathFigures
 
 # Dense half-precision operations per second that an H100 reaches in large matrix products, about half of its data
 # sheet's 9.9e14: assumed, not measured.
@@ -24,13 +26,13 @@ _VARIED = ("model", "batch_size", "length", "rank", "queries")
 
 def main() -> None:
     """Read results, print the tables."""
-    results = [json.loads(line) for line in sys.stdin if line.strip()]
+    results = [msgspec.json.decode(line, type=BenchFigures) for line in sys.stdin if line.strip()]
     print("\n".join(report(results)))
 
 
-def report(results: list[dict[str, Any]]) -> list[str]:
-    """The lines of the report on objects of `zotui bench --json`."""
-    throughput = statistics.median(work(found) / found["vllm"]["median_s"] for found in results)
+def report(results: list[BenchFigures]) -> list[str]:
+    """The lines of the report."""
+    throughput = statistics.median(work(result) / step(result).median_s for result in results)
     head = ("model", "batch", "prompt", "rank", "queries", "tokens", "s/step", "model's s/step", "times the floor")
     lines = [
         f"Fitted throughput: {throughput:.3g} operations per second (median over {len(results)} measurements).",
@@ -38,17 +40,17 @@ def report(results: list[dict[str, Any]]) -> list[str]:
         _cells(head),
         _cells(["---"] * len(head)),
     ]
-    for found in results:
-        cells = [found["model"].rpartition("/")[2], found["batch_size"], found["length"] or "SST-2", found["rank"]]
-        cells += [found["queries"], f"{found['vllm']['tokens']:,}", f"{found['vllm']['median_s']:.3f}"]
-        cells += [f"{work(found) / throughput:.3f}", f"{found['floor_ratio']:.3f}" if found["floor_ratio"] else ""]
+    for result in results:
+        cells = [result.model.rpartition("/")[2], result.batch_size, result.length or "SST-2", result.rank]
+        cells += [result.queries, f"{step(result).tokens:,}", f"{step(result).median_s:.3f}"]
+        cells += [f"{work(result) / throughput:.3f}", f"{result.floor_ratio:.3f}" if result.floor_ratio else ""]
         lines.append(_cells(cells))
     lines += ["", *(line for axis in _VARIED if (line := growth(results, axis))), ""]
     for name, parameters, gpus, loss in (("13B on one GPU", 12.9e9, 1, 1.0), ("70B on eight GPUs", 70e9, 8, _GPU_LOSS)):
-        seconds = 2 * parameters * _TOKENS / (_GPU * gpus * loss)
+        a_step = 2 * parameters * _TOKENS / (_GPU * gpus * loss)
         lines.append(
             f"Estimate, not a measurement: {name}, {_TOKENS} tokens a step, at an assumed {_GPU * gpus * loss:.2g} "
-            f"operations per second: {seconds:.3f} s/step, {20_000 * seconds / 3600:.2f} h for 20,000 steps."
+            f"operations per second: {a_step:.3f} s/step, {20_000 * a_step / 3600:.2f} h for 20,000 steps."
         )
     return lines
 
@@ -57,22 +59,27 @@ def _cells(cells: Iterable[object]) -> str:
     return f"| {' | '.join(map(str, cells))} |"
 
 
-def work(found: dict[str, Any]) -> float:
+def step(result: BenchFigures) -> PathFigures:
+    """A step of vllm, which must have been measured."""
+    assert result.vllm is not None, f"{result.model}: measure it with --path vllm"
+    return result.vllm
+
+
+def work(result: BenchFigures) -> float:
     """Floating-point operations of a step, by the model."""
-    moved = found["scope_parameters"] + found["factors_per_rank"] * found["rank"]
-    return 2.0 * found["vllm"]["tokens"] * moved
+    return 2.0 * step(result).tokens * (result.scope_parameters + result.factors_per_rank * result.rank)
 
 
-def growth(results: list[dict[str, Any]], axis: str) -> str | None:
+def growth(results: list[BenchFigures], axis: str) -> str | None:
     """How seconds grow along one axis while the others stand still: the slope of a line through the logarithms."""
-    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for found in results:
-        groups.setdefault(tuple(found[other] for other in _VARIED if other != axis), []).append(found)
-    group = max(groups.values(), key=lambda some: len({found[axis] for found in some}))
+    groups: dict[tuple[object, ...], list[BenchFigures]] = {}
+    for result in results:
+        groups.setdefault(tuple(getattr(result, other) for other in _VARIED if other != axis), []).append(result)
+    group = max(groups.values(), key=lambda some: len({getattr(result, axis) for result in some}))
     points = {
-        math.log(found["scope_parameters"] if axis == "model" else found[axis]): math.log(found["vllm"]["median_s"])
-        for found in group
-        if found[axis] is not None
+        math.log(result.scope_parameters if axis == "model" else getattr(result, axis)): math.log(step(result).median_s)
+        for result in group
+        if getattr(result, axis) is not None
     }
     if len(points) < 3:
         return None

@@ -1,4 +1,4 @@
-"""`python -m engine.benchmark.replay`: what rebuilding a long run costs, measured on one block of a large model.
+"""`python -m tests.benchmarks.rebuild_cost`: what rebuilding a long run costs, measured on one block of a large model.
 
 A resume takes the journaled steps again that its newest checkpoint does not hold, an export takes all of
 them; neither scores anything: directions are drawn, U_acc is updated, intervals are folded. All of it grows
@@ -152,7 +152,7 @@ class _Block:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m engine.benchmark.replay")
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.rebuild_cost")
     parser.add_argument("--shape", choices=list(SHAPES), default="opt-13b")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--interval", type=int, default=50)

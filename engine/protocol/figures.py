@@ -1,0 +1,85 @@
+"""What `zotui parity` and `zotui bench` print: JSON lines, numbers that are not finite as null."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class ParityRow(msgspec.Struct, tag_field="type", tag="row", frozen=True, kw_only=True):
+    """One step as both sides took it. Losses in nats."""
+
+    step: int
+    loss_plus: float | None
+    loss_minus: float | None
+    projected_grad: float | None
+    seconds: float | None  # null where it is not known, as of a recording
+    reference_loss_plus: float | None
+    reference_loss_minus: float | None
+    reference_projected_grad: float | None
+    reference_seconds: float | None
+    loss_diff: float | None  # the larger of the differences of the two losses
+    grad_diff: float | None
+    same_sign: bool
+    steps: int  # that are compared in all
+
+
+class ParitySummary(msgspec.Struct, tag_field="type", tag="summary", frozen=True, kw_only=True, omit_defaults=True):
+    """What the rows come to, and what was compared with what."""
+
+    steps: int
+    max_loss_diff: float | None  # nats
+    max_grad_rel_diff: float | None  # of the rms of the reference's projected gradients
+    sign_agreement: float  # share of steps, 0..1
+    first_difference: int | None  # the first step beyond the tolerance
+    ok: bool  # no step is
+    tolerance: float  # nats
+    runtime: str
+    reference: str
+    family: str = ""  # of a recording only, as are the next two
+    scope: str = ""
+    objective: str = ""
+
+
+AnyParity = ParityRow | ParitySummary
+
+
+class PathFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A step by one path, over all of its turns."""
+
+    median_s: float
+    min_s: float
+    max_s: float
+    tokens: int  # scored in a step
+    peak_bytes: int
+    padded_tokens: int | None = None  # of the loop: with the padding that goes through the model
+
+
+class BenchFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """What was measured of one model at one batch size; null for what was not to be timed."""
+
+    model: str
+    device: str
+    rounds: int
+    dtype: str
+    batch_size: int
+    options: int
+    option_tokens: int
+    length: int | None  # tokens of every prompt; null: as long as SST-2's
+    rank: int
+    queries: int
+    loop: PathFigures | None
+    vllm: PathFigures | None
+    floor: PathFigures | None
+    public: PathFigures | None
+    speedup: float | None  # of vllm over the loop
+    floor_ratio: float | None  # vllm's step over the floor's, of neighbouring turns
+    overhead_share: float | None  # of vllm's step, outside the forward pass
+    fold_s: float | None
+    recorded_shapes: int | None  # shapes of a pass that are CUDA graphs
+    loss_difference: float | None  # of the first step of both sides, in nats
+    threads: int
+    parameters: int
+    scope_parameters: int
+    factors_per_rank: int  # numbers that the factors of all directions have for every rank
+    hardware: dict[str, str | int]
+    versions: dict[str, str]
