@@ -31,3 +31,9 @@ class RunFailed(Exception):
 
     What was journaled is sound; whoever catches it exits with `EXIT_FAILED`.
     """
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of a library says, in at most 200 characters of one line; its kind where it says nothing."""
+    text = str(error).strip().splitlines()
+    return (text[0] if text else type(error).__name__)[:200]

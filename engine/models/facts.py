@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from engine.errors import UserError
+from engine.errors import UserError, first_line
 from engine.models.weights import Matrix, weight_files
 
 if TYPE_CHECKING:
@@ -136,8 +136,3 @@ def explained(path: str, error: Exception, what: str) -> UserError:
             "--set model.trust_remote_code=true"
         )
     return UserError(f"model.path: {path}: {what}: {first_line(error)}")
-
-
-def first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0][:200] if text else type(error).__name__

@@ -11,15 +11,13 @@ from zipfile import is_zipfile
 
 import torch
 
-from engine.errors import UserError
+from engine.errors import UserError, first_line
 from engine.machine import available_memory
 from engine.text import in_bytes
 
 if TYPE_CHECKING:
     pass
 from safetensors import SafetensorError, safe_open
-
-from engine.models.facts import first_line
 
 
 class BaseWeights:

@@ -10,9 +10,9 @@ from typing import TypeVar
 
 from engine.methods.lozo import Lozo
 from engine.preflight.open import load_runtime
-from engine.preflight.plan import Note, Prepared
+from engine.preflight.plan import Prepared
 from engine.protocol.findings import Estimate
-from engine.runtimes.base import Report
+from engine.runtimes.base import Note, Report
 from engine.tasks.batches import batch
 
 _STEPS = 4  # the first is a warm-up

@@ -14,29 +14,24 @@ file, the template, the verbalizer, the tokenizer or the sampling shows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from engine.errors import UserError
-from engine.models import hub
-from engine.preflight.plan import Note, with_demo
-from engine.preset.schema import BUILTIN_DEMO
-from engine.runs.directory import RunDir
-from engine.runs.journal import last_line
-from engine.tasks.example import Example
-from engine.tasks.load import Task
-
-if TYPE_CHECKING:
-    pass
-
 import hashlib
 import os
-from typing import IO
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any
 
 import msgspec
 
+from engine.errors import UserError
+from engine.models import hub
 from engine.models.weights import weight_files
+from engine.preflight.demo import with_demo
+from engine.preset.schema import BUILTIN_DEMO
+from engine.runs.directory import RunDir
+from engine.runs.journal import last_line
+from engine.runtimes.base import Note
+from engine.tasks.example import Example
+from engine.tasks.load import Task
 
 _WHOLE = 64 * 2**20
 _EVERY = 16 * 2**20
@@ -160,11 +155,9 @@ def model_of(run: RunDir, note: Note) -> str:
 
 def identify(folder: Path, was: dict[str, Any], *, code: bool) -> Files:
     """What a model's files are. Raises `UserError` if the run was started on others."""
-    from engine.preflight import identity
-
-    files = identity.of_model(folder, code=code)
+    files = of_model(folder, code=code)
     if "model" in was:
-        identity.check_model(folder, files, was["model"])
+        check_model(folder, files, was["model"])
     return files
 
 

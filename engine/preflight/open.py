@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from engine.preflight.plan import Note, Prepared, plan_run, prepare
+from engine.preflight.plan import Prepared, plan_run, prepare
 from engine.preset.schema import Preset
 from engine.runs.directory import RunDir
-from engine.runtimes.base import Report, Runtime
+from engine.runtimes.base import Note, Report, Runtime
 from engine.tasks.load import Task
 from engine.tasks.tokenize import Encoder
 

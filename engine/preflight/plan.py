@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from engine.environment import prepare_device
 from engine.errors import UserError
 from engine.models import hub
+from engine.preflight import identity
+from engine.preflight.demo import with_demo
 from engine.preflight.identity import check_still_there, identify, started_on
-from engine.preset.schema import BUILTIN_DEMO, Preset
+from engine.preset.schema import Preset
 from engine.preset.task import Task as PresetTask
 from engine.runs.directory import RunDir
-from engine.runs.home import home
-from engine.runtimes.base import Needs, Report
+from engine.runtimes.base import Needs, Note, Report
 from engine.tasks.example import Example
 from engine.tasks.load import Task, check_sources, load_task
 
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from engine.preflight.disk import Disk
     from engine.preflight.identity import Files
     from engine.preflight.memory import Memory
-
-Note = Callable[[Literal["info", "warning"], str], None]
-"""Takes a line for the log, as soon as it is known."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +122,6 @@ def prepare(plan: Plan, report: Report, note: Note = lambda level, text: None) -
     """Download the model, read the data, and check that both fit. Raises `UserError`."""
     from engine.models.tokenizer import read_tokenizer
     from engine.models.weights import check_pickles
-    from engine.preflight import identity
 
     wanted, was = plan.wanted, plan.was
     trust = wanted.model.trust_remote_code
@@ -153,22 +150,6 @@ def prepare(plan: Plan, report: Report, note: Note = lambda level, text: None) -
     note("info", line)
     record = {"revision": plan.found.revision, "model": files, "data": data}
     return Prepared(plan, path, facts, tokenizer, task, needs, memory, record)
-
-
-def with_demo(wanted: Preset, report: Report) -> tuple[str, PresetTask]:
-    """The model's path and the task, with the built-in demo made where either asks for it."""
-    uses_model = wanted.model.path == BUILTIN_DEMO
-    if not uses_model and wanted.task.name != "demo":
-        return wanted.model.path, wanted.task
-    from engine.tasks.demo import ensure_demo
-
-    demo = ensure_demo(home() / "cache", lambda text, fraction: report("preparing the demo", fraction, text))
-    task = wanted.task
-    if task.name == "demo":
-        brought = {"train": str(demo.train), "validation": str(demo.validation)}
-        task = task.model_copy(update={k: v for k, v in brought.items() if getattr(task, k) is None})
-        check_sources(task)
-    return str(demo.model) if uses_model else wanted.model.path, task
 
 
 def _needs(task: Task, batch_size: int, queries: int) -> Needs:

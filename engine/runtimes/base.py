@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from engine.directions.kept import UpdateKept
 from engine.models.weights import Matrix
@@ -20,6 +20,9 @@ from engine.tasks.objective import Scores
 
 Report = Callable[[str, float | None, str], None]
 """Takes a phase's name, its progress (0..1, or None) and a detail."""
+
+Note = Callable[[Literal["info", "warning"], str], None]
+"""Takes a line for the log, as soon as it is known."""
 
 
 @dataclass(frozen=True)

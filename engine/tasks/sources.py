@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import UserError
+from engine.errors import UserError, first_line
 from engine.models import hub
 from engine.text import suggest
 
@@ -73,7 +73,7 @@ def columns(source: Source) -> list[str] | None:
             return list(pyarrow.parquet.read_schema(source.path).names)
         return _jsonl_columns(source)
     except (OSError, ValueError, csv.Error) as error:  # pyarrow's errors are both OSError and ValueError
-        raise UserError(f"{source}: cannot be read ({_first_line(error)})") from None
+        raise UserError(f"{source}: cannot be read ({first_line(error)})") from None
 
 
 def read(source: Source, cache: Path) -> Dataset:
@@ -111,7 +111,7 @@ def _read_local(source: Source, path: Path, cache: Path) -> Dataset:
     except Exception as error:  # noqa: BLE001 - pyarrow's, pandas' and datasets' own, without a common base
         if "corresponds to no data" in str(error):
             raise UserError(f"{source}: has no rows; {source.key} needs at least one") from None
-        raise UserError(f"{source}: cannot be read as {kind.upper()} ({_first_line(_root(error))})") from None
+        raise UserError(f"{source}: cannot be read as {kind.upper()} ({first_line(_root(error))})") from None
     assert isinstance(loaded, datasets.Dataset)
     return loaded
 
@@ -132,7 +132,7 @@ def _read_hub(source: Source) -> Dataset:
                 f"{source.key}: {source}: {offline}, and it is not in the local cache; "
                 f"go online or set {source.key} to a local file"
             ) from None
-        raise UserError(f"{source.key}: {source}: cannot be loaded ({_first_line(error)})") from None
+        raise UserError(f"{source.key}: {source}: cannot be loaded ({first_line(error)})") from None
     if not isinstance(loaded, datasets.Dataset):
         raise UserError(f"{source.key}: {source}: is not one split; write name[:config]@split")
     return loaded
@@ -190,8 +190,3 @@ def _root(error: BaseException) -> BaseException:
     while error.__cause__ is not None:
         error = error.__cause__
     return error
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip().splitlines()
-    return (text[0] if text else type(error).__name__)[:200]
