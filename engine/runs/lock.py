@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import os
-import time
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import TYPE_CHECKING
 
 from engine.errors import UserError
 
-_PATIENCE = 0.5  # seconds
+if TYPE_CHECKING:
+    from filelock import FileLock
+
+_PATIENCE = 0.5  # seconds: `is_held` of another process holds it for a moment
 
 
 class RunLock:
@@ -20,34 +22,28 @@ class RunLock:
     def __init__(self, file: Path) -> None:
         """`file` lies in the run's directory; it holds the process id of whoever took the lock last."""
         self.file = file
-        self._handle: IO[bytes] | None = None
+        self._held: FileLock | None = None
 
     def acquire(self) -> None:
         """Take the lock for as long as this process lives. Raises `UserError` if another has it, or nobody can."""
+        from filelock import FileLock, Timeout  # who only looks at a run needs none of it
+
         run = self.file.parent
+        held = FileLock(self.file, _PATIENCE, thread_local=False, preserve_lock_file=True, on_acquired=_sign)
         try:
-            # Not through a link: what it leads to would be emptied.
-            handle = os.fdopen(os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666), "ab")
+            held.acquire()
+        except Timeout:
+            raise UserError(f"{run.name}: is live in another engine; `zotui attach` steers that one") from None
         except OSError as error:
             raise UserError(f"{run}: cannot be written ({error.strerror}); a run needs to") from None
-        deadline = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() < deadline:  # `is_held` of another process holds it for a moment
-                    time.sleep(0.05)
-                    continue
-                handle.close()
-                raise UserError(f"{run.name}: is live in another engine; `zotui attach` steers that one") from None
-            handle.truncate(0)
-            handle.write(str(os.getpid()).encode())
-            handle.flush()
-            self._handle = handle
-            return
+        self._held = held
 
     def is_held(self) -> bool:
-        """Whether somebody holds it."""
+        """Whether somebody holds it.
+
+        Not by asking `FileLock`, which can only take it for itself: two that look would be engines to each other, and
+        who may only read a run could not look.
+        """
         try:
             with self.file.open("rb") as handle:
                 fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -66,3 +62,9 @@ class RunLock:
                     if os.path.samestat(lock, opened.stat()):
                         return pid if self.is_held() else None
         return None
+
+
+def _sign(lock: int) -> None:
+    """Leave the process id in the file that was locked."""
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, str(os.getpid()).encode(), 0)

@@ -7,17 +7,16 @@ say so as the demo's prompt asks; zeroth-order fine-tuning then teaches it that.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import random
 import shutil
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from filelock import AcquireReturnProxy, FileLock
 
 from engine.tasks import demo_reviews
 from engine.tasks.demo_reviews import Review
@@ -85,18 +84,14 @@ def ensure_demo(cache: Path, report: Report) -> Demo:
     return demo
 
 
-@contextlib.contextmanager
-def _alone(lock: Path, report: Report) -> Iterator[None]:
+def _alone(lock: Path, report: Report) -> AcquireReturnProxy[FileLock]:
     """Hold the lock, which the system releases even if this process is killed."""
-    with lock.open("w") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                report("waiting for another process that builds the demo", 0.0)
-                time.sleep(0.2)
-        yield
+
+    def waiting() -> bool:
+        report("waiting for another process that builds the demo", 0.0)
+        return False  # not to be given up
+
+    return FileLock(lock).acquire(poll_interval=0.2, cancel_check=waiting)
 
 
 def _build(folder: Path, report: Report) -> None:

@@ -1,8 +1,12 @@
 """A run's directory: what is in it, who holds it, and that nothing of the user's is touched."""
 
+import fcntl
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -125,6 +129,68 @@ def test_standing_follows_the_lock_and_the_record() -> None:
     holder.kill()
     holder.communicate()
     assert run.summary().standing == "crashed"
+
+
+def test_the_lock_is_one_that_other_versions_see_and_that_sees_theirs(tmp_path: Path) -> None:
+    run = make()
+    run.acquire()
+    lock = run.path / "lock"
+    with lock.open("ab") as handle, pytest.raises(BlockingIOError):  # as they ask, and as they take it
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with lock.open("rb") as handle, pytest.raises(BlockingIOError):
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    assert (lock.read_text(), run.engine_pid()) == (str(os.getpid()), os.getpid())
+    other = make(tmp_path / "other")
+    with (other.path / "lock").open("ab") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert other.is_live()
+        with pytest.raises(UserError, match="other: is live in another engine"):
+            other.acquire()
+    assert not other.is_live()
+
+
+def test_one_who_looks_does_not_hold_up_one_who_takes_it_nor_another_who_looks() -> None:
+    run = make()
+    (run.path / "lock").write_text("4194999")  # of an engine that ended, with a longer number than any here
+    with (run.path / "lock").open("rb") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        assert not run.is_live()
+        threading.Timer(0.1, looking.close).start()
+        run.acquire()
+    assert (run.path / "lock").read_text() == str(os.getpid())
+
+
+def test_the_lock_is_not_taken_through_a_link(tmp_path: Path) -> None:
+    thesis = tmp_path / "thesis.txt"
+    thesis.write_text("years of work")
+    run = make()
+    (run.path / "lock").symlink_to(thesis)
+    with pytest.raises(UserError, match=r"cannot be written \(Too many levels of symbolic links\); a run needs to"):
+        run.acquire()
+    assert thesis.read_text() == "years of work"
+
+
+def test_a_child_that_outlives_the_engine_does_not_keep_the_lock() -> None:
+    run = make()
+    code = (
+        "import os, sys, time; from pathlib import Path; from engine.runs.directory import RunDir\n"
+        "run = RunDir(Path(sys.argv[1])); run.acquire()\n"
+        "child = os.fork()\n"
+        "if child: print(child, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    engine = subprocess.Popen(
+        [sys.executable, "-c", code, str(run.path)], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
+    )
+    assert engine.stdout is not None
+    child = int(engine.stdout.readline())
+    try:
+        assert run.engine_pid() == engine.pid
+        engine.kill()
+        engine.wait()
+        assert not run.is_live()
+    finally:
+        os.kill(child, signal.SIGKILL)
 
 
 def test_a_torn_info_file_does_not_hide_the_run() -> None:

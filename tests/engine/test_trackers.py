@@ -14,7 +14,7 @@ import pytest
 
 from engine.clients.outbox import Outbox
 from engine.clients.trackers import follower as following
-from engine.clients.trackers import wandb
+from engine.clients.trackers import projects
 from engine.errors import UserError
 from engine.preset.load import load
 from engine.protocol.commands import Stop
@@ -97,7 +97,7 @@ def test_wandb_without_a_key_stays_on_this_machine(start: Any, monkeypatch: pyte
     run = stopped_and_resumed(start, "wandb")
     parts = sorted((run.path / "wandb").glob("offline-run-*"))
     assert len(parts) == 2  # one for each engine, of one run
-    assert all(part.name.endswith(wandb.identity(run)) for part in parts)
+    assert all(part.name.endswith(projects.identity(run)) for part in parts)
     kept = b"".join(file.read_bytes() for part in parts for file in part.glob("*.wandb"))
     assert b"train/loss" in kept and b"validation/accuracy" in kept and b"method.lr" in kept
 
@@ -202,16 +202,16 @@ def test_wandb_goes_online_only_where_it_was_set_up(monkeypatch: pytest.MonkeyPa
         monkeypatch.delenv(name, raising=False)
     netrc = tmp_path / "netrc"
     monkeypatch.setenv("NETRC", str(netrc))
-    assert wandb.mode() == "offline"
+    assert projects.mode() == "offline"
     netrc.write_text("machine api.wandb.ai login user password secret\n")
-    assert wandb.mode() is None
+    assert projects.mode() is None
     monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org")
-    assert wandb.mode() == "offline"
+    assert projects.mode() == "offline"
     monkeypatch.setenv("WANDB_API_KEY", "secret")
-    assert wandb.mode() is None
+    assert projects.mode() is None
     monkeypatch.delenv("WANDB_API_KEY")
     monkeypatch.setenv("WANDB_MODE", "online")  # W&B will say what it lacks
-    assert wandb.mode() is None
+    assert projects.mode() is None
 
 
 def test_one_tracker_needs_no_list() -> None:

@@ -72,14 +72,6 @@ def test_names_that_a_shell_would_obey_are_not_offered(tmp_path: Path) -> None:
     assert not (tmp_path / "owned").exists()
 
 
-def test_bash_knows_whom_it_is_for() -> None:
-    done = subprocess.run(
-        ["bash", "--norc", "-c", "source <(zotui completion bash); complete -p zotui"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert done.stdout == "complete -o default -F _zotui_completion zotui\n"
-
-
 def ask(shell: str) -> dict[str, str]:
     """The environment in which a shell asks."""
     asked = {"COMP_WORDS": "zotui\nrun\n--set\nmethod.", "COMP_CWORD": "3", "_TYPER_COMPLETE_ARGS": "zotui show fi"}
@@ -119,13 +111,24 @@ def test_fish(line: str, expected: list[str]) -> None:
     assert [one.partition("\t")[0] for one in done.stdout.splitlines()] == expected
 
 
-@needs("zsh", "tmux")
-def test_zsh_at_a_prompt(tmp_path: Path) -> None:
-    (tmp_path / ".zshrc").write_text(
-        "autoload -Uz compinit; compinit -u\nsource <(zotui completion zsh)\nPS1='at your service> '\n"
-    )
+PROMPT = "PS1='at your service> '\n"
+
+
+@needs("tmux")
+@pytest.mark.parametrize(
+    ("shell", "file", "start"),
+    [
+        pytest.param("bash --rcfile bashrc -i", "bashrc", "source <(zotui completion bash)\n", id="bash"),
+        pytest.param(
+            "zsh -i", ".zshrc", "autoload -Uz compinit; compinit -u\nsource <(zotui completion zsh)\n", id="zsh",
+            marks=needs("zsh"),
+        ),
+    ],
+)  # fmt: skip
+def test_at_a_prompt(tmp_path: Path, shell: str, file: str, start: str) -> None:
+    (tmp_path / file).write_text(start + PROMPT)
     variables = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "ZOTUI_HOME")} | {"ZDOTDIR": str(tmp_path)}
-    terminal = Terminal(tmp_path / "tmux", "zsh -i", variables)
+    terminal = Terminal(tmp_path / "tmux", shell, variables)
     try:
         terminal.wait("at your service>", 30)
         for typed, completed in (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
@@ -17,34 +17,27 @@ from zotui.home import presets
 VARIABLE = "_ZOTUI_COMPLETE"
 SHELLS = ("bash", "zsh", "fish")
 
-_BASH = """\
-_zotui_completion() {
-    local IFS=$'\\n'
-    mapfile -t COMPREPLY < <(COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD=$COMP_CWORD _ZOTUI_COMPLETE=complete_bash "$1")
-    [[ ${COMPREPLY[0]-} == *= ]] && compopt -o nospace 2>/dev/null
-    return 0
-}
-complete -o default -F _zotui_completion zotui
-"""
-
-_ZSH = """\
-#compdef zotui
-_zotui_completion() {
-    if [[ ${words[CURRENT-1]} == --set ]]; then
-        local -x COMP_WORDS="${words[*]}" COMP_CWORD=$((CURRENT-1)) _ZOTUI_COMPLETE=complete_bash
-        compadd -S '' -- ${(f)"$(zotui)"}
-    else
-        eval "$(_TYPER_COMPLETE_ARGS="${words[1,$CURRENT]}" _ZOTUI_COMPLETE=complete_zsh zotui)"
-    fi
-}
-compdef _zotui_completion zotui
-"""
-
-_OWN = {"bash": _BASH, "zsh": _ZSH}
-"""Where typer's script falls short: bash would expand what it is told, and zsh put a space after `key=`."""
-
 _UNQUOTED = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 """Names that no shell reads as more than a name: others, which may come from anybody, have to be typed."""
+
+_NO_SPACE = {
+    "bash": """
+_zotui_keys() {
+    _zotui_completion "$@"
+    [[ ${COMPREPLY[0]-} != *= ]] || compopt -o nospace
+}
+complete -o default -F _zotui_keys zotui
+""",
+    "zsh": """
+_zotui_keys() {
+    if [[ ${words[CURRENT-1]} != --set ]]; then _zotui_completion; return; fi
+    local -x COMP_WORDS="${words[*]}" COMP_CWORD=$((CURRENT-1)) _ZOTUI_COMPLETE=complete_bash  # bare words
+    compadd -S '' -- ${(f)"$(zotui)"}
+}
+compdef _zotui_keys zotui
+""",
+}
+"""Around typer's functions, which have these shells put a space after `key=`, where the value comes; fish puts none."""
 
 
 def completion(
@@ -58,8 +51,8 @@ def completion(
         raise UserError(f"completion {shell}: not a shell known here; bash, zsh or fish")
     from typer.completion import get_completion_script  # type: ignore[attr-defined]
 
-    script = _OWN.get(shell) or get_completion_script(prog_name="zotui", complete_var=VARIABLE, shell=shell)
-    typer.echo(script.rstrip("\n"))
+    typer.echo(get_completion_script(prog_name="zotui", complete_var=VARIABLE, shell=shell))
+    typer.echo(_NO_SPACE.get(shell, ""), nl=False)
 
 
 def prepare() -> None:
@@ -87,9 +80,4 @@ def set_keys(incomplete: str) -> list[str]:
 
 
 def _fitting(names: Iterable[str], incomplete: str) -> list[str]:
-    def fitting() -> Iterator[str]:
-        for name in names:
-            if name.startswith(incomplete) and _UNQUOTED.fullmatch(name):
-                yield name
-
-    return list(fitting())
+    return [name for name in names if name.startswith(incomplete) and _UNQUOTED.fullmatch(name)]

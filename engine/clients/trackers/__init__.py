@@ -53,10 +53,6 @@ def _tracker(name: str) -> Tracker:
         from engine.clients.trackers.tensorboard import Tensorboard
 
         return Tensorboard()
-    if name == "trackio":
-        from engine.clients.trackers.trackio import Trackio
+    from engine.clients.trackers.projects import Trackio, Wandb
 
-        return Trackio()
-    from engine.clients.trackers.wandb import Wandb
-
-    return Wandb()
+    return Trackio() if name == "trackio" else Wandb()

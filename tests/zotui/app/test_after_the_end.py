@@ -22,7 +22,7 @@ from recorded_runs import recorded
 
 
 def colour_of_the_curve(pilot: Pilot[int]) -> str:
-    return str(cockpit(pilot).query_one("#main-chart", SeriesChart).plot._datasets[-1])
+    return str(cockpit(pilot).query_one("#main-chart", SeriesChart).plot.traces[-1])
 
 
 async def over(pilot: Pilot[int]) -> None:
@@ -41,7 +41,7 @@ async def test_panes_that_a_larger_terminal_has_room_for_are_filled(home: Path, 
             for chart in cockpit(pilot).query(SeriesChart):  # drawn at the size that it has
                 await until(
                     pilot,
-                    lambda chart=chart: chart._drawn[1:3] == (chart.size, chart.plot.size) and chart.plot._datasets,
+                    lambda chart=chart: chart._drawn[1:3] == (chart.size, chart.plot.size) and chart.plot.traces,
                     "a curve",
                 )
 

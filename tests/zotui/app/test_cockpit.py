@@ -402,10 +402,10 @@ async def test_a_chart_can_be_zoomed_and_shown_whole_again(launch: Launch) -> No
         await until(pilot, lambda: cockpit(pilot).run.done == 60)
         chart = cockpit(pilot).query_one("#main-chart", SeriesChart)
         await until(pilot, lambda: chart.plot._x_max > 60)
-        whole = chart.plot._x_max - chart.plot._x_min
+        whole = chart.plot.ranges[1] - chart.plot.ranges[0]
         chart.plot.focus()
         await pilot.press("plus", "plus")
-        assert chart.plot._x_max - chart.plot._x_min < whole and chart.plot.zoomed
+        assert chart.plot.ranges[1] - chart.plot.ranges[0] < whole and chart.plot.zoomed
         (cockpit(pilot).feed.run.path / "go").touch()
         await until_shown(pilot, "● finished")
         cockpit(pilot).redraw()

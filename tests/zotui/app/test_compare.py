@@ -116,25 +116,25 @@ async def test_a_zoom_shows_more_points_of_less_and_another_axis_all(runs: list[
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await open_compare(pilot, runs)
         plot = chart(pilot).plot
-        sparse = plot._datasets[0].x[1] - plot._datasets[0].x[0]
+        sparse = plot.traces[0].x[1] - plot.traces[0].x[0]
         for _ in range(8):
             plot.action_zoom_x_in()
         await pilot.pause()
         screen.redraw()
-        points = plot._datasets[0].x
+        points = plot.traces[0].x
         assert points[1] - points[0] < sparse and len(points) <= 2 * plot.columns + 2
         await pilot.press("x")
         assert not plot.zoomed
-        assert plot._datasets[1].x[-1] == pytest.approx(110, rel=0.01)  # seconds: the slow one, to its end
+        assert plot.traces[1].x[-1] == pytest.approx(110, rel=0.01)  # seconds: the slow one, to its end
 
 
 async def test_colours_and_numbers_tell_curves_apart(runs: list[RunDir]) -> None:
     app = ZotuiApp()
     async with app.run_test(size=(120, 40)) as pilot:
         await open_compare(pilot, runs)
-        lines = chart(pilot).plot._datasets
-        assert [mark.marker for mark in lines[3:]] == ["1", "2", "3"]
-        assert len({mark.marker_style for mark in lines[3:]}) == 3
+        lines = chart(pilot).plot.traces
+        assert [mark.sign for mark in lines[3:]] == ["1", "2", "3"]
+        assert len({mark.style for mark in lines[3:]}) == 3
         await until_shown(pilot, "1 ━━ opt-1.3b-sst2-20261120-101500", "3 ━━ opt-1.3b-sst2-seed-1-20261122")
 
 
@@ -150,7 +150,7 @@ async def test_a_live_run_is_followed(runs: list[RunDir], monkeypatch: pytest.Mo
             journal.write(b"".join(line(step, 1, 1.2) for step in range(1400, 1500)))
         await until_shown(pilot, "1,500 of 2,000")
         assert [len(run) for run in screen.curves] == [2000, 2000, 1500]
-        runs[2]._lock._handle.close()
+        runs[2]._lock._held.release()
         runs[2].info.update(state="stopped")
         await until(pilot, lambda: "live" not in screen_text(app), "the end of it")
 

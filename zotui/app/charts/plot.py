@@ -1,21 +1,16 @@
-"""The plot inside a chart: the library's, with thin axes, views that follow a run, and a cursor."""
+"""The plot inside a chart: views that follow a run, and a cursor."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from typing import Literal
 
 import numpy as np
 from textual import events
 from textual.binding import Binding
-from textual.geometry import Region
 from textual.message import Message
 from textual_hires_canvas import Canvas
-from textual_plot import PlotWidget
-from textual_plot.plot_widget import LinePlot, ScatterPlot
 
-from zotui.app.charts.braille import Dots
+from zotui.app.charts.drawing import Drawing
 from zotui.app.charts.series import Numbers
 from zotui.app.charts.ticks import Ticks
 
@@ -23,7 +18,7 @@ View = Literal["whole", "follow", "free"]
 """All of it; its newest part; what the user chose by zooming and panning."""
 
 
-class Plot(PlotWidget, inherit_bindings=False):  # type: ignore[call-arg]
+class Plot(Drawing, inherit_bindings=False):  # type: ignore[call-arg]
     """A plot. Its zoom keys leave the cockpit's keys alone."""
 
     BINDINGS = [
@@ -55,8 +50,6 @@ class Plot(PlotWidget, inherit_bindings=False):  # type: ignore[call-arg]
     }
     """
 
-    _needs_rerender: bool  # the library's
-
     class Looked(Message):
         """The user looks at another part of it, at another point, or in another size."""
 
@@ -87,11 +80,6 @@ class Plot(PlotWidget, inherit_bindings=False):  # type: ignore[call-arg]
         return self.view == "free"
 
     @property
-    def ranges(self) -> tuple[float, float, float, float]:
-        """What is shown: from and to, of x and of y."""
-        return self._x_min, self._x_max, self._y_min, self._y_max
-
-    @property
     def columns(self) -> int:
         """The width of the drawing, in cells."""
         return max(8, self.size.width - self._margin - 2)
@@ -120,8 +108,8 @@ class Plot(PlotWidget, inherit_bindings=False):  # type: ignore[call-arg]
         if self.view == "whole":
             return self.up_to(last)
         if self.view == "free":
-            return self._x_min, self._x_max
-        width = self._x_max - self._x_min
+            return self.ranges[:2]
+        width = self.ranges[1] - self.ranges[0]
         if width >= last:  # it was the whole run: a quarter of it then
             width = max(10.0, last / 4)
         end = last + 1.5 * width / self.columns
@@ -181,8 +169,7 @@ class Plot(PlotWidget, inherit_bindings=False):  # type: ignore[call-arg]
             self.inspect(self._step_under(event))
 
     def _step_under(self, event: events.MouseEvent) -> float:
-        canvas = self.query_one("#plot", Canvas)
-        return self.get_coordinate_from_pixel(event.screen_x - canvas.region.x, 0)[0]
+        return self.get_coordinate_from_pixel(event.screen_x - self.canvas.region.x, 0)[0]
 
     # -- drawing ---------------------------------------------------------------------------------
 
@@ -204,69 +191,9 @@ class Plot(PlotWidget, inherit_bindings=False):  # type: ignore[call-arg]
         self.set_xticks(None)
         self.set_yticks(None)
 
-    def draw(self) -> None:
-        """Put on the canvases what was changed: now, since while the screen is painted it would be painted again."""
-        self.render()
-
-    def _rerender(self) -> None:
-        """Leave it to `draw`, or do it next; the plot itself is under its canvases and need not be painted."""
-        if not self._needs_rerender:
-            self._needs_rerender = True
-            self.call_next(self.draw)
-
-    def _render_plot(self) -> None:
-        """Draw as the library does, then lighten its heavy box to two thin axes."""
-        canvas = self.query_one("#plot", Canvas) if self.is_mounted else None
-        if canvas is None:  # not composed yet; it will be drawn when it is
-            return
-        with ExitStack() as painting:
-            for one in self.query(Canvas):
-                painting.enter_context(_painting_what_changes(one))
-            super()._render_plot()
-            if canvas.size == canvas._canvas_size and canvas.size.width > 2 and canvas.size.height > 2:
-                self._thin_axes(canvas)
-                self._render_cursor(canvas)
-
-    def _render_scatter_plot(self, dataset: ScatterPlot) -> None:
-        """Points in braille all at once, others as the library draws them."""
-        if dataset.hires_mode is None:
-            super()._render_scatter_plot(dataset)
-        elif len(dataset.x):
-            self._render_dots(dataset.x, dataset.y, dataset.marker_style, line=False)
-
-    def _render_line_plot(self, dataset: LinePlot) -> None:
-        """A line all at once."""
-        if len(dataset.x):
-            self._render_dots(dataset.x, dataset.y, dataset.line_style, line=True)
-
-    def _render_dots(self, x: Numbers, y: Numbers, style: str, *, line: bool) -> None:
-        canvas, inside = self.query_one("#plot", Canvas), self._scale_rectangle
-        if inside.width < 1 or inside.height < 1:
-            return
-        across, down = self.get_hires_pixel_from_coordinate(x, y)
-        dots = Dots(inside.width, inside.height)
-        (dots.line if line else dots.points)(across - inside.x, down - inside.y)
-        buffer, styles = canvas._buffer, canvas._styles
-        for column, row, character in dots.cells():
-            if row + inside.y < len(buffer) and column + inside.x < len(buffer[0]):
-                buffer[row + inside.y][column + inside.x] = character
-                styles[row + inside.y][column + inside.x] = style
-
-    def _thin_axes(self, canvas: Canvas) -> None:
-        right, bottom = canvas.size.width - 1, canvas.size.height - 1
-        style = self.style_of("plot--axis")
-        for x in range(right + 1):
-            ticked = canvas.get_pixel(x, bottom)[0] != "━"
-            canvas.set_pixel(x, 0, " ", style)
-            canvas.set_pixel(x, bottom, "┬" if ticked and x < right else "─", style)
-        for y in range(bottom):
-            ticked = canvas.get_pixel(0, y)[0] != "┃"
-            canvas.set_pixel(0, y, "┤" if ticked and y > 0 else "│", style)
-            canvas.set_pixel(right, y, " ", style)
-        canvas.set_pixel(0, bottom, "└", style)
-
-    def _render_cursor(self, canvas: Canvas) -> None:
-        if self.cursor is None or not self._x_min <= self.cursor[0] <= self._x_max:
+    def draw_over(self, canvas: Canvas) -> None:
+        """The point that is inspected, on a line of its own."""
+        if self.cursor is None or not self.ranges[0] <= self.cursor[0] <= self.ranges[1]:
             return
         style = self.style_of("plot--cursor")
         x, y = self.get_pixel_from_coordinate(*self.cursor)
@@ -275,18 +202,3 @@ class Plot(PlotWidget, inherit_bindings=False):  # type: ignore[call-arg]
                 canvas.set_pixel(x, row, "│", style)
         if 0 < y < canvas.size.height - 1:
             canvas.set_pixel(x, y, "●", style)
-
-
-@contextmanager
-def _painting_what_changes(canvas: Canvas) -> Iterator[None]:
-    """Have only the rows painted that are others afterwards: else every character asks for all of them."""
-    before = list(zip(canvas._buffer, canvas._styles, strict=True))
-    canvas._refreshes_pending += 1
-    try:
-        yield
-    finally:
-        canvas._refreshes_pending -= 1
-    after = list(zip(canvas._buffer, canvas._styles, strict=True))
-    rows = [row for row, cells in enumerate(after) if row >= len(before) or cells != before[row]]
-    if rows:
-        canvas.refresh(*(Region(0, row, canvas.size.width, 1) for row in rows))

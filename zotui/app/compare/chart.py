@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from textual.app import App, ComposeResult
 from textual.content import Content
-from textual_plot import HiResMode, NumericAxisFormatter, PlotWidget
+from textual_plot import NumericAxisFormatter, PlotWidget
 
 from zotui.app.charts.chart import Chart
 from zotui.app.charts.series import Numbers
@@ -122,14 +122,14 @@ class CompareChart(Chart):
         for number, (places, values) in enumerate(lines):
             style = self._style(number)
             if len(values) > 1:
-                plot.plot(places, values, line_style=style, hires_mode=HiResMode.BRAILLE)
+                plot.line(places, values, style)
             if quantity.take is None and len(values) <= plot.columns // 4:
-                plot.scatter(places, values, marker="●", marker_style=style)
+                plot.marks(places, values, "●", style)
         for number, (places, values) in enumerate(lines):  # over all lines: colours are not all that tells them apart
             if values:  # one before the other, since lines often end at the same place
                 at = max(0, len(values) - 1 - number * (1 if quantity.take is None else _APART))
                 mark = str((number + 1) % 10)
-                plot.scatter(places[at : at + 1], values[at : at + 1], marker=mark, marker_style=self._style(number))
+                plot.marks(places[at : at + 1], values[at : at + 1], mark, self._style(number))
 
     def _smooths(self, quantity: Quantity) -> bool:
         return quantity.take is not None and quantity.smoothed and self._view.span > 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from textual.app import ComposeResult
 from textual.content import Content
-from textual_plot import HiResMode, NumericAxisFormatter
+from textual_plot import NumericAxisFormatter
 
 from zotui.app.charts.chart import Chart, spread
 from zotui.app.charts.plot import Plot
@@ -151,10 +151,10 @@ class SeriesChart(Chart):
         if quantity.take and quantity.smoothed:
             style = plot.style_of("plot--raw")
             x = np.concatenate([drawn.x, drawn.x])
-            plot.scatter(x, np.concatenate([drawn.low, drawn.high]), marker_style=style, hires_mode=HiResMode.BRAILLE)
-        plot.plot(drawn.x, drawn.line, line_style=line_style, hires_mode=HiResMode.BRAILLE)
+            plot.dots(x, np.concatenate([drawn.low, drawn.high]), style)
+        plot.line(drawn.x, drawn.line, line_style)
         if quantity.take is None and len(drawn.x) <= plot.columns // 3:  # marks that would touch say no more
-            plot.scatter(drawn.x, drawn.line, marker="●", marker_style=line_style)
+            plot.marks(drawn.x, drawn.line, "●", line_style)
         self._mark_beyond(drawn)
         known = np.isfinite(drawn.line)
         plot.points = drawn.x[known], drawn.line[known]
@@ -169,7 +169,7 @@ class SeriesChart(Chart):
         for beyond, height, sign in ((drawn.high > high, high - row / 2, "▴"), (drawn.low < low, low + row / 2, "▾")):
             x: Numbers = drawn.x[beyond]
             if len(x):
-                self.plot.scatter(x, np.full(len(x), height), marker=sign, marker_style=style)
+                self.plot.marks(x, np.full(len(x), height), sign, style)
 
     # -- words -----------------------------------------------------------------------------------
 
