@@ -1,5 +1,7 @@
 """`python -m engine RUN_DIR [--resume]`: train in a run's directory, talk over the pipes.
 
+With `--spare` in place of a run it loads its libraries and waits to be told the run (`engine.training.spare`).
+
 Events go to standard output and commands come from standard input (`engine.protocol.events`), and both go over
 the control socket in the run's directory too; the log goes to standard error, which zotui points at a
 file. The run outlives whoever launched it, unless `run.when_app_leaves` says otherwise. The exit code is
@@ -22,22 +24,27 @@ from engine.clients.socket import ControlSocket
 from engine.environment import prepare
 from engine.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, RunFailed, UserError
 from engine.protocol.events import Done, Error
+from engine.protocol.order import Order
 from engine.runs.directory import RunDir
 from engine.runs.timing import time_spent
 from engine.stdio import leave, log_to_stderr
 from engine.training.session import record_end, train
+from engine.training.spare import stand_by
 
 
 def main() -> int:
     """Run, and say how it ended."""
     parser = argparse.ArgumentParser(prog="python -m engine")
-    parser.add_argument("run", type=Path)
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("run", nargs="?")
+    which.add_argument("--spare", action="store_true")
     parser.add_argument("--resume", action="store_true")
     arguments = parser.parse_args()
+    order = stand_by() if arguments.spare else Order(run=arguments.run, resume=arguments.resume)
     outbox = Outbox.take_stdout()
     faulthandler.enable()  # a native crash leaves its stack in the log
     prepare()
-    run = RunDir(arguments.run)
+    run = RunDir(Path(order.run))
     inbox = Inbox(outbox.emit)
     inbox.obey_signals()
     inbox.listen(lambda most: os.read(0, most))
@@ -48,7 +55,7 @@ def main() -> int:
         run.refuse_damaged()
         run.clear_unfinished()
         clients.open()
-        code = train(run, inbox, outbox, resume=arguments.resume)
+        code = train(run, inbox, outbox, resume=order.resume)
     except UserError as error:
         outbox.emit(Error(kind="usage", text=str(error)))
         code = EXIT_USAGE

@@ -20,6 +20,7 @@ import psutil
 from engine.preset.load import load
 from engine.runs.directory import RunDir
 from engine.runs.journal import encode_line
+from zotui.home import config
 
 ROOT = Path(__file__).parents[1]
 SIZES = [(80, 24), (120, 40), (200, 60)]
@@ -68,6 +69,8 @@ def share(size: tuple[int, int], home: Path, seconds: float = SECONDS, steps_per
 def opening(home: Path, steps: int = LONG) -> tuple[float, float]:
     """From enter on a finished run in the list until its whole curve is drawn: seconds, and of the processor."""
     os.environ["ZOTUI_HOME"] = str(home / "zotui")
+    config.file().parent.mkdir(parents=True, exist_ok=True)
+    config.file().write_text("[ui]\nspare_engine = false\n")  # it would load its libraries meanwhile
     preset = f'[model]\npath = "builtin:demo"\n[task]\nname = "sst2"\n[run]\nsteps = {steps}\n'
     run = RunDir.create(load("demo", preset), "demo")
     with run.journal_file.open("wb") as journal:

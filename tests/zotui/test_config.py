@@ -106,7 +106,7 @@ def test_what_is_described_is_a_configuration_itself() -> None:
     )
     write(everything)
     assert config.read().keys == {"cockpit.pause": "k", "chart.left": "left"}
-    for name in ("theme", "ascii", "on", "bell", "desktop", "command"):
+    for name in ("theme", "ascii", "spare_engine", "on", "bell", "desktop", "command"):
         assert f"\n{name} = " in everything
 
 

@@ -20,10 +20,14 @@ from zotui.app.kit.dialogs import Message
 from zotui.app.start.screen import Start
 from zotui.app.state.feed import EngineFeed, Feed, RecordsFeed
 from zotui.engines.attached import AttachedEngine
+from zotui.engines.keeper import SpareKeeper
 from zotui.engines.launched import EngineProcess, start_engine
 from zotui.text import numbers
 from zotui.text.output import talk
 from zotui.text.run_names import farewell, stops_when_left
+
+_FIRST_LOOK = 0.5  # seconds after the first screen until a spare engine is made: that is to be drawn first
+_LOOK_EVERY = 2.0  # seconds
 
 
 class ZotuiApp(BaseApp):
@@ -41,12 +45,15 @@ class ZotuiApp(BaseApp):
         self,
         feed: Feed | None = None,
         *,
+        keeper: SpareKeeper | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         local: Callable[[float], time.struct_time] = time.localtime,
     ) -> None:
+        """`keeper` starts the engines that are started from the start screen, and keeps a spare one at hand."""
         super().__init__()
         self._feed = feed
+        self._keeper = keeper
         self._clock, self._wall, self._local = clock, wall, local
         self._cockpit: Cockpit | None = None  # the last one opened
         self._left: dict[Path, tuple[RunDir, bool]] = {}  # what was left while it was live, and whether it was held
@@ -58,6 +65,9 @@ class ZotuiApp(BaseApp):
         """Open the screen that was asked for."""
         if self._feed is None:
             self.push_screen(Start(self._wall))
+            if self._keeper is not None and self._config.ui.spare_engine:
+                self.set_timer(_FIRST_LOOK, self._keep_spare)
+                self.set_interval(_LOOK_EVERY, self._keep_spare)
         else:
             self._open(self._feed)
 
@@ -73,6 +83,17 @@ class ZotuiApp(BaseApp):
         """The cockpit, when one is open, whatever dialog lies over it."""
         return next((screen for screen in self.screen_stack if isinstance(screen, Cockpit)), None)
 
+    def _keep_spare(self) -> None:
+        cockpit = self.cockpit
+        if self._keeper is not None:
+            self._keeper.keep(beside_a_run=cockpit is not None and cockpit.run.live)
+
+    def _start(self, run: RunDir, *, resume: bool = False) -> EngineProcess:
+        return (start_engine if self._keeper is None else self._keeper.start)(run, resume=resume)
+
+    def _start_again(self, feed: Feed) -> Feed:
+        return EngineFeed(self._start(feed.run, resume=True), knows_the_past=True)
+
     # -- what the start screen asks for ---------------------------------------------------------
 
     @on(Start.Launch)
@@ -80,13 +101,13 @@ class ZotuiApp(BaseApp):
         """Make the run's directory and start its engine."""
         if self.cockpit is None:
             preset, name = message.preset, message.name
-            self._engage(lambda: start_engine(RunDir.create(preset, name)), name)
+            self._engage(lambda: self._start(RunDir.create(preset, name)), name)
 
     @on(Start.Resume)
     def resume(self, message: Start.Resume) -> None:
         """Start an engine that goes on with a run."""
         if self.cockpit is None:
-            self._engage(lambda: start_engine(message.run, resume=True), message.run.name)
+            self._engage(lambda: self._start(message.run, resume=True), message.run.name)
 
     @on(Start.Look)
     def look(self, message: Start.Look) -> None:
@@ -122,7 +143,9 @@ class ZotuiApp(BaseApp):
         self._open(EngineFeed(engine))
 
     def _open(self, feed: Feed) -> None:
-        self._cockpit = Cockpit(feed, clock=self._clock, wall=self._wall, local=self._local, choices=self._panes)
+        self._cockpit = Cockpit(
+            feed, self._start_again, clock=self._clock, wall=self._wall, local=self._local, choices=self._panes
+        )
         self.push_screen(self._cockpit)
 
     # -- what the cockpit reports ---------------------------------------------------------------
@@ -159,7 +182,7 @@ class ZotuiApp(BaseApp):
             if self.screen is not cockpit:  # something else is looked at by now
                 self.notify(f"{forked.name} is among the runs, to be resumed", title="forked", markup=False)
                 return
-            engine = start_engine(forked, resume=True)
+            engine = self._start(forked, resume=True)
         except (UserError, OSError) as error:
             self.notify(str(error), title="cannot be forked", severity="error", markup=False)
             return
@@ -218,10 +241,12 @@ def run(launch: EngineProcess | AttachedEngine | RunDir | None) -> int:
         feed = EngineFeed(launch)
     elif launch is not None:
         feed = RecordsFeed(launch)
-    app = ZotuiApp(feed)
+    keeper = SpareKeeper()
+    app = ZotuiApp(feed, keeper=keeper)
     try:
         code = app.run()
     finally:
+        keeper.close()
         for line in app.last_words():
             talk(line)
     if app.refusal:

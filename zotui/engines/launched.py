@@ -8,14 +8,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import ClassVar
+from typing import IO, ClassVar
 
 from engine.errors import EXIT_USAGE, UserError
 from engine.protocol.codec import encode
 from engine.protocol.commands import AnyCommand
 from engine.protocol.events import AnyEvent, Error
+from engine.protocol.order import Order
 from engine.runs.directory import RunDir
 from zotui.engines.listening import Listener
+from zotui.engines.spare import Spare
 
 
 class EngineProcess:
@@ -31,23 +33,28 @@ class EngineProcess:
     COMMAND: ClassVar[tuple[str, ...]] = (sys.executable, "-P", "-m", "engine")
     """What starts an engine (-P: not a folder called engine here); tests put a scripted one in its place."""
 
-    def __init__(self, run: RunDir, *, resume: bool = False) -> None:
+    def __init__(self, run: RunDir, *, resume: bool = False, spare: Spare | None = None) -> None:
+        """Start an engine on the run, or tell the `spare` one of it; one that has died is passed over."""
         self.run = run
         self.steps_before = run.steps_done() if resume else 0  # counted before the engine can add to them
         self._resume = resume
-        command = [*self.COMMAND, str(run.path)]
-        if resume:
-            command.append("--resume")
         with run.log_file.open("ab") as log:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                start_new_session=True,
-            )
+            told = spare.tell(Order(run=str(run.path), resume=resume)) if spare is not None else None
+            self._process = told or self._begin(log)
         assert self._process.stdout is not None
         self._listener = Listener(run, self._process.stdout.read1)  # type: ignore[attr-defined] # it is buffered
+
+    def _begin(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        command = [*self.COMMAND, str(self.run.path)]
+        if self._resume:
+            command.append("--resume")
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+        )
 
     @property
     def pid(self) -> int:
@@ -105,10 +112,10 @@ class EngineProcess:
         return code
 
 
-def start_engine(run: RunDir, *, resume: bool = False) -> EngineProcess:
+def start_engine(run: RunDir, *, resume: bool = False, spare: Spare | None = None) -> EngineProcess:
     """Start the engine on a run. Raises `UserError`, and takes a new run back, where the system refuses."""
     try:
-        return EngineProcess(run, resume=resume)
+        return EngineProcess(run, resume=resume, spare=spare)
     except OSError as error:
         if not resume:
             run.discard()

@@ -36,6 +36,11 @@ class Ui(Section):
         description="Draw with ASCII only; auto: where the locale is not UTF-8 or the terminal has no braille. "
         "ZOTUI_ASCII=1 or 0 overrides it.",
     )
+    spare_engine: bool = Field(
+        True,
+        description="Keep an engine ready whose libraries are loaded, so that a run starts within seconds; about "
+        "0.6 GiB, and none where memory is short.",
+    )
 
 
 class Notify(Section):

@@ -251,7 +251,7 @@ def main() -> int:
         say(Error(kind="usage", text=script["refuse"]))
         return 2
     run.acquire()
-    run.info.update(state="running", steps=script["steps"])
+    run.info.update(state="running", steps=script["steps"], pid=os.getpid())
     for number in range(20):
         print(f"engine log line {number}", file=sys.stderr, flush=True)
     engine = Engine(run, "--resume" in sys.argv, script)

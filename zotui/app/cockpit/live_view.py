@@ -164,6 +164,7 @@ class LiveView(Screen[None]):
         self.set_interval(DRAIN_EVERY / 10, self.drain, repeat=40)  # records are there soon
         self.app.theme_changed_signal.subscribe(self, lambda _: self.call_after_refresh(self.redraw))
         self.panes.arrange()
+        self._take()  # an engine that stood ready has spoken by now: its first word is not held back
         self.redraw()
 
     def on_screen_resume(self, event: ScreenResume) -> None:

@@ -26,7 +26,7 @@ from zotui.app.kit.take_away import TakeAway
 from zotui.app.state.feed import Ended, EngineFeed, Feed, Item
 from zotui.app.state.outcome import Outcome
 from zotui.app.state.run_state import Asked
-from zotui.engines.launched import EngineProcess, start_engine
+from zotui.engines.launched import EngineProcess
 
 _STEER = ("pause", "checkpoint", "evaluate", "stop", "change", "try")
 _OF_THE_MOMENT = ("pause", "go_on", "stop", "resume")  # one of each kind that `check_action` tells apart
@@ -112,11 +112,11 @@ class Cockpit(LiveView):
             super().__init__()
             self.run, self.step, self.changes, self.live = run, step, changes, live
 
-    def __init__(self, feed: Feed, *, relaunch: Callable[[Feed], Feed] | None = None, **looks: Any) -> None:
-        """`looks` are the clocks and choices of a `LiveView`."""
+    def __init__(self, feed: Feed, relaunch: Callable[[Feed], Feed], **looks: Any) -> None:
+        """`relaunch` resumes a feed's run; `looks` are the clocks and choices of a `LiveView`."""
         super().__init__(feed, **looks)
         self._notices = FeedNotices(feed.run)
-        self._relaunch = relaunch or _resume_engine
+        self._relaunch = relaunch
         self._leave_when_ended = False
         self._quits = False  # whether leaving was to end the app
         self._resumed_here = False
@@ -299,7 +299,3 @@ class Cockpit(LiveView):
         else:
             self.run.note("warning", "the engine no longer listens")
         self.redraw()
-
-
-def _resume_engine(feed: Feed) -> Feed:
-    return EngineFeed(start_engine(feed.run, resume=True), knows_the_past=True)

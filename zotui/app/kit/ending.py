@@ -77,4 +77,5 @@ class Ending(Vertical):
         self.call_after_refresh(self._to_the_end)
 
     def _to_the_end(self) -> None:
-        self.query_one("#tail", VerticalScroll).scroll_end(animate=False)
+        for tail in self.query("#tail").results(VerticalScroll):  # none is there once the screen is being left
+            tail.scroll_end(animate=False)
