@@ -12,7 +12,6 @@ import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from engine import __version__
 
@@ -43,23 +42,23 @@ def hardware() -> dict[str, str | int]:
     }
 
 
-def differences(before: Mapping[str, Any], versions: Mapping[str, str], hardware: Mapping[str, Any]) -> list[str]:
-    """How what decides a run's last bits differs from `before`, a run's record, as `2 threads, now 1`.
+def differences(
+    had: Mapping[str, str], versions: Mapping[str, str], was: Mapping[str, str | int], hardware: Mapping[str, str | int]
+) -> list[str]:
+    """How what decides a run's last bits differs from the versions it `had` and the machine it `was` on.
 
-    What either does not know is passed over.
+    As in `2 threads, now 1`. What either does not know is passed over.
     """
     found = []
-    recorded = before.get("hardware", {})
     for name in ("processor", "instructions", "threads", "gpu"):
-        if name in recorded and name in hardware and recorded[name] != hardware[name]:
+        if name in was and name in hardware and was[name] != hardware[name]:
             if name == "threads":
-                found.append(f"{recorded[name]} thread{'s'[: recorded[name] != 1]}, now {hardware[name]}")
+                found.append(f"{was[name]} thread{'s'[: was[name] != 1]}, now {hardware[name]}")
             else:
-                found.append(f"{name} {recorded[name] or 'none'}, now {hardware[name] or 'none'}")
-    recorded = before.get("versions", {})
-    for name in sorted({*recorded, *versions} if recorded else ()):
-        if recorded.get(name) != versions.get(name):
-            found.append(f"{name} {recorded.get(name, 'none')}, now {versions.get(name, 'none')}")
+                found.append(f"{name} {was[name] or 'none'}, now {hardware[name] or 'none'}")
+    for name in sorted({*had, *versions} if had else ()):
+        if had.get(name) != versions.get(name):
+            found.append(f"{name} {had.get(name, 'none')}, now {versions.get(name, 'none')}")
     return found
 
 

@@ -15,8 +15,8 @@ def export_merged(run: RunDir, target: Path) -> int:
     """Write the tuned model into `target`; returns the number of steps in it. Raises `UserError`."""
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target}: is not an empty folder; give --to a new one")
-    records = list(run.journal())
-    if not records:
+    steps = list(run.journal())
+    if not steps:
         raise UserError(f"{run.name}: has taken no step yet, there is nothing to export")
     wanted = run.preset()
 
@@ -32,24 +32,24 @@ def export_merged(run: RunDir, target: Path) -> int:
     path = model_of(run, lambda level, text: print(f"{level}: {text}", file=sys.stderr))
     info = run.info.read()
     common: dict[str, Any] = {
-        "dtype": info["dtype"],
+        "dtype": info.dtype,
         "device": "cpu",
         "rank": wanted.method.rank,
         "seed": wanted.run.seed,
         "trust_remote_code": wanted.model.trust_remote_code,
     }
     # The runtime that took the steps decides how low-precision weights were rounded.
-    if info["runtime"] == "vllm":
-        loop: TrainingLoop = FoldingLoop(path, fold=choose_fold(wanted.model.fold, info["dtype"]), **common)
+    if info.runtime == "vllm":
+        loop: TrainingLoop = FoldingLoop(path, fold=choose_fold(wanted.model.fold, info.dtype), **common)
     else:
         loop = TrainingLoop(path, **common)
     method = Lozo(wanted.method, wanted.run.steps, "classification")
-    for record in records:
-        method.replay(loop, record)
-        if record["step"] % 20 == 0:
-            print(f"\rrebuilding: step {record['step'] + 1}/{len(records)}", end="", file=sys.stderr)
-    loop.redraw(records[-1]["step"] + 1)  # folds what the last interval learned
-    print(f"\rrebuilding: step {len(records)}/{len(records)}", file=sys.stderr)
+    for taken in steps:
+        method.replay(loop, taken)
+        if taken.step % 20 == 0:
+            print(f"\rrebuilding: step {taken.step + 1}/{len(steps)}", end="", file=sys.stderr)
+    loop.redraw(len(steps))  # folds what the last interval learned
+    print(f"\rrebuilding: step {len(steps)}/{len(steps)}", file=sys.stderr)
     aside = target.with_name(f".{target.name}.writing")
     shutil.rmtree(aside, ignore_errors=True)
     with torch.inference_mode():
@@ -58,4 +58,4 @@ def export_merged(run: RunDir, target: Path) -> int:
     if target.exists():
         target.rmdir()
     aside.rename(target)
-    return len(records)
+    return len(steps)

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
-from engine.errors import NotFinite
-from engine.methods.base import _LARGEST_COEFFICIENT, StepResult
+from engine.errors import NotFinite, RunFailed
 from engine.preset.method import Method
+from engine.protocol.events import Step
 from engine.runtimes.base import Runtime, Upcoming
 from engine.tasks import objective
 from engine.tasks.example import Example
+
+# float32 ends at 3.4e38, and an entry of U, which a coefficient is multiplied by, stays below ten.
+_LARGEST_COEFFICIENT = 1e37
 
 
 class Lozo:
@@ -33,7 +35,7 @@ class Lozo:
 
     def step(
         self, runtime: Runtime, step: int, batch: Sequence[Example], upcoming: Sequence[Example] | None = None
-    ) -> StepResult:
+    ) -> Step:
         """One step; `upcoming` is the batch of the next. Raises `NotFinite` before the update if a loss, a
         gradient or the update itself is not finite; `Runtime.abandon_probe` is then due.
         """
@@ -46,37 +48,32 @@ class Lozo:
             minus.append(objective.loss(self._objective, batch, probe.minus))
             tokens += probe.tokens
         gradients = tuple((p - m) / (2 * self.method.eps) for p, m in zip(plus, minus, strict=True))
-        lr = self.lr(step)
+        lr, queries = self.lr(step), self.method.queries
         self._check(step, plus, minus, gradients, lr)
         self._update(runtime, step, gradients, lr)
-        queries = self.method.queries
-        return StepResult(step, math.fsum(plus) / queries, math.fsum(minus) / queries, gradients, lr, tokens)
+        loss_plus, loss_minus = math.fsum(plus) / queries, math.fsum(minus) / queries
+        return Step(
+            step=step,
+            loss=(loss_plus + loss_minus) / 2,
+            loss_plus=loss_plus,
+            loss_minus=loss_minus,
+            projected_grad=math.fsum(gradients) / queries,
+            lr=lr,
+            eps=self.method.eps,
+            gradients=gradients if queries > 1 else (),
+            tokens=tokens,
+        )
 
-    def replay(self, runtime: Runtime, record: dict[str, Any]) -> None:
-        """Do a journaled step again from its scalars, without scoring anything."""
-        step = record["step"]
-        if step % self.method.interval == 0:
-            runtime.redraw(step)
-        gradients = record.get("gradients") or [record["projected_grad"]]
+    def replay(self, runtime: Runtime, taken: Step) -> None:
+        """Do a step of the journal again from its scalars; nothing is scored. Raises `RunFailed` if one is missing."""
+        gradients = taken.gradients or (taken.projected_grad,)
+        if not all(map(math.isfinite, [*gradients, taken.lr, taken.eps])):
+            raise RunFailed(f"step {taken.step} of the journal does not tell what is needed to do it again")
+        if taken.step % self.method.interval == 0:
+            runtime.redraw(taken.step)
         for query in range(len(gradients)):
-            runtime.replay_probe(step, query, record["eps"])
-        self._update(runtime, step, gradients, record["lr"])
-
-    def record(self, result: StepResult, seed: int) -> dict[str, Any]:
-        """The journal's line for a step."""
-        line: dict[str, Any] = {
-            "step": result.step,
-            "loss": result.loss,
-            "loss_plus": result.loss_plus,
-            "loss_minus": result.loss_minus,
-            "projected_grad": result.projected_grad,
-            "lr": result.lr,
-            "eps": self.method.eps,
-            "seed": seed,
-        }
-        if len(result.gradients) > 1:
-            line["gradients"] = list(result.gradients)
-        return line
+            runtime.replay_probe(taken.step, query, taken.eps)
+        self._update(runtime, taken.step, gradients, taken.lr)
 
     def _check(
         self, step: int, plus: Sequence[float], minus: Sequence[float], gradients: Sequence[float], lr: float

@@ -18,7 +18,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import msgspec
 
@@ -28,7 +28,7 @@ from engine.models.weights import weight_files
 from engine.preflight.demo import with_demo
 from engine.preset.schema import BUILTIN_DEMO
 from engine.runs.directory import RunDir
-from engine.runs.journal import last_line
+from engine.runs.info import FileMark, SplitMark, StartedOn
 from engine.runtimes.base import Note
 from engine.tasks.example import Example
 from engine.tasks.load import Task
@@ -53,11 +53,11 @@ _SMALL = (
     "tekken.json",
 )
 
-Files = dict[str, dict[str, Any]]
-"""By name: `size` in bytes, and `sha256` of all of it or `sampled_sha256` of header and blocks."""
+Files = dict[str, FileMark]
+"""By name."""
 
-Splits = dict[str, dict[str, Any]]
-"""By split: how many `examples`, and the `sha256` of them all."""
+Splits = dict[str, SplitMark]
+"""By split."""
 
 _REMEDY = "put the original back, or start a new run"
 
@@ -83,7 +83,7 @@ def check_model(folder: Path, now: Files, was: Files) -> None:
         elif name not in was:
             changes.append(f"{name} is new")
         elif now[name] != was[name]:
-            sizes = [one["size"] for one in (was[name], now[name])]
+            sizes = [one.size for one in (was[name], now[name])]
             how = "in content" if sizes[0] == sizes[1] else f"{sizes[0]:,} bytes, now {sizes[1]:,}"
             changes.append(f"{name} has changed ({how})")
     if changes:
@@ -97,23 +97,23 @@ def check_model(folder: Path, now: Files, was: Files) -> None:
 def check_data(now: Splits, was: Splits) -> None:
     """Raise `UserError`, naming the split, unless the data is what it was."""
     for split, found in now.items():
-        before = was[split]
-        if found == before:
+        before = was.get(split)
+        if before is None or found == before:
             continue
-        if found["examples"] == before["examples"]:
-            what = f"gives {found['examples']:,} examples as when this run was started, but not the same ones"
+        if found.examples == before.examples:
+            what = f"gives {found.examples:,} examples as when this run was started, but not the same ones"
         else:
-            what = f"gives {found['examples']:,} examples, this run was started on {before['examples']:,}"
+            what = f"gives {found.examples:,} examples, this run was started on {before.examples:,}"
         raise UserError(f"task.{split}: {what}; its data, template or tokenizer have changed: {_REMEDY}")
 
 
-def _of_file(path: Path) -> dict[str, Any]:
+def _of_file(path: Path) -> FileMark:
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size <= _WHOLE:
-            return {"size": size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+            return FileMark(size=size, sha256=hashlib.file_digest(file, "sha256").hexdigest())
         header = 8 + int.from_bytes(file.read(8), "little") if path.suffix == ".safetensors" else 0
-        return {"size": size, "sampled_sha256": _sampled(file, size, min(header, _LONGEST_HEADER))}
+        return FileMark(size=size, sampled_sha256=_sampled(file, size, min(header, _LONGEST_HEADER)))
 
 
 def _sampled(file: IO[bytes], size: int, header: int) -> str:
@@ -129,11 +129,11 @@ def _sampled(file: IO[bytes], size: int, header: int) -> str:
     return digest.hexdigest()
 
 
-def _of_examples(task: Task, examples: Sequence[Example]) -> dict[str, Any]:
+def _of_examples(task: Task, examples: Sequence[Example]) -> SplitMark:
     digest = hashlib.sha256(task.objective.encode())
     for example in examples:
         digest.update(msgspec.json.encode([example.prompt, example.options, example.label]))
-    return {"examples": len(examples), "sha256": digest.hexdigest()}
+    return SplitMark(examples=len(examples), sha256=digest.hexdigest())
 
 
 def model_of(run: RunDir, note: Note) -> str:
@@ -146,25 +146,25 @@ def model_of(run: RunDir, note: Note) -> str:
     path = wanted.model.path
     if path == BUILTIN_DEMO:
         path, _ = with_demo(wanted, lambda name, progress, detail: None)
-    folder = Path(hub.download(hub.find_model(path, was.get("revision")), lambda fraction, detail: None))
-    if "model" in was:
+    folder = Path(hub.download(hub.find_model(path, was.revision if was else None), lambda fraction, detail: None))
+    if was:
         identify(folder, was, code=wanted.model.trust_remote_code)
     check_pickles(folder)
     return str(folder)
 
 
-def identify(folder: Path, was: dict[str, Any], *, code: bool) -> Files:
+def identify(folder: Path, was: StartedOn | None, *, code: bool) -> Files:
     """What a model's files are. Raises `UserError` if the run was started on others."""
     files = of_model(folder, code=code)
-    if "model" in was:
-        check_model(folder, files, was["model"])
+    if was and was.model:
+        check_model(folder, files, was.model)
     return files
 
 
-def started_on(run: RunDir, note: Note) -> dict[str, Any]:
-    """What a run was started on, by its own record; empty where it has none, as a new run."""
-    known: dict[str, Any] = run.info.read().get("started_on", {})
-    if not known and last_line(run.journal_file) is not None:
+def started_on(run: RunDir, note: Note) -> StartedOn | None:
+    """What a run was started on, by its own record; None where it has none, as a new run."""
+    known = run.info.read().started_on
+    if known is None and run.steps_done():
         note("warning", "the run has no record of the model and the data that it was started on: taken as they are now")
     return known
 

@@ -8,6 +8,7 @@ from typing import Any
 from engine.preflight.plan import Prepared, plan_run, prepare
 from engine.preset.schema import Preset
 from engine.runs.directory import RunDir
+from engine.runs.info import StartedOn
 from engine.runtimes.base import Note, Report, Runtime
 from engine.tasks.load import Task
 from engine.tasks.tokenize import Encoder
@@ -22,7 +23,7 @@ class Opened:
     model: str  # where the weights came from
     device: str
     dtype: str
-    started_on: dict[str, Any]  # see `engine.preflight.identity`; for the run's record
+    started_on: StartedOn  # for the run's record
     encoder: Encoder
 
 

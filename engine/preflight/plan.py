@@ -16,6 +16,7 @@ from engine.preflight.identity import check_still_there, identify, started_on
 from engine.preset.schema import Preset
 from engine.preset.task import Task as PresetTask
 from engine.runs.directory import RunDir
+from engine.runs.info import StartedOn
 from engine.runtimes.base import Needs, Note, Report
 from engine.tasks.example import Example
 from engine.tasks.load import Task, check_sources, load_task
@@ -43,7 +44,7 @@ class Plan:
     why: str  # this runtime
     fold: FoldMode
     disk: Disk
-    was: dict[str, Any]  # what the run was started on, if it was
+    was: StartedOn | None  # what the run was started on, if it was
 
     def memory(self, needs: Needs) -> tuple[Memory, str]:
         """What the run takes, and a line for the log. Raises `UserError` if it is more than there is."""
@@ -67,7 +68,7 @@ class Prepared:
     task: Task
     needs: Needs
     memory: Memory
-    started_on: dict[str, Any]  # see `engine.preflight.identity`; for the run's record
+    started_on: StartedOn  # for the run's record
 
 
 def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: None, run: RunDir | None = None) -> Plan:
@@ -75,7 +76,7 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
 
     A `run` that was started before must find its model and its data as they were then.
     """
-    was = started_on(run, note) if run else {}
+    was = started_on(run, note) if run else None
     if run and was:
         sources = {"task.train": wanted.task.train, "task.validation": wanted.task.validation}
         check_still_there(run, {"model.path": wanted.model.path, **sources})
@@ -94,7 +95,7 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
     prepare_device(device)
     trust = wanted.model.trust_remote_code
     report("checking", None, "reading the model's configuration")
-    found = hub.find_model(path, was.get("revision"))
+    found = hub.find_model(path, was.revision if was else None)
     files = identify(Path(found.folder), was, code=trust) if found.folder else {}
     if trust:
         note("warning", f"model.trust_remote_code: Python code that comes with {path} may run here")
@@ -143,13 +144,13 @@ def prepare(plan: Plan, report: Report, note: Note = lambda level, text: None) -
     for line in task.notes:
         note("info", line)
     data = identity.of_data(task)
-    if "data" in was:
-        identity.check_data(data, was["data"])
+    if was and was.data:
+        identity.check_data(data, was.data)
     needs = _needs(task, wanted.run.batch_size, wanted.method.queries)
     memory, line = plan.memory(needs)
     note("info", line)
-    record = {"revision": plan.found.revision, "model": files, "data": data}
-    return Prepared(plan, path, facts, tokenizer, task, needs, memory, record)
+    on = StartedOn(revision=plan.found.revision, model=files, data=data)
+    return Prepared(plan, path, facts, tokenizer, task, needs, memory, on)
 
 
 def _needs(task: Task, batch_size: int, queries: int) -> Needs:

@@ -7,6 +7,7 @@ whose `type` names the message. A client may trust nothing of what it reads, and
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import msgspec
@@ -50,22 +51,28 @@ class Phase(Event, frozen=True):
     detail: str = ""
 
 
-class Step(Event, frozen=True, omit_defaults=True):
-    """One optimisation step. Losses are natural-log cross entropies, seconds are wall-clock.
+class Step(Event, frozen=True, omit_defaults=True, gc=False):
+    """One optimisation step, as the method takes it, the journal keeps it and every client hears of it.
 
-    The first step after a fold also tells how much of the intended update the run still has: the weights,
-    with their residuals where there are any.
+    With the run's seed its scalars are all that is needed to do it again. Losses are natural-log cross entropies,
+    averaged over the queries; seconds are wall-clock; a number that a record does not tell is nan, a count 0.
+    The first step after a fold also tells how much of the intended update the run still has: the weights, with
+    their residuals where there are any.
     """
 
     step: Whole
-    loss: Number  # (loss_plus + loss_minus) / 2
-    loss_plus: Number
-    loss_minus: Number
-    projected_grad: Number
-    lr: Number
-    tokens: Whole  # tokens scored in this step, both signs
-    seconds: Number
-    tokens_per_s: Number
+    loss: Number = math.nan  # (loss_plus + loss_minus) / 2
+    loss_plus: Number = math.nan
+    loss_minus: Number = math.nan
+    projected_grad: Number = math.nan  # mean of the queries'
+    lr: Number = math.nan
+    eps: Number = math.nan
+    seed: int = 0  # of the run
+    gradients: tuple[Number, ...] = ()  # of every query; none where there is only one
+    drew: str = ""  # the kind of device that drew the directions: "cpu", or the model of a GPU
+    tokens: Whole = 0  # tokens scored in this step, both signs
+    seconds: Number = 0.0
+    tokens_per_s: Number = math.nan  # follows from the two, and is not in the journal
     update_kept: Number | None = None  # <applied, intended> / |intended|^2: 1.0 is all of it
     update_cosine: Number | None = None  # of applied and intended: what rounding noise leaves
 
@@ -96,14 +103,14 @@ class Telemetry(Event, frozen=True):
     gpus: list[GpuReading] = []  # every GPU there is; the fields above are about the one that the run is on
 
 
-class Eval(Event, frozen=True):
-    """An evaluation of one split: `metrics` holds `loss` and, for classification, `accuracy`."""
+class Eval(Event, frozen=True, kw_only=True):
+    """An evaluation of one split, and its record: `metrics` holds `loss` and, for classification, `accuracy`."""
 
     step: Whole  # steps done when it was taken: 0 is before training
-    split: str
+    split: str = "validation"
     metrics: dict[str, Number]
-    examples: Whole
-    seconds: Number
+    examples: Whole = 0
+    seconds: Number = 0.0
 
 
 class Checkpoint(Event, frozen=True):
@@ -115,7 +122,7 @@ class Checkpoint(Event, frozen=True):
 
 
 class Changed(Event, frozen=True):
-    """The settings that are in force from `step` on, once `Change` is on record."""
+    """What is in force from `step` on, once `Change` is on record; and that record."""
 
     step: Whole
     lr: Number  # before the schedule

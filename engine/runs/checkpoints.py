@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from engine.runs.directory import ASIDE, RunDir
+from engine.runs.info import FileMark
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a checkpoint consists of; `replay_from` as in `Whole`."""
+
+    format: int = 1
+    step: int
+    replay_from: int
+    files: dict[str, FileMark]
+
 
 _WEIGHTS = "weights.safetensors"
 _MANIFEST = "manifest.json"
-_FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -39,13 +49,9 @@ def save(run: RunDir, steps_done: int, write_weights: Callable[[Path], None], re
     try:
         aside.mkdir(parents=True)
         _write(write_weights, aside / _WEIGHTS)
-        manifest = {
-            "format": _FORMAT,
-            "step": steps_done,
-            "replay_from": replay_from,
-            "files": {_WEIGHTS: {"size": (aside / _WEIGHTS).stat().st_size, "sha256": _digest(aside / _WEIGHTS)}},
-        }
-        (aside / _MANIFEST).write_text(json.dumps(manifest, indent=1))
+        weights = FileMark(size=(aside / _WEIGHTS).stat().st_size, sha256=_digest(aside / _WEIGHTS))
+        manifest = Manifest(step=steps_done, replay_from=replay_from, files={_WEIGHTS: weights})
+        (aside / _MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
         for written in (aside / _WEIGHTS, aside / _MANIFEST, aside):
             _sync(written)
     except OSError:
@@ -89,15 +95,14 @@ def _write(write_weights: Callable[[Path], None], path: Path) -> None:
 def _read(folder: Path) -> Whole | None:
     """The checkpoint in a folder; None if it is not as it was written."""
     try:
-        manifest: dict[str, Any] = json.loads((folder / _MANIFEST).read_bytes())
-        step, replay_from, files = int(manifest["step"]), int(manifest["replay_from"]), manifest["files"]
-        for name, written in files.items():
+        manifest = msgspec.json.decode((folder / _MANIFEST).read_bytes(), type=Manifest)
+        for name, written in manifest.files.items():
             path = folder / name
-            if path.stat().st_size != written["size"] or _digest(path) != written["sha256"]:
+            if path.stat().st_size != written.size or _digest(path) != written.sha256:
                 return None
-        return Whole(folder / _WEIGHTS, step, replay_from) if _WEIGHTS in files else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # whatever a damaged manifest may hold
+    except (OSError, ValueError, RecursionError, msgspec.MsgspecError):  # whatever a damaged manifest may hold
         return None
+    return Whole(folder / _WEIGHTS, manifest.step, manifest.replay_from) if _WEIGHTS in manifest.files else None
 
 
 def _digest(path: Path) -> str:

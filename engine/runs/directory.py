@@ -6,7 +6,7 @@ run.json            which preset, runtime, versions and hardware, `formerly` tho
                     see `engine.runs.info`
 journal.jsonl       one line per step, with its checksum: the scalars from which the weights can be rebuilt
 evaluations.jsonl   one line per evaluation, likewise
-changes.jsonl       one line per change of the settings while the run was at work, likewise; see `engine.runs.changes`
+changes.jsonl       one line per change while the run was at work, likewise; see `engine.runs.changes`
 usage.jsonl         one line per half minute, likewise: memory, load, KV-cache use, every GPU; see `engine.runs.usage`
 checkpoints/        step-00000450/ with weights.safetensors and manifest.json, which has their hashes
 engine.log          the engine's and vLLM's log
@@ -25,16 +25,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
+
+from msgspec import structs
 
 from engine.errors import UserError
 from engine.preset.load import load_file
 from engine.preset.schema import Preset
+from engine.protocol.events import Changed, Eval, Step
 from engine.runs import usage
-from engine.runs.best import best_evaluation
 from engine.runs.home import runs_home
-from engine.runs.info import RunInfo
-from engine.runs.journal import append, last_line, misplaced, newest_with, read
+from engine.runs.info import Info, RunInfo
+from engine.runs.journal import LineReader, append, last_line, misplaced, newest_with, read
 from engine.runs.lock import RunLock
 from engine.runs.usage import Usage
 
@@ -100,12 +102,13 @@ class RunDir:
         *,
         label: str = "",
         fill: Callable[[RunDir], None] = lambda run: None,
-        **record: Any,
+        info: Info = Info(),  # noqa: B008 - it is frozen
     ) -> RunDir:
         """Make the directory of a new run, named after its preset and `label` unless `path` is given.
 
-        `fill` may put more into it before there is its `record`, without which it is no run. Raises `UserError`,
-        and leaves nothing, if `path` already holds a run or cannot be written, and whatever `fill` raises, likewise.
+        `fill` may put more into it before there is its run.json, without which it is no run, and which begins as
+        `info`. Raises `UserError`, and leaves nothing, if `path` already holds a run or cannot be written, and
+        whatever `fill` raises, likewise.
         """
         run, begun = cls(path or runs_home()), False
         try:
@@ -119,8 +122,8 @@ class RunDir:
             begun = True
             run.preset_file.write_text(preset.absolute().to_toml())
             fill(run)
-            new = {"preset": preset_name, "started": time.time(), "steps": preset.run.steps, "state": "new"}
-            run.info.update(**{**new, **record})
+            new = structs.replace(info, preset=preset_name, started=time.time(), steps=preset.run.steps)
+            run.info.update(**structs.asdict(new))
         except BaseException as error:
             if begun:
                 run._take_back()
@@ -161,7 +164,7 @@ class RunDir:
         Only a run's own files go; the folder itself goes if `create` made it and nothing else is in
         it. A run that has a checkpoint or a step stays.
         """
-        if last_line(self.journal_file) is None and not any(self.checkpoints.glob("*")):
+        if not self.steps_done() and not any(self.checkpoints.glob("*")):
             self._take_back()
 
     def _take_back(self) -> None:
@@ -191,23 +194,21 @@ class RunDir:
     def summary(self) -> Summary:
         """Where the run stands, from its small files and the end of its journal."""
         info = self.info.read()
-        state = info.get("state", "new")
+        standing: Standing = "crashed" if info.state == "running" else info.state
         if self.is_live():
-            state = "live"
-        elif state == "running":
-            state = "crashed"
-        evaluation = last_line(self.evaluations_file) or {}
+            standing = "live"
+        evaluation = last_line(self.evaluations_file, Eval)
         return Summary(
             name=self.name,
             path=str(self.path),
-            preset=str(info.get("preset", "?")),
-            standing=state,
+            preset=info.preset or "?",
+            standing=standing,
             steps_done=self.steps_done(),
-            steps=int(info.get("steps", 0)),
-            metrics=evaluation.get("metrics", {}),
-            started=float(info.get("started", 0.0)),
-            error=str(info.get("error", "")),
-            paused=state == "live" and info.get("paused") is True,
+            steps=info.steps,
+            metrics=evaluation.metrics if evaluation else {},
+            started=info.started,
+            error=info.error,
+            paused=standing == "live" and info.paused,
         )
 
     # -- the engine that has it ------------------------------------------------------------------
@@ -238,20 +239,20 @@ class RunDir:
 
     # -- records --------------------------------------------------------------------------------
 
-    def journal(self) -> Iterator[dict[str, Any]]:
+    def journal(self) -> Iterator[Step]:
         """The steps in order. A torn end (a process killed while writing) is left out.
 
         Raises `UserError` naming the line where the steps stop being consecutive or as they were written.
         """
-        for number, record in enumerate(read(self.journal_file).records):
-            if record.get("step") != number:
+        for number, step in enumerate(LineReader(self.journal_file, Step).more()):
+            if step.step != number:
                 raise misplaced(self.journal_file, number)
-            yield record
+            yield step
 
     def steps_done(self) -> int:
         """How many steps the journal holds, by its last whole line."""
-        last = last_line(self.journal_file)
-        return last["step"] + 1 if last else 0
+        last = last_line(self.journal_file, Step)
+        return last.step + 1 if last else 0
 
     def refuse_damaged(self) -> None:
         """Raise `UserError` if a record is not as it was written: cheap, before a model is loaded."""
@@ -260,24 +261,21 @@ class RunDir:
         self.evaluations()
         self.changes()
 
-    def update_kept(self) -> dict[str, float] | None:
-        """The newest figure of how much of the intended update the run has: `step`, `kept` and `cosine`."""
-        record = newest_with(self.journal_file, "update_kept")
-        if record is None:
-            return None
-        return {"step": record["step"], "kept": record["update_kept"], "cosine": record["update_cosine"]}
+    def update_kept(self) -> Step | None:
+        """The newest step that tells how much of the intended update the run has."""
+        return newest_with(self.journal_file, "update_kept", Step)
 
-    def evaluations(self) -> list[dict[str, Any]]:
+    def evaluations(self) -> list[Eval]:
         """Every evaluation, in the order taken. Raises `UserError` if one is not as it was written."""
-        return read(self.evaluations_file).records
+        return read(self.evaluations_file, Eval).records
 
-    def add_evaluation(self, record: dict[str, Any]) -> None:
+    def add_evaluation(self, evaluation: Eval) -> None:
         """Append one evaluation. Raises `OSError` if it cannot be written."""
-        append(self.evaluations_file, record)
+        append(self.evaluations_file, evaluation)
 
-    def changes(self) -> list[dict[str, Any]]:
-        """Every change of the settings, in the order made. Raises `UserError` if one is not as it was written."""
-        contents = read(self.changes_file)
+    def changes(self) -> list[Changed]:
+        """Every change, in the order made. Raises `UserError` if one is not as it was written."""
+        contents = read(self.changes_file, Changed)
         if contents.torn and self.changes_file.read_bytes().endswith(b"\n"):  # it was whole, and confirmed
             raise UserError(
                 f"{self.changes_file}: line {len(contents.records) + 1} is damaged; put a good copy of the file back, "
@@ -298,14 +296,10 @@ class RunDir:
         for folder in self.checkpoints.glob(f"{ASIDE}*"):
             shutil.rmtree(folder, ignore_errors=True)
 
-    def best(self) -> dict[str, Any] | None:
-        """The best evaluation after the first step: `step`, `metrics`, and the `checkpoint` of that step or None."""
-        record = best_evaluation(self.evaluations())
-        if record is None:
-            return None
-        folder = self.checkpoints / f"step-{record['step']:08d}"
-        there = str(folder) if folder.is_dir() else None
-        return {"step": record["step"], "metrics": record["metrics"], "checkpoint": there}
+    def checkpoint_at(self, step: int) -> Path | None:
+        """The checkpoint of a step, if there is one."""
+        folder = self.checkpoints / f"step-{step:08d}"
+        return folder if folder.is_dir() else None
 
     def log_tail(self, lines: int = 15) -> list[str]:
         """The last lines of the engine's log."""
@@ -326,7 +320,7 @@ def step_of(checkpoint: Path) -> int:
 def all_runs() -> list[RunDir]:
     """The runs under the home folder, newest first."""
     found = [RunDir(path.parent) for path in runs_home().glob("*/run.json")]
-    return sorted(found, key=lambda run: run.info.read().get("started", 0.0), reverse=True)
+    return sorted(found, key=lambda run: run.info.read().started, reverse=True)
 
 
 def _new_folder(preset_name: str, label: str) -> Path:

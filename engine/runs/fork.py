@@ -17,8 +17,9 @@ from engine.errors import UserError
 from engine.preset.load import keys, load
 from engine.preset.schema import Preset
 from engine.runs.best import best_evaluation
-from engine.runs.changes import Steering
+from engine.runs.changes import Changes, changed_preset
 from engine.runs.directory import RunDir, step_of
+from engine.runs.info import Info, Origin
 from engine.runs.journal import encode_line
 
 CHANGEABLE = (
@@ -61,7 +62,7 @@ def place(run: RunDir, step: int | None = None) -> Plan:
     if not 0 < step <= done:
         raise UserError(f"{run.name} can be forked after 1 to {done} steps, not after {step}")
     was = run.preset()
-    return Plan(step, Steering(run, was).at(step).within(was))
+    return Plan(step, changed_preset(was, Changes(run, was).at(step)))
 
 
 def plan(run: RunDir, step: int | None = None, changes: Sequence[str] = ()) -> Plan:
@@ -84,17 +85,27 @@ def fork(run: RunDir, step: int | None = None, changes: Sequence[str] = (), path
     planned = plan(run, step, changes)
     step, wanted = planned.step, planned.preset
     run.refuse_damaged()
-    info = run.info.read()
-    name = str(info.get("preset", run.name))
-    kept = {key: info[key] for key in _KEPT if key in info}
-    origin = {"run": str(run.path), "name": run.name, "step": step}
+    was = run.info.read()
+    began_as = Info(
+        state="stopped",
+        runtime=was.runtime,
+        device=was.device,
+        dtype=was.dtype,
+        versions=was.versions,
+        hardware=was.hardware,
+        started_on=was.started_on,
+        noise=was.noise,
+        formerly=was.formerly,
+        forked_from=Origin(run=str(run.path), name=run.name, step=step),
+    )
     return RunDir.create(
-        wanted, name, path, label="fork", fill=lambda forked: _take_over(run, forked, step),
-        **kept, state="stopped", forked_from=origin,
-    )  # fmt: skip
-
-
-_KEPT = ("runtime", "device", "dtype", "versions", "hardware", "started_on", "noise", "formerly")
+        wanted,
+        was.preset or run.name,
+        path,
+        label="fork",
+        fill=lambda forked: _take_over(run, forked, step),
+        info=began_as,
+    )
 
 
 def _check(there: Preset, wanted: Preset) -> None:
@@ -117,16 +128,18 @@ def _newest(run: RunDir) -> int | None:
 
 def _take_over(run: RunDir, forked: RunDir, step: int) -> None:
     """Copy the records up to `step`, and of the checkpoints that are not past it the newest and the best."""
-    up_to = [record for record in run.evaluations() if record["step"] <= step]
-    for file, records in ((forked.journal_file, islice(run.journal(), step)), (forked.evaluations_file, up_to)):
+    up_to = [evaluation for evaluation in run.evaluations() if evaluation.step <= step]
+    with run.journal_file.open("rb") as journal:
+        steps = list(islice(journal, step))
+    for file, lines in ((forked.journal_file, steps), (forked.evaluations_file, map(encode_line, up_to))):
         with file.open("wb") as copy:
-            copy.writelines(map(encode_line, records))
+            copy.writelines(lines)
             copy.flush()
             os.fsync(copy.fileno())
     usable = [folder for folder in run.checkpoint_folders() if step_of(folder) <= step]
     best = best_evaluation(up_to)
     for folder in usable:
-        if folder != usable[-1] and (best is None or step_of(folder) != best["step"]):
+        if folder != usable[-1] and (best is None or step_of(folder) != best.step):
             continue
         copied = forked.checkpoints / folder.name
         copied.mkdir(parents=True)

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -31,16 +31,17 @@ _CHECKED = re.compile(rb'"crc"|"[0-9a-f]{8}"\}$')  # has a checksum, or had one
 Record = TypeVar("Record")
 
 
-def encode_line(record: dict[str, Any]) -> bytes:
+def fields_of(record: object) -> dict[str, object]:
+    """A struct or a mapping as it is on record: of an event without its type, since a file holds one kind of them."""
+    fields: dict[str, object] = msgspec.to_builtins(record)
+    fields.pop("type", None)
+    return fields
+
+
+def encode_line(record: object) -> bytes:
     """The line of a record that is not empty, newline included. Raises `ValueError` for a number that JSON has not."""
-    body = json.dumps(record, allow_nan=False).encode()
+    body = json.dumps(fields_of(record), allow_nan=False).encode()
     return body[:-1] + _SUFFIX % zlib.crc32(body) + b"\n"
-
-
-def decode_line(line: bytes) -> dict[str, Any] | None:
-    """The record of a line without its newline, or None if it is not whole as it was written."""
-    body = _checked(line)
-    return None if body is None else _decode(body, _ANY)
 
 
 def misplaced(path: Path, step: int) -> UserError:
@@ -49,22 +50,22 @@ def misplaced(path: Path, step: int) -> UserError:
 
 
 @dataclass(frozen=True)
-class Contents:
+class Contents(Generic[Record]):
     """What a file of records holds."""
 
-    records: list[dict[str, Any]]
+    records: list[Record]
     sound: int  # bytes up to the end of the last whole line
     torn: int  # bytes after it
 
 
-def read(path: Path) -> Contents:
+def read(path: Path, kind: type[Record]) -> Contents[Record]:
     """Every record of a file; none if it is not there. Raises `UserError` if it is damaged before its end."""
-    reader = LineReader(path, dict[str, Any])
-    found = list(reader.more())
-    return Contents(found, reader.sound, reader.seen - reader.sound)
+    reader = LineReader(path, kind)
+    records = list(reader.more())
+    return Contents(records, reader.sound, reader.seen - reader.sound)
 
 
-def last_line(path: Path) -> dict[str, Any] | None:
+def last_line(path: Path, kind: type[Record]) -> Record | None:
     """The last whole record of a file, read from its end; None if there is none."""
     try:
         with path.open("rb") as file:
@@ -73,17 +74,17 @@ def last_line(path: Path) -> dict[str, Any] | None:
             lines = file.read().split(b"\n")[:-1]
     except OSError:
         return None
-    return _last_record(lines)
+    return _last_record(lines, kind)
 
 
-def newest_with(path: Path, key: str) -> dict[str, Any] | None:
+def newest_with(path: Path, key: str, kind: type[Record]) -> Record | None:
     """The last whole record that holds `key`, however far back."""
     try:
         lines = path.read_bytes().split(b"\n")[:-1]
     except OSError:
         return None
     mark = json.dumps(key).encode()
-    return _last_record([line for line in lines if mark in line])
+    return _last_record([line for line in lines if mark in line], kind)
 
 
 class LineReader(Generic[Record]):
@@ -140,7 +141,7 @@ class JournalWriter:
 
     def __init__(self, path: Path) -> None:
         """Raises `UserError` if the file is damaged, and `OSError` if it cannot be written."""
-        contents = read(path)
+        contents = read(path, msgspec.Raw)  # of whatever kind
         self.dropped = contents.torn
         self._size = contents.sound
         self._path = path
@@ -152,7 +153,7 @@ class JournalWriter:
         self._syncer = threading.Thread(target=self._sync_now_and_then, name="fsync", daemon=True)
         self._syncer.start()
 
-    def append(self, record: dict[str, Any]) -> None:
+    def append(self, record: object) -> None:
         """Write one record. Raises `OSError` if the disk does not take it: nothing of it is left then.
 
         Raises `RunFailed` if the file was deleted: what is written to it goes nowhere.
@@ -200,16 +201,13 @@ class JournalWriter:
                     self._fault, self._unsynced = error, True
 
 
-def append(path: Path, record: dict[str, Any]) -> None:
+def append(path: Path, record: object) -> None:
     """Append one record, on the disk when this returns. Raises `UserError` and `OSError` as `JournalWriter` does."""
     writer = JournalWriter(path)
     try:
         writer.append(record)
     finally:
         writer.close()
-
-
-_ANY = msgspec.json.Decoder(dict[str, Any])
 
 
 def _checked(line: bytes) -> bytes | None:
@@ -227,9 +225,11 @@ def _decode(body: bytes, decoder: msgspec.json.Decoder[Record]) -> Record | None
 
 def _refuse_without_checksum(path: Path, line: bytes) -> None:
     """Whole records that were never given checksums are not torn: to drop them would be to lose them."""
-    if _decode(line, _ANY) is not None and not _CHECKED.search(line):
+    if _decode(line, msgspec.json.Decoder(dict[str, object])) is not None and not _CHECKED.search(line):
         raise UserError(f"{path}: line 1 has no checksum: an older zotui wrote it, and only that can go on")
 
 
-def _last_record(lines: list[bytes]) -> dict[str, Any] | None:
-    return next((record for line in reversed(lines) if (record := decode_line(line)) is not None), None)
+def _last_record(lines: list[bytes], kind: type[Record]) -> Record | None:
+    decoder = msgspec.json.Decoder(kind)
+    bodies = (body for line in reversed(lines) if (body := _checked(line)) is not None)
+    return next((record for body in bodies if (record := _decode(body, decoder)) is not None), None)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from engine.protocol.events import Step
 
 WINDOW = 50
 """Steps that 'now' and 'at the start' are medians over; half of the run while it is short."""
@@ -88,20 +89,11 @@ class Signal:
         self._kept: float | None = None
         self._line = _Line()
 
-    def add(
-        self,
-        *,
-        loss_plus: float = math.nan,
-        loss_minus: float = math.nan,
-        projected_grad: float = math.nan,
-        lr: float = math.nan,
-        update_kept: float | None = None,
-        **others: Any,
-    ) -> None:
-        """Take a step, with the names that the journal has; one that is not all there, or not finite, is left out."""
-        if update_kept is not None:
-            self.kept(update_kept)
-        self._new.append((loss_plus, loss_minus, projected_grad, lr))
+    def add(self, step: Step) -> None:
+        """Take a step; one that is not all there, or not finite, is left out."""
+        if step.update_kept is not None:
+            self.kept(step.update_kept)
+        self._new.append((step.loss_plus, step.loss_minus, step.projected_grad, step.lr))
         if len(self._new) >= _BATCH:
             self._settle()
 
@@ -174,7 +166,7 @@ def _verdict(
     loss_at_start: float,
     trend: float | None,
     trend_error: float | None,
-    **others: Any,
+    **others: object,
 ) -> Verdict:
     """The most severe of what is wrong, else whether the loss falls."""
     if trend is None or trend_error is None:

@@ -43,7 +43,7 @@ def time_spent(run: RunDir, steps: float | None = None) -> dict[str, float]:
 
     `steps` are the seconds of the steps, from one who has read the journal already.
     """
-    known = run.info.read().get("time", {})
-    spent: dict[str, float] = {kind: float(known.get(kind, 0.0)) for kind in KINDS}
-    spent["steps"] = math.fsum(record.get("seconds", 0.0) for record in run.journal()) if steps is None else steps
+    known = run.info.read().time
+    spent: dict[str, float] = {kind: known.get(kind, 0.0) for kind in KINDS}
+    spent["steps"] = math.fsum(step.seconds for step in run.journal()) if steps is None else steps
     return {**spent, "total": math.fsum(spent.values())}

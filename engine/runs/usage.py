@@ -135,7 +135,7 @@ class Recorder:
         self._open()
         if self._writer is not None:
             with suppress(OSError, RunFailed):
-                self._writer.append(msgspec.to_builtins(structs.replace(line, step=self._step)))
+                self._writer.append(structs.replace(line, step=self._step))
 
     def _open(self) -> None:
         if self._writer is None:

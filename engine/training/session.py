@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any, Literal
+from typing import Literal
 
 from engine import machine
 from engine.clients import trackers
@@ -16,6 +16,7 @@ from engine.errors import EXIT_DONE, EXIT_INTERRUPTED, RunFailed
 from engine.protocol.events import Done, Hello, Log, Phase
 from engine.runs import usage
 from engine.runs.directory import RunDir
+from engine.runs.info import Former, Info, NoiseRecord
 from engine.runs.timing import time_spent
 from engine.training.disk_wait import DiskWait
 from engine.training.stopwatch import Stopwatch
@@ -35,7 +36,7 @@ def train(run: RunDir, inbox: Inbox, outbox: Outbox, *, resume: bool) -> int:
         inbox.stop_when_alone()
     sampler = Sampler(outbox.emit, Gpus.open(mask_gpus(wanted.model.device)))
     sampler.start()
-    if resume and (recorded := run.info.read().get("runtime")):
+    if resume and (recorded := run.info.read().runtime):
         # The runtime that took the first steps takes the others too.
         wanted = wanted.model_copy(update={"model": wanted.model.model_copy(update={"runtime": recorded})})
 
@@ -59,11 +60,12 @@ def train(run: RunDir, inbox: Inbox, outbox: Outbox, *, resume: bool) -> int:
     noise = trainer.measure_noise()
     loaded()
     versions, hardware = machine.versions(), machine.hardware()
-    former, elsewhere = _former_environment(run.info.read(), trainer.steps_done, versions, hardware)
+    info = run.info.read()
+    formerly, elsewhere = _former_environment(info, trainer.steps_done, versions, hardware)
     hello = Hello(
         run=str(run.path),
         name=run.name,
-        preset=run.info.read().get("preset", ""),
+        preset=info.preset,
         model=wanted.model.path,
         runtime=opened.runtime.name,
         device=opened.device,
@@ -77,8 +79,8 @@ def train(run: RunDir, inbox: Inbox, outbox: Outbox, *, resume: bool) -> int:
     )
     record = dict(
         state="running", paused=False, error="", runtime=hello.runtime, device=hello.device, dtype=hello.dtype,
-        versions=versions, pid=hello.pid, hardware=hardware, started_on=opened.started_on, **former,
-        noise={"nats": noise.nats, "measured": noise.measured, "resolution": noise.resolution} if noise else None,
+        versions=versions, pid=hello.pid, hardware=hardware, started_on=opened.started_on, formerly=formerly,
+        noise=NoiseRecord(nats=noise.nats, measured=noise.measured, resolution=noise.resolution) if noise else None,
     )  # fmt: skip
     disk_wait.write("run.json", trainer.steps_done, lambda: run.info.update(**record))
     outbox.emit(hello)
@@ -123,12 +125,11 @@ def record_end(run: RunDir, **changes: str) -> None:
 
 
 def _former_environment(
-    before: dict[str, Any], steps_done: int, versions: dict[str, str], hardware: dict[str, str | int]
-) -> tuple[dict[str, Any], str]:
-    """What took the steps until now, for the run's record where it differs; and a line for the log, or nothing."""
-    changed = machine.differences(before, versions, hardware) if steps_done else []
+    before: Info, steps_done: int, versions: dict[str, str], hardware: dict[str, str | int]
+) -> tuple[list[Former], str]:
+    """What took the steps until now, for the run's record; and a line for the log where it differs, or nothing."""
+    changed = machine.differences(before.versions, versions, before.hardware, hardware) if steps_done else []
     if not changed:
-        return {}, ""
-    former = {"until_step": steps_done, "versions": before.get("versions"), "hardware": before.get("hardware")}
-    kept = {"formerly": [*before.get("formerly", []), former]}
-    return kept, f"was run with {'; '.join(changed)}: the last bits may differ"
+        return before.formerly, ""
+    former = Former(until_step=steps_done, versions=before.versions or None, hardware=before.hardware or None)
+    return [*before.formerly, former], f"was run with {'; '.join(changed)}: the last bits may differ"

@@ -27,8 +27,8 @@ class Stopwatch:
 
     def __init__(self, run: RunDir, clock: Callable[[], float] = time.perf_counter) -> None:
         self._run, self._clock = run, clock
-        before = run.info.read().get("time", {})
-        self._spent: dict[Kind, float] = {kind: float(before.get(kind, 0.0)) for kind in KINDS}
+        before = run.info.read().time
+        self._spent: dict[Kind, float] = {kind: before.get(kind, 0.0) for kind in KINDS}
         self._kind: Kind = "start_up"
         self._began = self._since = clock()
 

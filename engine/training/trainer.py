@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+
+from msgspec import structs
 
 from engine.clients.inbox import Inbox, Request, Stopped
 from engine.errors import NotFinite
@@ -17,7 +17,7 @@ from engine.protocol.commands import Change, Save, Try
 from engine.protocol.events import Changed, Checkpoint, Eval, Event, Log, Phase, Step
 from engine.runs import checkpoints
 from engine.runs.best import best_evaluation
-from engine.runs.changes import Settings, Steering
+from engine.runs.changes import Changes, changed_preset
 from engine.runs.directory import RunDir
 from engine.runs.journal import JournalWriter
 from engine.runs.signal import WINDOW, Signal
@@ -45,8 +45,8 @@ class Trainer:
         self._run, self._wanted, self._opened = run, wanted, opened
         self._runtime, self._task = opened.runtime, opened.task
         self._inbox, self._emit, self._watch, self._disk_wait = inbox, emit, watch, disk_wait
-        self._steering = Steering(run, wanted)
-        self._settings: Settings | None = None
+        self._changes = Changes(run, wanted)
+        self._in_force: Changed | None = None
         self._trying = Trying(opened.runtime, opened.task, opened.encoder)
         self._adopt(0)
         # CUDA draws otherwise on another model of GPU.
@@ -57,30 +57,30 @@ class Trainer:
         self._warned = ""  # the kind of the verdict that was last warned of
         self.steps_done = 0
         self.metrics: dict[str, float] = {}
-        self._evaluations: list[dict[str, Any]] = []
+        self._evaluations: list[Eval] = []
 
     def _adopt(self, step: int) -> bool:
-        """Take on the settings that are in force at a step; whether they are others than before."""
-        settings = self._steering.at(step)
-        if settings == self._settings:
+        """Take on what is in force at a step; whether it is another change than before."""
+        changed = self._changes.at(step)
+        if changed == self._in_force:
             return False
-        self._settings = settings
-        self._preset = settings.within(self._wanted)
+        self._in_force = changed
+        self._preset = changed_preset(self._wanted, changed)
         self._method = Lozo(self._preset.method, self._preset.run.steps, self._task.objective)
         return True
 
     def restore(self) -> str:
         """Rebuild the state from the newest checkpoint and the journal; returns a line for the log."""
-        records = self._rebuild()
-        for record in records:
-            self._signal.add(**record)
-        self.steps_done = len(records)
+        steps = self._rebuild()
+        for step in steps:
+            self._signal.add(step)
+        self.steps_done = len(steps)
         self._adopt(self.steps_done)
         self._restore_metrics()
-        elsewhere = {record.get("drew", self._drew) for record in records} - {self._drew}
+        elsewhere = {step.drew or self._drew for step in steps} - {self._drew}
         if elsewhere:
-            return f"replayed {len(records)} steps drawn on {', '.join(elsewhere)}: not exact on {self._drew}"
-        return f"rebuilt the state after {len(records)} steps from the journal"
+            return f"replayed {len(steps)} steps drawn on {', '.join(elsewhere)}: not exact on {self._drew}"
+        return f"rebuilt the state after {len(steps)} steps from the journal"
 
     def measure_noise(self) -> Noise | None:
         """The noise of a loss here and now, on the batch that comes next. Moves nothing."""
@@ -91,10 +91,10 @@ class Trainer:
         self._signal.noise = found.nats if found else None
         return found
 
-    def _rebuild(self) -> list[dict[str, Any]]:
-        """Bring the weights to where the journal ends; returns its records."""
-        records = list(self._run.journal())
-        found, damaged = checkpoints.newest(self._run, len(records))
+    def _rebuild(self) -> list[Step]:
+        """Bring the weights to where the journal ends; returns its steps."""
+        steps = list(self._run.journal())
+        found, damaged = checkpoints.newest(self._run, len(steps))
         for name in damaged:
             self._emit(Log(level="warning", text=f"checkpoints/{name} is damaged: passed over, it can be deleted"))
         first = 0
@@ -103,14 +103,14 @@ class Trainer:
             self._runtime.load_weights(found.weights, first)
             if first % self._preset.method.interval:
                 self._runtime.redraw(first - first % self._preset.method.interval)
-            if found.step == len(records):
+            if found.step == len(steps):
                 self._saved_at = found.step
-        for record in records[first:]:
-            self._method.replay(self._runtime, record)
-            done = (record["step"] + 1 - first) / max(1, len(records) - first)
-            if record["step"] % 50 == 0 or done == 1:
-                self._emit(Phase(name="replaying the journal", progress=done, detail=f"step {record['step']}"))
-        return records
+        for taken in steps[first:]:
+            self._method.replay(self._runtime, taken)
+            done = (taken.step + 1 - first) / max(1, len(steps) - first)
+            if taken.step % 50 == 0 or done == 1:
+                self._emit(Phase(name="replaying the journal", progress=done, detail=f"step {taken.step}"))
+        return steps
 
     def train(self) -> None:
         """Steps to the end. Raises `Stopped`, with the state saved, when asked to stop."""
@@ -164,7 +164,7 @@ class Trainer:
                 "the checkpoint", self.steps_done, lambda: checkpoints.save(self._run, self.steps_done, *write)
             )
         best = best_evaluation(self._evaluations)
-        checkpoints.prune(self._run, self._preset.run.keep_checkpoints, best["step"] if best else None)
+        checkpoints.prune(self._run, self._preset.run.keep_checkpoints, best.step if best else None)
         self._watch.save()
         self._saved_at = self.steps_done
         self._emit(Checkpoint(step=self.steps_done, path=str(path), seconds=lap.seconds))
@@ -190,32 +190,23 @@ class Trainer:
                 batch(self._task.train, step, run.batch_size, run.seed)
                 for step in (self.steps_done, self.steps_done + 1)
             )
-            result = self._method.step(self._runtime, self.steps_done, examples, upcoming)
-        record = self._method.record(result, run.seed)
-        record |= {"drew": self._drew, "tokens": result.tokens, "seconds": round(lap.seconds, 6)}
+            taken = self._method.step(self._runtime, self.steps_done, examples, upcoming)
+        seconds = round(lap.seconds, 6)
         kept = self._runtime.update_kept() if self.steps_done % self._preset.method.interval == 0 else None
-        if kept:
-            record |= {"update_kept": kept.kept, "update_cosine": kept.cosine}
-        self._disk_wait.write(self._run.journal_file.name, self.steps_done, lambda: writer.append(record))
-        self._signal.add(**record)
-        self.steps_done += 1
-        self._emit(
-            Step(
-                step=result.step,
-                loss=result.loss,
-                loss_plus=result.loss_plus,
-                loss_minus=result.loss_minus,
-                projected_grad=result.projected_grad,
-                lr=result.lr,
-                tokens=result.tokens,
-                seconds=lap.seconds,
-                tokens_per_s=result.tokens / lap.seconds,
-                update_kept=kept.kept if kept else None,
-                update_cosine=kept.cosine if kept else None,
-            )
+        taken = structs.replace(
+            taken,
+            seed=run.seed,
+            drew=self._drew,
+            seconds=seconds,
+            update_kept=kept.kept if kept else None,
+            update_cosine=kept.cosine if kept else None,
         )
+        self._disk_wait.write(self._run.journal_file.name, self.steps_done, lambda: writer.append(taken))
+        self._signal.add(taken)
+        self.steps_done += 1
+        self._emit(structs.replace(taken, tokens_per_s=taken.tokens / lap.seconds))
         if self._adopt(self.steps_done):  # a change on record, of which the steps after it were lost
-            self._emit(Changed(step=self.steps_done, **asdict(self._steering.at(self.steps_done))))
+            self._emit(self._changes.at(self.steps_done))
         if self.steps_done % WINDOW == 0:
             self._warn()
 
@@ -245,11 +236,11 @@ class Trainer:
     def _change(self, change: Change) -> None:
         """From the next step on, and for good: it is on record before it counts."""
         done = self.steps_done
-        settings = self._disk_wait.write(self._run.changes_file.name, done, lambda: self._steering.change(done, change))
+        changed = self._disk_wait.write(self._run.changes_file.name, done, lambda: self._changes.change(done, change))
         self._adopt(done)
-        self._emit(Changed(step=done, **asdict(settings)))
+        self._emit(changed)
         if done == self._preset.run.steps:
-            self._emit(Log(level="warning", text="no step is left to take these settings; a fork from here has them"))
+            self._emit(Log(level="warning", text="no step is left that this would change; a fork from here has it"))
         self._do_what_is_due()
 
     def _next_request(self) -> Request | None:
@@ -269,7 +260,7 @@ class Trainer:
     def _evaluate(self) -> None:
         self._inbox.enter("evaluating", self.steps_done)
         if self._evaluated_at == self.steps_done:  # of this very state, so the same would come of it
-            self._emit(Eval(**self._evaluations[-1], seconds=0.0))
+            self._emit(structs.replace(self._evaluations[-1], seconds=0.0))
             return
         examples = self._task.validation
         with self._watch.during("evaluations") as lap:
@@ -278,23 +269,16 @@ class Trainer:
         self._watch.save()
         self.metrics = metrics
         self._evaluated_at = self.steps_done
-        event = Eval(
-            step=self.steps_done,
-            split="validation",
-            metrics=self.metrics,
-            examples=len(examples),
-            seconds=lap.seconds,
-        )
-        record = {"step": event.step, "split": event.split, "metrics": event.metrics, "examples": event.examples}
+        taken = Eval(step=self.steps_done, metrics=metrics, examples=len(examples), seconds=lap.seconds)
         written = self._run.evaluations_file.name
-        self._disk_wait.write(written, self.steps_done, lambda: self._run.add_evaluation(record))
-        self._evaluations.append(record)
-        self._emit(event)
-        if self._preset.run.checkpoint_best and best_evaluation(self._evaluations) is record:
+        self._disk_wait.write(written, self.steps_done, lambda: self._run.add_evaluation(taken))
+        self._evaluations.append(taken)
+        self._emit(taken)
+        if self._preset.run.checkpoint_best and best_evaluation(self._evaluations) is taken:
             self.save()
 
     def _restore_metrics(self) -> None:
         self._evaluations = self._run.evaluations()
         if self._evaluations:
-            self.metrics = self._evaluations[-1]["metrics"]
-            self._evaluated_at = self._evaluations[-1]["step"]
+            self.metrics = self._evaluations[-1].metrics
+            self._evaluated_at = self._evaluations[-1].step

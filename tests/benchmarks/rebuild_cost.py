@@ -16,9 +16,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import structs
+
 from engine.environment import prepare
 from engine.models.known_shapes import SHAPES
 from engine.preset.method import Method
+from engine.protocol.events import Step
 
 _STEPS = 20_000
 # Of one H200 and the processor that feeds it: assumed, not measured.
@@ -81,10 +84,10 @@ def replay_block(
 
     block = _Block(shape, dtype, device, rank)
     method = Lozo(Method(rank=rank, interval=interval), steps, "classification")  # type: ignore[call-arg]
-    record = {"eps": 1e-3, "lr": 1e-6, "projected_grad": 1.0}
+    taken = Step(step=0, eps=1e-3, lr=1e-6, projected_grad=1.0)
     for step in range(steps):
         began = block.began()
-        method.replay(block, {**record, "step": step})  # type: ignore[arg-type] # of a runtime, what replay asks for
+        method.replay(block, structs.replace(taken, step=step))  # type: ignore[arg-type]
         block.taken.steps.append(block.seconds_since(began))
     block.taken.folds = block.taken.folds[1:]  # at the first there is nothing to fold
     return block.taken, block.entries, block.matrices

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from engine.protocol.events import Checkpoint, Hello, Log
+from engine.protocol.events import Checkpoint, Eval, Hello, Log
 from engine.runs import checkpoints
 from engine.runs.best import best_evaluation
 from engine.runs.directory import RunDir
@@ -62,11 +62,11 @@ def test_old_ones_go_and_the_best_stays(start: Any) -> None:
     assert engine.finish() == 0
     best = best_evaluation(engine.run.evaluations())
     assert best is not None
-    assert set(names(engine.run)) == {30, best["step"]}
+    assert set(names(engine.run)) == {30, best.step}
     found = engine.run.best()
     assert found == {
-        "step": best["step"],
-        "metrics": best["metrics"],
+        "step": best.step,
+        "metrics": best.metrics,
         "checkpoint": str(engine.run.checkpoints / f"step-{best['step']:08d}"),
     }
 
@@ -89,11 +89,11 @@ def test_the_best_is_the_most_accurate_then_the_one_of_least_loss(
     evaluations: list[tuple[int, float | None, float]], step: int | None
 ) -> None:
     records = [
-        {"step": at, "metrics": {"loss": loss} | ({} if accuracy is None else {"accuracy": accuracy})}
+        Eval(step=at, metrics={"loss": loss} | ({} if accuracy is None else {"accuracy": accuracy}))
         for at, accuracy, loss in evaluations
     ]
     best = best_evaluation(records)
-    assert (best["step"] if best else None) == step
+    assert (best.step if best else None) == step
 
 
 def _flip(folder: Path) -> None:

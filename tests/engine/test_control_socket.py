@@ -114,7 +114,7 @@ def test_clients_that_are_slow_stuck_or_gone_lose_events_and_the_run_none(start:
     half = Client(engine.run)
     half.socket.shutdown(socket.SHUT_WR)
     assert engine.finish() == 0
-    assert steps(engine) == list(range(300)) == [record["step"] for record in engine.run.journal()]
+    assert steps(engine) == list(range(300)) == [step.step for step in engine.run.journal()]
     to_the_end(stuck)  # as far as the system's buffers took it, and without a gap
     assert steps(stuck) == list(range(steps(stuck)[0], steps(stuck)[-1] + 1))
 

@@ -14,6 +14,7 @@ from engine.machine import differences
 from engine.protocol.commands import Evaluate, Pause, Resume, Save, Stop, Try
 from engine.protocol.events import Done, Log, State, Step, Tried
 from engine.runs.directory import RunDir
+from engine.runs.journal import fields_of
 
 from ..live_engine import Engine
 from .conftest import Runner, needs_vllm
@@ -24,7 +25,7 @@ TIMED = ("seconds", "update_kept", "update_cosine")  # a resumed run counts what
 
 def trajectory(run: RunDir) -> list[dict[str, Any]]:
     """Every line of the journal, without what is no result of a step."""
-    return [{key: value for key, value in record.items() if key not in TIMED} for record in run.journal()]
+    return [{key: value for key, value in fields_of(step).items() if key not in TIMED} for step in run.journal()]
 
 
 def disturb(engine: Engine, chance: random.Random, steps: range) -> None:
@@ -85,7 +86,7 @@ def test_pauses_evaluations_checkpoints_tries_a_resume_and_a_reader_that_leaves_
     assert len(list(first.run.checkpoints.iterdir())) > len(list(undisturbed.run.checkpoints.iterdir())) == 1
     assert trajectory(first.run) == trajectory(undisturbed.run)
     assert len(trajectory(first.run)) == STEPS
-    assert first.run.evaluations()[-1] == undisturbed.run.evaluations()[-1]
+    assert first.run.evaluations()[-1].metrics == undisturbed.run.evaluations()[-1].metrics
     ours, theirs = (load_file(last_weights(run)) for run in (first.run, undisturbed.run))
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
@@ -106,7 +107,7 @@ def test_seeds_are_the_runs_that_their_presets_describe_and_are_summed_up(tiny_r
     assert summary["type"] == "summary" and summary["seeds"] == [3, 1]
     for when, index in (("before", 0), ("metrics", -1)):
         for name in ("accuracy", "loss"):
-            assert summary[when][name]["values"] == [run.evaluations()[index]["metrics"][name] for run in runs]
+            assert summary[when][name]["values"] == [run.evaluations()[index].metrics[name] for run in runs]
     losses = summary["metrics"]["loss"]
     assert losses["mean"] == pytest.approx(sum(losses["values"]) / 2)
     assert losses["ci95"][0] < losses["mean"] < losses["ci95"][1]
@@ -134,17 +135,17 @@ def test_a_resume_with_other_threads_says_so_and_keeps_both_on_record(
     engine.process.wait()
     assert warnings == [[], ["was run with 2 threads, now 1: the last bits may differ"]]
     info = engine.run.info.read()
-    (former,) = info["formerly"]
-    assert (former["until_step"], former["hardware"]["threads"], info["hardware"]["threads"]) == (stopped_at, 2, 1)
+    (former,) = info.formerly
+    assert (former.until_step, former.hardware["threads"], info.hardware["threads"]) == (stopped_at, 2, 1)
 
 
 def test_what_decides_the_last_bits_is_compared_and_nothing_else() -> None:
     hardware = {"processor": "A", "instructions": "AVX2", "threads": 1, "gpu": "", "memory": 1, "cpus": 2}
-    before = {"hardware": hardware, "versions": {"torch": "2.13.0", "vllm": "0.32.0"}}
-    assert differences(before, before["versions"], {**hardware, "memory": 2, "cpus": 4}) == []
-    assert differences({}, before["versions"], hardware) == []
+    versions = {"torch": "2.13.0", "vllm": "0.32.0"}
+    assert differences(versions, versions, hardware, {**hardware, "memory": 2, "cpus": 4}) == []
+    assert differences({}, versions, {}, hardware) == []
     now = {"processor": "A", "instructions": "AVX512", "threads": 4, "gpu": "H200"}
-    assert differences(before, {"torch": "2.14.0"}, now) == [
+    assert differences(versions, {"torch": "2.14.0"}, hardware, now) == [
         *("instructions AVX2, now AVX512", "1 thread, now 4", "gpu none, now H200"),
         *("torch 2.13.0, now 2.14.0", "vllm 0.32.0, now none"),
     ]

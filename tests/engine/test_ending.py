@@ -42,7 +42,7 @@ def test_what_is_asked_within_the_last_evaluation_is_answered_before_the_run_end
     assert [(event.id, event.step, event.note) for event in tried] == [(7, STEPS, "")]
     assert [event.step for event in engine.of(Eval)] == [0, STEPS, STEPS]
     assert [event.step for event in engine.of(Checkpoint)] == [STEPS]
-    assert warnings(engine) == ["no step is left to take these settings; a fork from here has them"]
+    assert warnings(engine) == ["no step is left that this would change; a fork from here has it"]
     assert place(engine.run, STEPS).preset.method.lr == 0.5
     assert engine.seen[-1] == engine.of(Done)[0] and engine.of(Done)[0].outcome == "finished"
 

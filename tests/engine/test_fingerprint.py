@@ -291,11 +291,11 @@ def test_a_refused_resume_leaves_the_run_as_it_is_and_one_without_a_record_goes_
     assert error.kind == "usage" and "config.json has changed" in error.text
     assert files(run) == before
 
-    info = run.info.read()
+    info = json.loads(run.info.file.read_bytes())
     del info["started_on"]
     (run.path / "run.json").write_text(json.dumps(info))
     again = Engine(run, resume=True)
     assert again.finish() == 0
     said = [(event.level, event.text) for event in again.seen if isinstance(event, Log)]
     assert ["no record of the model and the data" in text for text in warnings(said)] == [True]
-    assert "config.json" in run.info.read()["started_on"]["model"]  # from then on
+    assert "config.json" in run.info.read().started_on.model  # from then on

@@ -137,7 +137,7 @@ def test_forks_are_made_on_threads_each_whole(saved: RunDir, home: Path) -> None
     assert len({run.path for run in forks}) == 8
     for number, run in enumerate(forks):
         assert run.preset().run.steps == 50 + number and run.steps_done() == 3
-        assert run.summary().standing == "stopped" and run.info.read()["forked_from"]["step"] == 3
+        assert run.summary().standing == "stopped" and run.info.read().forked_from.step == 3
         assert [path.name for path in run.checkpoint_folders()] == ["step-00000002"]
 
 

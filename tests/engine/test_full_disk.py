@@ -34,7 +34,7 @@ def obstacle(engine: Any, what: str) -> State:
 
 
 def outcome(run: RunDir) -> tuple[list[Any], dict[str, Any]]:
-    losses = [(r["step"], r["loss_plus"], r["loss_minus"], r["projected_grad"]) for r in run.journal()]
+    losses = [(s.step, s.loss_plus, s.loss_minus, s.projected_grad) for s in run.journal()]
     tensors = load_file(run.path / "checkpoints/step-00000040/weights.safetensors")
     return losses, {name: tensor.tolist() for name, tensor in tensors.items()}
 

@@ -133,7 +133,7 @@ def test_ten_thousand_frames_on_each_way_in_change_no_bit_of_the_run_and_a_pause
         *("pausing", "paused", "running", "stopping", "checkpointing")
     ]
     assert [path.name for path in engine.run.checkpoints.iterdir()] == [f"step-{done.steps:08d}"]
-    assert [evaluation["step"] for evaluation in engine.run.evaluations()] == [0]
+    assert [evaluation.step for evaluation in engine.run.evaluations()] == [0]
 
     undisturbed = start("run.batch_size=4", f"run.steps={done.steps}")
     assert undisturbed.finish() == 0

@@ -67,7 +67,7 @@ class Session:
             threading.Thread(target=self.inbox.obey, args=[command]).start()
 
     def losses(self) -> list[tuple[float, float]]:
-        return [(record["loss_plus"], record["loss_minus"]) for record in self.run.journal()]
+        return [(step.loss_plus, step.loss_minus) for step in self.run.journal()]
 
     def held(self) -> list[str]:
         return [e.reason for e in self.events if isinstance(e, State) and e.state == "paused" and e.reason]
@@ -117,7 +117,7 @@ def test_what_is_saved_while_held_is_resumed_to_the_same_end(session: Any, runti
     with pytest.raises(Stopped):
         held.trainer.train()
     held.trainer.save()
-    assert [record["step"] for record in held.run.journal()] == list(range(BAD))
+    assert [step.step for step in held.run.journal()] == list(range(BAD))
     again = session("unused", runtime, tries=0).trainer
     again._run = held.run
     again.restore()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shutil
 import signal
@@ -13,7 +12,7 @@ import pytest
 
 from engine.protocol.commands import Command, Evaluate, Pause, Resume, Save, Stop
 from engine.protocol.events import Checkpoint, Done, Error, Eval, Hello, Log, Phase, State, Step
-from engine.runs.journal import append
+from engine.runs.journal import append, encode_line
 
 from ..live_engine import Client, Engine
 
@@ -40,7 +39,7 @@ def test_every_control_acts_within_one_step_and_says_so(start: Any) -> None:
         told.append(engine.until(Eval))
         engine.until(State, state="paused")
     assert (told[0].step, told[0].metrics) == (paused.step, told[1].metrics) and told[1].seconds == 0
-    assert [one["step"] for one in engine.run.evaluations()] == [0, paused.step]
+    assert [one.step for one in engine.run.evaluations()] == [0, paused.step]
     engine.send(Resume())
     assert engine.until(Step).step == paused.step
     (pause,) = engine.run.info.pauses()  # one, though it was asked things meanwhile
@@ -77,7 +76,7 @@ def test_a_signal_finishes_the_step_saves_exits_130_and_all_hear_of_it(start: An
     done = engine.until(Done)
     assert done.outcome == client.until(Done).outcome == "stopped"
     assert engine.finish() == 130
-    assert [record["step"] for record in engine.run.journal()] == list(range(done.steps))
+    assert [step.step for step in engine.run.journal()] == list(range(done.steps))
     assert (engine.run.checkpoints / f"step-{done.steps:08d}/weights.safetensors").is_file()
 
 
@@ -185,8 +184,8 @@ def test_a_run_that_diverges_is_held_and_ended_there_it_fails_with_a_sound_journ
     assert engine.until(Checkpoint).step == held.step > 0
     assert engine.until(Error).text == held.reason
     assert engine.finish() == 1
-    assert [record["step"] for record in engine.run.journal()] == list(range(held.step))
-    assert all(json.dumps(record, allow_nan=False) for record in engine.run.journal())
+    assert [step.step for step in engine.run.journal()] == list(range(held.step))
+    assert all(encode_line(step) for step in engine.run.journal())
     assert (engine.run.summary().standing, engine.run.summary().error) == ("failed", held.reason)
 
 

@@ -241,7 +241,7 @@ def test_a_run_listens_on_no_port_whatever_the_environment_says(
     assert ports(engine.process.pid) == []
     engine.send(Resume())
     assert engine.finish() == 0
-    assert [r["loss_plus"] for r in engine.run.journal()] == [r["loss_plus"] for r in undisturbed.run.journal()]
+    assert [s.loss_plus for s in engine.run.journal()] == [s.loss_plus for s in undisturbed.run.journal()]
 
 
 @needs_vllm

@@ -1,4 +1,4 @@
-"""Settings that change while a run is at work: on record, exact on resume, and the same as a fork that has them."""
+"""Changes while a run is at work: on record, exact on resume, and the same as a fork that has them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import pytest
 from engine.errors import UserError
 from engine.protocol.commands import Change, Pause, Resume
 from engine.protocol.events import Changed, State, Step
-from engine.runs.changes import Settings, Steering
+from engine.runs.changes import Changes, changed_preset
 from engine.runs.directory import RunDir
 from engine.runs.fork import fork
+from engine.runs.info import Origin
 
 from ..live_engine import Engine
 from .conftest import Runner, needs_vllm
@@ -51,7 +52,7 @@ def test_a_change_counts_from_the_next_step_on_through_a_kill_and_as_in_a_fork(
     assert [record["lr"] for record in changed] == [1e-4] * done + [3e-4] * (STEPS - done)
     assert [record["eps"] for record in changed] == [1e-3] * done + [2e-3] * (STEPS - done)
     due = {0, STEPS, *range(done + -done % 4, STEPS, 4)}
-    assert {record["step"] for record in engine.run.evaluations()} == due
+    assert {taken.step for taken in engine.run.evaluations()} == due
 
     plain = start(*settings)
     assert plain.finish() == 0
@@ -60,26 +61,28 @@ def test_a_change_counts_from_the_next_step_on_through_a_kill_and_as_in_a_fork(
     assert Engine(forked, resume=True).finish() == 0
     assert trajectory(forked) == changed
     assert weights(forked) == weights(engine.run) != weights(plain.run)
-    assert forked.info.read()["forked_from"] == {"run": str(plain.run.path), "name": plain.run.name, "step": done}
+    assert forked.info.read().forked_from == Origin(run=str(plain.run.path), name=plain.run.name, step=done)
     assert len(trajectory(plain.run)) == STEPS, "the run that was forked is as it was"
 
 
 def test_a_change_outlives_the_steps_after_it(tmp_path: Path, tiny_run: Runner) -> None:
     wanted = load(tiny_run)
     run = RunDir.create(wanted, "tiny", tmp_path / "run")
-    steering, first = Steering(run, wanted), Settings.of(wanted)
-    changed = steering.change(30, Change(lr=1.0))
-    assert [Steering(run, wanted).at(step) for step in (0, 29, 30, 99)] == [first, first, changed, changed]
-    earlier = steering.change(20, Change(eps=0.5))  # the steps from 20 on were lost: the later decision stands
-    again = Steering(run, wanted)
+    changes = Changes(run, wanted)
+    first = changes.at(0)
+    assert changed_preset(wanted, first) == wanted
+    changed = changes.change(30, Change(lr=1.0))
+    assert [Changes(run, wanted).at(step) for step in (0, 29, 30, 99)] == [first, first, changed, changed]
+    earlier = changes.change(20, Change(eps=0.5))  # the steps from 20 on were lost: the later decision stands
+    again = Changes(run, wanted)
     assert [again.at(step) for step in (0, 19, 20, 29, 30, 99)] == [first, first, *[earlier] * 4]
     assert earlier.lr == first.lr
-    assert changed.within(wanted).method.lr == 1.0 and first.within(wanted) == wanted
+    assert changed_preset(wanted, changed).method.lr == 1.0
     run.changes_file.write_bytes(run.changes_file.read_bytes().replace(b"30", b"31", 1))
     with pytest.raises(UserError, match="line 1 is damaged"):
         run.refuse_damaged()
     run.changes_file.unlink()
-    steering.change(30, Change(lr=1.0))
+    changes.change(30, Change(lr=1.0))
     run.changes_file.write_bytes(run.changes_file.read_bytes().replace(b"30", b"31", 1))
     with pytest.raises(UserError, match="line 1 is damaged"):  # also the last line: it was confirmed
         run.refuse_damaged()

@@ -12,6 +12,7 @@ import pytest
 from engine.methods.lozo import Lozo
 from engine.preflight.open import open_run
 from engine.preset.load import load
+from engine.protocol.events import Step
 from engine.runs.signal import WINDOW, Figures, Signal
 from engine.tasks.batches import batch
 from engine.training.noise import Noise, measure_noise
@@ -35,10 +36,10 @@ def figures(
     for step in range(steps):
         loss = 0.7 + slope * step + chance.gauss(0, 0.02)
         gradient = (1 + (growth - 1) * step / steps) * chance.choice((-1, 1))
+        plus, minus, told = loss + difference / 2, loss - difference / 2, kept if step % 50 == 0 else None
         signal.add(
-            step=step, loss_plus=loss + difference / 2, loss_minus=loss - difference / 2, projected_grad=gradient,
-            lr=1e-3, update_kept=kept if step % 50 == 0 else None,
-        )  # fmt: skip
+            Step(step=step, loss_plus=plus, loss_minus=minus, projected_grad=gradient, lr=1e-3, update_kept=told)
+        )
     found = signal.figures()
     assert found is not None
     return found

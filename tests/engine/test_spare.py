@@ -98,7 +98,7 @@ def test_a_run_on_it_is_the_same_bit_for_bit(start: Any, spare: Callable[..., Sp
     ours, theirs = (load_file(run.path / last) for run in (ready.run, fresh.run))
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
     for record in ("hardware", "versions", "runtime", "device", "noise", "started_on"):
-        assert ready.run.info.read()[record] == fresh.run.info.read()[record]
+        assert getattr(ready.run.info.read(), record) == getattr(fresh.run.info.read(), record)
     log = ready.run.log_file.read_text()
     assert 0 <= log.index("ready for a run") < log.index("engine loading model")
 

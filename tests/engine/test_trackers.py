@@ -52,11 +52,11 @@ def stopped_and_resumed(start: Any, name: str) -> RunDir:
 
 
 def losses(run: RunDir) -> dict[int, float]:
-    return {record["step"]: record["loss"] for record in run.journal()}
+    return {step.step: step.loss for step in run.journal()}
 
 
 def evaluated(run: RunDir) -> dict[int, float]:
-    return {taken["step"]: taken["metrics"]["accuracy"] for taken in run.evaluations()}
+    return {taken.step: taken.metrics["accuracy"] for taken in run.evaluations()}
 
 
 def test_tensorboard_holds_every_figure_of_a_run_and_of_its_resume(start: Any) -> None:

@@ -25,6 +25,7 @@ from engine.models.weights import Matrix
 from engine.preflight.fits import check_memory
 from engine.preflight.memory import Memory, estimate_memory
 from engine.preset.method import Method
+from engine.protocol.events import Step
 from engine.runs.directory import RunDir
 from engine.runtimes.base import Needs
 from engine.runtimes.training_loop import TrainingLoop
@@ -58,13 +59,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def journal(steps: int = STEPS) -> list[dict[str, Any]]:
+def journal(steps: int = STEPS) -> list[Step]:
     """Steps of lr 1e-7 with projected gradients of 1 to 10 and either sign."""
     random = torch.Generator().manual_seed(SEED)
     sizes = (1 + 9 * torch.rand(steps, generator=random)).tolist()
     signs = torch.randint(2, (steps,), generator=random).mul(2).sub(1).tolist()
     return [
-        {"step": n, "projected_grad": size * sign, "lr": 1e-7, "eps": 1e-3}
+        Step(step=n, projected_grad=size * sign, lr=1e-7, eps=1e-3)
         for n, (size, sign) in enumerate(zip(sizes, signs, strict=True))
     ]
 
@@ -73,7 +74,7 @@ def opened(kind: type[TrainingLoop], model: Path, dtype: str, **more: Any) -> An
     return kind(str(model), dtype=dtype, device="cpu", rank=2, seed=SEED, **more)
 
 
-def replayed(loop: TrainingLoop, records: list[dict[str, Any]]) -> TrainingLoop:
+def replayed(loop: TrainingLoop, records: list[Step]) -> TrainingLoop:
     """The run of these records, up to the fold that follows it."""
     method = Lozo(Method(rank=2, interval=INTERVAL), len(records), "classification")
     for record in records:
@@ -82,16 +83,16 @@ def replayed(loop: TrainingLoop, records: list[dict[str, Any]]) -> TrainingLoop:
     return loop
 
 
-def intended(matrices: list[Matrix], records: list[dict[str, Any]]) -> torch.Tensor:
+def intended(matrices: list[Matrix], records: list[Step]) -> torch.Tensor:
     """The sum of -lr g U V^T over all steps, by its definition, in float64; all matrices in one vector."""
     total = []
     for matrix in matrices:
         update = torch.zeros(matrix.rows, matrix.cols, dtype=torch.float64)
         for record in records:
-            step = record["step"]
+            step = record.step
             u = draw_u(matrix, 2, seed=SEED, step=step, query=0, device=CPU).double()
             v = draw_v(matrix, 2, seed=SEED, step=step - step % INTERVAL, device=CPU).double()
-            update.addmm_(u, v.T, alpha=-record["lr"] * record["projected_grad"])
+            update.addmm_(u, v.T, alpha=-record.lr * record.projected_grad)
         total.append(update.flatten())
     return torch.cat(total)
 
@@ -318,8 +319,8 @@ def test_a_run_in_bfloat16_is_resumed_and_exported_bit_for_bit(tiny_run: Runner)
         "kept": newest["update_kept"],
         "cosine": newest["update_cosine"],
     }
-    journaled = [r for r in RunDir(run.folder).journal() if "update_kept" in r]
-    assert [r["update_kept"] for r in journaled] == [step["update_kept"] for step in told]
+    journaled = [step.update_kept for step in RunDir(run.folder).journal() if step.update_kept is not None]
+    assert journaled == [step["update_kept"] for step in told]
 
 
 def test_the_training_loop_tells_its_figure_too(tiny_run: Runner) -> None:

@@ -87,7 +87,7 @@ def test_a_resumed_run_appends_to_what_could_be_read_and_damage_is_no_reason_to_
             file.write(b'{"at": 1, "seco')  # torn, which the next engine cuts off
     lines = read(path)
     assert [line.step for line in lines] == [0, 100]
-    path.write_bytes(b"".join(encode_line(line) for line in records(path).records) + encode_line({"at": "never"}))
+    path.write_bytes(b"".join(encode_line(line) for line in records(path, dict).records) + encode_line({"at": "never"}))
     assert read(path) == lines
     path.write_bytes(path.read_bytes().replace(b'"step": 100', b'"step": 900'))
     assert read(path) == lines[:1]

@@ -439,7 +439,7 @@ def test_show_tells_where_the_time_went_and_what_the_signal_says() -> None:
 
 
 def test_show_of_a_damaged_journal_still_shows_the_run() -> None:
-    run = make_run(state="crashed")
+    run = make_run(state="running")  # its engine was killed
     run.journal_file.write_bytes(encode_line({"step": 7}))
     code, out, _ = here("show", "r")
     assert code == 0 and "crashed" in out

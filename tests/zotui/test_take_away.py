@@ -13,11 +13,12 @@ import pytest
 from msgspec import structs
 from typer.testing import CliRunner
 
+from engine.protocol.events import Step
 from engine.runs.directory import RunDir
-from engine.runs.journal import encode_line
+from engine.runs.journal import encode_line, fields_of
 from engine.runs.usage import Usage
 from zotui.cli import app
-from zotui.runs.columns import COLUMNS, Columns, smoothed, thinned
+from zotui.runs.columns import COLUMNS, Columns, Curves, smoothed, thinned
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests are imported by file
 from recorded_runs import line, recorded, take, three
@@ -45,10 +46,10 @@ def test_curves_add_up_what_the_journal_says(run: RunDir) -> None:
     curves = Columns(run)
     assert curves.refresh() and not curves.refresh()
     records = list(run.journal())
-    assert curves.column("total_tokens")[-1] == sum(record["tokens"] for record in records)
+    assert curves.column("total_tokens")[-1] == sum(step.tokens for step in records)
     assert curves.column("total_seconds")[-1] == pytest.approx(300 * 0.02)
-    assert curves.column("loss")[7] == pytest.approx(records[7]["loss"])
-    assert curves.column("tokens_per_s")[7] == pytest.approx(records[7]["tokens"] / 0.02)
+    assert curves.column("loss")[7] == pytest.approx(records[7].loss)
+    assert curves.column("tokens_per_s")[7] == pytest.approx(records[7].tokens / 0.02)
     assert curves.measured("accuracy", "seconds")[0] == pytest.approx([0.0, 2.0, 4.0, 6.0])
     assert curves.measured("loss", "step")[0] == [0.0, 100.0, 200.0, 300.0]
 
@@ -78,15 +79,48 @@ def test_a_hundred_thousand_steps_are_read_in_well_under_a_second(run: RunDir) -
 
 
 def test_what_a_step_does_not_tell_leaves_a_gap(run: RunDir) -> None:
-    run.journal_file.write_bytes(encode_line({"step": 0}) + line(1) + encode_line({"step": 2, "tokens": 10**400}))
+    run.journal_file.write_bytes(encode_line({"step": 0}) + line(1) + encode_line({"step": 2, "lr": 1e-6}))
     curves = Columns(run)
     curves.refresh()
     assert [math.isnan(loss) for loss in curves.column("loss")] == [True, False, True]
-    run.add_evaluation({"step": 3, "split": "validation", "metrics": {"loss": "low", "accuracy": None}})
-    curves.refresh()
-    assert curves.measured("loss", "step")[0] == [0.0, 100.0, 200.0, 300.0]
     assert smoothed([math.nan, 1.0, 3.0], 1)[1:] == [1.0, 3.0]
     assert list(curves.column("total_seconds")) == pytest.approx([0.0, 0.02, 0.02])
+    assert (curves.newest("seconds"), curves.newest("update_kept")) == (1, None)
+
+
+@pytest.mark.parametrize(
+    ("file", "record"),
+    [
+        ("journal.jsonl", {"step": 300, "tokens": 10**400}),
+        ("journal.jsonl", {"step": 300, "loss_plus": "low"}),
+        ("evaluations.jsonl", {"step": 300, "metrics": {"accuracy": None}}),
+        ("evaluations.jsonl", {"step": -9, "metrics": {"loss": 0.5}}),
+    ],
+)
+def test_what_no_engine_writes_is_refused_by_its_line(run: RunDir, file: str, record: dict[str, object]) -> None:
+    with (run.path / file).open("ab") as records:
+        records.write(encode_line(record))
+    curves = Columns(run)
+    curves.refresh()
+    assert curves.fault.endswith("is not what belongs there; the file is damaged") and file in curves.fault
+    assert len(curves) == 300 and len(curves.evaluations) == (0 if file == "journal.jsonl" else 4)
+
+
+def test_steps_that_are_taken_again_replace_those_that_were_there() -> None:
+    def step(number: int, loss: float, kept: float | None = None) -> Step:
+        return Step(step=number, loss_plus=loss, loss_minus=loss, tokens=10, seconds=0.5, update_kept=kept)
+
+    curves = Curves()
+    curves.extend([step(number, 1.0, kept=0.5 if number == 17 else None) for number in range(20)])
+    assert curves.smoothed_loss(10)[1] == pytest.approx(1.0)
+    assert (curves.column("total_seconds")[-1], curves.newest("update_kept")) == (10.0, 17)
+    curves.add(step(15, 3.0))
+    assert list(curves.column("step")) == list(range(16)) and curves.column("loss")[-1] == 3.0
+    assert (curves.column("total_seconds")[-1], curves.newest("update_kept")) == (8.0, None)
+    alone = Curves()
+    alone.extend([*(step(number, 1.0) for number in range(15)), step(15, 3.0)])
+    assert curves.smoothed_loss(10) == alone.smoothed_loss(10)
+    assert curves.place(15, "tokens") == 150.0 and curves.place(0, "tokens") == 0.0
 
 
 # -- compare ----------------------------------------------------------------------------------------
@@ -144,10 +178,11 @@ def test_export_csv_has_a_row_for_every_step(run: RunDir, tmp_path: Path) -> Non
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == COLUMNS and len(rows) == 300
     records = list(run.journal())
-    for row, record in zip(rows, records, strict=True):
-        assert int(row["step"]) == record["step"] and int(row["tokens"]) == record["tokens"]
-        assert all(float(row[name]) == record[name] for name in ("loss_plus", "projected_grad", "lr", "eps", "seconds"))
-    assert int(rows[-1]["total_tokens"]) == sum(record["tokens"] for record in records)
+    for row, step in zip(rows, records, strict=True):
+        assert int(row["step"]) == step.step and int(row["tokens"]) == step.tokens
+        told = ("loss_plus", "projected_grad", "lr", "eps", "seconds")
+        assert all(float(row[name]) == getattr(step, name) for name in told)
+    assert int(rows[-1]["total_tokens"]) == sum(step.tokens for step in records)
 
 
 def test_export_json_has_it_all(run: RunDir, tmp_path: Path) -> None:
@@ -155,7 +190,7 @@ def test_export_json_has_it_all(run: RunDir, tmp_path: Path) -> None:
     found = json.loads((tmp_path / "r.json").read_text())
     assert list(found["steps"]) == list(COLUMNS)
     assert found["steps"]["step"] == list(range(300))
-    assert found["evaluations"] == run.evaluations()
+    assert found["evaluations"] == list(map(fields_of, run.evaluations()))
     assert (found["settings"]["method.lr"], found["settings"]["runtime"]) == (1e-6, "vllm")
     assert found["results"]["best"]["step"] == 300
 
@@ -209,7 +244,7 @@ def test_show_tells_all_that_the_cockpit_shows(run: RunDir) -> None:
     shown = json.loads(zotui("show", "r", "--json")[1])
     assert shown["progress"] == {"share": 0.15, "elapsed_seconds": pytest.approx(60.0), "eta_seconds": None}
     assert shown["best"]["step"] == 300 and shown["best"]["seconds"] == pytest.approx(6.0)
-    losses = [record["loss"] for record in run.journal()]
+    losses = [step.loss for step in run.journal()]
     assert shown["loss"]["last"] == pytest.approx(losses[-1])
     assert shown["loss"]["smoothed"] < shown["loss"]["smoothed_at_start"]
     assert shown["speed"]["step_seconds"] == pytest.approx(0.02)

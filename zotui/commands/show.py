@@ -63,18 +63,18 @@ def show(run: RunName, json: Annotated[bool, typer.Option("--json", help="One JS
         ("preset", summary.preset),
         ("checkpoint", str(checkpoints[-1]) if checkpoints else "none"),
     ]
-    if origin := found.info.read().get("forked_from"):
-        pairs.append(("forked from", f"{origin['name']} after {origin['step']:,} steps"))
+    if origin := found.info.read().forked_from:
+        pairs.append(("forked from", f"{origin.name} after {origin.step:,} steps"))
     if best:
-        there = best["checkpoint"] or "no checkpoint of it"
-        took = f" in {numbers.span(best['seconds'])}" if best.get("seconds") else ""
-        pairs.append(("best", f"{numbers.figures(best['metrics'])} after {best['step']:,} steps{took}: {there}"))
+        there = best.checkpoint or "no checkpoint of it"
+        took = f" in {numbers.span(best.seconds)}" if best.seconds else ""
+        pairs.append(("best", f"{numbers.figures(best.metrics)} after {best.step:,} steps{took}: {there}"))
     pairs += figure_rows(record)
     if record.signal:
         pairs += signal_rows(record.signal)
-    if kept:
-        figure = numbers.update_kept(kept["kept"], kept["cosine"])
-        pairs.append(("update kept", f"{figure}, up to step {kept['step']:,} (residuals included)"))
+    if kept and kept.update_kept is not None:
+        figure = numbers.update_kept(kept.update_kept, kept.update_cosine)
+        pairs.append(("update kept", f"{figure}, up to step {kept.step:,} (residuals included)"))
     if summary.standing in ("stopped", "failed", "crashed", "new"):
         pairs.append(("next", f"zotui resume {reference(found)}"))
     elif summary.standing == "live":
@@ -85,8 +85,7 @@ def show(run: RunName, json: Annotated[bool, typer.Option("--json", help="One JS
     if evaluations:
         typer.echo()
         print_table(
-            [("STEP", "SPLIT", "METRICS")]
-            + [(f"{e['step']:,}", e["split"], numbers.figures(e["metrics"])) for e in evaluations]
+            [("STEP", "SPLIT", "METRICS")] + [(f"{e.step:,}", e.split, numbers.figures(e.metrics)) for e in evaluations]
         )
     typer.echo(f"\n{plain(presets.text(found.preset_file).rstrip())}")
 

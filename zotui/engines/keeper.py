@@ -75,7 +75,7 @@ class SpareKeeper:
     def _starting(self) -> bool:
         """Whether an engine is in its start-up, which another that loads libraries would slow down."""
         engine = self._launched
-        if engine is not None and (not engine.alive() or engine.run.info.read().get("pid") == engine.pid):
+        if engine is not None and (not engine.alive() or engine.run.info.read().pid == engine.pid):
             self._launched = None
         return self._launched is not None
 

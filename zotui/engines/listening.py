@@ -64,7 +64,7 @@ def _in_batches(read: Callable[[int], bytes]) -> Callable[[int], bytes]:
 
 def _recorded_end(run: RunDir) -> Done | Error | None:
     """How an engine ended that had begun to train; None if it did not get to write it down."""
-    summary, state = run.summary(), run.info.read().get("state")
+    summary, state = run.summary(), run.info.read().state
     if state == "failed":
         return Error(kind="failure", text=summary.error)
     if state not in ("finished", "stopped"):

@@ -135,10 +135,10 @@ def result_table(evaluations: list[Eval], done: Done, following: str) -> list[st
         lines.append(f"{split:<12}{'before':>10}{'after':>10}{'best':>10}")
     for name in sorted({name for e in taken for name in e.metrics}, key=lambda n: (n != "accuracy", n)):
         having = [e for e in taken if e.metrics.get(name) is not None]
-        best = best_evaluation(({"step": e.step, "metrics": e.metrics} for e in having), name)
-        shown = [having[0].metrics[name], having[-1].metrics[name], *([best["metrics"][name]] if best else [])]
+        best = best_evaluation(having, name)
+        shown = [having[0].metrics[name], having[-1].metrics[name], *([best.metrics[name]] if best else [])]
         cells = "".join(f"{figure(name, value):>10}" for value in shown)
-        lines.append(f"{name:<12}{cells}" + (f"  at step {numbers.count(best['step'])}" if best else ""))
+        lines.append(f"{name:<12}{cells}" + (f"  at step {numbers.count(best.step)}" if best else ""))
     lines += [
         f"{'steps':<12}{numbers.count(done.steps)}{'' if done.outcome == 'finished' else ' (stopped)'}",
         f"{'wall-clock':<12}{numbers.duration(done.time['total'] if done.time else done.seconds)}",

@@ -65,10 +65,10 @@ def parse_seeds(text: str) -> list[int]:
 
 def _refuse_used(folder: Path, seeds: Sequence[int]) -> None:
     """Raise `UserError` if a seed's folder, or the one around them, cannot take a new run."""
-    if folder.is_file() or RunDir(folder).info.read():
+    if folder.is_file() or RunDir(folder).info.there():
         RunDir(folder).refuse_used_folder()
     runs = {seed: RunDir(_folder_of(folder, seed)) for seed in seeds}
-    used = {seed: run for seed, run in runs.items() if run.info.read()}
+    used = {seed: run for seed, run in runs.items() if run.info.there()}
     if used:
         standing = {seed: run.summary().standing for seed, run in used.items()}
         ways = [f"`zotui resume {run.path}`" for seed, run in used.items() if standing[seed] != "finished"]
@@ -101,8 +101,8 @@ def _report(finished: dict[int, RunDir], missing: Sequence[int], json: bool) -> 
     if not finished:
         return
     evaluations = [run.evaluations() for run in finished.values()]
-    before = _spreads([taken[0]["metrics"] for taken in evaluations if taken and taken[0]["step"] == 0])
-    after = _spreads([taken[-1]["metrics"] for taken in evaluations if taken])
+    before = _spreads([taken[0].metrics for taken in evaluations if taken and taken[0].step == 0])
+    after = _spreads([taken[-1].metrics for taken in evaluations if taken])
     if json:
         summary = {
             "type": "summary",

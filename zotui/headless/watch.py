@@ -178,7 +178,7 @@ def _failed(run: RunDir, error: Error | None, code: int | None, json: bool, held
             _print_event(error)
     talk(f"zotui: {error.text}")
     if held:
-        preset = shlex.quote(str(run.info.read().get("preset", "PRESET")))
+        preset = shlex.quote(run.info.read().preset or "PRESET")
         talk(f"a new run: zotui run {preset} --set KEY=VALUE (`zotui resume` would try the same step again)")
         return EXIT_FAILED
     tail = run.log_tail(_LOG_LINES)
@@ -209,19 +209,10 @@ def _to_terminal(text: str) -> None:
 
 def _past_evaluations(run: RunDir) -> list[Eval]:
     """The validation results from before a resume."""
-    past = []
-    with suppress(Exception):  # only a table at the end; the engine itself judges the records
-        for record in run.evaluations():
-            past.append(
-                Eval(
-                    step=record["step"],
-                    split=record["split"],
-                    metrics=record["metrics"],
-                    examples=0,
-                    seconds=0.0,
-                )
-            )
-    return past
+    try:
+        return run.evaluations()
+    except (UserError, OSError):  # only a table at the end; the engine itself judges the records
+        return []
 
 
 def _print_event(event: AnyEvent) -> None:

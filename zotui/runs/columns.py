@@ -1,17 +1,21 @@
-"""The numbers of a run as columns over its steps, read once and then followed as they grow."""
+"""The curves of a run, wherever they are looked at: its steps as columns, its evaluations, and what follows from both.
+
+The cockpit fills them as it watches, the rest reads the records, and follows them as they grow.
+"""
 
 from __future__ import annotations
 
 import math
-from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from engine.errors import UserError
+from engine.protocol.events import Eval
+from engine.runs.best import best_evaluation
 from engine.runs.directory import RunDir
-from engine.runs.journal import LineReader, misplaced
+from engine.runs.journal import LineReader
+from zotui.runs.steps import StepReader, Steps
 
 Axis = Literal["step", "seconds", "tokens"]
 """What a curve stands over; seconds are those of the steps alone, and tokens those that they scored."""
@@ -22,16 +26,10 @@ COLUMNS = (
     *("step", "loss", "loss_plus", "loss_minus", "projected_grad", "lr", "eps"),
     *("tokens", "seconds", "tokens_per_s", "total_tokens", "total_seconds", "update_kept", "update_cosine"),
 )
-"""Of every step; seconds are measured, and the totals run up to the end of the step."""
+"""What is exported of every step; seconds are measured, and the totals run up to the end of the step."""
 
 AT_START = 10
 """Steps that the smoothed loss at the start is of: one of them alone says little."""
-
-_READ = (
-    *("loss_plus", "loss_minus", "projected_grad", "lr", "eps", "tokens", "seconds"),
-    *("update_kept", "update_cosine"),
-)
-"""The columns that are in the journal; the others follow from them."""
 
 _UNITS: dict[Axis, list[tuple[float, str]]] = {
     "tokens": [
@@ -49,25 +47,99 @@ _UNITS: dict[Axis, list[tuple[float, str]]] = {
 }
 
 
-class Columns:
-    """What the journal and the evaluations of one run hold. What a step does not tell is nan.
+class Curves(Steps):
+    """The steps of a run, and its evaluations.
 
-    Attributes: evaluations, of the validation split in the order of their steps; fault, why the rest of the records
-    cannot be read, or nothing.
+    Attributes: evaluations, of the validation split, one for each step at which there was one, in their order.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.evaluations: list[Eval] = []
+        self._metrics: set[str] = set()
+        self._smoothed = _SmoothedLoss(self, 1)
+
+    def add_evaluation(self, evaluation: Eval) -> None:
+        """Take an evaluation; one of another split is passed over, one of the same step replaced."""
+        if evaluation.split != "validation":
+            return
+        at = bisect_left(self.evaluations, evaluation.step, key=lambda taken: taken.step)
+        same = at < len(self.evaluations) and self.evaluations[at].step == evaluation.step
+        self.evaluations[at : at + same] = [evaluation]
+        self._metrics.update(evaluation.metrics)
+
+    @property
+    def metrics(self) -> list[str]:
+        """What the evaluations measured, accuracy first."""
+        return sorted(self._metrics, key=lambda name: (name != "accuracy", name != "loss", name))
+
+    def best(self, metric: str = "accuracy") -> Eval | None:
+        """The evaluation with the best `metric`, by the rule of `engine.runs.best`; none before the first step."""
+        return best_evaluation((taken for taken in self.evaluations if metric in taken.metrics), metric)
+
+    def smoothed_loss(self, span: int) -> tuple[float | None, float | None]:
+        """The loss of a step, smoothed over about `span` of them: of the first ten, and up to the newest."""
+        if not self._smoothed.serves(span):
+            self._smoothed = _SmoothedLoss(self, span)
+        return self._smoothed.now()
+
+    def over(self, axis: Axis) -> Sequence[float]:
+        """Where each step lies: its number, or the seconds or tokens until its end."""
+        return self.column("step" if axis == "step" else f"total_{axis}")
+
+    def place(self, steps_done: int, axis: Axis) -> float:
+        """Where the end of so many steps lies on an axis."""
+        if axis == "step":
+            return float(steps_done)
+        taken = bisect_left(self.column("step"), steps_done)
+        return self.column(f"total_{axis}")[taken - 1] if taken else 0.0
+
+    def measured(self, metric: str, axis: Axis) -> tuple[list[float], list[float]]:
+        """A metric of the evaluations, and where on an axis they were taken."""
+        taken = [one for one in self.evaluations if metric in one.metrics]
+        return [self.place(one.step, axis) for one in taken], [one.metrics[metric] for one in taken]
+
+
+class _SmoothedLoss:
+    """Follows the losses, so that only new ones cost anything."""
+
+    def __init__(self, curves: Curves, span: int) -> None:
+        self._curves, self._span, self._forgotten = curves, span, curves.forgotten
+        self._mean, self._taken = RunningMean(span), 0
+        self._at_start = math.nan
+
+    def serves(self, span: int) -> bool:
+        return self._span == span and self._forgotten == self._curves.forgotten
+
+    def now(self) -> tuple[float | None, float | None]:
+        losses = self._curves.column("loss")
+        if self._taken < AT_START:
+            self._mean.extend(losses[self._taken : AT_START])
+            self._at_start, self._taken = self._mean.value, min(len(losses), AT_START)
+        self._mean.extend(losses[self._taken :])
+        self._taken = len(losses)
+        at_start, newest = (value if math.isfinite(value) else None for value in (self._at_start, self._mean.value))
+        return at_start, newest
+
+
+class Columns(Curves):
+    """What the journal and the evaluations of one run hold, as far as it was read.
+
+    Attributes: fault, why the rest of the records cannot be read, or nothing.
     """
 
     def __init__(self, run: RunDir) -> None:
+        super().__init__()
         self.run = run
+        self.fault = ""
         self._begin()
 
     def _begin(self) -> None:
-        self._journal = LineReader(self.run.journal_file, dict[str, Any])
-        self._evaluations = LineReader(self.run.evaluations_file, dict[str, Any])
-        self._columns = {name: array("d") for name in _READ}
-        self._appends = [(name, self._columns[name].append) for name in _READ]
-        self._derived: dict[str, Sequence[float]] = {}
-        self.evaluations: list[dict[str, Any]] = []
-        self.fault = ""
+        self._steps = StepReader(self.run)
+        self._evaluated = LineReader(self.run.evaluations_file, Eval)
+        self.forget_from(0)
+        self.evaluations.clear()
+        self._metrics.clear()
 
     def refresh(self) -> bool:
         """Read what was added since; whether there was anything."""
@@ -85,81 +157,9 @@ class Columns:
         return (len(self), len(self.evaluations)) != before or bool(self.fault)
 
     def _read(self) -> None:
-        try:
-            for record in self._journal.more():
-                self.add(record)
-            for record in self._evaluations.more():
-                self.add_evaluation(record)
-        except (AttributeError, KeyError, TypeError, ValueError):
-            raise UserError(
-                f"{self.run.path}: its records hold a line that is none of a run; they are damaged"
-            ) from None
-
-    def add(self, record: dict[str, Any]) -> None:
-        """Take a line of the journal. Raises `UserError` unless it is the next step."""
-        number = len(self)
-        if record["step"] != number:
-            raise misplaced(self.run.journal_file, number)
-        for name, append in self._appends:
-            append(_number(record.get(name)))
-
-    def column(self, name: str) -> Sequence[float]:
-        """One of `COLUMNS`."""
-        if name in self._columns:
-            return self._columns[name]
-        found = self._derived.get(name, ())
-        if len(found) != len(self):
-            found = self._derived[name] = self._derive(name)
-        return found
-
-    def _derive(self, name: str) -> Sequence[float]:
-        if name == "step":
-            return range(len(self))
-        if name == "loss":
-            pairs = zip(self._columns["loss_plus"], self._columns["loss_minus"], strict=True)
-            return array("d", [(plus + minus) / 2 for plus, minus in pairs])
-        if name == "tokens_per_s":
-            steps = zip(self._columns["tokens"], self._columns["seconds"], strict=True)
-            return array("d", [tokens / seconds if seconds > 0 else math.nan for tokens, seconds in steps])
-        parts = self._columns[name.removeprefix("total_")]
-        return array("d", accumulate(0.0 if math.isnan(part) else part for part in parts))
-
-    def add_evaluation(self, record: dict[str, Any]) -> None:
-        """Take a line of the evaluations; those of other splits are passed over."""
-        if record.get("split", "validation") != "validation":
-            return
-        step = int(record["step"])
-        if not 0 <= step < 2**53:
-            raise ValueError("not a step")
-        metrics = {str(name): _number(value) for name, value in record["metrics"].items()}
-        self.evaluations.append({**record, "step": step, "metrics": metrics})
-        self.evaluations.sort(key=lambda taken: taken["step"])
-
-    def __len__(self) -> int:
-        """How many steps there are."""
-        return len(self._columns["seconds"])
-
-    @property
-    def metrics(self) -> list[str]:
-        """What the evaluations measured, accuracy first."""
-        names = {name for taken in self.evaluations for name in taken["metrics"]}
-        return sorted(names, key=lambda name: (name != "accuracy", name != "loss", name))
-
-    def over(self, axis: Axis) -> Sequence[float]:
-        """Where each step lies: its number, or the seconds or tokens until its end."""
-        return self.column("step" if axis == "step" else f"total_{axis}")
-
-    def place(self, steps_done: int, axis: Axis) -> float:
-        """Where the end of so many steps lies on an axis."""
-        if axis == "step" or not steps_done:
-            return float(steps_done)
-        reached = self.column(f"total_{axis}")
-        return reached[min(steps_done, len(reached)) - 1] if reached else 0.0
-
-    def measured(self, metric: str, axis: Axis) -> tuple[list[float], list[float]]:
-        """A metric of the evaluations, and where on an axis they were taken."""
-        taken = [one for one in self.evaluations if math.isfinite(one["metrics"].get(metric, math.nan))]
-        return [self.place(one["step"], axis) for one in taken], [one["metrics"][metric] for one in taken]
+        self._steps.read_into(self)
+        for evaluation in self._evaluated.more():
+            self.add_evaluation(evaluation)
 
 
 def axis_unit(axis: Axis, reached: float) -> tuple[float, str]:
@@ -215,13 +215,3 @@ def thinned(
     chosen = range(last - 1, first - 1, -every)[::-1]
     kept = [place for place in chosen if math.isfinite(y[place])]
     return [x[place] for place in kept], [y[place] for place in kept]
-
-
-def _number(value: Any) -> float:
-    """A number of the records; what is none there, or too large for one, is nan."""
-    if type(value) is float:  # nearly all are, and there are many
-        return value
-    try:
-        return float(value) if isinstance(value, int) else math.nan
-    except OverflowError:
-        return math.nan

@@ -6,11 +6,12 @@ import csv
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, Literal, get_args
+from typing import IO, Literal, get_args
 
 import msgspec
 
 from engine.errors import UserError
+from engine.runs.journal import fields_of
 from zotui.runs import side_by_side
 from zotui.runs.columns import COLUMNS, Axis, Columns
 from zotui.runs.export_charts import write_chart
@@ -57,7 +58,7 @@ def export(runs: Sequence[Columns], to: Path, format: Format, axis: Axis = "step
         raise
 
 
-def as_object(runs: Sequence[Columns]) -> dict[str, Any]:
+def as_object(runs: Sequence[Columns]) -> dict[str, object]:
     """One run as an object; several as a list of them, with what they differ in."""
     if len(runs) > 1:
         different = side_by_side.differing([side_by_side.settings(run.run) for run in runs])
@@ -68,7 +69,7 @@ def as_object(runs: Sequence[Columns]) -> dict[str, Any]:
         "path": str(run.run.path),
         "settings": side_by_side.settings(run.run),
         "results": msgspec.to_builtins(side_by_side.result(run)),
-        "evaluations": run.evaluations,
+        "evaluations": list(map(fields_of, run.evaluations)),
         "steps": {name: _plain(name, run.column(name)) for name in COLUMNS},
     }
 
@@ -90,7 +91,7 @@ def _csv(runs: Sequence[Columns], file: IO[str]) -> None:
         writer.writerows([run.run.name, *row] if named else row for row in _rows(run))
 
 
-def _rows(run: Columns) -> Iterator[list[Any]]:
+def _rows(run: Columns) -> Iterator[list[object]]:
     columns = [_plain(name, run.column(name)) for name in COLUMNS]
     for values in zip(*columns, strict=True):
         yield ["" if value is None else value for value in values]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from engine.errors import UserError
+from engine.protocol.events import Eval, Step
+from engine.runs.best import best_evaluation
 from engine.runs.directory import RunDir, Summary, step_of
-from engine.runs.journal import read
+from engine.runs.journal import fields_of
 from engine.runs.timing import time_spent
 from engine.runs.usage import Usage, thinned, together
 from zotui.runs.columns import Columns
@@ -25,42 +28,69 @@ _USAGE_LINES = 500  # of the object; a longer record is thinned
 
 
 @dataclass(frozen=True)
+class BestSoFar:
+    """The best evaluation, the seconds of the steps until it, and the checkpoint of that step."""
+
+    step: int
+    metrics: dict[str, float]
+    checkpoint: str | None
+    seconds: float | None  # where the journal can be read
+
+
+class Happened(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What happened besides steps, once so many were done; what it does not have is left out."""
+
+    kind: Literal["evaluation", "checkpoint", "fold", "pause", "change"]
+    step: int
+    seconds_of_steps: float = math.nan  # until then
+    split: str | None = None
+    metrics: dict[str, float] | None = None
+    examples: int | None = None
+    seconds: float | None = None
+    path: str | None = None
+    update_kept: float | None = None
+    update_cosine: float | None = None
+    lr: float | None = None
+    eps: float | None = None
+    eval_every: int | None = None
+
+
+@dataclass(frozen=True)
 class Record:
     """A run as its records tell it; what a damaged journal does not tell is None."""
 
     run: RunDir
     summary: Summary
-    evaluations: list[dict[str, Any]]
-    best: dict[str, Any] | None
+    evaluations: list[Eval]
+    best: BestSoFar | None
     time: dict[str, float] | None  # measured seconds by kind
     signal: Figures | None
     curves: Columns | None
     result: Result | None
-    timeline: list[dict[str, Any]]
+    timeline: list[Happened]
     usage: list[Usage]
 
 
 def record_of(run: RunDir) -> Record:
     """Read a run, its journal once. Raises `UserError` for evaluations that are damaged."""
-    evaluations = run.evaluations()
+    evaluations, curves = run.evaluations(), Columns(run)
     try:
         steps = list(run.journal())
-        curves = Columns(run)
-        for step in steps:
-            curves.add(step)
-        for evaluation in evaluations:
-            curves.add_evaluation(evaluation)
-    except (UserError, AttributeError, KeyError, TypeError, ValueError):
-        return Record(run, run.summary(), evaluations, best_of(run), None, None, None, None, [], run.usage())
-    spent = time_spent(run, math.fsum(step.get("seconds", 0.0) for step in steps))
-    best = best_of(run)
-    if best:
-        best["seconds"] = curves.place(best["step"], "seconds")
-    signal, timeline = _signal_of(run, steps), _timeline(run, curves, steps)
-    return Record(run, run.summary(), evaluations, best, spent, signal, curves, result(curves), timeline, run.usage())
+    except UserError:
+        best = _best(run, evaluations, None)
+        return Record(run, run.summary(), evaluations, best, None, None, None, None, [], run.usage())
+    curves.extend(steps)
+    for evaluation in evaluations:
+        curves.add_evaluation(evaluation)
+    spent = time_spent(run, math.fsum(step.seconds for step in steps))
+    best, timeline = _best(run, evaluations, curves), _timeline(run, curves, steps)
+    return Record(
+        run, run.summary(), evaluations, best, spent, _signal_of(run, steps), curves, result(curves), timeline,
+        run.usage(),
+    )  # fmt: skip
 
 
-def as_object(record: Record) -> dict[str, Any]:
+def as_object(record: Record) -> dict[str, object]:
     """All of it as one object; seconds are measured, but for `eta_seconds`, which a run has only while it is live."""
     run, summary, spent = record.run, record.summary, record.time
     ended_badly = summary.standing in ("failed", "crashed")
@@ -74,25 +104,24 @@ def as_object(record: Record) -> dict[str, Any]:
         },
         "loss": _loss(record),
         "speed": _speed(record),
-        "evaluations": record.evaluations,
+        "evaluations": list(map(fields_of, record.evaluations)),
         "checkpoints": list(map(str, run.checkpoint_folders())),
         "best": record.best,
-        "update_kept": run.update_kept(),
+        "update_kept": _kept(run.update_kept()),
         "time": spent,
         "usage": _usage(record.usage),
-        "signal": {**asdict(record.signal), "verdict": record.signal.verdict.text} if record.signal else None,
+        "signal": {**fields_of(record.signal), "verdict": record.signal.verdict.text} if record.signal else None,
         "timeline": record.timeline,
         "log_tail": run.log_tail(_LOG_LINES) if ended_badly else [],
         "resolved_preset": run.preset().model_dump(),
     }
 
 
-def _usage(lines: list[Usage]) -> dict[str, Any] | None:
+def _usage(lines: list[Usage]) -> dict[str, object] | None:
     """What the run took: the newest line, one over the whole run with its means and peaks, and all of them."""
     if not lines:
         return None
-    shown = {"last": lines[-1], "whole_run": together(lines), "lines": thinned(lines, _USAGE_LINES)}
-    return {name: msgspec.to_builtins(value) for name, value in shown.items()}
+    return {"last": lines[-1], "whole_run": together(lines), "lines": thinned(lines, _USAGE_LINES)}
 
 
 def _recent(record: Record) -> tuple[float, float] | None:
@@ -111,7 +140,7 @@ def remaining(record: Record) -> float | None:
     return recent[1] * (summary.steps - summary.steps_done)
 
 
-def _loss(record: Record) -> dict[str, Any] | None:
+def _loss(record: Record) -> dict[str, float | None] | None:
     if record.curves is None or record.result is None or not len(record.curves):
         return None
     last = record.curves.column("loss")[-1]
@@ -119,7 +148,7 @@ def _loss(record: Record) -> dict[str, Any] | None:
     return {"last": last if math.isfinite(last) else None, "smoothed": smoothed, "smoothed_at_start": at_start}
 
 
-def _speed(record: Record) -> dict[str, Any] | None:
+def _speed(record: Record) -> dict[str, float | None] | None:
     recent, found = _recent(record), record.result
     if found is None or recent is None:
         return None
@@ -132,40 +161,55 @@ def _speed(record: Record) -> dict[str, Any] | None:
     }
 
 
-def _timeline(run: RunDir, curves: Columns, steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What happened besides steps, by the steps done until then, with the seconds of those steps."""
-    found: list[dict[str, Any]] = [{"kind": "evaluation", **taken} for taken in curves.evaluations]
-    for folder in run.checkpoint_folders():
-        found.append({"kind": "checkpoint", "step": step_of(folder), "path": str(folder)})
-    if run.info.read().get("runtime") == "vllm":  # the training loop moves the weights at every step
+def _kept(told: Step | None) -> dict[str, float | None] | None:
+    return {"step": told.step, "kept": told.update_kept, "cosine": told.update_cosine} if told else None
+
+
+def _timeline(run: RunDir, curves: Columns, steps: list[Step]) -> list[Happened]:
+    found = [
+        Happened(
+            kind="evaluation", step=one.step, split=one.split, metrics=one.metrics, examples=one.examples,
+            seconds=one.seconds,
+        )
+        for one in curves.evaluations
+    ]  # fmt: skip
+    found += [
+        Happened(kind="checkpoint", step=step_of(folder), path=str(folder)) for folder in run.checkpoint_folders()
+    ]
+    info = run.info.read()
+    if info.runtime == "vllm":  # the training loop moves the weights at every step
         interval = run.preset().method.interval
-        for step in steps[interval::interval]:
-            kept: dict[str, Any] = {name: step[name] for name in ("update_kept", "update_cosine") if name in step}
-            found.append({"kind": "fold", "step": step["step"], **kept})
-    found += [{"kind": "pause", **pause} for pause in run.info.pauses()]
-    try:
-        changes = read(run.path / "changes.jsonl").records
-    except UserError:
-        changes = []
-    found += [{**change, "kind": "change"} for change in changes if isinstance(change.get("step"), int)]
-    found.sort(key=lambda entry: entry["step"])
-    return [{**entry, "seconds_of_steps": curves.place(entry["step"], "seconds")} for entry in found]
+        found += [
+            Happened(kind="fold", step=one.step, update_kept=one.update_kept, update_cosine=one.update_cosine)
+            for one in steps[interval::interval]
+        ]
+    found += [Happened(kind="pause", step=pause.step, seconds=pause.seconds) for pause in info.pauses]
+    with suppress(UserError):
+        found += [
+            Happened(kind="change", step=one.step, lr=one.lr, eps=one.eps, eval_every=one.eval_every)
+            for one in run.changes()
+        ]
+    for one in found:
+        one.seconds_of_steps = curves.place(one.step, "seconds")
+    return sorted(found, key=lambda one: one.step)
 
 
-def best_of(run: RunDir) -> dict[str, Any] | None:
-    """The best evaluation; None before there is one, or where their records are damaged."""
-    try:
-        return run.best()
-    except UserError:
+def _best(run: RunDir, evaluations: list[Eval], curves: Columns | None) -> BestSoFar | None:
+    """None before there is one."""
+    best = best_evaluation(evaluations)
+    if best is None:
         return None
+    folder = run.checkpoint_at(best.step)
+    seconds = curves.place(best.step, "seconds") if curves else None
+    return BestSoFar(best.step, best.metrics, str(folder) if folder else None, seconds)
 
 
-def _signal_of(run: RunDir, steps: list[dict[str, Any]]) -> Figures | None:
+def _signal_of(run: RunDir, steps: list[Step]) -> Figures | None:
     """The figures of the run's signal up to now; None before the first step."""
     from engine.runs.signal import Signal  # numpy: only for those who ask
 
     info = run.info.read()
-    signal = Signal((info.get("noise") or {}).get("nats"), info.get("dtype", ""), run.preset().method.rank)
+    signal = Signal(info.noise.nats if info.noise else None, info.dtype, run.preset().method.rank)
     for step in steps:
-        signal.add(**step)
+        signal.add(step)
     return signal.figures()

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 from engine.errors import UserError
-from engine.runs.best import best_evaluation
-from engine.runs.changes import Steering
+from engine.runs.changes import Changes
 from engine.runs.directory import RunDir
 from engine.runs.timing import time_spent
 from engine.runs.usage import together
-from zotui.runs.columns import AT_START, Columns, smoothed, smoothing_span
+from zotui.runs.columns import Columns, smoothing_span
 from zotui.text import numbers
 
 _RESOLVED = ("runtime", "device", "dtype")
@@ -23,11 +20,19 @@ _RESOLVED = ("runtime", "device", "dtype")
 
 
 @dataclass(frozen=True)
+class Best:
+    """The evaluation that `engine.runs.best` chooses, and the seconds of the steps until it."""
+
+    step: int
+    metrics: dict[str, float]
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Result:
     """What came of a run so far. Losses are nats; None is not known.
 
     `loss` is smoothed up to the last step, `loss_at_start` over the first ten.
-    `best` is the evaluation that `engine.runs.best` chooses, with the seconds of the steps until it.
     """
 
     name: str
@@ -39,7 +44,7 @@ class Result:
     loss: float | None
     first: dict[str, float]
     last: dict[str, float]
-    best: dict[str, Any] | None
+    best: Best | None
     tokens: int
     tokens_per_s: float | None  # over all steps
     step_seconds: float | None  # the median
@@ -55,7 +60,7 @@ class Comparison:
     """Runs, the settings in which they differ, and their results; all in the order of the runs."""
 
     results: list[Result]
-    differing: dict[str, list[Any]] = field(default_factory=dict)
+    differing: dict[str, list[object]] = field(default_factory=dict)
 
 
 def compare(runs: Sequence[Columns]) -> Comparison:
@@ -63,7 +68,7 @@ def compare(runs: Sequence[Columns]) -> Comparison:
     return Comparison([result(run) for run in runs], differing([settings(run.run) for run in runs]))
 
 
-def settings(run: RunDir) -> dict[str, Any]:
+def settings(run: RunDir) -> dict[str, object]:
     """Every setting of a run by its dotted key, and what was chosen for it; empty where its preset cannot be read."""
     try:
         sections = run.preset().model_dump(exclude={"description"})
@@ -72,28 +77,29 @@ def settings(run: RunDir) -> dict[str, Any]:
     found = {f"{section}.{key}": value for section, keys in sections.items() for key, value in keys.items()}
     info = run.info.read()
     changed = {"changes": _changes(run)} if run.changes_file.exists() else {}
-    if origin := info.get("forked_from"):
-        changed["forked from"] = f"{origin['name']} after {origin['step']:,}"
-    return {**found, **{name: info[name] for name in _RESOLVED if name in info}, **changed}
+    if origin := info.forked_from:
+        changed["forked from"] = f"{origin.name} after {origin.step:,}"
+    chosen = {name: value for name in _RESOLVED if (value := getattr(info, name))}
+    return {**found, **chosen, **changed}
 
 
 def _changes(run: RunDir) -> str | None:
     """What was changed while the run was at work, in a line; None where its records do not say."""
     try:
-        steering, records = Steering(run, run.preset()), run.changes()
-        steps = sorted({record["step"] for record in records})
-        before, parts = steering.at(-1), []
-        for step in steps:
-            after = steering.at(step)
-            was = asdict(before)
-            parts += [f"{name} {value:g} from {step:,}" for name, value in asdict(after).items() if value != was[name]]
-            before = after
-    except (UserError, KeyError, TypeError, ValueError):
+        changes, steps = Changes(run, run.preset()), sorted({changed.step for changed in run.changes()})
+    except UserError:
         return None
+    before, parts = changes.at(-1), []
+    for step in steps:
+        after = changes.at(step)
+        for name in ("lr", "eps", "eval_every"):
+            if (value := getattr(after, name)) != getattr(before, name):
+                parts.append(f"{name} {value:g} from {step:,}")
+        before = after
     return ", ".join(parts) or None
 
 
-def differing(settings: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
+def differing(settings: Sequence[dict[str, object]]) -> dict[str, list[object]]:
     """The settings that are not the same everywhere, one value for each; None is unset."""
     names = dict.fromkeys(name for one in settings for name in one)
     columns = {name: [one.get(name) for one in settings] for name in names}
@@ -103,11 +109,10 @@ def differing(settings: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
 def result(curves: Columns) -> Result:
     """What came of a run, as far as it was read."""
     summary, steps = curves.run.summary(), len(curves)
-    seconds = float(curves.column("total_seconds")[-1]) if steps else 0.0
-    tokens = curves.column("total_tokens")[-1] if steps else 0.0
-    losses = smoothed(curves.column("loss"), smoothing_span(summary.steps))
-    taken = [one for one in curves.evaluations if not any(map(math.isnan, one["metrics"].values()))]
-    best = best_evaluation(taken)
+    seconds = curves.place(summary.steps_done, "seconds")
+    tokens = curves.place(summary.steps_done, "tokens")
+    at_start, loss = curves.smoothed_loss(smoothing_span(summary.steps))
+    taken, best = curves.evaluations, curves.best()
     used = together(curves.run.usage())
     return Result(
         name=summary.name,
@@ -115,11 +120,11 @@ def result(curves: Columns) -> Result:
         standing=summary.standing,
         steps_done=steps,
         steps=summary.steps,
-        loss_at_start=_finite(losses[:AT_START][-1]) if losses else None,
-        loss=_finite(losses[-1]) if losses else None,
-        first=taken[0]["metrics"] if taken else {},
-        last=taken[-1]["metrics"] if taken else {},
-        best={**_named(best), "seconds": curves.place(best["step"], "seconds")} if best else None,
+        loss_at_start=at_start,
+        loss=loss,
+        first=taken[0].metrics if taken else {},
+        last=taken[-1].metrics if taken else {},
+        best=Best(best.step, best.metrics, curves.place(best.step, "seconds")) if best else None,
         tokens=int(tokens),
         tokens_per_s=tokens / seconds if seconds else None,
         step_seconds=statistics.median(curves.column("seconds")) if seconds else None,
@@ -145,9 +150,9 @@ def result_rows(results: Sequence[Result]) -> list[tuple[str, list[str]]]:
     if names:
         main = names[0]
         rows += [
-            (f"best {main}", [_metric(one.best["metrics"].get(main), main) if one.best else "" for one in results]),
-            ("  at step", [numbers.count(one.best["step"]) if one.best else "" for one in results]),
-            ("  after", [numbers.span(one.best["seconds"]) if one.best else "" for one in results]),
+            (f"best {main}", [_metric(one.best.metrics.get(main), main) if one.best else "" for one in results]),
+            ("  at step", [numbers.count(one.best.step) if one.best else "" for one in results]),
+            ("  after", [numbers.span(one.best.seconds) if one.best else "" for one in results]),
         ]
     rows += [
         ("tok/s", [numbers.count(one.tokens_per_s) if one.tokens_per_s else "" for one in results]),
@@ -160,26 +165,18 @@ def result_rows(results: Sequence[Result]) -> list[tuple[str, list[str]]]:
     return [(name, [cell or numbers.NOTHING for cell in cells]) for name, cells in rows if any(cells)]
 
 
-def setting_rows(differing: dict[str, list[Any]]) -> list[tuple[str, list[str]]]:
+def setting_rows(differing: dict[str, list[object]]) -> list[tuple[str, list[str]]]:
     """The settings as rows of a key and a cell for each run."""
     return [(name, [written(value) for value in values]) for name, values in differing.items()]
 
 
-def written(value: Any) -> str:
+def written(value: object) -> str:
     """A setting as a preset writes it."""
     if value is None:
         return "unset"
     if isinstance(value, float):
         return f"{value:g}"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _named(evaluation: dict[str, Any]) -> dict[str, Any]:
-    return {"step": evaluation["step"], "metrics": evaluation["metrics"]}
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _memory(one: Result) -> str:

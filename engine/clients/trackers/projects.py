@@ -90,4 +90,4 @@ def has_key() -> bool:
 
 def identity(run: RunDir) -> str:
     """The same for every engine of a run, wherever its folder is moved."""
-    return hashlib.sha1(repr(run.info.read().get("started")).encode(), usedforsecurity=False).hexdigest()[:12]
+    return hashlib.sha1(repr(run.info.read().started).encode(), usedforsecurity=False).hexdigest()[:12]

@@ -24,7 +24,6 @@ from engine.protocol.codec import decode_command
 from engine.protocol.commands import Change, Evaluate, Pause, Resume, Save, Stop, Try
 from engine.protocol.events import (
     Answer,
-    Changed,
     Checkpoint,
     Done,
     Error,
@@ -39,7 +38,7 @@ from engine.protocol.events import (
     Tried,
 )
 from engine.protocol.frames import frames
-from engine.runs.changes import Steering
+from engine.runs.changes import Changes
 from engine.runs.directory import RunDir
 from engine.runs.journal import JournalWriter
 
@@ -111,8 +110,7 @@ class Engine:
         elif isinstance(command, Evaluate):
             self.evaluate()
         elif isinstance(command, Change):
-            settings = Steering(self.run, self.run.preset()).change(self.step, command)
-            say(Changed(step=self.step, lr=settings.lr, eps=settings.eps, eval_every=settings.eval_every))
+            say(Changes(self.run, self.run.preset()).change(self.step, command))
         elif isinstance(command, Try):
             self.answer(command)
         elif isinstance(command, Stop):

@@ -292,7 +292,7 @@ async def test_death_offers_to_resume_and_keeps_the_history(launch: Launch) -> N
         await until_shown(pilot, "● finished", "120 of 120")
         assert cockpit(pilot).run.losses.x == list(range(120))
         assert not cockpit(pilot).has_class("-died")
-        assert [record["step"] for record in engine.run.journal()] == list(range(120))
+        assert [step.step for step in engine.run.journal()] == list(range(120))
 
 
 async def test_a_failure_says_what_happened(launch: Launch) -> None:
@@ -326,7 +326,7 @@ async def test_resuming_loads_the_steps_before(launch: Launch) -> None:
         await until_shown(pilot, "● finished")
         run = cockpit(pilot).run
         assert run.losses.x == list(range(100))
-        assert sorted(run.evaluations) == [0, 50, 100]
+        assert [taken.step for taken in run.evaluations] == [0, 50, 100]
 
 
 async def test_a_live_run_of_another_process_is_followed(launch: Launch) -> None:
@@ -392,7 +392,7 @@ async def test_steps_in_the_journal_are_those_on_the_chart(launch: Launch) -> No
     async with app.run_test(size=(80, 24)) as pilot:
         await until_shown(pilot, "● finished")
         losses = cockpit(pilot).run.losses
-        recorded = [(r["loss_plus"] + r["loss_minus"]) / 2 for r in RunDir(engine.run.path).journal()]
+        recorded = [(step.loss_plus + step.loss_minus) / 2 for step in RunDir(engine.run.path).journal()]
         assert losses.means == pytest.approx(recorded)
 
 

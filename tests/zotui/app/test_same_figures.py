@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
-from engine.protocol.events import Done, Eval, Hello, Step
+from engine.protocol.events import Done, Eval, Hello
 from engine.runs.directory import RunDir
 from zotui.app.state.feed import Item, Past, RecordsFeed
 from zotui.app.state.history import past
@@ -45,14 +46,13 @@ def hello(run: RunDir, first_step: int = 0) -> Hello:
 
 def live(run: RunDir, first: int) -> Iterator[Item]:
     """What an engine says from a step on; evaluations take time, which is not that of steps."""
-    taken = {one["step"]: one["metrics"] for one in run.evaluations()}
+    taken = {one.step: one.metrics for one in run.evaluations()}
     records = list(run.journal())
     for done in range(first, STEPS + 1):
         if done in taken:
             yield Eval(step=done, split="validation", metrics=taken[done], examples=10, seconds=100.0)
         if done < STEPS:
-            known = {name: value for name, value in records[done].items() if name in Step.__struct_fields__}
-            yield Step(**known, tokens_per_s=1.0)
+            yield structs.replace(records[done], tokens_per_s=1.0)
 
 
 def watched(run: RunDir) -> list[Item]:
@@ -79,9 +79,9 @@ def test_the_cockpit_and_a_comparison_agree(run: RunDir, way) -> None:
     assert seen.loss == pytest.approx(told.loss)
     best = seen.best("accuracy")
     assert best is not None and told.best is not None
-    assert best.step == told.best["step"] == 4000  # of two with the same accuracy the one with the lower loss
-    assert seen.reached[best.step] == pytest.approx(told.best["seconds"])
-    assert told.best["seconds"] == pytest.approx(sum(record["seconds"] for record in list(run.journal())[:4000]))
+    assert best.step == told.best.step == 4000  # of two with the same accuracy the one with the lower loss
+    assert seen.reached(best.step) == pytest.approx(told.best.seconds)
+    assert told.best.seconds == pytest.approx(sum(step.seconds for step in list(run.journal())[:4000]))
 
 
 def test_the_table_of_a_run_without_a_cockpit_agrees(run: RunDir) -> None:

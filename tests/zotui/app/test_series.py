@@ -94,30 +94,6 @@ def test_the_mean_is_the_same_however_often_it_is_asked_for() -> None:
     assert asked.smooth(400)[-1] == pytest.approx(alone.smooth(400)[-1])
 
 
-def test_forgetting_makes_room_for_the_same_steps() -> None:
-    series = Series()
-    for number in range(30):
-        series.add(number, 1.0)
-    series.forget_from(30)
-    assert len(series.x) == 30
-    series.smooth(10)
-    series.forget_from(20)
-    for number in range(20, 25):
-        series.add(number, 3.0)
-    assert series.x == list(range(25)) and series.means[20:] == [3.0] * 5
-    assert series.smooth(10)[-1] > 2
-    series.forget_from(0)
-    assert series.x == []
-
-
-def test_forgetting_in_a_thinned_series_leaves_nothing_of_what_comes_again() -> None:
-    series = Series(capacity=16)
-    series.extend(np.arange(100), np.where(np.arange(100) < 50, 1.0, 9.0))
-    series.forget_from(50)
-    series.extend(np.arange(50, 100), np.full(50, 1.0))
-    assert max(series.points(100).high) == 1.0
-
-
 def test_a_line_has_no_gaps_and_keeps_its_peaks() -> None:
     dots = Dots(20, 10)
     dots.line(np.array([0.0, 9.9, 10.0, 10.1, 19.9]), np.array([9.0, 9.0, 0.5, 9.0, 9.0]))

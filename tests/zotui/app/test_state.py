@@ -19,9 +19,10 @@ from zotui.app.charts.ticks import Ticks
 from zotui.app.cockpit.panes.status import state_word
 from zotui.app.state.eta import Pace
 from zotui.app.state.feed import Ended, Past, Viewed
-from zotui.app.state.history import Recorded, Steps, follow, past
+from zotui.app.state.history import follow, past
 from zotui.app.state.outcome import explain_exit
 from zotui.app.state.run_state import RunState
+from zotui.runs.steps import Steps
 from zotui.text import numbers
 
 
@@ -148,8 +149,8 @@ def test_what_was_kept_is_the_newest_figure_watched_or_read() -> None:
     run = RunState("r")
     run.apply(HELLO)
     assert run.update_kept is None
-    told = Recorded(step=50, loss_plus=1.0, loss_minus=1.0, update_kept=0.5, update_cosine=0.4)
-    run.apply(Past(Steps.recorded([told])))
+    told = Step(step=50, loss_plus=1.0, loss_minus=1.0, update_kept=0.5, update_cosine=0.4)
+    run.apply(Past(Steps.of([told])))
     run.apply(step(51))
     assert run.update_kept is not None and run.update_kept.update_kept == 0.5
     run.apply(msgspec.structs.replace(step(100), update_kept=0.99, update_cosine=0.98))
@@ -265,19 +266,19 @@ def record_run(steps: int) -> RunDir:
 
 def test_the_past_comes_in_order_up_to_the_first_step() -> None:
     events = [
-        (type(event).__name__, event.step.tolist() if isinstance(event, Steps) else event.step)
+        (type(event).__name__, list(event.column("step")) if isinstance(event, Steps) else event.step)
         for event in past(record_run(10), 6)
     ]
     assert events == [("Eval", 0), ("Steps", [0, 1, 2, 3]), ("Eval", 4), ("Steps", [4, 5])]
     first = next(event for event in past(record_run(10), 6) if isinstance(event, Steps))
-    assert first.loss.tolist() == [1.0] * 4
+    assert list(first.column("loss")) == [1.0] * 4
 
 
 def test_following_takes_whole_lines_only() -> None:
     run = record_run(3)
     going = [True]
     following = follow(run, lambda: going[0])
-    assert next(following).step.tolist() == [0, 1, 2]
+    assert list(next(following).column("step")) == [0, 1, 2]
     line = encode_line({"step": 3, "loss_plus": 1.0, "loss_minus": 0.0})
     with run.journal_file.open("ab") as file:
         file.write(line[:30])
@@ -285,7 +286,7 @@ def test_following_takes_whole_lines_only() -> None:
     with run.journal_file.open("ab") as file:
         file.write(line[30:])
     going[0] = False
-    assert [(steps.step.tolist(), steps.loss.tolist()) for steps in following] == [([3], [0.5])]
+    assert [(list(steps.column("step")), list(steps.column("loss"))) for steps in following] == [([3], [0.5])]
 
 
 def test_following_says_where_a_journal_is_damaged() -> None:
@@ -301,8 +302,8 @@ def test_following_says_where_a_journal_is_damaged() -> None:
 
 def test_what_was_read_makes_no_speed() -> None:
     run = RunState("r")
-    run.apply(Past(Steps.watched([step(0)])))
-    assert run.losses.x == [0] and run.gauges.tokens_per_s is None
+    run.apply(Past(Steps.of([step(0)])))
+    assert run.taken == 1 and run.gauges.tokens_per_s is None
 
 
 def test_of_a_run_whose_records_alone_are_watched_the_speed_is_that_of_its_last_steps() -> None:
@@ -311,7 +312,7 @@ def test_of_a_run_whose_records_alone_are_watched_the_speed_is_that_of_its_last_
     run.apply(Viewed(summary, "cpu", "m", "vllm"))
     slow = msgspec.structs.replace(step(0), seconds=5.0)
     run.apply(
-        Past(Steps.watched([*(msgspec.structs.replace(slow, step=n) for n in range(100)), *map(step, range(100, 300))]))
+        Past(Steps.of([*(msgspec.structs.replace(slow, step=n) for n in range(100)), *map(step, range(100, 300))]))
     )
     assert run.gauges.tokens_per_s == pytest.approx(200.0) and run.gauges.step_time == pytest.approx(0.5)
     assert list(run.gauges.speeds) == pytest.approx([20.0, 200.0, 200.0])

@@ -11,6 +11,7 @@ from textual.widgets import Input
 
 from engine.protocol.events import Changed
 from engine.runs.directory import all_runs
+from engine.runs.info import Origin
 from zotui.app.app import ZotuiApp
 from zotui.app.cockpit.changing import change_of, fork_of
 from zotui.app.cockpit.try_it import TryIt
@@ -42,7 +43,7 @@ async def test_a_change_is_checked_while_it_is_typed_told_to_the_engine_and_conf
         await until_shown(pilot, "from step 40 on  lr 5e-07  eps 0.001")
         assert heard(engine.run.path).count("Change") == 1
         (record,) = engine.run.changes()
-        assert (record["step"], record["lr"], record["eval_every"]) == (40, 5e-7, 20)
+        assert (record.step, record.lr, record.eval_every) == (40, 5e-7, 20)
         await pilot.press("l")
         await until_shown(pilot, "5e-07")  # what is in force now
         await pilot.press("escape")
@@ -96,7 +97,7 @@ async def test_a_fork_goes_on_in_a_run_of_its_own(launch: Launch, script: Callab
         await until(pilot, lambda: cockpit(pilot).feed.run.path != engine.run.path, "the fork")
         await until(pilot, lambda: cockpit(pilot).run.done == 80, "its steps")
         forked = cockpit(pilot).feed.run
-        assert forked.info.read()["forked_from"] == {"run": str(engine.run.path), "name": engine.run.name, "step": 30}
+        assert forked.info.read().forked_from == Origin(run=str(engine.run.path), name=engine.run.name, step=30)
         assert forked.preset().method.lr == 1e-5 and forked.preset().run.eval_every == 10
         assert engine.run.steps_done() == 60 and len(all_runs()) == 2
         assert cockpit(pilot).run.losses.x[0] == 0, "with the steps that it took over"
@@ -117,7 +118,7 @@ async def test_a_fork_begins_where_its_dialog_said_whatever_is_saved_meanwhile(
         fill(app.screen, "steps", "200")
         await pilot.press("enter")
         await until(pilot, lambda: cockpit(pilot).feed.run.path != engine.run.path, "the fork")
-        assert cockpit(pilot).feed.run.info.read()["forked_from"]["step"] == 20
+        assert cockpit(pilot).feed.run.info.read().forked_from.step == 20
 
 
 @pytest.mark.parametrize("key", ["l", "p"])

@@ -40,7 +40,6 @@ class Series:
         self._rows = np.zeros((5, capacity))
         self._size = 0  # points
         self._filled = 0  # values in the last of them
-        self._newest = -math.inf  # step
         self._smoothed = _Smoothed(0, 1)
 
     def add(self, step: int, value: float) -> None:
@@ -53,8 +52,6 @@ class Series:
         known = ~np.isnan(y)
         x, y = (x, y) if known.all() else (x[known], y[known])
         self.taken += len(x)
-        if len(x):
-            self._newest = float(x[-1])
         while len(x):
             if self._filled == self.stride and self._size == self.capacity:
                 self._join()
@@ -93,17 +90,6 @@ class Series:
         rows = _joined(self._rows[:, begin:end], starts - begin)
         ends = np.minimum(starts + every, end) - 1
         return Points(rows[_X], rows[_LOW], rows[_HIGH], _mean(rows), ends)
-
-    def forget_from(self, step: int) -> None:
-        """Drop the steps from `step` on: a resumed engine is about to take them again."""
-        if step > self._newest:
-            return
-        keep = int(np.searchsorted(self._rows[_X, : self._size], step, "left"))
-        if keep and self.stride > 1:
-            keep -= 1  # the last point may hold later steps, too
-        self._newest = step - 1
-        self._size, self._filled = keep, self.stride if keep else 0
-        self._smoothed = _Smoothed(0, 1)
 
     def _take(self, x: Numbers, y: Numbers) -> None:
         """Put values into points for which there is room."""

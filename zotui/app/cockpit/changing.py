@@ -1,4 +1,4 @@
-"""The dialogs that change how a run goes on: its settings from the next step on, and a fork of it."""
+"""The dialogs that change how a run goes on: a change from the next step on, and a fork of it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import shlex
 
 from engine.errors import UserError
 from engine.protocol.commands import Change
-from engine.runs.changes import Settings, Steering
+from engine.protocol.events import Changed
 from engine.runs.directory import RunDir, step_of
 from engine.runs.fork import Plan, plan
 from zotui.app.kit.ask_fields import Field, Fields
 from zotui.text import numbers
 
 
-def settings_dialog(run: RunDir, step: int) -> Fields:
-    """Asks for lr, eps and the evaluation interval. Raises `UserError` if the run's records cannot be read."""
-    now = settings_at(run, step)
+def change_dialog(now: Changed) -> Fields:
+    """Asks for lr, eps and the evaluation interval, other than they are `now`."""
     fields = [
         Field("lr", f"{now.lr:g}", "the learning rate, before its schedule"),
         Field("eps", f"{now.eps:g}", "the size of the perturbation"),
@@ -23,11 +22,6 @@ def settings_dialog(run: RunDir, step: int) -> Fields:
     ]
     text = "What is changed counts from the next step on. It is on record, and a resumed run follows it exactly."
     return Fields("change settings", text, fields, lambda texts: _wrong(texts), "change")
-
-
-def settings_at(run: RunDir, step: int) -> Settings:
-    """What is in force at a step, from the run's records. Raises `UserError`."""
-    return Steering(run, run.preset()).at(step)
 
 
 def change_of(texts: dict[str, str]) -> Change:

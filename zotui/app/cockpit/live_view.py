@@ -12,7 +12,6 @@ from textual.events import Resize, ScreenResume
 from textual.screen import Screen
 from textual.widgets import Static
 
-from engine.errors import UserError
 from engine.protocol.events import Step, Telemetry
 from zotui.app.cockpit.layout import PANES, Choices, Panes
 from zotui.app.cockpit.panes.events import LogPane
@@ -159,7 +158,6 @@ class LiveView(Screen[None]):
 
     def on_mount(self) -> None:
         """Begin to watch."""
-        self.run.fold_every = _fold_interval(self.feed)
         self.set_interval(DRAIN_EVERY, self.drain)
         self.set_interval(DRAIN_EVERY / 10, self.drain, repeat=40)  # records are there soon
         self.app.theme_changed_signal.subscribe(self, lambda _: self.call_after_refresh(self.redraw))
@@ -300,11 +298,3 @@ class LiveView(Screen[None]):
     def action_level(self) -> None:
         """Show the graver lines of the log only."""
         self.query_one(LogPane).next_level()
-
-
-def _fold_interval(feed: Feed) -> int | None:
-    """Steps between two folds, if its preset can be read."""
-    try:
-        return feed.run.preset().method.interval
-    except (UserError, OSError):
-        return None

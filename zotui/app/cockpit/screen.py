@@ -15,7 +15,7 @@ from engine.runs.directory import RunDir
 from engine.runs.fork import place
 from zotui.app import glossary
 from zotui.app.cockpit.alerts import FeedNotices, Noticed
-from zotui.app.cockpit.changing import change_of, fork_dialog, fork_of, settings_dialog
+from zotui.app.cockpit.changing import change_dialog, change_of, fork_dialog, fork_of
 from zotui.app.cockpit.leaving import leaving
 from zotui.app.cockpit.live_view import LiveView
 from zotui.app.cockpit.try_it import TryIt, options_of
@@ -180,11 +180,11 @@ class Cockpit(LiveView):
         self._tell(Evaluate(), "evaluation")
 
     def action_change(self) -> None:
-        """Other settings from the next step on."""
-        try:
-            self._ask(settings_dialog(self.feed.run, self.run.done), self._change)
-        except UserError as error:
-            self._refuse(error)
+        """Change how the run goes on, from the next step."""
+        if (now := self.run.in_force) is None:
+            self._refuse(UserError(f"{self.feed.run.preset_file}: cannot be read; put it back to change the run"))
+        else:
+            self._ask(change_dialog(now), self._change)
 
     def _change(self, texts: dict[str, str]) -> None:
         change = change_of(texts)
@@ -193,7 +193,7 @@ class Cockpit(LiveView):
 
     def action_try(self) -> None:
         """A prompt, answered by the weights as they are beside the base model's."""
-        self.app.push_screen(TryIt(self.run, self.feed.send, options_of(self.feed.run)))
+        self.app.push_screen(TryIt(self.run, self.feed.send, options_of(self.run.resolved)))
 
     def action_fork(self) -> None:
         """A new run from here, with other settings."""

@@ -13,10 +13,9 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from engine.errors import UserError
+from engine.preset.schema import Preset
 from engine.protocol.commands import Try
 from engine.protocol.events import Answer, Tried
-from engine.runs.directory import RunDir
 from zotui.app.kit.while_mounted import while_mounted
 from zotui.app.state.run_state import RunState
 from zotui.text import numbers
@@ -138,12 +137,9 @@ class TryIt(ModalScreen[None]):
         said.display = bool(text)
 
 
-def options_of(run: RunDir) -> str:
+def options_of(resolved: Preset | None) -> str:
     """The options of a run's task, as they are typed here; none where its preset leaves them to the built-in task."""
-    try:
-        verbalizer = run.preset().task.verbalizer
-    except UserError:
-        return ""
+    verbalizer = resolved.task.verbalizer if resolved else None
     return " | ".join(verbalizer.values()) if verbalizer else ""
 
 

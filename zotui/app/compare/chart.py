@@ -14,7 +14,6 @@ from textual.content import Content
 from textual_plot import NumericAxisFormatter, PlotWidget
 
 from zotui.app.charts.chart import Chart
-from zotui.app.charts.series import Numbers
 from zotui.app.charts.ticks import LogTicks, Ticks
 from zotui.app.state.curves import QUANTITIES, Quantity, in_order
 from zotui.runs.colours import colour
@@ -26,21 +25,11 @@ SPANS = (1, 5, 10, 20, 50, 100, 200, 500, 1000)
 _APART = 6  # points of a line, about two to a column, from one number to the next
 
 
-class _AsSteps:
-    """The columns of a run as `Steps` has them, each made when it is asked for."""
-
-    def __init__(self, run: Columns) -> None:
-        self._run = run
-
-    def __getattr__(self, name: str) -> Numbers:
-        return np.array(self._run.column(name), float)
-
-
 def quantities(runs: Sequence[Columns]) -> list[Quantity]:
     """What there is to draw of any of the runs, the loss always."""
 
     def there(one: Quantity) -> bool:
-        return one.key == "loss" or any(one.take and np.isfinite(one.take(_AsSteps(run))).any() for run in runs)
+        return one.key == "loss" or any(run.newest(one.column) is not None for run in runs)
 
     metrics = dict.fromkeys(name for run in runs for name in run.metrics)
     return in_order([one for one in QUANTITIES if there(one)], metrics)
@@ -123,25 +112,25 @@ class CompareChart(Chart):
             style = self._style(number)
             if len(values) > 1:
                 plot.line(places, values, style)
-            if quantity.take is None and len(values) <= plot.columns // 4:
+            if not quantity.column and len(values) <= plot.columns // 4:
                 plot.marks(places, values, "●", style)
         for number, (places, values) in enumerate(lines):  # over all lines: colours are not all that tells them apart
             if values:  # one before the other, since lines often end at the same place
-                at = max(0, len(values) - 1 - number * (1 if quantity.take is None else _APART))
+                at = max(0, len(values) - 1 - number * (1 if not quantity.column else _APART))
                 mark = str((number + 1) % 10)
                 plot.marks(places[at : at + 1], values[at : at + 1], mark, self._style(number))
 
     def _smooths(self, quantity: Quantity) -> bool:
-        return quantity.take is not None and quantity.smoothed and self._view.span > 1
+        return quantity.column != "" and quantity.smoothed and self._view.span > 1
 
     def _line(
         self, run: Columns, quantity: Quantity, between: tuple[float, float], divisor: float
     ) -> tuple[list[float], list[float]]:
         view = self._view
-        if quantity.take is None:
+        if not quantity.column:
             places, values = run.measured(quantity.metric, view.axis)
         else:
-            taken = quantity.take(_AsSteps(run))
+            taken = np.array(run.column(quantity.column))
             known = np.isfinite(taken)  # some are told at folds only
             whole = taken[known].tolist()
             whole = smoothed(whole, view.span) if self._smooths(quantity) else whole

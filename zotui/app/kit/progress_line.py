@@ -52,8 +52,8 @@ class ProgressLine(Widget):
 
 
 def progress_bar(share: float, width: int) -> Content:
-    """A thin bar of `width` cells, to half a cell."""
-    halves = round(share * width * 2)
+    """A thin bar of `width` cells, to half a cell; an engine may claim any share."""
+    halves = round(min(1.0, max(0.0, share)) * width * 2)
     full, half = divmod(halves, 2)
     empty = width - full - half
     return Content.assemble(("━" * full + "╸" * half, "$primary"), ("─" * empty, "$faint"))

@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from engine.errors import UserError
+from engine.preset.schema import Preset
 from engine.protocol.commands import AnyCommand
 from engine.protocol.events import AnyEvent, Changed, Eval, Hello, Log
 from engine.runs.directory import RunDir, Summary
 from engine.runs.usage import Usage, together
-from zotui.app.state.history import Steps, checkpoints, follow, interleaved, noted, past
+from zotui.app.state.history import checkpoints, follow, interleaved, noted, past
 from zotui.app.state.marks import Mark
+from zotui.runs.steps import Steps
 
 MOST_PER_DRAIN = 4000
 """Items handed over at once: a long history is taken in over several drains."""
@@ -43,15 +45,15 @@ class Viewed:
     runtime: str
     dtype: str = ""
     noise: float | None = None  # see `Hello`
+    resolved: Preset | None = None  # where it can be read
 
 
 @dataclass(frozen=True)
 class Begun:
     """What is known of a run before its engine says anything."""
 
-    preset: str
-    model: str
-    steps: int
+    preset: str  # its name
+    resolved: Preset
     done: int
 
 
@@ -144,9 +146,7 @@ class EngineFeed(_Gathering):
 
     def start(self) -> None:
         with suppress(UserError, OSError):  # the engine will say what is wrong
-            preset, info = self.run.preset(), self.run.info.read()
-            name = str(info.get("preset", ""))
-            self._items.append(Begun(name, preset.model.path, preset.run.steps, self.engine.steps_before))
+            self._items.append(Begun(self.run.info.read().preset, self.run.preset(), self.engine.steps_before))
         super().start()
 
     def send(self, command: AnyCommand) -> bool:
@@ -211,24 +211,16 @@ class RecordsFeed(_Gathering):
 
     def _view(self) -> Viewed:
         info = self.run.info.read()
-        try:
-            preset = self.run.preset()
-            model = preset.model.path
-        except (UserError, OSError):
-            model = str(info.get("model", ""))
-        return Viewed(
-            self.run.summary(),
-            str(info.get("device", "")),
-            model,
-            str(info.get("runtime", "")),
-            str(info.get("dtype", "")),
-            (info.get("noise") or {}).get("nats"),
-        )
+        resolved = None
+        with suppress(UserError, OSError):
+            resolved = self.run.preset()
+        model, noise = resolved.model.path if resolved else "", info.noise.nats if info.noise else None
+        return Viewed(self.run.summary(), info.device, model, info.runtime, info.dtype, noise, resolved)
 
 
 def _marked(run: RunDir) -> Iterator[Past]:
     yield from (Past(Mark(step, "checkpoint")) for step in checkpoints(run))
-    yield from (Past(Mark(pause["step"], "pause")) for pause in run.info.pauses())
+    yield from (Past(Mark(pause.step, "pause")) for pause in run.info.read().pauses)
 
 
 def _taken(run: RunDir) -> list[Past]:

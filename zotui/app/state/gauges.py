@@ -11,7 +11,7 @@ import psutil
 
 from engine.protocol.events import GpuReading, Step, Telemetry
 from engine.runs.usage import Usage
-from zotui.app.state.history import Steps
+from zotui.runs.steps import Steps
 
 _PAST = 120  # points behind a sparkline: two minutes at one a second
 _BATCH = 100  # steps that were not watched, to a point of the past
@@ -86,8 +86,9 @@ class Gauges:
 
     def past_steps(self, steps: Steps) -> None:
         """Take the speed of steps that were not watched: a point of the past for each batch of them."""
-        known = np.isfinite(steps.tokens) & (steps.seconds > 0)
-        tokens, seconds = steps.tokens[known], steps.seconds[known]
+        tokens, seconds = (np.array(steps.column(name)) for name in ("tokens", "seconds"))
+        known = np.isfinite(tokens) & (seconds > 0)
+        tokens, seconds = tokens[known], seconds[known]
         if not len(seconds):
             return
         self._recent.extend(zip(tokens[-_AVERAGED:].astype(int).tolist(), seconds[-_AVERAGED:].tolist(), strict=True))

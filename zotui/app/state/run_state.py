@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from engine.preset.schema import Preset
 from engine.protocol.events import (
     Changed,
     Checkpoint,
@@ -23,15 +24,16 @@ from engine.protocol.events import (
     Telemetry,
     Tried,
 )
+from engine.runs.changes import began_with
 from engine.runs.directory import Summary
 from engine.runs.usage import Usage
 from zotui.app.state.eta import Pace
 from zotui.app.state.feed import Begun, Ended, Item, Past, Viewed
 from zotui.app.state.gauges import Gauges
-from zotui.app.state.history import Steps
 from zotui.app.state.marks import Mark
 from zotui.app.state.outcome import Outcome, OutcomeKind, outcome_of_records, outcome_without_goodbye
 from zotui.app.state.results import Results
+from zotui.runs.steps import Steps
 from zotui.text import numbers
 
 Asked = Literal["pausing", "resuming", "stopping"]
@@ -72,7 +74,9 @@ class RunState(Results):
         self.outcome: Outcome | None = None
         self.fault = ""  # why the engine paused of its own accord, and cannot go on by itself
         self.waits = False  # whether it paused for what passes by itself
+        self.resolved: Preset | None = None  # what the run was started with, where it can be read
         self.fold_every: int | None = None  # steps from one fold to the next
+        self._change: Changed | None = None  # the newest
         self.marks: deque[Mark] = deque(maxlen=1000)
         self.gauges = Gauges(clock)
         self.pace = Pace(clock)
@@ -113,6 +117,11 @@ class RunState(Results):
                 "ask",
                 {"pausing": "pause", "resuming": "resume", "stopping": "stop and save"}[what] + " requested",
             )
+
+    @property
+    def in_force(self) -> Changed | None:
+        """What the newest change left, or the preset where there was none; None where that cannot be read."""
+        return self._change or (began_with(self.resolved) if self.resolved else None)
 
     def note(self, kind: Literal["ask", "info", "warning", "error"], text: str) -> None:
         """Add a line of the app's own to the log."""
@@ -186,9 +195,10 @@ class RunState(Results):
             case Viewed():
                 self._view(item)
             case Begun():
-                self.preset, self.model = item.preset, item.model
-                self.steps, self.done = item.steps, item.done
-                self.smooth_over(item.steps)
+                self._begun_with(item.resolved)
+                self.preset, self.model = item.preset, item.resolved.model.path
+                self.steps, self.done = item.resolved.run.steps, item.done
+                self.smooth_over(self.steps)
             case Ended():
                 self._ended(item.code)
 
@@ -212,11 +222,15 @@ class RunState(Results):
         self.take_evaluation(evaluation)
         self._log("eval", f"step {numbers.count(evaluation.step)}  {numbers.figures(evaluation.metrics)}", at)
 
+    def _begun_with(self, resolved: Preset | None) -> None:
+        self.resolved, self.fold_every = resolved, resolved.method.interval if resolved else None
+
     def _changed(self, changed: Changed, at: float | None) -> None:
+        self._change = changed
         self.marks.append(Mark(changed.step, "change"))
         often = f"eval every {numbers.count(changed.eval_every)}" if changed.eval_every else "no eval between"
-        settings = f"lr {numbers.significant(changed.lr)}  eps {numbers.significant(changed.eps)}  {often}"
-        self._log("change", f"from step {numbers.count(changed.step)} on  {settings}", at)
+        in_force = f"lr {numbers.significant(changed.lr)}  eps {numbers.significant(changed.eps)}  {often}"
+        self._log("change", f"from step {numbers.count(changed.step)} on  {in_force}", at)
 
     def _state(self, event: State) -> None:
         if event.state in ("running", "paused"):
@@ -245,6 +259,7 @@ class RunState(Results):
             self.asked = None
 
     def _view(self, viewed: Viewed) -> None:
+        self._begun_with(viewed.resolved)
         self.smooth_over(viewed.summary.steps)
         summary = self.viewed = viewed.summary
         self.preset, self.model = summary.preset, viewed.model

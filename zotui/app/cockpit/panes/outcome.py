@@ -60,7 +60,7 @@ class Verdict(Ending):
             best = run.best(name)
             if first and last and best and name in first.metrics and name in last.metrics:
                 line = f"{figure(first.metrics[name])} → {figure(last.metrics[name])}"
-                when = f", {numbers.span(run.reached[best.step])} of steps" if best.step in run.reached else ""
+                when = f", {numbers.span(run.reached(best.step))} of steps"
                 more = f"best {figure(best.metrics[name])} at step {numbers.count(best.step)}{when}"
                 rows.append((title, line, more))
         if run.loss is not None and run.loss_at_start is not None:

@@ -49,7 +49,7 @@ class SeriesChart(Chart):
     @property
     def quantity(self) -> Quantity | None:
         """What is shown, of what there is."""
-        known = {one.key: one for one in self._run.curves.known()} if self._run else {}
+        known = {one.key: one for one in self._run.drawings.known()} if self._run else {}
         return next((known[key] for key in self._wanted if key in known), None)
 
     @property
@@ -60,7 +60,7 @@ class SeriesChart(Chart):
     def turn(self, by: int) -> None:
         """Show another series: the next one, or the one before."""
         shown = self.quantity
-        known = [one.key for one in self._run.curves.known()] if self._run else []
+        known = [one.key for one in self._run.drawings.known()] if self._run else []
         if known:
             at = known.index(shown.key) + by if shown else 0
             self._wanted = (known[at % len(known)],)
@@ -112,7 +112,7 @@ class SeriesChart(Chart):
         reach = max(run.done, 10)
         first, last = plot.window(reach)
         grain = 1 if run.outcome else max(1, int((last - first) / plot.columns))
-        numbers = 0 if quantity is None else run.curves.version(quantity)
+        numbers = 0 if quantity is None else run.drawings.version(quantity)
         events = (len(run.marks), len(run.evaluations))
         moved = 0 if plot.zoomed and run.done > last + grain else run.done // grain
         if not self.due((numbers // grain, grain, moved, events, run.outcome), now=now):
@@ -123,12 +123,12 @@ class SeriesChart(Chart):
             self._say(self._wanted[0], "nothing yet")
             plot.show_nothing()
             return
-        drawn = run.curves.drawn(quantity, 2 * plot.columns, self.span, first, last)
+        drawn = run.drawings.drawn(quantity, 2 * plot.columns, self.span, first, last)
         if len(drawn.x):
             self._draw(quantity, self._scaled(drawn), (first, last))
             self._say(quantity.title, self._readout(quantity, drawn, run))
         else:
-            self._say(quantity.title, "no step yet" if quantity.take else "no evaluation yet")
+            self._say(quantity.title, "no step yet" if quantity.column else "no evaluation yet")
             plot.show_nothing()
         plot.draw()
 
@@ -141,19 +141,19 @@ class SeriesChart(Chart):
 
     def _draw(self, quantity: Quantity, drawn: Drawn, ends: tuple[float, float]) -> None:
         plot = self.plot
-        line_style = plot.style_of("plot--line" if quantity.take else "plot--mark")
+        line_style = plot.style_of("plot--line" if quantity.column else "plot--mark")
         heights = spread(np.concatenate([drawn.low, drawn.high]), drawn.line)
         plot.show_axes()
         plot.set_ranges(ends, heights)
         if self._rescale:
             plot.set_ylimits(*heights)
             self._rescale = False
-        if quantity.take and quantity.smoothed:
+        if quantity.column and quantity.smoothed:
             style = plot.style_of("plot--raw")
             x = np.concatenate([drawn.x, drawn.x])
             plot.dots(x, np.concatenate([drawn.low, drawn.high]), style)
         plot.line(drawn.x, drawn.line, line_style)
-        if quantity.take is None and len(drawn.x) <= plot.columns // 3:  # marks that would touch say no more
+        if not quantity.column and len(drawn.x) <= plot.columns // 3:  # marks that would touch say no more
             plot.marks(drawn.x, drawn.line, "●", line_style)
         self._mark_beyond(drawn)
         known = np.isfinite(drawn.line)
@@ -178,7 +178,7 @@ class SeriesChart(Chart):
         legend = Content("")
         if self._timeline is not None and self._timeline.display and self._run is not None:
             run = self._run
-            self._timeline.show(run.marks, run.evaluations, run.fold_every, run.done)
+            self._timeline.show(run.marks, (one.step for one in run.evaluations), run.fold_every, run.done)
             legend = self._timeline.legend()
         view = self.plot.view
         how = [word for word, so in (("log", self.logarithmic), (view, view != "whole")) if so]
@@ -192,7 +192,7 @@ class SeriesChart(Chart):
         """The newest of it, or the point that is inspected."""
         if self.plot.cursor is not None:
             return self._inspected(quantity, drawn)
-        if quantity.take is None:
+        if not quantity.column:
             return self._best(quantity, run)
         newest = float(drawn.line[-1])
         about = [quantity.figure(newest) if np.isfinite(newest) else words.NOTHING]
@@ -211,11 +211,11 @@ class SeriesChart(Chart):
         text = f"step {words.count(step)}: {quantity.figure(low)}"
         if high > low:
             text += f"–{quantity.figure(high)}"
-        return f"{text}, smoothed {quantity.figure(line)}" if quantity.take and quantity.smoothed else text
+        return f"{text}, smoothed {quantity.figure(line)}" if quantity.column and quantity.smoothed else text
 
     def _best(self, quantity: Quantity, run: RunState) -> str:
         best = run.best(quantity.metric)
         if best is None:
             return ""
-        when = f", {words.span(run.reached[best.step])}" if best.step in run.reached else ""
+        when = f", {words.span(run.reached(best.step))}"
         return f"best {quantity.figure(best.metrics[quantity.metric])} at {words.count(best.step)}{when}"

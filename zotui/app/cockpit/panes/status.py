@@ -67,7 +67,7 @@ def best_so_far(run: RunState) -> str:
     if best is None:
         return ""
     figure = (numbers.accuracy if name == "accuracy" else numbers.loss)(best.metrics[name])
-    when = f", after {numbers.span(run.reached[best.step])} of steps" if best.step in run.reached else ""
+    when = f", after {numbers.span(run.reached(best.step))} of steps"
     return f"  best held-out {name} {figure} at step {numbers.count(best.step)}{when}"
 
 

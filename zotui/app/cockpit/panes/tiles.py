@@ -84,8 +84,8 @@ class Tiles(VerticalScroll):
         before, now = first.metrics.get("accuracy"), last.metrics.get("accuracy")
         if before is None or now is None:
             return
-        evaluated = sorted(run.evaluations.items())[-120:]
-        accuracies = [taken.metrics["accuracy"] for _, taken in evaluated if "accuracy" in taken.metrics]
+        evaluated = run.evaluations[-120:]
+        accuracies = [taken.metrics["accuracy"] for taken in evaluated if "accuracy" in taken.metrics]
         both = numbers.accuracy(before) if first is last else f"{numbers.accuracy(before)} → {numbers.accuracy(now)}"
         about = "before training" if best is None else f"best {numbers.accuracy(best.metrics['accuracy'])}"
         self._show("accuracy", both, about, accuracies)
