@@ -24,6 +24,11 @@ LONGEST = (
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Here, for pytest asks no conftest further down which flags there are."""
+    parser.addoption("--update-pictures", action="store_true", help="keep the app's pictures as they are drawn now")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that take longest come first."""
     place = {name: number for number, name in enumerate(LONGEST)}

@@ -36,6 +36,7 @@ class BaseApp(App[int]):
     ]  # fmt: skip
     CSS = """
     Footer { background: $footer-background; }
+    SelectCurrent .arrow { color: $quiet; }
     Toast { background: $panel; }
     CommandPalette > Vertical { margin-top: 1; max-width: 100; background: $surface; }
     CommandPalette #--input { border: round $primary; }

@@ -38,6 +38,8 @@ def _theme(name: ThemeName, *, dark: bool, greys: dict[str, str], **meaning: str
             "block-cursor-text-style": "none",
             "block-cursor-blurred-background": greys["blurred"],
             "block-cursor-blurred-foreground": greys["text"],
+            "input-selection-background": meaning["cursor"],
+            "text-disabled": greys["quiet"],  # also what an empty field says of itself, which must be read
             "scrollbar": greys["scrollbar"],
             "scrollbar-background": greys["surface"],
             "scrollbar-hover": greys["scrollbar-hover"],
@@ -54,7 +56,7 @@ _ON_DARK = {
     "panel": "#20242f",
     "faint": "#2b3040",
     "line": "#363d52",
-    "quiet": "#7f89a6",
+    "quiet": "#959eb8",
     "text": "#cdd3e6",
     "footer": "#171a24",
     "footer-text": "#9aa3bd",
@@ -69,7 +71,7 @@ _ON_LIGHT = {
     "panel": "#e8eaf1",
     "faint": "#dfe2eb",
     "line": "#c3c9d8",
-    "quiet": "#66708a",
+    "quiet": "#566079",
     "text": "#2b3040",
     "footer": "#e8eaf1",
     "footer-text": "#4c556d",
@@ -89,7 +91,7 @@ DARK = _theme(
     success="#8fc99b",
     warning="#e0bd7a",
     error="#e57a86",
-    cursor="#2d3a5c",
+    cursor="#273250",
 )
 LIGHT = _theme(
     "zotui-light",
@@ -98,7 +100,7 @@ LIGHT = _theme(
     primary="#2f5fc4",
     secondary="#7a87a8",
     accent="#7f46b8",
-    success="#2f7d46",
+    success="#286c3d",
     warning="#99660a",
     error="#b8323f",
     cursor="#d3def6",
@@ -106,26 +108,26 @@ LIGHT = _theme(
 COLOUR_BLIND_DARK = _theme(
     "colour-blind-dark",
     dark=True,
-    greys={**_ON_DARK, "quiet": "#8d96b0"},
+    greys=_ON_DARK,
     primary="#6f92d8",
     secondary="#5b6a8f",
     accent="#d68fb8",
     success="#64e2ad",
     warning="#ffea23",
     error="#d66a20",
-    cursor="#1f3f5c",
+    cursor="#1b3750",
 )
 COLOUR_BLIND_LIGHT = _theme(
     "colour-blind-light",
     dark=False,
-    greys={**_ON_LIGHT, "quiet": "#5a637c"},
+    greys=_ON_LIGHT,
     primary="#104494",
     secondary="#7a87a8",
     accent="#aa4499",
-    success="#0a8460",
+    success="#007544",
     warning="#906e1f",
     error="#701a0a",
-    cursor="#cfe3f5",
+    cursor="#d5e7f7",
 )
 
 THEMES = (DARK, LIGHT, COLOUR_BLIND_DARK, COLOUR_BLIND_LIGHT)

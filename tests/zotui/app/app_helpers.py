@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from textual.app import App
 from textual.pilot import Pilot
@@ -31,6 +32,9 @@ name = "sst2"
 steps = {steps}
 """
 
+DRAWN: WeakKeyDictionary[App[int], int] = WeakKeyDictionary()
+"""How often each app has drawn something; counted by a fixture that every test of the app uses."""
+
 PATIENCE = 20.0  # seconds; only a failing test waits that long
 
 
@@ -45,7 +49,32 @@ async def until(pilot: Pilot[int], condition: Callable[[], object], what: str = 
 
 async def until_shown(pilot: Pilot[int], *texts: str) -> None:
     """Let the app run until all `texts` are on the screen."""
-    await until(pilot, lambda: all(text in screen_text(pilot.app) for text in texts), f"{texts} on the screen")
+    glance = Glance(pilot.app)
+
+    def shown() -> bool:
+        screen = glance.text()
+        return all(text in screen for text in texts)
+
+    await until(pilot, shown, f"{texts} on the screen")
+
+
+class Glance:
+    """What is on an app's screen, as text, looked at no more often than it may have changed: drawing takes long."""
+
+    _SURE = 0.5  # seconds until it is looked at whether or not something was drawn: not all that changes is
+
+    def __init__(self, app: App[int]) -> None:
+        self._app = app
+        self._text = ""
+        self._next, self._drawn = 0.0, -1
+
+    def text(self) -> str:
+        """The screen as it is now."""
+        drawn, now = DRAWN.get(self._app, 0), time.monotonic()
+        if drawn != self._drawn or now >= self._next:
+            self._text = screen_text(self._app)
+            self._drawn, self._next = drawn, now + self._SURE
+        return self._text
 
 
 def screen_text(app: App[int]) -> str:

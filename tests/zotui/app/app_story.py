@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -31,15 +31,12 @@ from engine.runs.directory import RunDir
 from zotui.app.app import ZotuiApp
 from zotui.app.state.feed import Ended, Feed, Item
 
-LOOKS = [f"{size}-{theme}" for size in ("80x24", "120x40", "200x60") for theme in ("dark", "light")]
-"""Size and theme; every screen has a picture in each of them."""
+LOOKS = ["80x24", "120x40", "200x60"]
+"""Sizes of a terminal; every screen has a picture in each of them."""
 
 NOON = 1_760_000_000.0
 SHOWN = Path("/home/you/.local/share/zotui/runs")
 """Where runs are said to be, on every machine."""
-
-Picture = Callable[..., Awaitable[None]]
-"""Compares what is on the screen with its picture; takes the pilot, and what the screen shows if it has several."""
 
 
 class Canned:

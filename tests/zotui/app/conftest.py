@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -9,10 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pytest_textual_snapshot import SVGImageExtension
-from syrupy.assertion import SnapshotAssertion
-from textual.pilot import Pilot
-from textual.widgets import Input
+from textual.app import App
 
 from engine.preset.load import load
 from engine.runs.directory import RunDir
@@ -23,11 +21,19 @@ from zotui.home import presets
 
 sys.path.insert(0, str(Path(__file__).parent))  # for app_helpers; tests are imported by file
 
-from app_helpers import Launch, preset_text
-from app_story import LOOKS, SHOWN, Picture
+from app_album import Album
+from app_helpers import DRAWN, Launch, preset_text
+from app_story import LOOKS, SHOWN
 
 SCRIPTED_PREFLIGHT = Path(__file__).with_name("app_scripted_survey.py")
 SCRIPTED_ENGINE = Path(__file__).with_name("app_scripted_engine.py")
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported stays: the collector need not go through it again and again, which took a tenth."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000)
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +60,18 @@ def survey_script(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     say()
     return say
+
+
+@pytest.fixture(autouse=True)
+def count_drawings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets `until_shown` look at the screen only when there may be something new."""
+    display = App._display
+
+    def counted(self: App[int], *given: Any) -> None:
+        DRAWN[self] = DRAWN.get(self, 0) + 1
+        display(self, *given)
+
+    monkeypatch.setattr(App, "_display", counted)
 
 
 @pytest.fixture
@@ -105,35 +123,24 @@ def launch(script: Callable[..., None]) -> Launch:
 
 
 @pytest.fixture(params=LOOKS)
-def look(request: pytest.FixtureRequest, home: Path) -> tuple[int, int]:
-    """The size of the terminal in one of the looks, whose theme the configuration has before the app opens."""
-    size, _, theme = request.param.partition("-")
-    home.mkdir(exist_ok=True)
-    (home / "config.toml").write_text(f'[ui]\ntheme = "{f"zotui-{theme}" if theme in ("dark", "light") else theme}"\n')
-    width, _, height = size.partition("x")
+def look(request: pytest.FixtureRequest) -> tuple[int, int]:
+    """The size of the terminal."""
+    width, _, height = request.param.partition("x")
     return int(width), int(height)
 
 
 @pytest.fixture
-def picture(snapshot: SnapshotAssertion, tmp_path: Path) -> Picture:
-    """Compares the screen on top with its picture, which is called after the screen's class."""
-    pictured = snapshot.use_extension(SVGImageExtension)
+def picture(request: pytest.FixtureRequest, tmp_path: Path) -> Album:
+    """Compares the screen on top with its picture."""
+    return Album(request.node.name, tmp_path, request.config.getoption("--update-pictures"))
 
-    async def take(pilot: Pilot[int], what: str = "") -> None:
-        for _ in range(2):  # what is laid out may lay out more
-            await pilot.pause()
-        screen = pilot.app.screen
-        for entry in screen.query(Input):
-            if entry.has_focus:
-                entry._restart_blink()  # the cursor is there
-        screen.refresh()  # what shines through from under a dialog is drawn now and then only
-        found = pilot.app.export_screenshot(simplify=True)
-        name = "-".join((type(screen).__name__, *([what] if what else [])))
-        if pictured(name=name) != found:
-            (tmp_path / f"{name}.svg").write_text(found)
-            pytest.fail(f"{name} looks different: {tmp_path / name}.svg; if that is right, --snapshot-update keeps it")
 
-    return take
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Function) -> Iterator[None]:
+    """A test that has passed has taken every picture that is kept for it."""
+    yield
+    if "picture" in item.funcargs:
+        item.funcargs["picture"].close()
 
 
 @pytest.fixture

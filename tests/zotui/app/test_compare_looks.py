@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from app_album import Album
 from app_helpers import until, until_shown
-from app_story import SHOWN, Picture, clocked
+from app_story import LOOKS, SHOWN, clocked
 from textual.pilot import Pilot
 
 from engine.runs.directory import RunDir
@@ -20,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # tests are imported by file
 from recorded_runs import recorded, three
 
 Size = tuple[int, int]
-small = pytest.mark.parametrize("look", ["80x24-dark", "120x40-dark"], indirect=True)
+small = pytest.mark.parametrize("look", LOOKS[:2], indirect=True)
 
 
 async def opened(pilot: Pilot[int], runs: list[RunDir]) -> None:
@@ -41,12 +42,12 @@ async def drawn(pilot: Pilot[int]) -> None:
     await until(pilot, lambda: screen.query_one(CompareChart).draws, "a drawing")
 
 
-async def test_compare(look: Size, picture: Picture, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_compare(look: Size, picture: Album, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zotui.app.kit.take_away.home", lambda: SHOWN.parent)
     monkeypatch.setattr("zotui.runs.export_charts.find_spec", lambda name: object())  # whatever is installed
     async with clocked(None).run_test(size=look) as pilot:
         await opened(pilot, three(home / "others"))
-        await picture(pilot)
+        await picture.in_all_themes(pilot)
         for key, shown in (("question_mark", "arrows scroll"), ("y", "Files go into")):
             await pilot.press(key)
             await until_shown(pilot, shown)
@@ -58,7 +59,7 @@ async def test_compare(look: Size, picture: Picture, home: Path, monkeypatch: py
 
 
 @small
-async def test_views(look: Size, picture: Picture, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_views(look: Size, picture: Album, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zotui.runs.export_charts.find_spec", lambda name: None)
     runs = [recorded(home / "others" / f"demo-seed-{n}-20261120-101500", 600, seed=n, rate=1 + n / 4) for n in range(8)]
     async with clocked(None).run_test(size=look) as pilot:

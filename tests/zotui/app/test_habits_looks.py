@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from app_album import Album
 from app_helpers import preset_text, screen_text, until, until_shown
-from app_story import LOOKS, Picture, clocked, died, drawn, finished, open_on, story, told
+from app_story import LOOKS, clocked, died, drawn, finished, open_on, story, told
 from textual.pilot import Pilot
 
 from engine.preset.load import load
@@ -18,7 +19,7 @@ from zotui.app.kit.key_bar import KeyBar
 from zotui.app.line_filters import as_ascii
 
 Size = tuple[int, int]
-small = pytest.mark.parametrize("look", ["80x24-dark", "120x40-dark"], indirect=True)
+small = pytest.mark.parametrize("look", LOOKS[:2], indirect=True)
 
 
 @pytest.fixture
@@ -31,20 +32,9 @@ def start_screen(home: Path, write_preset: Callable[[str, str], Path], monkeypat
         made.info.update(state=standing, started=1_760_000_000.0, steps=450)
 
 
-@pytest.mark.parametrize(
-    "look",
-    [f"{size}-colour-blind-{shade}" for size in ("80x24", "120x40") for shade in ("dark", "light")],
-    indirect=True,
-)
-async def test_colour_blind(look: Size, picture: Picture, run: RunDir) -> None:
-    async with open_on(run, story(run)).run_test(size=look) as pilot:
-        await drawn(pilot)
-        await picture(pilot)
-
-
 @small
 async def test_no_colour(
-    look: Size, picture: Picture, run: RunDir, start_screen: None, monkeypatch: pytest.MonkeyPatch
+    look: Size, picture: Album, run: RunDir, start_screen: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     async with clocked(None).run_test(size=look) as pilot:
@@ -62,9 +52,8 @@ async def test_no_colour(
         await picture(pilot, "died")
 
 
-@pytest.mark.parametrize("look", LOOKS[::2], indirect=True)
 async def test_ascii(
-    look: Size, picture: Picture, run: RunDir, start_screen: None, monkeypatch: pytest.MonkeyPatch
+    look: Size, picture: Album, run: RunDir, start_screen: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def other_signs() -> set[str]:
         text = screen_text(app)

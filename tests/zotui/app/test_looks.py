@@ -8,8 +8,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from app_album import PICTURES, Album
 from app_helpers import cockpit, until
-from app_story import LOOKS, SHOWN, Picture, clocked, died, drawn, eventful, finished, open_on, story, told
+from app_story import LOOKS, SHOWN, clocked, died, drawn, eventful, finished, open_on, story, told
 from textual.containers import Grid
 from textual.screen import Screen
 
@@ -21,30 +22,35 @@ from zotui.app.state.feed import RecordsFeed
 sys.path.insert(0, str(Path(__file__).parents[1]))  # tests are imported by file
 from recorded_runs import recorded
 
-PICTURES = Path(__file__).with_name("__snapshots__")
 Size = tuple[int, int]
-dark = pytest.mark.parametrize("look", LOOKS[::2], indirect=True)
 
 
-def test_every_screen_is_pictured_in_every_look() -> None:
+def test_every_screen_is_pictured_at_every_size() -> None:
     """A picture is called after the class of the screen that was on top when it was taken, by the fixture itself."""
     kinds = [kind for kind in nodes() if issubclass(kind, Screen) and not kind.__subclasses__()]
     assert {"Start", "Cockpit", "Question"} <= {kind.__name__ for kind in kinds}
-    taken = {path.name for path in PICTURES.rglob("*.svg")}
     for kind in kinds:
         for look in LOOKS:
-            shown = re.compile(rf"\[{look}(-\w+)?\]\[{kind.__name__}\b")
-            assert any(shown.search(name) for name in taken), f"{kind.__name__} in {look}"
+            assert [*PICTURES.glob(f"*/{look}/{kind.__name__}[-.]*txt")], f"{kind.__name__} at {look}"
+        assert [*PICTURES.glob(f"*/*/{kind.__name__}[-.]*svg")], f"no {kind.__name__} is taken in all themes"
 
 
-async def test_life(run: RunDir, look: Size, picture: Picture) -> None:
+def test_every_picture_is_of_a_test() -> None:
+    """A test that has passed sees to the pictures in its own folder; here, that each folder has such a test."""
+    source = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    takers = re.findall(r"^async def test_(\w+)\([^)]*\bpicture: Album", source, re.MULTILINE)
+    assert sorted(takers) == sorted(folder.name for folder in PICTURES.iterdir())  # two of one name would share one
+    assert {folder.name.rpartition("-")[2] for folder in PICTURES.glob("*/*")} == set(LOOKS)
+
+
+async def test_life(run: RunDir, look: Size, picture: Album) -> None:
     app, items = open_on(run, story(run, steps=0)), eventful(run)
     async with app.run_test(size=look) as pilot:
         await drawn(pilot)
         await picture(pilot, "starting")
         begun = len(story(run, steps=0))
         await told(pilot, items[begun:-2])
-        await picture(pilot, "running")
+        await picture.in_all_themes(pilot, "running")
         await told(pilot, items[-2:])
         await picture(pilot, "paused")
         rest = story(run, steps=450)[len(story(run)) - 1 :]
@@ -52,16 +58,16 @@ async def test_life(run: RunDir, look: Size, picture: Picture) -> None:
         await picture(pilot, "finished")
 
 
-async def test_attached_until_it_dies(run: RunDir, look: Size, picture: Picture) -> None:
+async def test_attached_until_it_dies(run: RunDir, look: Size, picture: Album) -> None:
     app = open_on(run, story(run, gpu=False), "attached")
     async with app.run_test(size=look) as pilot:
         await drawn(pilot)
         await picture(pilot, "attached")
         await told(pilot, died())
-        await picture(pilot, "died")
+        await picture.in_all_themes(pilot, "died")
 
 
-async def test_records(run: RunDir, home: Path, look: Size, picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_records(run: RunDir, home: Path, look: Size, picture: Album, monkeypatch: pytest.MonkeyPatch) -> None:
     past = recorded(home / "runs" / "opt-1.3b-sst2-20261120-101500", 1400, standing="stopped")
     monkeypatch.setattr(past, "path", SHOWN / past.name)
     app = clocked(RecordsFeed(past))
@@ -71,8 +77,7 @@ async def test_records(run: RunDir, home: Path, look: Size, picture: Picture, mo
         await picture(pilot, "read-only")
 
 
-@dark
-async def test_chart(run: RunDir, look: Size, picture: Picture) -> None:
+async def test_chart(run: RunDir, look: Size, picture: Album) -> None:
     async with open_on(run, story(run)).run_test(size=look) as pilot:
         await drawn(pilot)
         await pilot.press("v", *["left"] * 9)
@@ -86,8 +91,7 @@ async def test_chart(run: RunDir, look: Size, picture: Picture) -> None:
         await picture(pilot, "log-scale")
 
 
-@dark
-async def test_all_gpus(run: RunDir, look: Size, picture: Picture) -> None:
+async def test_all_gpus(run: RunDir, look: Size, picture: Album) -> None:
     def four(item: Telemetry) -> Telemetry:
         (own,) = item.gpus
         others = [msgspec.structs.replace(own, index=index, ours=False) for index in range(3)]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from app_album import Album
 from app_helpers import cockpit, preset_text, until, until_shown
-from app_story import LOOKS, Picture, drawn, open_on, story, told
+from app_story import LOOKS, drawn, open_on, story, told
 from textual.widgets import Input
 
 from engine.preset.load import load
@@ -18,7 +19,7 @@ from zotui.app.cockpit.try_it import TryIt
 Size = tuple[int, int]
 
 
-async def test_over_the_cockpit(run: RunDir, look: Size, picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_over_the_cockpit(run: RunDir, look: Size, picture: Album, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zotui.runs.export_charts.find_spec", lambda name: object())  # whatever is installed
     async with open_on(run, story(run)).run_test(size=look) as pilot:
         await drawn(pilot)
@@ -30,7 +31,7 @@ async def test_over_the_cockpit(run: RunDir, look: Size, picture: Picture, monke
         ):
             await pilot.press(key)
             await until_shown(pilot, shown)
-            await picture(pilot, what)
+            await picture.in_all_themes(pilot, what)
             await pilot.press("escape")
             await until(pilot, lambda: isinstance(pilot.app.screen, Cockpit), "the cockpit")
         await pilot.press("slash", *"acc")
@@ -38,7 +39,7 @@ async def test_over_the_cockpit(run: RunDir, look: Size, picture: Picture, monke
         await picture(pilot, "filtered")
 
 
-async def test_steering(run: RunDir, look: Size, picture: Picture) -> None:
+async def test_steering(run: RunDir, look: Size, picture: Album) -> None:
     run.journal_file.write_bytes(b"".join(encode_line({"step": step}) for step in range(320)))
     async with open_on(run, story(run)).run_test(size=look) as pilot:
         await drawn(pilot)
@@ -50,7 +51,7 @@ async def test_steering(run: RunDir, look: Size, picture: Picture) -> None:
             await until(pilot, lambda: pilot.app.screen.query(Input), "the dialog")
             pilot.app.screen.query(Input).first().value = value
             await until_shown(pilot, shown)
-            await picture(pilot, what)
+            await picture.in_all_themes(pilot, what)
             await pilot.press("escape")
         await pilot.press("p")
         await until(pilot, lambda: isinstance(pilot.app.screen, TryIt), "the pane")
@@ -58,7 +59,7 @@ async def test_steering(run: RunDir, look: Size, picture: Picture) -> None:
         pilot.app.screen.query(Input).first().value = "moving and funny . It was"
         await pilot.press("enter", "ctrl+e")
         await until_shown(pilot, "the the the", "92.4%", "right")
-        await picture(pilot)
+        await picture.in_all_themes(pilot)
 
 
 def answer(command: AnyCommand, watching: Cockpit) -> bool:
@@ -78,7 +79,7 @@ def answer(command: AnyCommand, watching: Cockpit) -> bool:
 
 @pytest.mark.parametrize("look", LOOKS[:1], indirect=True)
 @pytest.mark.parametrize("way", ["stop", "saving"])
-async def test_leaving(run: RunDir, look: Size, picture: Picture, way: str) -> None:
+async def test_leaving(run: RunDir, look: Size, picture: Album, way: str) -> None:
     if way == "stop":
         run.preset_file.write_text(load("demo", preset_text(), ["run.when_app_leaves=stop"]).to_toml())
     async with open_on(run, story(run)).run_test(size=look) as pilot:

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from app_album import Album
 from app_helpers import past_run, preset_text, until, until_shown
-from app_story import NOON, SHOWN, Picture, clocked
+from app_story import NOON, SHOWN, clocked
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -61,11 +62,11 @@ async def back(pilot: Pilot[int]) -> None:
     await until(pilot, lambda: isinstance(pilot.app.screen, Start), "the start screen")
 
 
-async def test_start(look: Size, picture: Picture) -> None:
+async def test_start(look: Size, picture: Album) -> None:
     app = clocked(None)
     async with app.run_test(size=look) as pilot:
         await until_shown(pilot, "10 min", "too big")
-        await picture(pilot)
+        await picture.in_all_themes(pilot)
         await pilot.press("question_mark")
         await until_shown(pilot, "arrows scroll")
         await picture(pilot, "start")
@@ -86,15 +87,15 @@ async def test_start(look: Size, picture: Picture) -> None:
             Cockpit.Refused("demo: task.template names the column 'review', which train.jsonl does not have")
         )
         await until_shown(pilot, "enter close")
-        await picture(pilot)
+        await picture.in_all_themes(pilot)
 
 
-async def test_preset(look: Size, picture: Picture, survey_script: Callable[..., None]) -> None:
+async def test_preset(look: Size, picture: Album, survey_script: Callable[..., None]) -> None:
     async with clocked(None).run_test(size=look) as pilot:
         await until_shown(pilot, "10 min", "too big")
         await pilot.press("enter")
         await until_shown(pilot, "ready")
-        await picture(pilot, "ready")
+        await picture.in_all_themes(pilot, "ready")
         await back(pilot)
         survey_script(refuse="task.template: the column 'review' is in no line of train.jsonl; it has text, stars")
         await pilot.press("enter")
@@ -107,11 +108,11 @@ async def test_preset(look: Size, picture: Picture, survey_script: Callable[...,
         await until_shown(pilot, "1 changed")
         await pilot.press("ctrl+s")
         await until_shown(pilot, "enter saves")
-        await picture(pilot)
+        await picture.in_all_themes(pilot)
         await pilot.press("escape")
         field(pilot, "run.steps").value = "none"
         await until_shown(pilot, "2 changed", "not valid yet")
-        await picture(pilot)
+        await picture.in_all_themes(pilot)
         await pilot.press("escape")
         await until_shown(pilot, "leave without saving?")
         await picture(pilot, "unsaved")

@@ -28,6 +28,7 @@ class KeyBar(Footer):
                 room -= _width(entry)
                 if room < 0:  # also for those after it: which keys are there must not hop about
                     continue
+                entry.set_reactive(FooterKey.compact, self.compact)  # as it will be, else it is styled again
             yield entry
 
     def on_resize(self, event: Resize) -> None:

@@ -54,6 +54,8 @@ class FieldRow(Vertical):
         super().__init__()
         self.field = field
         self._before = value
+        self._blamed = ""
+        self.set_class(value is None, "-default")  # before it is there, or each of the rows would be styled twice
 
     def compose(self) -> ComposeResult:
         field, value = self.field, self._before
@@ -105,6 +107,9 @@ class FieldRow(Vertical):
 
     def blame(self, fault: str) -> None:
         """Show what is wrong with the value, or that nothing is."""
+        if fault == self._blamed:  # of every row, at every key
+            return
+        self._blamed = fault
         self.set_class(bool(fault), "-faulty")
         self.query_one(".fault", Static).update(Content(fault))
 
