@@ -1,27 +1,41 @@
-"""Fixtures that every test may use."""
+"""Fixtures that every test may use, where its processes come from, and what is told at the end."""
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from engine.environment import prepare
 
+from . import forked
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
+STARTS = "ZOTUI_TEST_STARTS"  # names the file to which every engine and command line adds a line
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two tests run at a time
 prepare()  # before any test imports transformers
 
-# In this order before all others: a file goes to one worker as a whole, and a long one that came last would leave the
-# other worker without work.
-LONGEST = (
-    *("test_end_to_end", "test_faults", "test_replay", "test_determinism", "test_process", "test_parity"),
-    *("test_settings", "test_control_socket", "test_full_disk", "test_update_kept", "test_preflight", "test_benchmark"),
-    *("test_security", "test_demo", "test_bad_input", "test_checkpoint", "test_export", "test_leaks", "test_form"),
-    *("test_live_view", "test_vllm_runtime", "test_not_finite", "test_steered_run", "test_trying"),
-)
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+def pytest_configure(config: pytest.Config) -> None:
+    """Make what the processes of all workers share: the place of the fork server, and the count of starts."""
+    config.addinivalue_line("markers", "fresh: every engine and command line of this test is started, none forked")
+    if hasattr(config, "workerinput"):
+        return
+    folder = tempfile.mkdtemp(prefix="zotui-tests-")
+    forked.make_folder(folder)
+    path = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "tests/starts"), str(ROOT), *([path] if path else [])])
+    os.environ[STARTS] = f"{folder}/starts"
+    os.environ[forked.FOLDER] = folder
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,10 +43,64 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-pictures", action="store_true", help="keep the app's pictures as they are drawn now")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that take longest come first."""
-    place = {name: number for number, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The fork server ends by itself, with this process."""
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop(forked.FOLDER), ignore_errors=True)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many processes were started, by what they ran: the dearest thing that a test can do."""
+    counted = Path(os.environ[STARTS])
+    if not counted.exists():
+        return
+    lines = [line.split() for line in counted.read_text().splitlines()]
+    starts = Counter((how, module) for how, module, *_ in lines)
+    terminalreporter.section("starts")
+    for module in sorted({module for _, module in starts}):
+        fresh, forks = starts["fresh", module], starts["forked", module]
+        seconds = sum(float(line[2]) for line in lines if line[:2] == ["forked", module])
+        terminalreporter.line(
+            f"python -m {module}: {fresh} fresh, {forks} forked (which took {seconds:.0f} s of processor time)"
+        )
+
+
+@pytest.fixture(autouse=True)
+def _environment() -> Iterator[None]:
+    """What a test leaves in the environment goes with it: vLLM within this process writes there, LD_PRELOAD even."""
+    before = dict(os.environ)
+    yield
+    if os.environ != before:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@pytest.fixture(autouse=True)
+def _fresh(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.node.get_closest_marker("fresh"):
+        monkeypatch.delenv(forked.FOLDER)
+
+
+Make = Callable[[Path], object]
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callable[[str, Make], Path]:
+    """A folder that is made by the first worker who needs it, for all of them; what `make` returns is kept as JSON."""
+    base = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        base = base.parent
+
+    def once(name: str, make: Make) -> Path:
+        folder = base / name
+        with (base / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (folder / "made.json").exists():
+                folder.mkdir()
+                (folder / "made.json").write_text(json.dumps(make(folder)))
+        return folder
+
+    return once
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -15,6 +13,8 @@ from engine.protocol.codec import decode_event, encode
 from engine.protocol.commands import AnyCommand
 from engine.protocol.events import AnyEvent
 from engine.runs.directory import RunDir
+
+from . import starting
 
 
 class Conversation:
@@ -55,7 +55,7 @@ class Conversation:
 
 
 class Engine(Conversation):
-    """`python -m engine` on a run, over its pipes."""
+    """`python -m engine` on a run, over its pipes: forked, unless the test is to have fresh ones."""
 
     def __init__(
         self,
@@ -67,13 +67,10 @@ class Engine(Conversation):
     ) -> None:
         """`environment` is added to this process's own; after `most_seconds` a hanging engine is killed."""
         with run.log_file.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "engine", str(run.path), *(["--resume"] if resume else [])],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                start_new_session=True,
+            self.process = starting.start(
+                ["-P", "-m", "engine", str(run.path), *(["--resume"] if resume else [])],
                 env={**os.environ, **(environment or {})},
+                stderr=log,
             )
         super().__init__(run, lambda: iter(self.process.stdout or ()), self._write)
         if most_seconds is not None:

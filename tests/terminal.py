@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+
+from . import forked, starting
 
 needs_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux: apt-get install tmux")
 
@@ -88,7 +91,7 @@ def step_on(screen: str) -> int:
 
 
 class Home:
-    """Opens zotui in terminals on one home, and closes what was opened."""
+    """Opens zotui in terminals on one home, and closes what was opened. The app is started, its engines are forked."""
 
     def __init__(self, tmp_path: Path, home: Path) -> None:
         self._sockets = (tmp_path / f"tmux{number}" for number in range(100))
@@ -97,7 +100,8 @@ class Home:
         self.home = home
 
     def open(self, *arguments: str) -> Terminal:
-        command = " ".join([sys.executable, "-m", "zotui", *arguments])
+        driver = f"import sys; sys.executable = {forked.stand_in()!r}; from zotui.cli import main; main()"
+        command = shlex.join([sys.executable, "-P", "-c", driver, *arguments])
         self.opened.append(Terminal(next(self._sockets), command, self.environment))
         return self.opened[-1]
 
@@ -117,7 +121,4 @@ class Home:
         return len((self.run() / "journal.jsonl").read_bytes().splitlines())
 
     def shell(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "zotui", *arguments],
-            capture_output=True, text=True, check=False, timeout=120, env={**os.environ, **self.environment},
-        )  # fmt: skip
+        return starting.run(["-m", "zotui", *arguments], env={**os.environ, **self.environment}, timeout=120)

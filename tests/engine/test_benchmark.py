@@ -5,20 +5,18 @@ from __future__ import annotations
 import json
 import statistics
 import subprocess
-import sys
 from pathlib import Path
 
 from engine.benchmark.batches import SST2_LENGTHS, examples
 from engine.protocol.figures import BenchFigures, PathFigures
 
+from .. import starting
 from ..benchmarks.scaling import report
 from .conftest import needs_vllm
 
 
 def bench(*options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "zotui", "bench", *options], capture_output=True, text=True, timeout=300, check=False
-    )
+    return starting.run(["-m", "zotui", "bench", *options])
 
 
 @needs_vllm

@@ -26,12 +26,18 @@ class Built(NamedTuple):
     reports: list[tuple[str, float]]
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    cache = tmp_path_factory.mktemp("cache")
+def build(folder: Path) -> list[tuple[str, float]]:
+    """Build the demo, and return what it told of its progress."""
     reports: list[tuple[str, float]] = []
-    made = demo.ensure_demo(cache, lambda what, fraction: reports.append((what, fraction)))
-    return Built(cache, made, reports)
+    demo.ensure_demo(folder / "cache", lambda what, fraction: reports.append((what, fraction)))
+    return reports
+
+
+@pytest.fixture(scope="module")
+def built(once: Any) -> Built:
+    folder = once("demo", build)
+    made = demo.ensure_demo(folder / "cache", silent)
+    return Built(folder / "cache", made, json.loads((folder / "made.json").read_text()))
 
 
 @pytest.fixture(scope="module")

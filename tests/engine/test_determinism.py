@@ -63,9 +63,16 @@ def stop_within_an_interval(engine: Engine, interval: int) -> int:
 
 @pytest.mark.parametrize("runtime", ["training-loop", pytest.param("vllm", marks=needs_vllm)])
 def test_pauses_evaluations_checkpoints_tries_a_resume_and_a_reader_that_leaves_change_no_bit(
-    start: Any, runtime: str
+    start: Any, tiny_models: dict[str, Path], runtime: str
 ) -> None:
-    settings = (f"model.runtime={runtime}", f"run.steps={STEPS}", "run.batch_size=4", "method.queries=2")
+    model = tiny_models["opt"]
+    settings = (
+        f"model.path={model}",
+        f"model.runtime={runtime}",
+        f"run.steps={STEPS}",
+        "run.batch_size=4",
+        "method.queries=2",
+    )
     undisturbed = start(*settings)
     assert undisturbed.finish() == 0
     chance = random.Random(runtime)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,36 +10,27 @@ import pytest
 from engine.tasks import objective
 from engine.tasks.load import load_task
 
+from .. import starting
 from .conftest import Finished, Runner, needs_vllm
 
 
 def export(run: Finished, target: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "zotui",
-            "export",
-            str(run.folder),
-            "--to",
-            str(target),
-            *(more or ("--format", "merged")),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=200,
+    return starting.run(
+        ["-m", "zotui", "export", str(run.folder), "--to", str(target), *(more or ("--format", "merged"))]
     )
 
 
 @needs_vllm
 @pytest.mark.parametrize("runtime", ["vllm", "training-loop"])
-def test_the_exported_model_scores_as_the_run_ended(tiny_run: Runner, tmp_path: Path, runtime: str) -> None:
+def test_the_exported_model_scores_as_the_run_ended(
+    tiny_run: Runner, tiny_models: dict[str, Path], tmp_path: Path, runtime: str
+) -> None:
     from transformers import AutoTokenizer
 
     from engine.preset.load import load_file
     from engine.runtimes.training_loop import TrainingLoop
 
-    run = tiny_run(f"model.runtime={runtime}", "method.lr=1e-3", "run.steps=25")
+    run = tiny_run(f"model.path={tiny_models['opt']}", f"model.runtime={runtime}", "method.lr=1e-3", "run.steps=25")
     target = tmp_path / "tuned"
     done = export(run, target)
     assert done.returncode == 0, done.stderr

@@ -34,7 +34,7 @@ from .conftest import Runner
 
 def test_the_files_that_decide_a_models_numbers_are_recorded(tiny_models: dict[str, Path], tmp_path: Path) -> None:
     model = tmp_path / "model"
-    shutil.copytree(tiny_models["opt"], model)
+    shutil.copytree(tiny_models["one-layer"], model)
     for name in ("README.md", "training_args.bin", "own.py", "pytorch_model.bin"):
         (model / name).write_text("x")
     files = identity.of_model(model, code=False)
@@ -156,7 +156,7 @@ class Begun:
 @pytest.fixture
 def begun(tiny_run: Runner, tiny_models: dict[str, Path], reviews: Path, tmp_path: Path, home: Path) -> Begun:
     model, data = tmp_path / "model", tmp_path / "own.jsonl"
-    shutil.copytree(tiny_models["opt"], model)
+    shutil.copytree(tiny_models["one-layer"], model)
     shutil.copy(reviews, data)
     wanted = load("tiny", tiny_run.preset.read_text(), (f"model.path={model}", f"task.train={data}"))
     begun = Begun(RunDir.create(wanted, "tiny", tmp_path / "run"), model, data)
@@ -278,7 +278,7 @@ def test_a_refused_resume_leaves_the_run_as_it_is_and_one_without_a_record_goes_
     start: Any, tiny_models: dict[str, Path], tmp_path: Path
 ) -> None:
     model = tmp_path / "model"
-    shutil.copytree(tiny_models["opt"], model)
+    shutil.copytree(tiny_models["one-layer"], model)
     engine: Engine = start(f"model.path={model}", "run.steps=2")
     engine.until(Step)
     engine.process.kill()

@@ -6,7 +6,6 @@ import contextlib
 import resource
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ from safetensors.torch import load_file
 from engine.protocol.commands import Pause, Resume, Save, Stop
 from engine.protocol.events import Checkpoint, Error, State, Step
 from engine.runs.directory import RunDir
+
+from .. import starting
 
 SETTINGS = ("run.steps=40", "run.batch_size=4", "run.eval_every=15")
 
@@ -135,9 +136,7 @@ def test_a_directory_that_cannot_be_written_is_refused(finished: RunDir, tmp_pat
         subprocess.run(["mount", "-o", "remount,ro,bind", str(read_only)], check=True)
         run.info.update(state="stopped")  # or there would be nothing to do
         for command in (["-m", "zotui", "resume", "--headless"], ["-P", "-m", "engine", "--resume"]):
-            done = subprocess.run(
-                [sys.executable, *command, str(read_only)], capture_output=True, text=True, check=False
-            )
+            done = starting.run([*command, str(read_only)])
             assert done.returncode == 2
             told = done.stderr if "zotui" in command else done.stdout
             assert f"{read_only}: " in told and "Read-only file system" in told

@@ -39,6 +39,7 @@ class Size:
         return cls(process.memory_info().rss, process.num_fds(), process.num_threads())
 
 
+@pytest.mark.fresh  # a fork's memory is not its own
 @pytest.mark.parametrize("runtime", ["training-loop", pytest.param("vllm", marks=needs_vllm)])
 def test_an_engine_does_not_grow(start: Any, runtime: str) -> None:
     engine: Engine = start(

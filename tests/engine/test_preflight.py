@@ -54,6 +54,7 @@ def peak(engine: Engine) -> int:
     return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) * 1024
 
 
+@pytest.mark.fresh  # a fork's memory is not its own
 @pytest.mark.parametrize("runtime", ["training-loop", pytest.param("vllm", marks=needs_vllm)])
 def test_the_estimate_is_what_a_real_engine_takes_within_a_factor(
     start: Any, tiny_models: dict[str, Path], runtime: str
@@ -63,7 +64,7 @@ def test_the_estimate_is_what_a_real_engine_takes_within_a_factor(
     engine.until(Step, step=20)
     measured = peak(engine)
     said = [e.text for e in engine.seen if isinstance(e, Log) and e.text.startswith("memory: ")]
-    facts = read_model(str(tiny_models["opt"]), trust_remote_code=False)
+    facts = read_model(str(tiny_models["one-layer"]), trust_remote_code=False)
     needs = Needs(batch=2, longest=64, options=2, option_tokens=1)
     estimate = estimate_memory(facts, needs, Method(), dtype="float32", device="cpu", runtime=runtime, fold="nearest")
     assert measured < estimate.total < 2.5 * measured
@@ -78,7 +79,7 @@ def test_the_estimate_is_what_a_real_engine_takes_within_a_factor(
 
 
 def test_without_room_for_plain_copies_a_run_does_without(tiny_models: dict[str, Path]) -> None:
-    facts = read_model(str(tiny_models["opt"]), trust_remote_code=False)
+    facts = read_model(str(tiny_models["one-layer"]), trust_remote_code=False)
     needs = Needs(batch=2, longest=64, options=2, option_tokens=1)
     settings: dict[str, Any] = {"dtype": "float32", "device": "cpu", "runtime": "vllm", "fold": "nearest"}
     whole = estimate_memory(facts, needs, Method(), **settings)
@@ -118,7 +119,7 @@ def test_a_checkpoint_and_the_journal_are_as_large_as_estimated(
     settings = (f"model.runtime={runtime}", f"model.dtype={dtype}", f"method.queries={queries}", "run.steps=50")
     done = tiny_run(*settings)
     assert done.code == 0, done.stderr
-    expected = estimated(tiny_models["opt"], runtime, dtype, *settings[2:])
+    expected = estimated(tiny_models["one-layer"], runtime, dtype, *settings[2:])
     (checkpoint,) = done.folder.glob("checkpoints/step-*")
     written = sum(file.stat().st_size for file in checkpoint.iterdir())
     assert expected.checkpoint <= written < expected.checkpoint + 16384  # names and shapes
@@ -143,11 +144,11 @@ def test_as_many_checkpoints_as_lie_there_together_are_counted(
     tiny_models: dict[str, Path], settings: tuple[str, ...], steps_done: int, saved: int, together: int
 ) -> None:
     found = estimated(
-        tiny_models["opt"], "vllm", "float32", "run.steps=100", *settings, steps_done=steps_done, saved=saved
+        tiny_models["one-layer"], "vllm", "float32", "run.steps=100", *settings, steps_done=steps_done, saved=saved
     )
     assert found.checkpoints == together
     assert found.total == together * found.checkpoint + found.journal
-    whole = estimated(tiny_models["opt"], "vllm", "float32", "run.steps=100")
+    whole = estimated(tiny_models["one-layer"], "vllm", "float32", "run.steps=100")
     assert found.journal * 100 == whole.journal * (100 - steps_done)
 
 

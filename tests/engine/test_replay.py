@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from engine.parity.recording import read_trajectory
 from engine.parity.replay import Replay, open_training_loop
 from engine.protocol.figures import ParitySummary
 
+from .. import starting
 from .conftest import needs_vllm
 from .recorder import record
 
@@ -34,9 +33,7 @@ COMBINATIONS = [
 
 def parity(*arguments: str) -> tuple[int, list[dict[str, Any]], str]:
     """Exit code, JSON lines and stderr of `zotui parity --json`."""
-    done = subprocess.run(
-        [sys.executable, "-m", "zotui", "parity", *arguments, "--json"], capture_output=True, text=True, timeout=300
-    )
+    done = starting.run(["-m", "zotui", "parity", *arguments, "--json"])
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
 
 
@@ -110,10 +107,7 @@ def test_a_recording_that_differs_is_told_apart(shared: Path, tmp_path: Path) ->
     assert (lines[-1]["first_difference"], lines[-1]["ok"], lines[-1]["sign_agreement"]) == (3, False, 5 / 6)
     assert parity(str(path), "--runtime", "training-loop", "--tolerance", "0.01")[0] == 0
     assert parity(str(path), "--runtime", "training-loop", "--steps", "3")[0] == 0
-    done = subprocess.run(
-        [sys.executable, "-m", "zotui", "parity", str(path), "--runtime", "training-loop"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = starting.run(["-m", "zotui", "parity", str(path), "--runtime", "training-loop"])
     assert done.returncode == 1
     assert "first step beyond the tolerance: 3" in done.stdout
     assert len([line for line in done.stdout.splitlines() if line.strip()[:1].isdigit()]) == 6
@@ -153,10 +147,10 @@ def test_the_summary_of_losses_that_are_not_finite() -> None:
 
 
 @needs_vllm
-def test_two_runtimes_take_the_same_steps_of_a_preset(tiny_run: Any) -> None:
-    code, lines, stderr = parity(
-        str(tiny_run.preset), "--steps", "15", "--set", "method.queries=2", "--set", "run.steps=30"
-    )
+def test_two_runtimes_take_the_same_steps_of_a_preset(tiny_run: Any, tiny_models: dict[str, Path]) -> None:
+    settings = (f"model.path={tiny_models['opt']}", "method.queries=2", "run.steps=30")
+    given = [argument for setting in settings for argument in ("--set", setting)]
+    code, lines, stderr = parity(str(tiny_run.preset), "--steps", "15", *given)
     assert code == 0, stderr
     assert lines[-1]["steps"] == 15 and lines[-1]["max_loss_diff"] < 1e-5
     assert (lines[-1]["runtime"], lines[-1]["reference"]) == ("vllm", "training-loop")

@@ -60,11 +60,11 @@ class Evil:
 
 @pytest.fixture
 def pickled(tmp_path: Path, tiny_models: dict[str, Path]) -> Any:
-    """Makes a copy of tiny-opt whose weights are a pickle of these tensors, and `extra`."""
+    """Makes a copy of the small model whose weights are a pickle of these tensors, and `extra`."""
 
     def pickled(extra: dict[str, Any], *, plain: bool = False) -> Path:
         folder = tmp_path / "pickled"
-        shutil.copytree(tiny_models["opt"], folder)
+        shutil.copytree(tiny_models["one-layer"], folder)
         weights = load_file(folder / "model.safetensors")
         (folder / "model.safetensors").unlink()
         with (folder / "pytorch_model.bin").open("wb") as file:
@@ -74,6 +74,7 @@ def pickled(tmp_path: Path, tiny_models: dict[str, Path]) -> Any:
     return pickled
 
 
+@pytest.mark.fresh
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_weights_that_are_a_pickle_with_code_in_it_are_refused(
     tiny_run: Runner, pickled: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str
@@ -155,7 +156,7 @@ def test_a_model_with_code_of_its_own_is_refused_and_the_key_named(
     tiny_run: Runner, tiny_models: dict[str, Path], tmp_path: Path, runtime: str
 ) -> None:
     settings = {"model_type": "evil", "architectures": ["EvilModel"], "auto_map": OWN_MODEL}
-    model = with_code(tiny_models["opt"], tmp_path / "own", "config.json", **settings)
+    model = with_code(tiny_models["one-layer"], tmp_path / "own", "config.json", **settings)
     line = refused(tiny_run, f"model.path={model}", f"model.runtime={runtime}")
     assert "brings Python code of its own, which is not run" in line
     assert "--set model.trust_remote_code=true" in line
@@ -166,7 +167,7 @@ def test_a_tokenizer_with_code_of_its_own_is_refused_and_the_key_named(
     tiny_run: Runner, tiny_models: dict[str, Path], tmp_path: Path
 ) -> None:
     settings = {"tokenizer_class": "EvilTokenizer", "auto_map": OWN_TOKENIZER}
-    model = with_code(tiny_models["opt"], tmp_path / "own", "tokenizer_config.json", **settings)
+    model = with_code(tiny_models["one-layer"], tmp_path / "own", "tokenizer_config.json", **settings)
     line = refused(tiny_run, f"model.path={model}")
     assert "--set model.trust_remote_code=true" in line
     assert not (model / "marker").exists()
@@ -179,7 +180,7 @@ def test_a_tokenizer_with_code_of_its_own_is_refused_and_the_key_named(
 def test_a_known_architecture_is_run_by_the_code_that_is_known(
     tiny_run: Runner, tiny_models: dict[str, Path], tmp_path: Path, runtime: str
 ) -> None:
-    model = with_code(tiny_models["opt"], tmp_path / "own", "config.json", auto_map=OWN_MODEL)
+    model = with_code(tiny_models["one-layer"], tmp_path / "own", "config.json", auto_map=OWN_MODEL)
     done = tiny_run(f"model.path={model}", f"model.runtime={runtime}", "run.steps=1")
     assert done.code == 0, done.stderr
     assert not (model / "marker").exists()
@@ -187,7 +188,7 @@ def test_a_known_architecture_is_run_by_the_code_that_is_known(
 
 def test_attention_code_from_the_hub_is_refused(tiny_run: Runner, tiny_models: dict[str, Path], tmp_path: Path) -> None:
     name = "somebody/attention"
-    model = with_code(tiny_models["opt"], tmp_path / "own", "config.json", attn_implementation=name)
+    model = with_code(tiny_models["one-layer"], tmp_path / "own", "config.json", attn_implementation=name)
     assert f"asks for code from the hub (attn_implementation: {name})" in refused(tiny_run, f"model.path={model}")
 
 
@@ -221,7 +222,7 @@ def test_a_run_listens_on_no_port_whatever_the_environment_says(
     start: Any, tiny_models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     redirect = tmp_path / "redirect.json"
-    redirect.write_text(json.dumps({str(tiny_models["opt"]): str(tiny_models["llama"])}))
+    redirect.write_text(json.dumps({str(tiny_models["one-layer"]): str(tiny_models["llama"])}))
     settings = ("model.runtime=vllm", "run.steps=6", "run.eval_every=2")
     undisturbed: Engine = start(*settings)
     assert undisturbed.finish() == 0

@@ -17,20 +17,18 @@ from engine.preset.load import load, load_file
 from engine.protocol import findings
 from engine.runs.home import home as zotui_home
 
+from .. import starting
 from .conftest import Runner, needs_vllm
 
 
 def survey(*arguments: str, given: str | None = None) -> tuple[int, list[Any], str]:
     """A survey as zotui asks for it: exit code, findings, and standard error."""
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "engine.preflight", *arguments],
-        input=None if given is None else json.dumps(given).encode() + b"\n",
-        stdin=subprocess.DEVNULL if given is None else None,
-        capture_output=True,
-        timeout=300,
+    done = starting.run(
+        ["-P", "-m", "engine.preflight", *arguments],
+        given="" if given is None else json.dumps(given) + "\n",
         env={**os.environ, "ZOTUI_HOME": str(zotui_home())},
     )
-    return done.returncode, [findings.decode(line) for line in done.stdout.splitlines()], done.stderr.decode()
+    return done.returncode, [findings.decode(line.encode()) for line in done.stdout.splitlines()], done.stderr
 
 
 def one(found: list[Any], kind: type[Any]) -> Any:
@@ -44,7 +42,7 @@ def test_everything_that_a_run_starts_on_and_an_estimate(tiny_run: Runner, home:
     code, found, _ = survey("--calibrate", "-", given=text)
     assert code == 0
     model, data, time = one(found, findings.Model), one(found, findings.Data), one(found, findings.Estimate)
-    assert (model.architecture, model.parameters, model.scope) == ("OPTForCausalLM", 891_904, 786_432)
+    assert (model.architecture, model.parameters, model.scope) == ("OPTForCausalLM", 297_088, 196_608)
     assert one(found, findings.Setting).runtime == runtime
     assert (data.train, data.validation) == (48, 48)
     assert data.prompt.text.endswith("It was") and data.prompt.text.startswith("</s>")
@@ -84,7 +82,7 @@ def test_many_presets_at_once_without_a_download_or_building_the_demo(tiny_run: 
     assert code == 0
     said = {Path(one.source).stem: one for one in found}
     assert said["tiny"].fits == said["demo"].fits == "yes"
-    assert said["tiny"].parameters == 891_904 and said["tiny"].memory > said["tiny"].disk > 0
+    assert said["tiny"].parameters == 297_088 and said["tiny"].memory > said["tiny"].disk > 0
     assert said["demo"].parameters == 560_896
     assert said["hub"].fits == "unknown" and "downloaded" in said["hub"].why
     assert said["small"].fits == "no" and "of memory on cpu" in said["small"].why

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +28,7 @@ from engine.runs.directory import RunDir
 from engine.runtimes.base import Needs
 from engine.runtimes.training_loop import TrainingLoop
 
+from .. import starting
 from .conftest import Finished, Runner, needs_vllm
 
 CPU = torch.device("cpu")
@@ -287,9 +286,10 @@ def same(first: Path, second: Path, least: int) -> bool:
 
 
 @needs_vllm
-def test_a_run_in_bfloat16_is_resumed_and_exported_bit_for_bit(tiny_run: Runner) -> None:
+def test_a_run_in_bfloat16_is_resumed_and_exported_bit_for_bit(tiny_run: Runner, tiny_models: dict[str, Path]) -> None:
     run = tiny_run(
-        "model.runtime=vllm", "model.dtype=bfloat16", "run.steps=31", "run.checkpoint_every=15", "method.lr=1e-5"
+        *(f"model.path={tiny_models['opt']}", "model.runtime=vllm", "model.dtype=bfloat16"),
+        *("run.steps=31", "run.checkpoint_every=15", "method.lr=1e-5"),
     )
     assert run.code == 0, run.stderr
     assert any("folds: a residual beside the weights" in log["text"] for log in run.of("log"))
@@ -300,8 +300,7 @@ def test_a_run_in_bfloat16_is_resumed_and_exported_bit_for_bit(tiny_run: Runner)
     # The model after 30 steps, whose export folds what this run folds at step 30.
     target = run.folder.with_name("tuned")
     exported = branch(run, "run-exported", 30)
-    command = [sys.executable, "-m", "zotui", "export", str(exported), "--to", str(target), "--format", "merged"]
-    subprocess.run(command, check=True, timeout=200)
+    starting.run(["-m", "zotui", "export", str(exported), "--to", str(target), "--format", "merged"], check=True)
     used = {name: w for name, w in load_file(run.folder / last).items() if not name.endswith(".residual")}
     merged = load_file(target / "model.safetensors")
     assert len(used) == 24
@@ -310,9 +309,7 @@ def test_a_run_in_bfloat16_is_resumed_and_exported_bit_for_bit(tiny_run: Runner)
     told = [step for step in run.of("step") if "update_kept" in step]
     assert [step["step"] for step in told] == [10, 20, 30]
     assert all(abs(step["update_kept"] - 1) < 0.001 and step["update_cosine"] > 0.999 for step in told)
-    shown = subprocess.run(
-        [sys.executable, "-m", "zotui", "show", str(run.folder), "--json"], check=True, capture_output=True, timeout=60
-    )
+    shown = starting.run(["-m", "zotui", "show", str(run.folder), "--json"], check=True)
     newest = told[-1]
     assert json.loads(shown.stdout)["update_kept"] == {
         "step": 30,

@@ -48,7 +48,7 @@ def work(shop: Workshop, rows: Sequence[Row], jobs: int = 2) -> Iterator[tuple[R
     """Inject the faults of these rows, `jobs` rows at a time; gives each row as it is asked for, in order."""
     together = [row for row in rows if not row.alone]
     pool = ThreadPoolExecutor(jobs)
-    outcomes = {row.name: pool.submit(_inject, shop, row) for row in together}
+    outcomes = {row.name: pool.submit(inject, shop, row) for row in together}
     try:
         for row in together:
             yield row, outcomes[row.name].result()
@@ -56,10 +56,11 @@ def work(shop: Workshop, rows: Sequence[Row], jobs: int = 2) -> Iterator[tuple[R
         pool.shutdown(wait=False, cancel_futures=True)  # a row that is given up ends with its engines
     for row in rows:
         if row.alone:
-            yield row, _inject(shop, row)
+            yield row, inject(shop, row)
 
 
-def _inject(shop: Workshop, row: Row) -> Outcome:
+def inject(shop: Workshop, row: Row) -> Outcome:
+    """One row, and what came of it."""
     outcome = Outcome()
     try:
         row.inject(shop, outcome)

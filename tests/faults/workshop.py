@@ -18,6 +18,7 @@ from engine.preset.schema import Preset
 from engine.protocol.events import Done
 from engine.runs.directory import RunDir
 
+from .. import starting
 from ..live_engine import Engine
 from . import small
 
@@ -57,11 +58,11 @@ class Workshop:
         self.folder, self.long = folder, long
         self.small = small.make(folder / "small")
         # One thread each, for several rows are worked on at a time. The code here, not what may be installed.
+        path = os.environ.get("PYTHONPATH", "").split(os.pathsep)
         self.environment = {
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": os.pathsep.join(path if str(ROOT) in path else [str(ROOT), *filter(None, path)]),
             "ZOTUI_HOME": str(folder / "home"),
             "OMP_NUM_THREADS": "1",
-            "HF_HUB_OFFLINE": "1",
         }
         self._seed = seed
         self._lock = threading.Lock()
@@ -125,14 +126,8 @@ class Workshop:
 
     def zotui(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """The command line, in a process of its own."""
-        return subprocess.run(
-            self.command(*arguments),
-            env={**os.environ, **self.environment},
-            capture_output=True,
-            text=True,
-            timeout=MOST_SECONDS,
-            check=False,
-        )
+        arguments = ("-P", "-m", "zotui", *arguments)
+        return starting.run([*arguments], env={**os.environ, **self.environment}, timeout=MOST_SECONDS)
 
     def command(self, *arguments: str) -> Sequence[str]:
         """What starts zotui."""
