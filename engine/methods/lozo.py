@@ -1,4 +1,4 @@
-"""LoZO: low-rank zeroth-order optimisation (arXiv 2410.07698), as DESIGN describes it.
+"""LoZO: low-rank zeroth-order optimisation (arXiv 2410.07698), by forward passes alone.
 
 Z_i = U_i V^T,  g_i = (L(W + eps Z_i) - L(W - eps Z_i)) / (2 eps),  W <- W - (lr / q) sum_i g_i Z_i
 """

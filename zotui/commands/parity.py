@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,12 +15,9 @@ import typer
 from engine.errors import UserError
 from engine.protocol.figures import AnyParity, ParityRow, ParitySummary
 from engine.text import plain
-from zotui.engines.parity import _median
 from zotui.home import presets
 
 _COLUMNS = ("step", "loss plus", "reference", "loss minus", "reference", "g", "reference", "largest diff")
-
-
 _WIDTHS = (6, 11, 11, 11, 11, 12, 12, 12)
 
 
@@ -88,6 +85,11 @@ def _summary(summary: ParitySummary, rows: Sequence[ParityRow]) -> str:
     if ours and theirs:
         lines.append(f"median step: {ours:.3f} s, {theirs:.3f} s on the training loop ({theirs / ours:.1f}x)")
     return "\n".join(lines)
+
+
+def _median(seconds: Iterable[float | None]) -> float | None:
+    known = sorted(one for one in seconds if one)
+    return known[len(known) // 2] if known else None
 
 
 def parity(

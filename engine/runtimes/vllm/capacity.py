@@ -1,11 +1,13 @@
-"""How much one packed forward pass must hold, so that KV space and slots are sized to need."""
+"""How much one packed forward pass must hold, so that KV space and slots are sized to need; batches cut to it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from engine.runtimes.base import Needs
-from engine.runtimes.vllm.packing import padding_room
+from engine.runtimes.vllm.packing import chunks, padding_room
+from engine.tasks.example import Example
 
 PROMPT_ROOM = 256  # tokens that a prompt typed by hand may have, with what goes on from it, where the data is shorter
 _MAX_TOKENS = 8192  # of one forward pass, all signs; what is more is chunked
@@ -61,3 +63,28 @@ def block_size(device: str) -> int:
 def adapter_rank(rank: int) -> int:
     """The rank of vLLM's own slots for directions of `rank`."""
     return next(allowed for allowed in _RANKS if allowed >= rank)
+
+
+class Layouts:
+    """A batch cut into chunks that fit a pass each; remembers two: a batch is asked for again, and so is the next."""
+
+    def __init__(self, plan: Capacity, block: int) -> None:
+        self._block = block
+        # Of a pass; block 0 is vLLM's own.
+        self._limits = {"max_tokens": plan.tokens, "max_blocks": plan.blocks - 1, "max_sequences": plan.sequences}
+        self._known: list[tuple[tuple[tuple[Example, ...], int], list[list[Example]]]] = []
+
+    def of(self, examples: Sequence[Example], signs: int) -> list[list[Example]]:
+        """The batch in chunks that fit one pass each, at this many signs."""
+        wanted = (tuple(examples), signs)
+        for known, parts in self._known:
+            if known == wanted:
+                return parts
+        limits = {name: limit // signs for name, limit in self._limits.items()}
+        parts = chunks(examples, block_size=self._block, **limits)
+        self._known = [*self._known[-1:], (wanted, parts)]
+        return parts
+
+    def share(self, blocks: int) -> float:
+        """Which share of the KV space so many blocks are, 0..1."""
+        return min(1.0, blocks / self._limits["max_blocks"])

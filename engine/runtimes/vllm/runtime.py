@@ -21,8 +21,7 @@ from engine.models.facts import ModelFacts, dtype_of
 from engine.models.weights import Matrix, check_room_aside
 from engine.runtimes.base import Needs, Probe, Upcoming
 from engine.runtimes.vllm import self_check
-from engine.runtimes.vllm.capacity import block_size, plan_capacity, with_padding, with_prompt
-from engine.runtimes.vllm.chunks import Layouts
+from engine.runtimes.vllm.capacity import Layouts, block_size, plan_capacity, with_padding, with_prompt
 from engine.runtimes.vllm.process_group import alone
 from engine.runtimes.vllm.public_api import generate_scores, generate_tokens
 from engine.runtimes.vllm.start import start

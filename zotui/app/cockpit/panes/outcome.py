@@ -2,22 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from textual.app import ComposeResult
+from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
+from textual.widgets import Static
 
 from engine.runs.directory import RunDir
 from engine.runs.home import runs_home
-from zotui.app.kit.ending import LOG_LINES, Ending
+from zotui.app.kit.rows import Rows
 from zotui.app.state.outcome import Outcome
 from zotui.app.state.run_state import RunState
 from zotui.text import numbers
 
+_LOG_LINES = 15
 
-class Verdict(Ending):
-    """How a run ended: what it reached, or what went wrong, and what can be done next."""
+
+class Verdict(Vertical):
+    """How a run ended: what it reached, or what went wrong, and what can be done next. Hidden until it has."""
+
+    SCOPED_CSS = False  # the size of the screen is a class on the screen
+    DEFAULT_CSS = """
+    Verdict {
+        display: none;
+        height: auto;
+        border: round $success;
+        border-title-color: $success;
+        border-title-style: bold;
+        border-subtitle-color: $foreground;
+        background: $surface;
+        padding: 0 1;
+    }
+    Verdict.-stopped { border: round $warning; border-title-color: $warning; }
+    Verdict.-died { border: round $error; border-title-color: $error; background: $error 8%; }
+    Verdict #tail { display: none; height: auto; max-height: 17; scrollbar-size-vertical: 1; color: $quiet; }
+    Verdict.-died #tail { display: block; }
+    Verdict #lines { width: 1fr; height: auto; }
+    .-tall Verdict #tail { max-height: 8; }
+    .-short Verdict.-died { height: 1fr; }
+    .-short Verdict #tail { height: 1fr; }
+    """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(id="verdict")
         self._outcome: Outcome | None = None
+
+    def compose(self) -> ComposeResult:
+        yield Rows(15, id="said")
+        with VerticalScroll(id="tail"):
+            yield Static(id="lines")
+
+    @property
+    def text(self) -> str:
+        """What it says, without the colours."""
+        said, lines = self.query_one(Rows), self.query_one("#lines", Static)
+        return f"{self.border_title}\n{said.text}\n{lines.content}\n{self.border_subtitle}"
 
     def refresh_verdict(self, run: RunState, record: RunDir) -> None:
         """Show how the run ended, once it has."""
@@ -39,9 +79,36 @@ class Verdict(Ending):
         resume = "r resume where it was   " if outcome.resumable else ""
         subtitle = f"{resume}q leave"
         if failed:
-            self.show("died", title, subtitle, self._failure(outcome, record), lines=record.log_tail(LOG_LINES))
+            self._show("died", title, subtitle, self._failure(outcome, record), lines=record.log_tail(_LOG_LINES))
         else:
-            self.show(outcome.kind, title, subtitle, None, self._summary(run, outcome, record))
+            self._show(outcome.kind, title, subtitle, None, self._summary(run, outcome, record))
+
+    def _show(
+        self,
+        kind: str,
+        title: str,
+        subtitle: str,
+        lead: Content | None,
+        rows: Sequence[tuple[str, Content]] = (),
+        lines: Sequence[str] = (),
+    ) -> None:
+        """How it ended: finished, stopped or died, the latter with the last lines of a log."""
+        self.display = True
+        self.set_class(kind == "died", "-died")
+        self.set_class(kind == "stopped", "-stopped")
+        self.border_title, self.border_subtitle = title, subtitle
+        self.query_one(Rows).show(lead, rows)
+        self.query_one("#lines", Static).update(Content("\n".join(lines)))
+        if lines:  # the last line is mostly the one that says it
+            self.query_one("#tail").call_after_refresh(self._to_the_end)
+
+    def on_resize(self) -> None:
+        """The lines are wrapped otherwise."""
+        self.call_after_refresh(self._to_the_end)
+
+    def _to_the_end(self) -> None:
+        for tail in self.query("#tail").results(VerticalScroll):  # none is there once the screen is being left
+            tail.scroll_end(animate=False)
 
     def _failure(self, outcome: Outcome, record: RunDir) -> Content:
         lines = [Content.assemble((outcome.text, "$error bold"))]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from zotui.app.kit.progress_line import ProgressLine
+from textual.content import Content
+from textual.widget import Widget
+
 from zotui.app.state.run_state import RunState
 from zotui.text import numbers
 
@@ -24,14 +26,55 @@ _COLOURS = {
 }
 
 
-class StatusLine(ProgressLine):
-    """What the run is doing."""
+class StatusLine(Widget):
+    """What the run is doing, how far it is and how long it takes, on one line."""
+
+    SCOPED_CSS = False  # the size of the screen is a class on the screen
+    DEFAULT_CSS = """
+    StatusLine {
+        height: 1;
+        padding: 0 1;
+        background: $surface;
+        text-wrap: nowrap;
+        text-overflow: ellipsis;
+    }
+    .-tall StatusLine, .-huge StatusLine { height: 3; padding: 1 2 0 2; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__(id="status")
+        self._shown: tuple[str, str, str, str, float | None, str] | None = None
+
+    def _show(self, word: str, colour: str, middle: str, right: str, share: float | None, below: str = "") -> None:
+        """The state in a word, what qualifies it, the figures, the share that is done, if known, and a second line.
+
+        Drawn again only when a character of it changed.
+        """
+        parts = (word, colour, middle, right, share, below)
+        if parts != self._shown:
+            self._shown = parts
+            self.refresh()
+
+    def render(self) -> Content:
+        """Left the state, right the figures, and the bar in what is left between them."""
+        if self._shown is None:
+            return Content("")
+        word, colour, middle, right, share, below = self._shown
+        left = Content.assemble(("● ", colour), (word, "bold"))
+        if middle:
+            left = Content.assemble(left, "  ", (middle, "$quiet"))
+            left = left.truncate(max(12, self.content_size.width - len(right) - 4), ellipsis=True)
+        room = self.content_size.width - left.cell_length - len(right) - 4
+        bar = _bar(share, min(room, 120)) if share is not None and room >= 6 else Content("")
+        gap = " " * max(2, room - bar.cell_length + 2)
+        line = Content.assemble(left, "  ", bar, gap, right)
+        return Content.assemble(line, "\n", (below, "$quiet")) if below and self.content_size.height > 1 else line
 
     def refresh_status(self, run: RunState) -> None:
         """Show where the run is."""
         word = state_word(run)
         colour = _COLOURS.get(word, "$primary")
-        self.show(word, colour, self._middle(run), self._right(run), self._share(run), best_so_far(run))
+        self._show(word, colour, self._middle(run), self._right(run), self._share(run), best_so_far(run))
 
     def _middle(self, run: RunState) -> str:
         if run.phase is not None and run.outcome is None:
@@ -80,3 +123,11 @@ def state_word(run: RunState) -> str:
     if run.asked is not None:
         return f"{run.asked}…"
     return f"{run.state}…" if run.state in ("pausing", "stopping") else run.state
+
+
+def _bar(share: float, width: int) -> Content:
+    """A thin bar of `width` cells, to half a cell; an engine may claim any share."""
+    halves = round(min(1.0, max(0.0, share)) * width * 2)
+    full, half = divmod(halves, 2)
+    empty = width - full - half
+    return Content.assemble(("━" * full + "╸" * half, "$primary"), ("─" * empty, "$faint"))
