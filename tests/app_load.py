@@ -30,8 +30,8 @@ LONG = 100_000
 
 _WATCH = """
 import sys
-sys.path[:0] = [{root!r}, {tests!r}]
-from app_helpers import preset_text
+sys.path.insert(0, {root!r})
+from tests.zotui.app.app_helpers import preset_text
 from engine.preset.schema import load
 from engine.runs.directory import RunDir
 from zotui.engines.launched import EngineProcess
@@ -46,7 +46,7 @@ def share(size: tuple[int, int], home: Path, seconds: float = SECONDS, steps_per
     """The app's use of one core (1.0 is all of it) while it watches, after a settling time."""
     tests = ROOT / "tests/zotui/app"
     script, engine = home / "watch.py", str(tests / "app_scripted_engine.py")
-    script.write_text(_WATCH.format(root=str(ROOT), tests=str(tests), engine=engine))
+    script.write_text(_WATCH.format(root=str(ROOT), engine=engine))
     told = {"steps": LONG, "delay": 1 / steps_per_s, "eval_every": 500, "gpu": True, "noise": 1e-4}
     given = {"ZOTUI_HOME": str(home / "zotui"), "SCRIPTED_ENGINE": json.dumps(told), "TERM": "xterm-256color"}
     tmux = ["tmux", "-S", str(home / "tmux"), "-f", "/dev/null"]

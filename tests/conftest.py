@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 
 from engine.environment import prepare
-
-from . import forked
+from tests import forked
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"

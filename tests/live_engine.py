@@ -13,8 +13,7 @@ from engine.protocol.codec import decode_event, encode
 from engine.protocol.commands import AnyCommand
 from engine.protocol.events import AnyEvent
 from engine.runs.directory import RunDir
-
-from . import starting
+from tests import starting
 
 
 class Conversation:

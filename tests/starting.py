@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from typing import IO, Any
 
-from . import forked
+from tests import forked
 
 
 def start(

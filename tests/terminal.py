@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from . import forked, starting
+from tests import forked, starting
 
 needs_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux: apt-get install tmux")
 

@@ -16,9 +16,8 @@ import psutil
 import pytest
 
 from engine.runs.directory import RunDir
-
-from .pictures import Gallery, cockpit_of, runs_of
-from .terminal import Home, Terminal, needs_tmux, step_on
+from tests.pictures import Gallery, cockpit_of, runs_of
+from tests.terminal import Home, Terminal, needs_tmux, step_on
 
 
 @pytest.fixture

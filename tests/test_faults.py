@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from .faults.table import ROWS, Row, inject
-from .faults.workshop import Workshop
+from tests.faults.table import ROWS, Row, inject
+from tests.faults.workshop import Workshop
 
 
 @pytest.fixture(scope="module")

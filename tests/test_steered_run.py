@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from .engine.conftest import needs_vllm
-from .pictures import Gallery, comparison_of
-from .terminal import Home, Terminal, needs_tmux, step_on
+from tests.engine.conftest import needs_vllm
+from tests.pictures import Gallery, comparison_of
+from tests.terminal import Home, Terminal, needs_tmux, step_on
 
 PRESET = """
 [model]

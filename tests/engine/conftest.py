@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 
 from engine.runs.directory import RunDir
-
-from .. import starting
-from ..live_engine import Engine
+from tests import starting
+from tests.live_engine import Engine
 
 needs_vllm = pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="needs vLLM: pip install -e '.[cpu]'")
 

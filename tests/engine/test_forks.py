@@ -14,10 +14,9 @@ from engine.preset.load import load
 from engine.protocol.codec import decode_event
 from engine.protocol.events import Done, Hello, Step
 from engine.runs.directory import RunDir
-
-from .. import forked
-from ..live_engine import Engine
-from .conftest import Runner, needs_vllm
+from tests import forked
+from tests.engine.conftest import Runner, needs_vllm
+from tests.live_engine import Engine
 
 STEPS = 12
 

@@ -29,9 +29,8 @@ from engine.protocol.events import Eval, Hello, Step
 from engine.runs.directory import RunDir
 from engine.runs.home import runs_home
 from engine.runtimes.base import Needs
-
-from ..live_engine import Engine
-from .conftest import Runner, needs_vllm
+from tests.engine.conftest import Runner, needs_vllm
+from tests.live_engine import Engine
 
 RUNTIMES = ["training-loop", pytest.param("vllm", marks=needs_vllm)]
 

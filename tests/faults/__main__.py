@@ -11,8 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from .table import ROWS, lines, work
-from .workshop import Workshop
+from tests.faults.table import ROWS, lines, work
+from tests.faults.workshop import Workshop
 
 
 def main() -> int:

@@ -14,10 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from engine.runs.directory import RunDir
-
-from .evidence import whole_lines
-from .trial import STEPS, Outcome, Trial
-from .workshop import Workshop, wait_for
+from tests.faults.evidence import whole_lines
+from tests.faults.trial import STEPS, Outcome, Trial
+from tests.faults.workshop import Workshop, wait_for
 
 # Takes the terminal on its standard input as its own, as a login shell would, and becomes the app.
 # HUP is as a login shell leaves it: what runs under nohup would ignore it.

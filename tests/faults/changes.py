@@ -7,10 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.protocol.events import Step
-
-from . import small
-from .trial import Outcome, Trial
-from .workshop import Workshop
+from tests.faults import small
+from tests.faults.trial import Outcome, Trial
+from tests.faults.workshop import Workshop
 
 
 def model_and_data(shop: Workshop, outcome: Outcome) -> None:

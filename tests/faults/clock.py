@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from engine.protocol.events import Checkpoint, Done, Eval, Step
 from engine.runs.timing import time_spent
-
-from .trial import Outcome, Trial
-from .workshop import Workshop
+from tests.faults.trial import Outcome, Trial
+from tests.faults.workshop import Workshop
 
 # Read by every Python that is started with this folder on its path, before anything else is imported.
 _JUMPING = '''

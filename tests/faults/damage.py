@@ -8,9 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.protocol.events import Checkpoint, Phase, Step
-
-from .trial import Outcome, Trial
-from .workshop import SAVE, Workshop
+from tests.faults.trial import Outcome, Trial
+from tests.faults.workshop import SAVE, Workshop
 
 
 def journal_line(shop: Workshop, outcome: Outcome) -> None:

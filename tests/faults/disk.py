@@ -9,12 +9,11 @@ from pathlib import Path
 
 from engine.protocol.commands import Stop
 from engine.protocol.events import Error, State, Step
-
-from ..live_engine import Engine
-from .evidence import whole_lines
-from .mounts import read_only, small_disk
-from .trial import Outcome, Trial
-from .workshop import EVALUATE, SAVE, Workshop
+from tests.faults.evidence import whole_lines
+from tests.faults.mounts import read_only, small_disk
+from tests.faults.trial import Outcome, Trial
+from tests.faults.workshop import EVALUATE, SAVE, Workshop
+from tests.live_engine import Engine
 
 _UNLIMITED = resource.RLIM_INFINITY
 

@@ -10,10 +10,9 @@ import msgspec
 from engine.protocol.codec import decode_command, encode
 from engine.protocol.commands import Pause, Resume, Save, Stop
 from engine.protocol.events import State, Step
-
-from ..live_engine import Client
-from .trial import Outcome, Trial
-from .workshop import Workshop
+from tests.faults.trial import Outcome, Trial
+from tests.faults.workshop import Workshop
+from tests.live_engine import Client
 
 _COMMANDS = [encode(kind()) for kind in (Pause, Resume, Save, Stop)]
 

@@ -9,10 +9,9 @@ from collections import Counter
 from collections.abc import Callable
 
 from engine.protocol.events import Hello, Phase, State, Step
-
-from ..live_engine import Engine
-from .trial import Outcome, Trial
-from .workshop import INTERVAL, Workshop
+from tests.faults.trial import Outcome, Trial
+from tests.faults.workshop import INTERVAL, Workshop
+from tests.live_engine import Engine
 
 Moment = Callable[[Trial, Engine, random.Random], bool]
 """Waits for a moment in an engine's life; False when the engine ended before."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .workshop import Unavailable
+from tests.faults.workshop import Unavailable
 
 _PATIENCE = 10.0  # seconds
 

@@ -10,11 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from engine.protocol.events import AnyEvent, Step
-
-from ..live_engine import Client, Engine
-from .evidence import whole_lines
-from .trial import Outcome, Trial
-from .workshop import Workshop, wait_for
+from tests.faults.evidence import whole_lines
+from tests.faults.trial import Outcome, Trial
+from tests.faults.workshop import Workshop, wait_for
+from tests.live_engine import Client, Engine
 
 _MOST = 1.05  # times the median step with a quick reader
 _PAGE = 4096  # bytes: a pipe as small as there is, full after a few steps

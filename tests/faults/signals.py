@@ -6,9 +6,8 @@ import signal
 from itertools import product
 
 from engine.protocol.events import Done, State, Step
-
-from .trial import Outcome, Trial
-from .workshop import Workshop
+from tests.faults.trial import Outcome, Trial
+from tests.faults.workshop import Workshop
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 

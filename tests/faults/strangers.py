@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from engine.protocol.commands import Pause
 from engine.protocol.events import State, Step
-
-from ..live_engine import Engine
-from .trial import Outcome, Trial
-from .workshop import Workshop
+from tests.faults.trial import Outcome, Trial
+from tests.faults.workshop import Workshop
+from tests.live_engine import Engine
 
 
 def second_engine(shop: Workshop, outcome: Outcome) -> None:

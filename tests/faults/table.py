@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from . import app, changes, clock, damage, disk, fuzz, kills, readers, signals, strangers, tail
-from .trial import Outcome
-from .workshop import Unavailable, Workshop
+from tests.faults import app, changes, clock, damage, disk, fuzz, kills, readers, signals, strangers, tail
+from tests.faults.trial import Outcome
+from tests.faults.workshop import Unavailable, Workshop
 
 
 @dataclass(frozen=True)

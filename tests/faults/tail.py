@@ -8,9 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.protocol.events import Eval, Step
-
-from .trial import Outcome, Trial
-from .workshop import Workshop
+from tests.faults.trial import Outcome, Trial
+from tests.faults.workshop import Workshop
 
 
 def torn(shop: Workshop, outcome: Outcome) -> None:

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 
 from engine.protocol.events import Error, Step
 from engine.runs.directory import RunDir
-
-from ..live_engine import Engine
-from . import small
-from .evidence import differences, whole_lines
-from .workshop import Workshop
+from tests.faults import small
+from tests.faults.evidence import differences, whole_lines
+from tests.faults.workshop import Workshop
+from tests.live_engine import Engine
 
 STEPS = 120
 

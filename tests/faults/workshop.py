@@ -17,10 +17,9 @@ from engine.preset.load import load
 from engine.preset.schema import Preset
 from engine.protocol.events import Done
 from engine.runs.directory import RunDir
-
-from .. import starting
-from ..live_engine import Engine
-from . import small
+from tests import starting
+from tests.faults import small
+from tests.live_engine import Engine
 
 ROOT = Path(__file__).parents[2]
 INTERVAL, EVALUATE, SAVE = 7, 11, 9  # steps: often, and never long at the same time

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,11 +14,9 @@ from engine.protocol.codec import decode_event, encode
 from engine.protocol.events import Log
 from engine.runs.directory import RunDir
 from engine.runs.home import runs_home
+from tests.zotui.scripted_engine import install, zotui
 from zotui.cli import app
 from zotui.home import presets
-
-sys.path.insert(0, str(Path(__file__).parent))
-from scripted_engine import install, zotui
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e"
 SHOWN = "\\u001b]0;owned\\u0007\\u001b[2J\\u009b31m\\u202e"

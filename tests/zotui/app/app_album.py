@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from app_contrast import faults
-from app_pictures import TextPicture
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from tests.zotui.app.app_contrast import faults
+from tests.zotui.app.app_pictures import TextPicture
 from zotui.app.themes import LIGHT, THEMES
 
 PICTURES = Path(__file__).with_name("pictures")

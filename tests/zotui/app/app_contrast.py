@@ -11,12 +11,12 @@ import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from app_pictures import drawn_strips, is_blank
 from rich.cells import cell_len
 from rich.style import Style
 from textual.app import App
 from textual.geometry import Region
 
+from tests.zotui.app.app_pictures import drawn_strips, is_blank
 from zotui.app.compare.chart import curve_colour
 
 _FRAMES = ("BOX DRAWINGS", "LIGHT SHADE", "RIGHT ONE EIGHTH", "LEFT ONE EIGHTH", "UPPER ONE EIGHTH", "LOWER ONE EIGHTH")

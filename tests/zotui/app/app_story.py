@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
-from app_helpers import cockpit, until
 from textual.pilot import Pilot
 
 from engine.protocol.commands import AnyCommand
@@ -28,6 +27,7 @@ from engine.protocol.events import (
     Telemetry,
 )
 from engine.runs.directory import RunDir
+from tests.zotui.app.app_helpers import cockpit, until
 from zotui.app.app import ZotuiApp
 from zotui.app.state.feed import Ended, Feed, Item
 

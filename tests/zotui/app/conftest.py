@@ -14,16 +14,13 @@ from textual.app import App
 
 from engine.preset.load import load
 from engine.runs.directory import RunDir
+from tests.zotui.app.app_album import Album
+from tests.zotui.app.app_helpers import DRAWN, Launch, preset_text
+from tests.zotui.app.app_story import LOOKS, SHOWN
 from zotui.app.state.gauges import OwnUse
 from zotui.engines.launched import EngineProcess
 from zotui.engines.preflight import PreflightEngine
 from zotui.home import presets
-
-sys.path.insert(0, str(Path(__file__).parent))  # for app_helpers; tests are imported by file
-
-from app_album import Album
-from app_helpers import DRAWN, Launch, preset_text
-from app_story import LOOKS, SHOWN
 
 SCRIPTED_PREFLIGHT = Path(__file__).with_name("app_scripted_survey.py")
 SCRIPTED_ENGINE = Path(__file__).with_name("app_scripted_engine.py")

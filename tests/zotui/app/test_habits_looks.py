@@ -6,14 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from app_album import Album
-from app_helpers import preset_text, screen_text, until, until_shown
-from app_story import LOOKS, clocked, died, drawn, finished, open_on, story, told
 from textual.pilot import Pilot
 
 from engine.preset.load import load
 from engine.protocol.events import State
 from engine.runs.directory import RunDir
+from tests.zotui.app.app_album import Album
+from tests.zotui.app.app_helpers import preset_text, screen_text, until, until_shown
+from tests.zotui.app.app_story import LOOKS, clocked, died, drawn, finished, open_on, story, told
 from zotui.app.app import ZotuiApp
 from zotui.app.kit.key_bar import KeyBar
 from zotui.app.line_filters import as_ascii

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from app_helpers import Launch, cockpit, screen_text, status, until, until_shown
 from textual.dom import DOMNode
 
 from engine.errors import UserError
+from tests.zotui.app.app_helpers import Launch, cockpit, screen_text, status, until, until_shown
 from zotui.app import keys
 from zotui.app.app import ZotuiApp
 from zotui.app.start.screen import Start

@@ -6,8 +6,8 @@ import gc
 from dataclasses import dataclass
 
 import psutil
-from app_helpers import Launch, cockpit, until
 
+from tests.zotui.app.app_helpers import Launch, cockpit, until
 from zotui.app.app import ZotuiApp
 from zotui.app.state.feed import EngineFeed
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from app_helpers import Launch, cockpit, preset_text, screen_text, status, until, until_shown
 from textual.pilot import Pilot
 
+from tests.zotui.app.app_helpers import Launch, cockpit, preset_text, screen_text, status, until, until_shown
 from zotui.app.app import ZotuiApp
 from zotui.app.line_filters import wants_ascii
 from zotui.app.state.feed import EngineFeed, RecordsFeed

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import app_album
 import pytest
-from app_album import Album, folder_of
-from app_contrast import contrast
-from app_pictures import TextPicture
 from textual.app import App, ComposeResult
 from textual.widgets import Static
+
+from tests.zotui.app import app_album
+from tests.zotui.app.app_album import Album, folder_of
+from tests.zotui.app.app_contrast import contrast
+from tests.zotui.app.app_pictures import TextPicture
 
 
 class Small(App[int]):

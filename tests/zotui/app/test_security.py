@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from app_helpers import PRESET, preset_text, until, until_shown
 from textual.app import App
 
 from engine.preset.load import load
 from engine.runs.directory import RunDir
 from engine.runs.home import runs_home
+from tests.zotui.app.app_helpers import PRESET, preset_text, until, until_shown
+from tests.zotui.scripted_engine import install
 from zotui.app.app import ZotuiApp
 from zotui.app.cockpit.panes.outcome import Verdict
 from zotui.app.start.detail import Detail
 from zotui.app.start.run_list import RunList
 from zotui.app.state.feed import EngineFeed, RecordsFeed
 from zotui.engines.launched import EngineProcess
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from scripted_engine import install
 
 MARKUP = "[bold]x[@click=app.quit]y[$error]z"
 HOSTILE = f"{MARKUP} \x1b[2J\x07\x9b31m"

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from app_helpers import cockpit, heard, preset_text, status, until, until_shown
 
 from engine.preset.load import load
 from engine.runs.directory import RunDir
+from tests.zotui.app.app_helpers import cockpit, heard, preset_text, status, until, until_shown
 from zotui.app.app import ZotuiApp
 from zotui.app.preset.preflight import Preflight
 from zotui.engines.keeper import SpareKeeper

@@ -1,0 +1,145 @@
+"""Presets: validation, overrides, and messages that name the key and the remedy."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from engine.errors import UserError
+from engine.preset.load import keys, load, load_file
+
+MINIMAL = '[model]\npath = "m"\n[task]\nname = "sst2"\n'
+
+
+def refused(overrides: list[str] | None = None, text: str = MINIMAL) -> str:
+    with pytest.raises(UserError) as caught:
+        load("p", text, overrides or [])
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_overrides_are_toml_else_text() -> None:
+    loaded = load(
+        "p",
+        MINIMAL,
+        ["run.steps=1_000", "method.lr=1e-6", "task.train=a b.csv", "task.template={sentence} It was"],
+    )
+    assert (loaded.run.steps, loaded.method.lr) == (1000, 1e-6)
+    assert (loaded.task.train, loaded.task.template) == ("a b.csv", "{sentence} It was")
+
+
+def test_a_text_key_takes_what_looks_like_a_number() -> None:
+    loaded = load("p", MINIMAL, ["model.path=123", "task.label=1"])
+    assert (loaded.model.path, loaded.task.label) == ("123", "1")
+
+
+def test_the_verbalizer_is_text_on_both_sides() -> None:
+    loaded = load("p", MINIMAL, ['task.verbalizer={0 = "bad", 1 = 5}', "task.verbalizer.2=so-so"])
+    assert loaded.task.verbalizer == {"0": "bad", "1": "5", "2": "so-so"}
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("methd.lr=1", "--set methd.lr: unknown key; did you mean 'method.lr'?"),
+        ("lr=1", "--set lr: unknown key; did you mean 'method.lr'?"),
+        ("run.steps", "--set run.steps: expected key=value, for example --set method.lr=1e-6"),
+        (
+            "run.steps=0",
+            "p: run.steps: input should be greater than or equal to 1, not 0; Optimisation steps.",
+        ),
+        ("method.lr=inf", "p: method.lr: input should be a finite number, not inf; Learning rate."),
+        ("method.eps=nan", "p: method.eps: input should be a finite number, not nan; Size of the"),
+        ("method.name=adam", "p: method.name: input should be"),
+        ("model.device=gpu", "p: model.device: string should match pattern"),
+    ],
+)
+def test_a_bad_override_is_refused(override: str, message: str) -> None:
+    assert refused([override]).startswith(message)
+
+
+def test_a_misspelt_section_is_named_before_what_it_leaves_missing() -> None:
+    text = MINIMAL.replace("[model]", "[modle]")
+    assert refused(text=text) == "p: modle: unknown key; did you mean 'model'? (and 1 more)"
+
+
+def test_a_missing_key_is_named_with_its_meaning() -> None:
+    assert refused(text='[model]\n[task]\nname="sst2"') == (
+        "p: model.path: missing; Folder of a model, its hub id, or builtin:demo."
+    )
+
+
+def test_a_task_needs_a_name_or_data() -> None:
+    assert refused(text='[model]\npath="m"\n[task]\nlabel="y"').startswith(
+        "p: task: set task.name to a built-in task, or task.train to a file or hub id"
+    )
+
+
+def test_torn_toml_is_refused() -> None:
+    assert refused(text="[model").startswith("p: not valid TOML: ")
+
+
+def test_a_resolved_preset_reads_back_the_same() -> None:
+    loaded = load("p", MINIMAL, ["method.eps=1e-3", "task.verbalizer.1=great", "run.eval_every=5"])
+    assert load("again", loaded.to_toml()) == loaded
+
+
+def test_local_paths_become_absolute_and_hub_ids_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here.jsonl").touch()
+    (tmp_path / "weights").mkdir()
+    loaded = load("p", MINIMAL, ["task.train=here.jsonl", "task.validation=a/b@train", "model.path=weights"])
+    fixed = loaded.absolute()
+    assert fixed.task.train == str(tmp_path / "here.jsonl")
+    assert fixed.task.validation == "a/b@train"
+    assert fixed.model.path == str(tmp_path / "weights")
+    assert fixed.run == loaded.run
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "p.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match=r"p\.toml: cannot be read"):
+        load_file(tmp_path / "p.toml")
+
+
+FOLDER = Path(__file__).parents[3] / "presets"
+KEYS = keys()
+
+
+@pytest.mark.parametrize("name", ["opt-13b-sst2", "opt-1.3b-sst2", "qwen3-0.6b-sst2"])
+def test_a_packaged_preset_documents_every_knob(name: str) -> None:
+    """Every key of the schema is there, set or commented out, with a comment above it."""
+    lines = (FOLDER / f"{name}.toml").read_text().splitlines()
+    loaded = load_file(FOLDER / f"{name}.toml")
+    assert loaded.description
+    for key in KEYS:
+        word = key.rpartition(".")[2]
+        at = [i for i, line in enumerate(lines) if line.removeprefix("# ").startswith(f"{word} = ")]
+        assert at, f"{key} is not in {name}"
+        above = lines[at[0] - 1]
+        assert above.startswith("# "), f"{key} has no comment in {name}"
+
+
+@pytest.mark.parametrize("name", ["opt-13b-sst2", "opt-1.3b-sst2", "qwen3-0.6b-sst2"])
+def test_what_a_packaged_preset_comments_out_is_valid(name: str) -> None:
+    """Taking the comment sign from a key gives a preset that is still valid."""
+    text = (FOLDER / f"{name}.toml").read_text()
+    for line in text.splitlines():
+        inner = line.removeprefix("# ")
+        if line.startswith("# ") and inner.split(" = ")[0] in {key.rpartition(".")[2] for key in KEYS}:
+            tomllib.loads(inner)
+            load(name, text.replace(line, inner))
+
+
+def test_the_papers_preset_is_the_papers_setting() -> None:
+    loaded = load_file(FOLDER / "opt-13b-sst2.toml")
+    assert (loaded.model.path, loaded.model.dtype) == ("facebook/opt-13b", "float16")
+    assert (loaded.method.rank, loaded.method.interval, loaded.method.eps, loaded.method.lr) == (
+        2,
+        50,
+        1e-3,
+        1e-7,
+    )
+    assert (loaded.run.steps, loaded.run.batch_size) == (20_000, 16)
+    assert (loaded.task.train_examples, loaded.task.validation_examples) == (1000, 1000)

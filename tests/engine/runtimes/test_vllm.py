@@ -1,0 +1,329 @@
+"""The vLLM runtime by itself: its two paths, its chunks, its folds and its low precision."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+import pytest
+import torch
+from msgspec.msgpack import decode, encode
+from safetensors.torch import load_file
+
+from engine.directions.fold import FoldMode
+from engine.directions.official import OfficialRun
+from engine.environment import prepare_device
+from engine.export.rebuild import FoldingLoop
+from engine.models.facts import read_model
+from engine.runtimes.base import Needs, Upcoming
+from engine.tasks.example import Example
+from tests.engine.conftest import needs_vllm
+
+if importlib.util.find_spec("vllm") is not None:
+    from engine.runtimes.vllm.worker.graphs import Graphs
+if TYPE_CHECKING:
+    from engine.runtimes.vllm.runtime import VllmRuntime
+
+pytestmark = needs_vllm
+OPTIONS = ((7,), (8, 9, 10), (11, 12))
+
+
+@pytest.fixture
+def open_runtime(tiny_models: dict[str, Path]) -> Iterator[Callable[..., VllmRuntime]]:
+    opened: list[Any] = []
+
+    def open_runtime(
+        layout: str = "opt",
+        dtype: str = "float32",
+        batch: int = 2,
+        queries: int = 1,
+        fold: FoldMode = "nearest",
+        rank: int = 2,
+        plain_copies: bool = True,
+    ) -> VllmRuntime:
+        prepare_device("cpu")
+        from engine.runtimes.vllm.runtime import VllmRuntime
+        from engine.runtimes.vllm.support import adaptable
+
+        facts = read_model(str(tiny_models[layout]), trust_remote_code=False)
+        assert adaptable(facts.architecture)
+        opened.append(
+            VllmRuntime(
+                facts,
+                dtype=dtype,
+                device="cpu",
+                rank=rank,
+                seed=0,
+                needs=Needs(batch=batch, longest=70, options=3, option_tokens=3, queries=queries),
+                memory_needed=2**30,
+                fold=fold,
+                plain_copies=plain_copies,
+            )
+        )
+        return opened[-1]
+
+    yield open_runtime
+    for runtime in opened:
+        runtime.close()
+
+
+def examples(count: int, options: tuple[tuple[int, ...], ...] = OPTIONS) -> list[Example]:
+    generator = torch.Generator().manual_seed(1)
+    lengths = torch.randint(5, 64, (count,), generator=generator).tolist()
+    prompts = [tuple(torch.randint(3, 500, (n,), generator=generator).tolist()) for n in lengths]
+    return [Example(prompt, options, 0) for prompt in prompts]
+
+
+def worst(first: list[list[float]], second: list[list[float]]) -> float:
+    return max(abs(a - b) for x, y in zip(first, second, strict=True) for a, b in zip(x, y, strict=True))
+
+
+def test_a_high_rank_whose_matrices_do_not_share_a_product_scores_the_same(open_runtime: Any) -> None:
+    runtime = open_runtime("llama", rank=9)
+    layers = worker_of(runtime)._zo_layers._layers
+    assert {layer._b is None for layer in layers} == {True, False}
+    assert "agrees" in runtime.self_check(examples(4))
+
+
+def test_packed_and_public_scores_agree_in_chunks_after_folds_and_for_either_sign(open_runtime: Any) -> None:
+    runtime = open_runtime()
+    assert "agrees" in runtime.self_check(examples(4))
+    batch = examples(40)  # far more than the capacity planned for batches of 2
+    runtime.redraw(0)
+    runtime.probe(0, 1, 1e-3, batch[:2])
+    runtime.update(0, [0.01])
+    runtime.redraw(10)  # folds
+    runtime.update(10, [0.01])
+    (packed,), settled = runtime.probe(10, 1, 1e-2, batch), runtime.score(batch)
+    runtime.use_public_api()
+    (public,), public_settled = runtime.probe(10, 1, 1e-2, batch), runtime.score(batch)
+    for a, b in ((packed.plus, public.plus), (packed.minus, public.minus), (settled, public_settled)):
+        assert worst(a, b) < 1e-4
+    assert worst(packed.plus, packed.minus) > 1e-3
+    assert packed.tokens < public.tokens  # the prompt was shared
+
+
+def test_what_a_batch_has_in_common_is_scored_once_with_the_same_result(open_runtime: Any) -> None:
+    runtime = open_runtime("llama", batch=8)
+    runtime.redraw(0)
+    common = examples(1)[0].prompt
+    batch = [Example((*common, *e.prompt[: n % 3]), e.options, 0) for n, e in enumerate(examples(8))]
+    together, *_ = runtime.probe(0, 1, 1e-2, batch)
+    alone = [runtime.probe(0, 1, 1e-2, [e])[0] for e in batch]
+    assert worst(together.plus, [p.plus[0] for p in alone]) < 1e-5
+    assert worst(together.minus, [p.minus[0] for p in alone]) < 1e-5
+    assert together.tokens < sum(p.tokens for p in alone) / 2
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_self_check_sees_slots_that_are_swapped_or_do_nothing(open_runtime: Any, dtype: str) -> None:
+    runtime = open_runtime("llama", dtype)
+    assert "agrees" in runtime.self_check(examples(4))
+    call = runtime._call
+
+    def swapped(method: str, *args: Any) -> Any:
+        found = call(method, *args)
+        return ([found[0][1], found[0][0]], *found[1:]) if method == "zo_score" else found
+
+    def idle(method: str, *args: Any) -> Any:
+        if method != "zo_score":
+            return call(method, *args)
+        for layer in worker_of(runtime)._zo_layers._layers:
+            layer._b.zero_()
+        return call(method, *args)
+
+    for wrong in (swapped, idle):
+        runtime.use_public_api(False)
+        runtime._call = wrong
+        assert "differs" in runtime.self_check(examples(4)), wrong
+        runtime._call = call
+
+
+def test_the_head_in_pieces_gives_what_it_gives_at_once(open_runtime: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = open_runtime("qwen3", batch=8)
+    runtime.redraw(0)
+    batch = examples(8)
+    (whole,) = runtime.probe(0, 1, 1e-2, batch)
+    monkeypatch.setattr("engine.runtimes.vllm.worker.head._ROWS", 7)
+    monkeypatch.setattr("engine.runtimes.vllm.worker.head._PICKS", 5)
+    (pieces,) = runtime.probe(0, 1, 1e-2, batch)
+    assert worst(whole.plus, pieces.plus) < 1e-5 and worst(whole.minus, pieces.minus) < 1e-5
+
+
+def test_recorded_passes_score_the_same_and_one_that_differs_ends_recording(open_runtime: Any) -> None:
+    """The recorder here does the work again, where a CUDA graph would replay it: all else is the real thing."""
+    plain, recorded = open_runtime(batch=8), open_runtime(batch=8)
+    worker = worker_of(recorded)
+    worker._zo_record_longest = 70
+    worker._zo_graphs = Graphs(lambda work: work)
+    batches = [examples(24)[n : n + 8] for n in (0, 8, 16)] + [examples(8, ((5,), (6,)))]
+    for runtime in (plain, recorded):
+        runtime.redraw(0)
+        runtime.update(0, [0.01])
+    for step, batch in enumerate(batches * 2):
+        (ours,), (theirs,) = (runtime.probe(step, 1, 1e-2, batch) for runtime in (recorded, plain))
+        assert worst(ours.plus, theirs.plus) < 1e-5 and worst(ours.minus, theirs.minus) < 1e-5
+        assert ours.tokens == theirs.tokens
+    assert 2 <= recorded.recorded() <= 4
+    worker._zo_graphs = Graphs(lambda work: lambda: work() + 0.5)
+    for _ in range(2):
+        (ours,) = recorded.probe(0, 1, 1e-2, batches[0])
+        (theirs,) = plain.probe(0, 1, 1e-2, batches[0])
+        assert worst(ours.plus, theirs.plus) < 1e-5
+    assert recorded.recorded() == 0
+
+
+def test_what_crosses_to_the_worker_can_be_encoded_and_does_the_same(open_runtime: Any) -> None:
+    """Nothing is, within one process; a worker in another one would get it so."""
+    from engine.runtimes.vllm.worker.worker import ZoWorker
+
+    crossed = set()
+
+    def across(call: Callable[..., Any]) -> Callable[..., Any]:
+        def sent_across(method: str, *args: Any) -> Any:
+            verb = getattr(ZoWorker, method)
+            types = [get_type_hints(verb)[name] for name in list(inspect.signature(verb).parameters)[1:]]
+            crossed.add(method)
+            sent = [decode(encode(arg), type=kind) for arg, kind in zip(args, types[: len(args)], strict=True)]
+            return decode(encode(call(method, *sent)))
+
+        return sent_across
+
+    found = []
+    for encoded in (False, True):
+        runtime = open_runtime()
+        runtime._call = across(runtime._call) if encoded else runtime._call
+        runtime.redraw(0)
+        scores = [runtime.probe(0, 1, 1e-2, examples(2), Upcoming(1, examples(4)[2:])), runtime.score(examples(3))]
+        parameters = [(matrix.name, [matrix.rows, matrix.cols]) for matrix in runtime.matrices()]
+        runtime.follow(OfficialRun(seeds=[5, 6], parameters=parameters, dtype="float32", rank=2, interval=2))
+        runtime.redraw(0)
+        scores.append(runtime.probe(0, 1, 1e-2, examples(2)))
+        runtime.move(0, 1, 1e-2, 1e-3)
+        found.append([*scores, runtime.score(examples(3))])
+    assert found[0] == found[1]
+    assert found[0][1] != found[0][3]
+    assert {"zo_redraw", "zo_perturb", "zo_score", "zo_follow", "zo_move", "zo_settle"} <= crossed
+
+
+def test_many_queries_in_one_pass_score_as_they_do_one_by_one(open_runtime: Any) -> None:
+    together, apart = open_runtime(queries=3), open_runtime()
+    for runtime in (together, apart):
+        runtime.redraw(0)
+        runtime.update(0, [0.01, 0.02])
+    batch = examples(2)
+    passes = []
+    for runtime in (together, apart):
+        call = runtime._call
+        runtime._call = lambda method, *args, call=call: (passes.append(method), call(method, *args))[1]
+    ours = together.probe(1, 3, 1e-2, batch, Upcoming(2, examples(4)[2:]))
+    assert passes.count("zo_score") == 1
+    theirs = apart.probe(1, 3, 1e-2, batch)
+    assert passes.count("zo_score") == 1 + 3
+    for one, other in zip(ours, theirs, strict=True):
+        assert worst(one.plus, other.plus) < 1e-5 and worst(one.minus, other.minus) < 1e-5
+    assert worst(ours[0].plus, ours[1].plus) > 1e-3
+    for runtime in (together, apart):
+        runtime.update(1, [0.01, -0.02, 0.03])
+    # What was made ready ahead is what would have been made later, and a surprise is no problem.
+    for batch in (examples(4)[2:], examples(2)):
+        for one, other in zip(together.probe(2, 3, 1e-2, batch), apart.probe(2, 3, 1e-2, batch), strict=True):
+            assert worst(one.plus, other.plus) < 1e-5 and worst(one.minus, other.minus) < 1e-5
+
+
+def test_a_packed_path_that_fails_or_differs_gives_way_to_the_public_one(
+    open_runtime: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = open_runtime()
+    call = runtime._call
+
+    def broken(method: str, *args: Any) -> Any:
+        if method == "zo_score":
+            raise AttributeError("no attn_groups")
+        return call(method, *args)
+
+    monkeypatch.setattr(runtime, "_call", broken)
+    assert "packed scoring failed" in runtime.self_check(examples(4))
+    assert runtime.probe(0, 1, 1e-3, examples(2))[0].tokens > 0  # the run goes on
+
+    def wrong(method: str, *args: Any) -> Any:
+        found = call(method, *args)
+        if method == "zo_score":
+            found[0][1][0][1] += 0.5
+        return found
+
+    monkeypatch.setattr(runtime, "_call", wrong)
+    runtime._direct = True
+    assert "differs from vLLM's public API by 0.5" in runtime.self_check(examples(4))
+    assert not runtime._direct
+
+
+@pytest.mark.parametrize(("dtype", "fold"), [("bfloat16", "residual"), ("float16", "stochastic")])
+def test_half_precision_scores_both_ways_and_folds_as_transformers_weights_are_folded(
+    open_runtime: Any, tiny_models: dict[str, Path], tmp_path: Path, dtype: str, fold: FoldMode
+) -> None:
+    runtime = open_runtime("llama", dtype, fold=fold)
+    assert "agrees" in runtime.self_check(examples(4))
+    loop = FoldingLoop(str(tiny_models["llama"]), fold=fold, dtype=dtype, device="cpu", rank=2, seed=0)
+    mirror = dict(loop.model.named_parameters())
+    path = tmp_path / "weights.safetensors"
+    for step in (0, 10, 20):
+        for one in (runtime, loop):
+            one.redraw(step)
+            one.update(step, [1e-4])
+        runtime.save_weights(path)
+        for state in loop.states:  # bit for bit, as read at first and after one and two folds
+            saved = load_file(path)
+            assert torch.equal(saved[state.matrix.name], mirror[state.matrix.name])
+            if state.fold.residual is not None:
+                assert torch.equal(saved[f"{state.matrix.name}.residual"], state.fold.residual)
+    assert runtime.update_kept() == loop.update_kept() is not None
+
+
+@pytest.mark.parametrize("room", [True, False])
+def test_saved_weights_are_the_models_own_and_load_back(
+    open_runtime: Any, tiny_models: dict[str, Path], tmp_path: Path, room: bool
+) -> None:
+    """Also where memory does not allow to keep the plain weights beside those that vLLM packed."""
+    runtime = open_runtime("qwen2", plain_copies=room)
+    path = tmp_path / "w.safetensors"
+    runtime.save_weights(path)
+    original, saved = load_file(tiny_models["qwen2"] / "model.safetensors"), load_file(path)
+    assert all(torch.equal(saved[name], original[name]) for name in saved)
+    before = runtime.score(examples(3))
+    runtime.redraw(0)
+    runtime.update(0, [0.05])
+    runtime.redraw(10)
+    assert worst(before, runtime.score(examples(3))) > 1e-3
+    runtime.load_weights(path, 0)
+    assert worst(before, runtime.score(examples(3))) == 0.0
+
+
+@pytest.mark.parametrize("planned", [2, 8], ids=["in chunks", "in one pass"])
+def test_free_memory_evaluations_and_what_was_made_ready_change_no_bit(
+    open_runtime: Any, tmp_path: Path, planned: int
+) -> None:
+    found, weights = [], []
+    for plain in (True, False):
+        runtime = open_runtime("qwen2", batch=planned, queries=2, plain_copies=plain)
+        batches = [examples(64)[n : n + 8] for n in range(0, 64, 8)]
+        for step in range(25):
+            if step % 10 == 0:
+                runtime.redraw(step)
+            batch, following = (batches[n % 8] for n in (step, step + 1))
+            found.append(runtime.probe(step, 2, 1e-2, batch, Upcoming(step + 1, following) if plain else None))
+            runtime.update(step, [1e-3, -1e-3])
+            if not plain and step % 3 == 0:
+                runtime.score(batches[0])
+        runtime.save_weights(tmp_path / "weights.safetensors")
+        weights.append(load_file(tmp_path / "weights.safetensors"))
+    assert found[:25] == found[25:]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def worker_of(runtime: Any) -> Any:
+    """vLLM's worker, in this process."""
+    return runtime._llm.llm_engine.engine_core.engine_core.model_executor.driver_worker.worker

@@ -1,0 +1,101 @@
+"""Samples of the data and the order of the batches."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from engine.errors import UserError
+from engine.preset.task import Task
+from engine.tasks.batches import batch
+from engine.tasks.example import Example
+from engine.tasks.load import load_split, load_task
+from tests.engine.tasks.small_tasks import ROWS, Words, load, refused, write
+
+
+@pytest.fixture(autouse=True)
+def _home(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_training_sample_follows_the_seed_and_the_validation_sample_does_not() -> None:
+    write("train.jsonl", ROWS)
+    tokenizer = Words()
+    first, again, other = (load(tokenizer, seed=s, train_examples=8, validation_examples=8) for s in (0, 0, 1))
+    assert first == again
+    assert len(first.train) == len(set(e.prompt for e in first.train)) == 8
+    assert first.train != other.train
+    assert first.validation == other.validation
+    assert len(first.validation) == 8
+
+
+def test_asking_for_more_than_there_is_takes_all_and_says_so() -> None:
+    write("train.jsonl", ROWS)
+    loaded = load(train_examples=21)
+    assert len(loaded.train) == 20
+    assert loaded.notes == ["task.train_examples is 21, train.jsonl has 20: all are used"]
+
+
+def test_without_a_validation_split_a_part_is_held_out() -> None:
+    write("train.jsonl", ROWS)
+    keys = {"name": None, "validation": None, "template": "{sentence}", "label": "label"}
+    tokenizer = Words()
+    first, other = (load(tokenizer, seed=s, **keys, verbalizer={"0": "no", "1": "yes"}) for s in (0, 1))
+    assert (len(first.train), len(first.validation)) == (18, 2)
+    assert not {e.prompt for e in first.train} & {e.prompt for e in first.validation}
+    assert first.validation == other.validation
+    assert first.notes == ["no task.validation: 2 of 20 rows of train.jsonl are held out to validate on"]
+    write("train.jsonl", ROWS[:1])
+    assert refused(**keys, verbalizer={"0": "no", "1": "yes"}) == (
+        "train.jsonl: has one row, none is left to validate on; set task.validation"
+    )
+
+
+def test_a_split_for_an_evaluation_is_the_one_of_training() -> None:
+    write("train.jsonl", ROWS)
+    write("test.jsonl", ROWS[:5])
+    chosen = Task(
+        name=None,
+        train="train.jsonl",
+        test="test.jsonl",
+        template="{sentence}",
+        label="label",
+        verbalizer={"0": "no", "1": "yes"},
+        train_examples=4,
+    )
+    tokenizer = Words()
+    loaded = load_task(chosen, tokenizer, seed=3, max_length=64)
+    for split, expected in (("train", loaded.train), ("validation", loaded.validation)):
+        assert load_split(chosen, split, tokenizer, max_length=64, seed=3) == expected  # type: ignore[arg-type]
+    assert len(load_split(chosen, "test", tokenizer, max_length=64)) == 5
+    without = chosen.model_copy(update={"test": None})
+    with pytest.raises(UserError, match=r"^task.test is not set; --set task.test=FILE, or evaluate another split$"):
+        load_split(without, "test", tokenizer, max_length=64)
+
+
+EXAMPLES = [Example((i,), ((0,), (1,)), 0) for i in range(10)]
+
+
+def numbers(step: int, size: int = 4, seed: int = 0) -> list[int]:
+    return [e.prompt[0] for e in batch(EXAMPLES, step, size, seed)]
+
+
+def test_every_epoch_is_another_permutation() -> None:
+    drawn = [number for step in range(5) for number in numbers(step)]  # 20 draws: two epochs
+    assert sorted(drawn[:10]) == sorted(drawn[10:]) == list(range(10))
+    assert drawn[:10] != drawn[10:]
+
+
+def test_a_batch_is_a_function_of_seed_and_step() -> None:
+    later = numbers(7)
+    assert numbers(7) == later
+    assert [numbers(s, seed=1) for s in range(3)] != [numbers(s, seed=0) for s in range(3)]
+
+
+def test_the_order_is_the_same_on_every_python() -> None:
+    """A resumed run must see the batches of the first one: this order is part of the run's format."""
+    assert numbers(0, size=10) == [1, 6, 9, 0, 8, 4, 5, 3, 2, 7]
+
+
+def test_a_batch_may_be_larger_than_the_data() -> None:
+    assert set(Counter(numbers(0, size=25)).values()) == {2, 3}

@@ -1,0 +1,257 @@
+"""What is read from files and the hub, and what is refused in which words."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.preset.task import Task
+from engine.tasks.load import check_sources
+from tests.engine.tasks.small_tasks import ROWS, Words, load, refused, unchecked, write
+
+
+@pytest.fixture(autouse=True)
+def _home(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["train.jsonl", "train.json", "train.csv", "train.parquet", "TRAIN.CSV"])
+def test_every_kind_of_file_reads_the_same(name: str) -> None:
+    tokenizer = Words()
+    Path(write(name.lower(), ROWS)).rename(name)
+    check_sources(Task(name="sst2", train=name, validation=name))
+    loaded = load(tokenizer, train=name, validation=name)
+    assert [tokenizer.text(e.prompt) for e in loaded.train] == [f"film {i} It was" for i in range(20)]
+    assert [tokenizer.text(o) for o in loaded.train[0].options] == ["terrible", "great"]
+    assert [e.label for e in loaded.train] == [0, 1] * 10
+    assert (loaded.objective, loaded.option_texts, loaded.notes) == (
+        "classification",
+        ["terrible", "great"],
+        [],
+    )
+
+
+def test_csv_text_stays_as_written() -> None:
+    write("train.csv", [{"sentence": "NA", "label": "007"}, {"sentence": "007", "label": "NA"}])
+    tokenizer = Words()
+    loaded = load(tokenizer, train="train.csv", validation="train.csv", verbalizer={"007": "yes", "NA": "no"})
+    assert [tokenizer.text(e.prompt) for e in loaded.train] == ["NA It was", "007 It was"]
+    assert [e.label for e in loaded.train] == [0, 1]
+
+
+def test_a_file_that_changed_is_read_again() -> None:
+    write("train.jsonl", ROWS)
+    assert len(load().train) == 20
+    write("train.jsonl", ROWS[:3])
+    assert len(load().train) == 3
+
+
+@pytest.mark.parametrize(
+    ("label", "verbalizer", "index"),
+    [
+        (1, {"0": "bad", "1": "good"}, 1),
+        (1.0, {"0": "bad", "1": "good"}, 1),
+        ("1", {"0": "bad", "1.0": "good"}, 1),
+        (" pos ", {"neg": "bad", "pos": "good"}, 1),
+        (True, {"false": "bad", "true": "good"}, 1),
+        (True, {"False": "bad", "True": "good"}, 1),
+        (True, {"0": "bad", "1": "good"}, 1),
+        (-1, {"1": "good", "-1": "bad"}, 1),
+        (0, {"1": "good", "0": "bad"}, 1),
+    ],
+)
+def test_labels_match_the_keys_of_the_verbalizer(label: Any, verbalizer: dict[str, str], index: int) -> None:
+    write("train.jsonl", [{"sentence": "a", "label": label}])
+    assert load(verbalizer=verbalizer).train[0].label == index
+
+
+def test_explicit_keys_override_what_the_name_brings() -> None:
+    write("train.jsonl", [{"text": "fine", "y": "b"}])
+    tokenizer = Words()
+    loaded = load(tokenizer, template="{text} ->", label="y", verbalizer={"a": "no", "b": "oh yes", "c": "maybe"})
+    assert loaded.option_texts == ["no", "oh yes", "maybe"]
+    assert tokenizer.text(loaded.train[0].prompt) == "fine ->"
+    assert [len(option) for option in loaded.train[0].options] == [1, 2, 1]
+    assert loaded.train[0].label == 1
+
+
+def test_objective_lm_learns_the_target() -> None:
+    write("train.jsonl", [{"q": " two and two ", "a": " four "}] * 2)
+    tokenizer = Words()
+    loaded = load(tokenizer, name=None, template="Q: {q}? A:", target="{a} .")
+    assert (loaded.objective, loaded.option_texts) == ("lm", [])
+    example = loaded.train[0]
+    assert tokenizer.text(example.prompt) == "Q: two and two? A:"
+    assert [tokenizer.text(o) for o in example.options] == ["four ."]
+    assert example.label == 0
+
+
+def test_an_explicit_target_beats_the_verbalizer_that_the_name_brings() -> None:
+    write("train.jsonl", ROWS)
+    assert load(target="{label}").objective == "lm"
+
+
+def test_a_file_that_is_not_there() -> None:
+    write("train.jsonl", ROWS)
+    message = "task.train: trian.jsonl: no such file; did you mean 'train.jsonl'?"
+    assert refused(train="trian.jsonl") == message
+    assert unchecked(train="trian.jsonl") == message
+    assert unchecked(train="no/t.csv") == "task.train: no/t.csv: no such file; there is no folder no"
+
+
+def test_what_is_no_source() -> None:
+    Path("notes.txt").touch()
+    kinds = ".jsonl, .json, .csv, .parquet"
+    assert unchecked(train="notes.txt") == f"task.train: notes.txt: unknown kind of file; give one of {kinds}"
+    assert unchecked(train="glue") == (f"task.train: glue: neither a file ({kinds}) nor a hub id name[:config]@split")
+    assert unchecked(train=".") == f"task.train: . is a folder; give one file ({kinds})"
+
+
+@pytest.mark.parametrize("name", ["t.jsonl", "t.csv", "t.parquet", "t.json"])
+def test_a_column_that_is_not_there(name: str) -> None:
+    write(name, ROWS)
+    message = (
+        f"task.template: no column 'sentense' in {name} (it has sentence, label, unused); did you mean 'sentence'?"
+    )
+    assert refused(train=name, validation=name, template="{sentense} It was") == message
+    if name != "t.json":  # too dear to look into before the start
+        assert unchecked(train=name, validation=name, template="{sentense} It was") == message
+    message = f"task.label: no column 'lable' in {name} (it has sentence, label, unused); did you mean 'label'?"
+    assert refused(train=name, validation=name, label="lable") == message
+
+
+def test_test_is_checked_when_it_is_given() -> None:
+    write("train.jsonl", ROWS)
+    assert unchecked(train="train.jsonl", test="t.csv") == "task.test: t.csv: no such file"
+
+
+@pytest.mark.parametrize("text", ["{sentence", "{} It was", "{sentence!r}", "{sentence:>9}"])
+def test_a_template_that_does_not_parse(text: str) -> None:
+    message = unchecked(train="train.jsonl", template=text)
+    assert message.startswith(f"task.template: {text!r}: ")
+    assert message.endswith("; write {{ and }} for plain braces")
+
+
+def test_a_template_without_a_column() -> None:
+    assert unchecked(train="train.jsonl", template="It was") == (
+        "task.template: 'It was' names no column; write one in braces, as in {sentence}"
+    )
+
+
+def test_what_to_predict_must_be_said_once() -> None:
+    both = {"target": "{label}", "verbalizer": {"0": "a", "1": "b"}}
+    assert unchecked(train="t.csv", **both) == (
+        "task.target and task.verbalizer are both set; keep one, or say which by task.objective"
+    )
+    bare = {"name": None, "train": "t.csv", "template": "{sentence}"}
+    assert unchecked(**bare) == (
+        'task.verbalizer: missing; set label -> option text, as in { 0 = "bad", 1 = "good" }, or task.target for '
+        "objective lm"
+    )
+    assert unchecked(**bare, verbalizer={"0": "a", "1": "b"}) == (
+        "task.label: missing; the column that holds the label"
+    )
+    assert unchecked(**bare, objective="lm") == (
+        "task.target: missing; objective lm learns this text, for example '{answer}'"
+    )
+    assert unchecked(name=None, train="t.csv", target="{a}").startswith("task.template: missing; ")
+
+
+@pytest.mark.parametrize("verbalizer", [{"0": "a"}, {"0": "a", "1": " a"}, {"0": "a", "1": "b", "2": "b"}])
+def test_options_must_differ(verbalizer: dict[str, str]) -> None:
+    assert unchecked(train="t.csv", verbalizer=verbalizer) == (
+        "task.verbalizer: needs two or more labels, each with an option text of its own"
+    )
+
+
+def test_an_empty_option() -> None:
+    assert unchecked(train="t.csv", verbalizer={"0": "a", "1": " "}).startswith(
+        "task.verbalizer: an option text is empty"
+    )
+
+
+def test_a_label_without_an_option() -> None:
+    write("train.jsonl", [*ROWS[:2], {"sentence": "a", "label": -1}])
+    assert refused() == ("train.jsonl: row 3: label '-1' is not in task.verbalizer (it has 0, 1); add it there")
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"sentence": None, "label": 1}, "column 'sentence' has no text; mend or remove the row"),
+        ({"sentence": "a", "label": None}, "column 'label' has no label; mend or remove the row"),
+        ({"sentence": "a"}, "column 'label' has no label; mend or remove the row"),
+    ],
+)
+def test_a_value_that_is_missing(row: dict[str, Any], message: str) -> None:
+    write("train.jsonl", [{"sentence": "a", "label": 0}, row])
+    assert refused() == f"train.jsonl: row 2: {message}"
+
+
+def test_an_empty_cell_of_a_csv_is_missing() -> None:
+    Path("t.csv").write_text("sentence,label\nfine,1\nfine,\n")
+    assert refused(train="t.csv", validation="t.csv") == (
+        "t.csv: row 2: column 'label' has no label; mend or remove the row"
+    )
+
+
+def test_an_empty_target() -> None:
+    write("train.jsonl", [{"q": "a", "a": " "}] * 2)
+    assert refused(name=None, template="{q}", target="{a}") == (
+        "train.jsonl: row 1: task.target is empty there; mend or remove the row"
+    )
+
+
+def test_an_empty_prompt() -> None:
+    write("train.jsonl", [{"sentence": " ", "label": 0}])
+    message = "train.jsonl: row 1: the prompt is empty; the model needs a token before the options"
+    assert refused(template="{sentence}") == message
+    assert load(Words(begin=[1]), template="{sentence}").train[0].prompt == (1,)
+
+
+def test_a_file_without_rows() -> None:
+    Path("none.jsonl").touch()
+    Path("none.csv").write_text("sentence,label\n")
+    assert unchecked(train="none.jsonl") == "none.jsonl: is empty; task.train needs at least one row"
+    assert refused(train="none.jsonl") == "none.jsonl: is empty; task.train needs at least one row"
+    assert refused(train="none.csv") == "none.csv: has no rows; task.train needs at least one"
+
+
+def test_a_file_that_is_damaged() -> None:
+    Path("bad.jsonl").write_text('{"sentence": "a", "label": 0}\n{"sentence": \n')
+    assert unchecked(train="bad.jsonl") == "bad.jsonl: line 2 is not JSON; write one object per line"
+    Path("list.jsonl").write_text("[1, 2]\n")
+    assert unchecked(train="list.jsonl") == "list.jsonl: line 1 is not an object; write one object per line"
+    Path("bad.parquet").write_text("PAR?")
+    assert unchecked(train="bad.parquet").startswith("bad.parquet: cannot be read (")
+    assert refused(train="bad.parquet").startswith("bad.parquet: cannot be read as PARQUET (")
+    assert refused(train="bad.jsonl").startswith("bad.jsonl: cannot be read as JSON (")
+
+
+def test_a_hub_id_out_of_reach_is_asked_for_once_and_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    import httpx2
+
+    asked: list[str] = []
+
+    def unreachable(self: Any, request: httpx2.Request) -> None:
+        asked.append(request.url.path)
+        raise httpx2.ConnectError("no route to host")
+
+    monkeypatch.setattr(httpx2.HTTPTransport, "handle_request", unreachable)
+    write("train.jsonl", ROWS)
+    assert refused(validation="nobody/nothing-there@validation") == (
+        "task.validation: nobody/nothing-there@validation: the Hugging Face hub cannot be reached "
+        "(no route to host), and it is not in the local cache; "
+        "go online or set task.validation to a local file"
+    )
+    assert asked == ["/api/datasets/nobody/nothing-there"]  # and not again and again; nor of the local file
+    assert check_sources(Task(name="sst2")) is None
+
+
+def test_a_hub_id_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    write("train.jsonl", ROWS)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert refused(train="../x@train").startswith("task.train: ../x@train: neither a file")
+    assert refused(train="a--b@train") == (
+        "task.train: a--b@train: no such data set on the hub (or it is private: `hf auth login`)"
+    )
