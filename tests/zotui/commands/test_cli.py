@@ -18,10 +18,9 @@ from engine.runs.directory import RunDir
 from engine.runs.journal import JournalWriter, encode_line
 
 REPOSITORY = Path(__file__).parents[3]
-import scripted_engine  # noqa: E402
-
-from tests.zotui.scripted_engine import start, zotui  # noqa: E402
-from zotui.cli import app  # noqa: E402
+from tests.zotui import scripted_engine
+from tests.zotui.scripted_engine import start, zotui
+from zotui.cli import app
 
 
 @pytest.fixture(autouse=True)
