@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 from engine.preset import schema
 from engine.runs.directory import RunDir
 from engine.runs.journal import JournalWriter, encode_line
-
-REPOSITORY = Path(__file__).parents[3]
 from tests.zotui import scripted_engine
 from tests.zotui.scripted_engine import start, zotui
 from zotui.cli import app
+
+REPOSITORY = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
