@@ -67,9 +67,8 @@ def _import_everything() -> None:
     with_vllm = importlib.util.find_spec("vllm") is not None
     for name in (*_IMPORTED, *(_IMPORTED_WITH_VLLM if with_vllm else ())):
         importlib.import_module(name)
-    threads = [(path / "comm").read_text().strip() for path in Path("/proc/self/task").iterdir()]
-    others = [name for name in threads if name not in (threads[0], *_HARMLESS_THREADS)]
-    if others:
+    tasks = [path for path in Path("/proc/self/task").iterdir() if path.name != str(os.getpid())]
+    if others := {(path / "comm").read_text().strip() for path in tasks}.difference(_HARMLESS_THREADS):
         raise SystemExit(f"threads were started by an import, a fork would lack them: {others}")
 
 

@@ -132,7 +132,7 @@ def test_an_engine_that_is_killed_leaves_the_app_up_and_can_be_resumed(
         run = next((home / "runs").iterdir())
         os.kill(json.loads((run / "run.json").read_text())["pid"], signal.SIGKILL)
         screen = terminal.wait(r"resume", 20)
-        assert "engine loading model" in terminal.wait("loading model", 30)  # the end of the engine's log
+        terminal.wait("engine loading model", 30)  # the end of the engine's log
         assert "● running" not in screen
         died_at = len((run / "journal.jsonl").read_text().splitlines())
         terminal.press("r")
