@@ -3,8 +3,8 @@
 import os
 import sys
 
-if (_counted := os.environ.get("ZOTUI_TEST_STARTS")) and "-m" in sys.orig_argv:
-    _module = sys.orig_argv[sys.orig_argv.index("-m") + 1]
-    if _module.partition(".")[0] in ("engine", "zotui"):
-        with open(_counted, "a") as _file:  # noqa: PTH123 - pathlib would be imported for this alone
-            _file.write(f"fresh {_module}\n")
+_given = [argument for argument in sys.orig_argv[1:] if argument != "-P"]
+_module = _given[1] if _given[:1] == ["-m"] else ""
+if _module.partition(".")[0] in ("engine", "zotui") and (_counted := os.environ.get("ZOTUI_TEST_STARTS")):
+    with open(_counted, "a") as _file:  # noqa: PTH123 - pathlib would be imported for this alone
+        _file.write(f"fresh {_module}\n")
