@@ -36,7 +36,7 @@ from engine.protocol.events import Changed, Eval, Step
 from engine.runs import usage
 from engine.runs.home import runs_home
 from engine.runs.info import Info, RunInfo
-from engine.runs.journal import LineReader, append, last_line, misplaced, newest_with, read
+from engine.runs.journal import LineReader, append, last_line, misplaced, read
 from engine.runs.lock import RunLock
 from engine.runs.usage import Usage
 
@@ -260,10 +260,6 @@ class RunDir:
             pass
         self.evaluations()
         self.changes()
-
-    def update_kept(self) -> Step | None:
-        """The newest step that tells how much of the intended update the run has."""
-        return newest_with(self.journal_file, "update_kept", Step)
 
     def evaluations(self) -> list[Eval]:
         """Every evaluation, in the order taken. Raises `UserError` if one is not as it was written."""

@@ -74,17 +74,9 @@ def last_line(path: Path, kind: type[Record]) -> Record | None:
             lines = file.read().split(b"\n")[:-1]
     except OSError:
         return None
-    return _last_record(lines, kind)
-
-
-def newest_with(path: Path, key: str, kind: type[Record]) -> Record | None:
-    """The last whole record that holds `key`, however far back."""
-    try:
-        lines = path.read_bytes().split(b"\n")[:-1]
-    except OSError:
-        return None
-    mark = json.dumps(key).encode()
-    return _last_record([line for line in lines if mark in line], kind)
+    decoder = msgspec.json.Decoder(kind)
+    bodies = (body for line in reversed(lines) if (body := _checked(line)) is not None)
+    return next((record for body in bodies if (record := _decode(body, decoder)) is not None), None)
 
 
 class LineReader(Generic[Record]):
@@ -227,9 +219,3 @@ def _refuse_without_checksum(path: Path, line: bytes) -> None:
     """Whole records that were never given checksums are not torn: to drop them would be to lose them."""
     if _decode(line, msgspec.json.Decoder(dict[str, object])) is not None and not _CHECKED.search(line):
         raise UserError(f"{path}: line 1 has no checksum: an older zotui wrote it, and only that can go on")
-
-
-def _last_record(lines: list[bytes], kind: type[Record]) -> Record | None:
-    decoder = msgspec.json.Decoder(kind)
-    bodies = (body for line in reversed(lines) if (body := _checked(line)) is not None)
-    return next((record for body in bodies if (record := _decode(body, decoder)) is not None), None)

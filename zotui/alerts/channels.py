@@ -48,10 +48,10 @@ class Notifier:
         if self._wanted.command:
             self._start(self._wanted.command, {**os.environ, **as_environment(notice)})
 
-    def close(self, disk_wait: float = 1.0) -> None:
+    def close(self, patience: float = 1.0) -> None:
         """Give the commands just started so many seconds in all to fail; they go on by themselves."""
         for thread in self._running:
-            thread.join(disk_wait / len(self._running))
+            thread.join(patience / len(self._running))
 
     def _show(self, text: str) -> None:
         sequence = by_terminal(text, os.environ) if self._terminal is not None else ""

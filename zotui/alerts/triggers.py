@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from engine.protocol.events import AnyEvent, Done, Error, Eval, State
 from engine.runs.directory import RunDir, Standing
@@ -58,7 +57,8 @@ class Notices:
             case Done(outcome="finished"):
                 self._over = True
                 text = f"finished {numbers.count(event.steps)} steps  {numbers.figures(event.metrics)}".rstrip()
-                return self._notice("finished", text, step=event.steps, **_figure(event.metrics))
+                metric, value = _figure(event.metrics)
+                return self._notice("finished", text, metric=metric, value=value, step=event.steps)
             case Done():
                 self._over = True
         return None
@@ -78,16 +78,15 @@ class Notices:
     def _best(self, evaluation: Eval) -> Notice | None:
         if evaluation.split != "validation":
             return None
-        before, figure = self._taken, _figure(evaluation.metrics)
+        before, (metric, value) = self._taken, _figure(evaluation.metrics)
         self._taken = [*before, evaluation]
-        metric, value = figure.get("metric"), figure.get("value")
         earlier = [taken.metrics[metric] for taken in before if metric in taken.metrics]
         if not earlier or value is None:
             return None
         if value <= max(earlier) if metric == "accuracy" else value >= min(earlier):
             return None
         text = f"new best at step {numbers.count(evaluation.step)}  {numbers.figures(evaluation.metrics)}"
-        return self._notice("best", text, step=evaluation.step, **figure)
+        return self._notice("best", text, metric=metric, value=value, step=evaluation.step)
 
     def _notice(
         self, event: EventName, text: str, *, metric: str = "", value: float | None = None, step: int | None = None
@@ -95,7 +94,7 @@ class Notices:
         return Notice(event, self._run.name, str(self._run.path), f"{self._run.name} {text}", metric, value, step)
 
 
-def _figure(metrics: dict[str, float]) -> dict[str, Any]:
-    """The one figure that a run is judged by: accuracy, else loss."""
-    metric = next((name for name in ("accuracy", "loss") if name in metrics), None)
-    return {} if metric is None else {"metric": metric, "value": metrics[metric]}
+def _figure(metrics: dict[str, float]) -> tuple[str, float | None]:
+    """The one figure that a run is judged by, with its name: accuracy, else loss; of neither nothing."""
+    metric = next((name for name in ("accuracy", "loss") if name in metrics), "")
+    return metric, metrics.get(metric)

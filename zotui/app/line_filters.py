@@ -32,7 +32,7 @@ class Colourless(LineFilter):
     """No colour at all, as NO_COLOR asks; bold, underlined and reversed text stays."""
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
-        return [Segment(text, style and _without_colour(style), inbox) for text, style, inbox in segments]
+        return [Segment(text, style and _without_colour(style), control) for text, style, control in segments]
 
 
 class Ascii(LineFilter):

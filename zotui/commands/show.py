@@ -54,7 +54,7 @@ def show(run: RunName, json: Annotated[bool, typer.Option("--json", help="One JS
         print_json(as_object(record))
         return
     summary, evaluations, best = record.summary, record.evaluations, record.best
-    checkpoints, kept = found.checkpoint_folders(), found.update_kept()
+    checkpoints, kept = found.checkpoint_folders(), record.update_kept
     pairs = [
         ("run", summary.name),
         ("path", summary.path),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -132,9 +133,9 @@ def _text() -> str:
         raise UserError(f"{file()}: cannot be read ({error})") from None
 
 
-def _dotted(table: dict[str, Any], before: str = "") -> dict[str, Any]:
+def _dotted(table: Mapping[str, object], before: str = "") -> dict[str, object]:
     """TOML reads `cockpit.pause = "p"` as a table in a table: the keys of actions are dotted names."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for name, value in table.items():
         found |= _dotted(value, f"{before}{name}.") if isinstance(value, dict) else {f"{before}{name}": value}
     return found

@@ -65,6 +65,7 @@ class Record:
     best: BestSoFar | None
     time: dict[str, float] | None  # measured seconds by kind
     signal: Figures | None
+    update_kept: Step | None  # the newest that tells
     curves: Columns | None
     result: Result | None
     timeline: list[Happened]
@@ -78,14 +79,15 @@ def record_of(run: RunDir) -> Record:
         steps = list(run.journal())
     except UserError:
         best = _best(run, evaluations, None)
-        return Record(run, run.summary(), evaluations, best, None, None, None, None, [], run.usage())
+        return Record(run, run.summary(), evaluations, best, None, None, None, None, None, [], run.usage())
     curves.extend(steps)
     for evaluation in evaluations:
         curves.add_evaluation(evaluation)
     spent = time_spent(run, math.fsum(step.seconds for step in steps))
+    kept = next((step for step in reversed(steps) if step.update_kept is not None), None)
     best, timeline = _best(run, evaluations, curves), _timeline(run, curves, steps)
     return Record(
-        run, run.summary(), evaluations, best, spent, _signal_of(run, steps), curves, result(curves), timeline,
+        run, run.summary(), evaluations, best, spent, _signal_of(run, steps), kept, curves, result(curves), timeline,
         run.usage(),
     )  # fmt: skip
 
@@ -107,7 +109,7 @@ def as_object(record: Record) -> dict[str, object]:
         "evaluations": list(map(fields_of, record.evaluations)),
         "checkpoints": list(map(str, run.checkpoint_folders())),
         "best": record.best,
-        "update_kept": _kept(run.update_kept()),
+        "update_kept": _kept(record.update_kept),
         "time": spent,
         "usage": _usage(record.usage),
         "signal": {**fields_of(record.signal), "verdict": record.signal.verdict.text} if record.signal else None,

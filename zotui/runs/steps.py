@@ -54,9 +54,9 @@ class Steps:
         for name, column in self._told.items():
             numbers = map(attrgetter(name), steps)
             if name in ("tokens", "seconds"):  # a step takes some of both
-                column.extend(number or math.nan for number in numbers)
+                column.extend([number or math.nan for number in numbers])
             elif name in ("update_kept", "update_cosine"):
-                column.extend(math.nan if number is None else number for number in numbers)
+                column.extend([math.nan if number is None else number for number in numbers])
             else:
                 column.extend(numbers)
 

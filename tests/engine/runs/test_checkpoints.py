@@ -62,12 +62,8 @@ def test_old_ones_go_and_the_best_stays(start: Any) -> None:
     best = best_evaluation(engine.run.evaluations())
     assert best is not None
     assert set(names(engine.run)) == {30, best.step}
-    found = engine.run.best()
-    assert found == {
-        "step": best.step,
-        "metrics": best.metrics,
-        "checkpoint": str(engine.run.checkpoints / f"step-{best['step']:08d}"),
-    }
+    assert engine.run.checkpoint_at(best.step) == engine.run.checkpoints / f"step-{best.step:08d}"
+    assert engine.run.checkpoint_at(29) is None
 
 
 def test_without_checkpoint_best_only_what_is_asked_for_is_written(start: Any) -> None:

@@ -14,8 +14,10 @@ import pytest
 from engine.errors import UserError
 from engine.preset.load import load
 from engine.runs.directory import RunDir, all_runs
+from engine.runs.fork import fork
 from engine.runs.home import home, runs_home
-from engine.runs.journal import JournalWriter
+from engine.runs.info import Info, NoiseRecord, Origin, RunInfo
+from engine.runs.journal import JournalWriter, encode_line
 
 
 @pytest.fixture(autouse=True)
@@ -208,3 +210,27 @@ def test_the_end_of_the_log() -> None:
     tail = run.log_tail(15)
     assert len(tail) == 15
     assert tail[-1].startswith("line 49")
+
+
+def test_what_a_newer_version_wrote_into_run_json_is_kept_and_what_is_not_as_expected_is_as_in_a_new_run(
+    tmp_path: Path,
+) -> None:
+    info = RunInfo(tmp_path / "run.json", lambda: True)
+    assert not info.there() and info.read() == Info()
+    held = {"steps": 7, "novel": {"a": 1}, "started": "yesterday", "noise": {"nats": 0.5, "novel": 1}, "pauses": [3]}
+    info.file.write_text(json.dumps(held))
+    assert info.read() == Info(steps=7, noise=NoiseRecord(nats=0.5))
+    info.update(state="stopped", forked_from=Origin(run="/r", name="r", step=3))
+    written = json.loads(info.file.read_text())
+    assert written == {**held, "state": "stopped", "forked_from": {"run": "/r", "name": "r", "step": 3}}
+    assert info.read().forked_from == Origin(run="/r", name="r", step=3)
+
+
+def test_a_journal_of_a_newer_version_is_read_and_forked_with_all_that_it_holds() -> None:
+    run = make()
+    step = {"step": 0, "loss_plus": 1.0, "loss_minus": 1.0, "projected_grad": 0.0, "lr": 1e-6, "eps": 1e-3}
+    lines = [encode_line({**step, "step": number, "novel": [number]}) for number in range(3)]
+    run.journal_file.write_bytes(b"".join(lines))
+    assert [taken.step for taken in run.journal()] == [0, 1, 2]
+    forked = fork(run, 2, ["run.steps=9"])
+    assert forked.journal_file.read_bytes() == b"".join(lines[:2])

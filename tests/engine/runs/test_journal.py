@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from engine.errors import UserError
-from engine.runs.journal import JournalWriter, LineReader, encode_line, last_line, newest_with, read
+from engine.runs.journal import JournalWriter, LineReader, encode_line, last_line, read
 
 RECORDS = [{"step": n, "loss": 0.5 + n, "text": 'a "quote" and \u00fc'} for n in range(4)]
 LINES = [encode_line(record) for record in RECORDS]
@@ -96,12 +96,6 @@ def test_lines_without_a_checksum_are_neither_trusted_nor_dropped(path: Path) ->
     with pytest.raises(UserError, match="line 1 has no checksum"):
         JournalWriter(path)
     assert path.read_bytes() == b'{"step": 0}\n{"step": 1}\n'
-
-
-def test_the_newest_record_with_a_key(path: Path) -> None:
-    assert newest_with(path, "kept", dict) is None
-    path.write_bytes(encode_line({"step": 0, "kept": 0.5}) + LINES[1] + b'{"kept": 7')
-    assert newest_with(path, "kept", dict) == {"step": 0, "kept": 0.5}
 
 
 def test_a_file_that_grows_is_read_in_whole_lines(path: Path) -> None:

@@ -9,18 +9,23 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import shutil
 from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec import structs
 
+from engine.errors import RunFailed
 from engine.export.merged import export_merged
+from engine.methods.lozo import Lozo
+from engine.preset.method import Method
 from engine.protocol.events import Changed, Log, Step
 from engine.runs.changes import Changes
 from engine.runs.directory import RunDir, all_runs
 from engine.runs.fork import fork
-from engine.runs.journal import fields_of
+from engine.runs.journal import encode_line
 from tests.engine.conftest import needs_vllm
 from tests.live_engine import Engine
 from zotui.runs import export_files
@@ -71,13 +76,10 @@ def test_it_is_listed(runs: dict[str, RunDir]) -> None:
     assert stopped.preset == "tiny-opt-reviews" and not stopped.paused and not stopped.error
 
 
-def test_all_of_a_step_is_read(runs: dict[str, RunDir]) -> None:
-    for name, run in runs.items():
-        steps, lines = list(run.journal()), recorded(f"{name}/journal.jsonl")
-        assert len(steps) == len(lines)
-        for step, line in zip(steps, lines, strict=True):
-            line.pop("crc")
-            assert {key: fields_of(step)[key] for key in line} == line
+def test_all_of_a_step_is_read_and_would_be_written_byte_for_byte_as_it_was(runs: dict[str, RunDir]) -> None:
+    for run in runs.values():
+        assert b"".join(map(encode_line, run.journal())) == run.journal_file.read_bytes()
+        assert b"".join(map(encode_line, run.changes())) == run.changes_file.read_bytes()
 
 
 def test_it_is_shown(runs: dict[str, RunDir]) -> None:
@@ -153,3 +155,15 @@ def follow_on(taken: list[Step], file: str, steps: range) -> None:
         assert one.loss_plus == pytest.approx(line["loss_plus"], abs=CLOSE)
         assert one.loss_minus == pytest.approx(line["loss_minus"], abs=CLOSE)
         assert one.lr == line["lr"] and one.tokens == line["tokens"]
+
+
+def test_a_step_that_cannot_be_done_again_is_no_step_to_go_on_from() -> None:
+    class Untouched:
+        def __getattr__(self, name: str) -> object:
+            raise AssertionError(f"{name} was asked for")
+
+    method = Lozo(Method(), 10, "classification")  # type: ignore[call-arg]
+    for lacking in ("lr", "eps", "projected_grad"):
+        step = structs.replace(Step(step=3, lr=1e-6, eps=1e-3, projected_grad=1.0), **{lacking: math.nan})
+        with pytest.raises(RunFailed, match="step 3 of the journal does not tell"):
+            method.replay(Untouched(), step)  # type: ignore[arg-type]

@@ -91,7 +91,8 @@ def test_the_figures_are_those_of_the_steps() -> None:
 def test_the_share_of_steps_below_the_noise_is_of_the_last_window() -> None:
     signal = Signal(noise=1.0)
     for step in range(120):
-        signal.add(loss_plus=1.0 + (3.0 if step >= 110 else 0.1), loss_minus=1.0, projected_grad=1.0, lr=1.0)
+        plus = 1.0 + (3.0 if step >= 110 else 0.1)
+        signal.add(Step(step=step, loss_plus=plus, loss_minus=1.0, projected_grad=1.0, lr=1.0))
     found = signal.figures()
     assert found is not None and found.below_noise == pytest.approx(0.8) and found.step_size is None
 
@@ -99,8 +100,8 @@ def test_the_share_of_steps_below_the_noise_is_of_the_last_window() -> None:
 def test_a_long_run_has_a_short_history_and_what_is_not_finite_is_left_out() -> None:
     assert len(figures(steps=WINDOW * 99).gradient_history) <= 40
     signal = Signal()
-    signal.add(loss_plus=math.nan, loss_minus=1.0, projected_grad=1.0, lr=1.0)
-    signal.add(step=3)
+    signal.add(Step(step=2, loss_plus=math.nan, loss_minus=1.0, projected_grad=1.0, lr=1.0))
+    signal.add(Step(step=3))
     assert signal.figures() is None
 
 

@@ -41,8 +41,8 @@ def test_every_control_acts_within_one_step_and_says_so(start: Any) -> None:
     assert [one.step for one in engine.run.evaluations()] == [0, paused.step]
     engine.send(Resume())
     assert engine.until(Step).step == paused.step
-    (pause,) = engine.run.info.pauses()  # one, though it was asked things meanwhile
-    assert pause["step"] == paused.step and pause["seconds"] > 0
+    (pause,) = engine.run.info.read().pauses  # one, though it was asked things meanwhile
+    assert pause.step == paused.step and pause.seconds > 0
     assert engine.run.summary().word == "live"
     engine.send(Stop())
     done = engine.until(Done)

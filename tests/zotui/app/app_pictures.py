@@ -86,7 +86,7 @@ class TextPicture:
 def drawn_strips(app: App[int]) -> list[list[Segment]]:
     """The segments of every row of the screen on top, as they are drawn."""
     update = app.screen._compositor.render_update(full=True, screen_stack=app._background_screens, simplify=True)
-    return [[one for strip in strips for one in strip if not one.inbox] for strips in update.strips]
+    return [[one for strip in strips for one in strip if not one.control] for strips in update.strips]
 
 
 def in_words(style: Style | None, *, blank: bool = False) -> str:

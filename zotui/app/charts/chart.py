@@ -67,8 +67,8 @@ class Chart(Container):
             return False
         time_now = time.monotonic()
         grown = isinstance(self._drawn, tuple) and self._drawn[1:] == wanted[1:]
-        disk_wait = min(3, self.size.area // LARGE) + DRAW_EVERY
-        if grown and not now and time_now - self._drawn_at < disk_wait:
+        patience = min(3, self.size.area // LARGE) + DRAW_EVERY
+        if grown and not now and time_now - self._drawn_at < patience:
             return False
         self._drawn, self._drawn_at = wanted, time_now
         self.draws += 1
