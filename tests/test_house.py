@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,3 +37,29 @@ def test_the_environment_is_prepared_before_what_reads_it_is_imported() -> None:
     command = f"import sys, engine.__main__; print(*[m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
+
+
+@pytest.mark.parametrize("package", ["engine", "zotui"])
+def test_the_map_names_every_folder_and_nothing_else(package: str) -> None:
+    text = (ROOT / package / "README.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    named = {name.rstrip("/") for row in rows for name in re.findall(r"`([^`]+/)`", row.split("|")[1])}
+    folders = {path.parent.relative_to(ROOT / package) for path in (ROOT / package).rglob("*.py")}
+    assert named == {str(folder) for folder in folders} - {"."}
+    told = re.findall(r"`((?:engine|zotui)/[\w/]+\.py)`", text)
+    assert told and [name for name in told if not (ROOT / name).is_file()] == []
+    files = {name for row in rows for name in re.findall(r"`([^`/]+\.py)`", row.split("|")[1])}
+    there = {path.name for path in (ROOT / package).glob("*.py")} - {"__init__.py", "__main__.py"}
+    assert files - {"__main__.py"} == there
+
+
+def test_the_spine_can_be_read() -> None:
+    text = (ROOT / "engine/README.md").read_text()
+    spine = re.findall(r"(?m)^\d+\. `([\w/]+\.py)`$", text.partition("## Spine")[2])
+    lines = {name: len((ROOT / "engine" / name).read_text().splitlines()) for name in spine}
+    assert len(lines) > 10 and sum(lines.values()) < 2200, f"{sum(lines.values())} lines: {lines}"
+    sources = "".join((ROOT / "engine" / name).read_text() for name in spine)
+    opened_by_name = {"runtimes/vllm/runtime.py", "runtimes/vllm/worker/worker.py"}  # by preflight/open and by vLLM
+    for name in {*spine[1:]} - opened_by_name:
+        folder, _, module = f"engine/{name[:-3]}".replace("/", ".").rpartition(".")
+        assert re.search(rf"from {folder}(\.{module} import| import .*\b{module}\b)", sources), f"{name}: used by none"

@@ -11,7 +11,7 @@ import typer
 from engine.errors import UserError
 from engine.runs.directory import RunDir
 from engine.text import plain
-from zotui.runs.columns import Columns
+from zotui.runs.curves import Columns
 from zotui.runs.side_by_side import Comparison, result_rows, setting_rows
 from zotui.runs.side_by_side import compare as side_by_side
 from zotui.text.output import talk

@@ -13,7 +13,7 @@ from engine.errors import UserError
 from engine.runs.directory import RunDir
 from engine.text import plain
 from zotui.commands.options import RunName
-from zotui.runs.columns import Columns
+from zotui.runs.curves import Columns
 from zotui.runs.export_files import FORMATS, Format
 from zotui.runs.export_files import export as write_export
 

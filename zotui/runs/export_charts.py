@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.errors import UserError
 from zotui.runs.colours import colour
-from zotui.runs.columns import Axis, Columns, axis_unit, smoothed, smoothing_span, thinned
+from zotui.runs.curves import Axis, Columns, axis_unit, smoothed, smoothing_span, thinned
 from zotui.runs.side_by_side import differing, settings, written
 from zotui.text import numbers
 

@@ -13,7 +13,7 @@ import msgspec
 from engine.errors import UserError
 from engine.runs.journal import fields_of
 from zotui.runs import side_by_side
-from zotui.runs.columns import COLUMNS, Axis, Columns
+from zotui.runs.curves import COLUMNS, Axis, Columns
 from zotui.runs.export_charts import write_chart
 
 Format = Literal["csv", "json", "svg", "png"]

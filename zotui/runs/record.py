@@ -16,7 +16,7 @@ from engine.runs.directory import RunDir, Summary, step_of
 from engine.runs.journal import fields_of
 from engine.runs.timing import time_spent
 from engine.runs.usage import Usage, thinned, together
-from zotui.runs.columns import Columns
+from zotui.runs.curves import Columns
 from zotui.runs.side_by_side import Result, result
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from engine.runs.changes import Changes
 from engine.runs.directory import RunDir
 from engine.runs.timing import time_spent
 from engine.runs.usage import together
-from zotui.runs.columns import Columns, smoothing_span
+from zotui.runs.curves import Columns, smoothing_span
 from zotui.text import numbers
 
 _RESOLVED = ("runtime", "device", "dtype")

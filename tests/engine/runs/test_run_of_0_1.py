@@ -29,7 +29,7 @@ from engine.runs.journal import encode_line
 from tests.engine.conftest import needs_vllm
 from tests.live_engine import Engine
 from zotui.runs import export_files
-from zotui.runs.columns import Columns
+from zotui.runs.curves import Columns
 from zotui.runs.record import as_object, record_of
 from zotui.runs.side_by_side import compare
 

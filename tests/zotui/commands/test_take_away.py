@@ -18,7 +18,7 @@ from engine.runs.journal import encode_line, fields_of
 from engine.runs.usage import Usage
 from tests.zotui.recorded_runs import line, recorded, take, three
 from zotui.cli import app
-from zotui.runs.columns import COLUMNS, Columns, Curves, smoothed, thinned
+from zotui.runs.curves import COLUMNS, Columns, Curves, smoothed, thinned
 
 
 def zotui(*arguments: str) -> tuple[int, str, str]:

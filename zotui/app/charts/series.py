@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from zotui.runs.columns import RunningMean
+from zotui.runs.curves import RunningMean
 
 Numbers = NDArray[np.float64]
 

@@ -14,10 +14,10 @@ from textual.content import Content
 from textual_plot import NumericAxisFormatter, PlotWidget
 
 from zotui.app.charts.chart import Chart
+from zotui.app.charts.quantities import QUANTITIES, Quantity, in_order
 from zotui.app.charts.ticks import LogTicks, Ticks
-from zotui.app.state.curves import QUANTITIES, Quantity, in_order
 from zotui.runs.colours import colour
-from zotui.runs.columns import AXES, Axis, Columns, axis_unit, smoothed, thinned
+from zotui.runs.curves import AXES, Axis, Columns, axis_unit, smoothed, thinned
 
 SPANS = (1, 5, 10, 20, 50, 100, 200, 500, 1000)
 """Steps that a curve can be smoothed over."""

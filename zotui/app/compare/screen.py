@@ -22,7 +22,7 @@ from zotui.app.kit.help import Help
 from zotui.app.kit.key_bar import KeyBar
 from zotui.app.kit.take_away import TakeAway
 from zotui.app.kit.while_mounted import while_mounted
-from zotui.runs.columns import Columns, smoothing_span
+from zotui.runs.curves import Columns, smoothing_span
 from zotui.runs.side_by_side import Comparison, differing, result, settings
 from zotui.text import numbers
 

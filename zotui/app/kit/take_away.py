@@ -22,7 +22,7 @@ from engine.runs.home import home
 from zotui.app.kit.dialogs import DIALOG_CSS
 from zotui.app.kit.while_mounted import while_mounted
 from zotui.runs import export_charts
-from zotui.runs.columns import Axis, Columns
+from zotui.runs.curves import Axis, Columns
 from zotui.runs.export_files import Format, export
 from zotui.runs.side_by_side import compare, result_rows, setting_rows
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from engine.protocol.events import Eval, Step
 from engine.runs.signal import Signal
+from zotui.app.charts.quantities import Drawings
 from zotui.app.charts.series import Series
-from zotui.app.state.curves import Drawings
-from zotui.runs.columns import Curves, smoothing_span
+from zotui.runs.curves import Curves, smoothing_span
 from zotui.runs.steps import Steps
 
 

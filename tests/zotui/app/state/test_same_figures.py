@@ -15,7 +15,7 @@ from zotui.app.state.feed import Item, Past, RecordsFeed
 from zotui.app.state.history import past
 from zotui.app.state.run_state import RunState
 from zotui.headless.progress import result_table
-from zotui.runs.columns import Columns
+from zotui.runs.curves import Columns
 from zotui.runs.side_by_side import result
 
 STEPS = 6000  # more than the points of a curve, which joins them then

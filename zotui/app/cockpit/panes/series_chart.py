@@ -9,10 +9,10 @@ from textual_plot import NumericAxisFormatter
 
 from zotui.app.charts.chart import Chart, spread
 from zotui.app.charts.plot import Plot
+from zotui.app.charts.quantities import Drawn, Quantity
 from zotui.app.charts.series import Numbers
 from zotui.app.charts.ticks import LogTicks, Ticks
 from zotui.app.cockpit.panes.timeline import Timeline
-from zotui.app.state.curves import Drawn, Quantity
 from zotui.app.state.run_state import RunState
 from zotui.text import numbers as words
 

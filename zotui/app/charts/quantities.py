@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from zotui.app.charts.series import Numbers, Series
-from zotui.runs.columns import Curves
+from zotui.runs.curves import Curves
 from zotui.text import numbers
 
 
