@@ -120,7 +120,7 @@ class _Paths:
         from engine.directions.fold import choose_fold
         from engine.methods.lozo import Lozo
         from engine.models.facts import read_model
-        from engine.preflight.fits import check_memory
+        from engine.preflight.checks import check_memory
         from engine.runtimes.base import Needs, Runtime
 
         self.config = config

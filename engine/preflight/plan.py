@@ -48,7 +48,7 @@ class Plan:
 
     def memory(self, needs: Needs) -> tuple[Memory, str]:
         """What the run takes, and a line for the log. Raises `UserError` if it is more than there is."""
-        from engine.preflight.fits import check_memory
+        from engine.preflight.checks import check_memory
 
         model = self.wanted.model
         return check_memory(
@@ -89,7 +89,7 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
     from engine.models.facts import read_model
     from engine.preflight.choose import check_architecture, choose_device, choose_dtype, choose_runtime
     from engine.preflight.disk import estimate_disk
-    from engine.preflight.fits import check_disk, describe_fold
+    from engine.preflight.checks import check_disk, describe_fold
 
     device = choose_device(wanted.model.device)
     prepare_device(device)

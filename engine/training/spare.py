@@ -30,7 +30,7 @@ _LIBRARIES = (
     "transformers.models.auto.modeling_auto",
     "datasets",
     "engine.preflight.open",
-    "engine.preflight.fits",
+    "engine.preflight.checks",
     "engine.runtimes.training_loop",
     "engine.training.trainer",
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from engine.preset.load import load
 from engine.protocol.codec import decode_event
@@ -23,8 +24,8 @@ STEPS = 12
 
 def results(run: RunDir) -> tuple[Any, ...]:
     """All that a run leaves, without times: steps, evaluations, and the weights' bytes."""
-    steps = [{key: value for key, value in record.items() if key not in ("seconds", "crc")} for record in run.journal()]
-    taken = [(one["step"], one["split"], one["metrics"]) for one in run.evaluations()]
+    steps = [structs.replace(step, seconds=0.0) for step in run.journal()]
+    taken = [(one.step, one.split, one.metrics) for one in run.evaluations()]
     return steps, taken, (run.checkpoints / f"step-{STEPS:08d}/weights.safetensors").read_bytes()
 
 
@@ -41,7 +42,7 @@ def test_a_forked_engine_takes_the_steps_of_a_fresh_one_bit_for_bit(
     assert not isinstance(fresh.process, forked.Process)
     assert fresh.finish() == 0
     assert results(fork.run) == results(fresh.run)
-    assert fork.run.info.read()["hardware"] == fresh.run.info.read()["hardware"]
+    assert fork.run.info.read().hardware == fresh.run.info.read().hardware
 
 
 def test_a_fork_is_a_process_of_its_own_that_dies_of_what_kills_it(start: Any) -> None:

@@ -1,7 +1,7 @@
 """A scripted engine in the place of the real one: it speaks the protocol over real pipes, and trains nothing.
 
 `install(folder, body)` makes an executable that takes the place of `sys.executable` for
-`EngineProcess`. The body sees `say(event)`, `run` (the run's folder), `resumed` and `messages`.
+`EngineProcess`. The body sees `say(event)`, `run` (the run's folder), `resumed` and `events`.
 `start` and `zotui` run the command line with it.
 """
 
@@ -18,7 +18,8 @@ _PREAMBLE = """\
 import os, signal, sys, time
 sys.path.insert(0, {repository!r})
 from pathlib import Path
-from engine import messages
+from engine.protocol import events
+from engine.protocol.codec import encode
 from engine.runs.directory import RunDir
 signals = []
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -26,24 +27,24 @@ for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
 run = RunDir(Path(sys.argv[sys.argv.index("engine") + 1]))
 resumed = "--resume" in sys.argv
 def say(event):
-    sys.stdout.buffer.write(messages.encode(event))
+    sys.stdout.buffer.write(encode(event))
     sys.stdout.buffer.flush()
 def hello(steps):
-    say(messages.Hello(run=str(run.path), name=run.name, preset="p", model="m", runtime="vllm",
+    say(events.Hello(run=str(run.path), name=run.name, preset="p", model="m", runtime="vllm",
                        device="cpu", dtype="float32", steps=steps))
 def step(number):
-    say(messages.Step(step=number, loss=0.5, loss_plus=0.6, loss_minus=0.4, projected_grad=1.0, lr=1e-6,
+    say(events.Step(step=number, loss=0.5, loss_plus=0.6, loss_minus=0.4, projected_grad=1.0, lr=1e-6,
                       tokens=10, seconds=0.01, tokens_per_s=1000.0))
 def evaluation(number, **metrics):
-    say(messages.Eval(step=number, split="validation", metrics=metrics, examples=9, seconds=0.1))
+    say(events.Eval(step=number, split="validation", metrics=metrics, examples=9, seconds=0.1))
 def done(steps, outcome="finished"):
-    say(messages.Done(outcome=outcome, steps=steps, seconds=65.0, metrics={{}}, run=str(run.path)))
+    say(events.Done(outcome=outcome, steps=steps, seconds=65.0, metrics={{}}, run=str(run.path)))
 """
 
 REPOSITORY = Path(__file__).parents[2]
 
 GOOD = """
-say(messages.Phase(name="loading", detail="weights"))
+say(events.Phase(name="loading", detail="weights"))
 hello(3)
 evaluation(0, loss=0.7, accuracy=0.5)
 for number in range(3):
@@ -59,7 +60,7 @@ hello(10)
 step(0)
 while not signals:
     time.sleep(0.01)
-say(messages.Log(level="warning", text=f"got {signal.Signals(signals[0]).name}"))
+say(events.Log(level="warning", text=f"got {signal.Signals(signals[0]).name}"))
 done(1, outcome="stopped")
 sys.exit(130)
 """

@@ -106,12 +106,12 @@ def test_what_the_engine_says_is_shown_as_text(tmp_path: Path) -> None:
         tmp_path,
         f"""
         bad = {HOSTILE!r}
-        say(messages.Phase(name="load" + bad, detail=bad))
+        say(events.Phase(name="load" + bad, detail=bad))
         hello(3)
-        say(messages.Log(level="warning", text=f"log {{bad}}"))
-        say(messages.Log(level="info", text=f"row {{bad}}"))
+        say(events.Log(level="warning", text=f"log {{bad}}"))
+        say(events.Log(level="info", text=f"row {{bad}}"))
         print(f"stack {{bad}}", file=sys.stderr, flush=True)
-        say(messages.Error(kind="failure", text=f"fault {{bad}}"))
+        say(events.Error(kind="failure", text=f"fault {{bad}}"))
         sys.exit(1)
         """,
     )

@@ -12,8 +12,8 @@ from engine.preset.schema import Preset
 from engine.runs.home import home
 from engine.text import suggest
 
-_PACKAGED = Path(__file__).parent / "_presets"  # in an installed wheel
-_CHECKOUT = Path(__file__).parent.parent / "presets"
+_PACKAGED = Path(__file__).parents[1] / "_presets"  # in an installed wheel
+_CHECKOUT = Path(__file__).parents[2] / "presets"
 
 
 def builtin_folder() -> Path:

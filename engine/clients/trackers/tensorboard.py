@@ -19,7 +19,9 @@ class Tensorboard:
         # Of steps that a power cut took, and that are taken again, only the second time is shown. An evaluation of
         # this very step is not taken again.
         purge = first_step + 1 if first_step else None
-        self._writer = SummaryWriter(str(folder), purge_step=purge, flush_secs=_FLUSH_EVERY)
+        # Files are called after the second: of two engines within one, the later would empty the other's.
+        name = f".{first_step}"
+        self._writer = SummaryWriter(str(folder), purge_step=purge, flush_secs=_FLUSH_EVERY, filename_suffix=name)
         rows = "\n".join(f"| {name} | {value} |" for name, value in config.items())
         self._writer.add_text("settings", f"| key | value |\n|---|---|\n{rows}", first_step)
         return f"in {folder}; `tensorboard --logdir` shows it"

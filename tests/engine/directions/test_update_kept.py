@@ -20,7 +20,7 @@ from engine.export.rebuild import FoldingLoop
 from engine.methods.lozo import Lozo
 from engine.models.facts import read_model
 from engine.models.weights import Matrix
-from engine.preflight.fits import check_memory
+from engine.preflight.checks import check_memory
 from engine.preflight.memory import Memory, estimate_memory
 from engine.preset.method import Method
 from engine.protocol.events import Step

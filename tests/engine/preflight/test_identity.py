@@ -22,6 +22,7 @@ from engine.preflight.open import Opened, open_run
 from engine.preset.load import load
 from engine.protocol.events import Error, Log, Step
 from engine.runs.directory import RunDir
+from engine.runs.info import FileMark
 from engine.tasks.demo import VERSION
 from engine.tasks.example import Example
 from engine.tasks.load import Task
@@ -41,7 +42,7 @@ def test_the_files_that_decide_a_models_numbers_are_recorded(tiny_models: dict[s
     # A pickle beside safetensors is not read, and so no part of the model.
     assert not {"README.md", "training_args.bin", "own.py", "pytorch_model.bin"} & set(files)
     content = (model / "model.safetensors").read_bytes()
-    assert files["model.safetensors"] == {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    assert files["model.safetensors"] == FileMark(size=len(content), sha256=hashlib.sha256(content).hexdigest())
     assert set(identity.of_model(model, code=True)) == {*files, "own.py"}
     (model / "model.safetensors").unlink()
     assert "pytorch_model.bin" in identity.of_model(model, code=False)
@@ -66,14 +67,14 @@ def bytes_read() -> int:
 def test_26_gb_of_weights_cost_26_mb_of_reading(large: Path) -> None:
     before = bytes_read()
     (found,) = identity.of_model(large, code=False).values()
-    assert found["size"] > 26 * 10**9
+    assert found.size > 26 * 10**9
     assert bytes_read() - before < 27e6
 
 
 def test_a_sampled_hash_sees_what_it_says_and_no_more(large: Path) -> None:
     path = large / "model.safetensors"
 
-    def sampled() -> dict[str, Any]:
+    def sampled() -> FileMark:
         return identity.of_model(large, code=False)["model.safetensors"]
 
     def write(at: int, content: bytes) -> bytes:
@@ -111,7 +112,7 @@ def test_data_is_what_is_trained_on() -> None:
         return identity.of_data(task)["train"]
 
     assert train(task) == train(replace(task, validation=[]))
-    assert train(task)["examples"] == 2
+    assert train(task).examples == 2
     for other in (
         Example((1, 2, 3), ((3,), (4, 5)), 0),
         Example((1, 2), ((3, 4), (5,)), 0),
@@ -259,8 +260,8 @@ def test_an_export_onto_another_model_is_refused(begun: Begun) -> None:
 
 
 def test_many_changes_are_counted() -> None:
-    was = {f"{n}.safetensors": {"size": 1, "sha256": "a"} for n in range(5)}
-    now = {name: {"size": 1, "sha256": "b"} for name in was}
+    was = {f"{n}.safetensors": FileMark(size=1, sha256="a") for n in range(5)}
+    now = {name: FileMark(size=1, sha256="b") for name in was}
     with pytest.raises(UserError, match=r"2\.safetensors has changed \(in content\) and 2 more;"):
         identity.check_model(Path("m"), now, was)
 

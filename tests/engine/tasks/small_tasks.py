@@ -75,5 +75,5 @@ def refused(**keys: Any) -> str:
 def unchecked(**keys: Any) -> str:
     """The message of the cheap check."""
     with pytest.raises(UserError) as caught:
-        check_sources(Task(**{"name": "sst2", "validation": "train.jsonl"} | keys))
+        check_sources(PresetTask(**{"name": "sst2", "validation": "train.jsonl"} | keys))
     return str(caught.value)

@@ -51,13 +51,13 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], E
 
 
 SPEAKS = """
-say(messages.Phase(name=bad, detail=bad))
+say(events.Phase(name=bad, detail=bad))
 said = dict.fromkeys(("preset", "model", "runtime", "device", "dtype"), bad)
-say(messages.Hello(run=str(run.path), name=run.name, steps=9, **said))
+say(events.Hello(run=str(run.path), name=run.name, steps=9, **said))
 for level in ("info", "warning", "error"):
-    say(messages.Log(level=level, text=f"{level} {bad}"))
-say(messages.Eval(step=0, split=bad, metrics={"loss": 0.5}, examples=1, seconds=0.1))
-say(messages.State(state="paused", step=0, reason=bad))
+    say(events.Log(level=level, text=f"{level} {bad}"))
+say(events.Eval(step=0, split=bad, metrics={"loss": 0.5}, examples=1, seconds=0.1))
+say(events.State(state="paused", step=0, reason=bad))
 """
 
 
@@ -86,7 +86,7 @@ async def test_the_end_of_a_run_is_told_as_text(engine: Callable[[str], EnginePr
 async def test_a_refusal_is_told_as_text(engine: Callable[[str], EngineProcess]) -> None:
     app = ZotuiApp()
     async with app.run_test(size=SIZE) as pilot:
-        launched = engine("say(messages.Error(kind='usage', text=f'refused {bad}'))\nsys.exit(2)\n")
+        launched = engine("say(events.Error(kind='usage', text=f'refused {bad}'))\nsys.exit(2)\n")
         app._open(EngineFeed(launched))
         await until_shown(pilot, f"refused {MARKUP}")
         assert_plain(app)

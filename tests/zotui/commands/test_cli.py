@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from engine.preset import schema
+from engine.preset.load import load_file
 from engine.runs.directory import RunDir
 from engine.runs.journal import JournalWriter, encode_line
 from tests.zotui import scripted_engine
@@ -42,7 +42,7 @@ def scripted(tmp_path: Path, body: str) -> Path:
 
 
 def make_run(name: str = "r", **info: Any) -> RunDir:
-    run = RunDir.create(schema.load_file(Path("p.toml")), "p", Path(os.environ["ZOTUI_HOME"]) / "runs" / name)
+    run = RunDir.create(load_file(Path("p.toml")), "p", Path(os.environ["ZOTUI_HOME"]) / "runs" / name)
     run.info.update(**info)
     return run
 
@@ -169,7 +169,7 @@ def test_json_prints_every_event_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_what_the_engine_finds_before_step_0_exits_2_and_leaves_nothing(tmp_path: Path) -> None:
-    engine = scripted(tmp_path, 'say(messages.Error(kind="usage", text="t.csv: row 3: no")); sys.exit(2)')
+    engine = scripted(tmp_path, 'say(events.Error(kind="usage", text="t.csv: row 3: no")); sys.exit(2)')
     code, out, err = zotui("run", "p.toml", "--headless", engine=engine)
     assert (code, out, err) == (2, "", "zotui: t.csv: row 3: no\n")
     assert list((tmp_path / "home" / "runs").iterdir()) == []
@@ -178,7 +178,7 @@ def test_what_the_engine_finds_before_step_0_exits_2_and_leaves_nothing(tmp_path
 def test_a_refused_run_leaves_the_users_folder_alone(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").touch()
-    engine = scripted(tmp_path, 'say(messages.Error(kind="usage", text="no")); sys.exit(2)')
+    engine = scripted(tmp_path, 'say(events.Error(kind="usage", text="no")); sys.exit(2)')
     assert zotui("run", "p.toml", "--headless", "--run-dir", "mine", engine=engine)[0] == 2
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
@@ -188,7 +188,7 @@ def test_a_failure_shows_the_end_of_the_log_and_how_to_go_on(tmp_path: Path) -> 
     hello(3)
     for i in range(40):
         print("log line", i, file=sys.stderr)
-    say(messages.Error(kind="failure", text="RuntimeError: out of memory"))
+    say(events.Error(kind="failure", text="RuntimeError: out of memory"))
     sys.exit(1)
     """
     code, out, err = zotui("run", "p.toml", "--run-dir", "d", engine=scripted(tmp_path, body))
@@ -338,7 +338,7 @@ def test_resume_goes_on_with_the_table_of_the_whole_run(tmp_path: Path) -> None:
 
 def test_resuming_a_refused_run_keeps_it(tmp_path: Path) -> None:
     run = make_run(state="failed")
-    engine = scripted(tmp_path, 'say(messages.Error(kind="usage", text="no")); sys.exit(2)')
+    engine = scripted(tmp_path, 'say(events.Error(kind="usage", text="no")); sys.exit(2)')
     assert zotui("resume", "r", engine=engine)[0] == 2
     assert run.preset_file.exists()
 
@@ -449,11 +449,11 @@ def test_a_run_that_holds_itself_is_stopped_and_has_failed(tmp_path: Path) -> No
     body = """
     hello(3)
     step(0)
-    say(messages.State(state="paused", step=1, reason="not finite; try less"))
+    say(events.State(state="paused", step=1, reason="not finite; try less"))
     command = sys.stdin.readline()
-    say(messages.Log(level="warning", text="heard " + command.strip()))
-    say(messages.Checkpoint(step=1, path="c", seconds=0.1))
-    say(messages.Error(kind="failure", text="not finite; try less"))
+    say(events.Log(level="warning", text="heard " + command.strip()))
+    say(events.Checkpoint(step=1, path="c", seconds=0.1))
+    say(events.Error(kind="failure", text="not finite; try less"))
     sys.exit(1)
     """
     code, out, err = zotui("run", "p.toml", "--headless", "--run-dir", "d", engine=scripted(tmp_path, body))
@@ -472,7 +472,7 @@ def test_the_summary_separates_where_the_time_went(tmp_path: Path) -> None:
     body = f"""
     hello(1)
     step(0)
-    say(messages.Done(outcome="finished", steps=1, seconds=65.0, metrics={{}}, run="r", time={spent}))
+    say(events.Done(outcome="finished", steps=1, seconds=65.0, metrics={{}}, run="r", time={spent}))
     """
     out = zotui("run", "p.toml", "--headless", engine=scripted(tmp_path, body))[1]
     assert "time        start-up 21.5 s, steps 10:00, evaluations 3.25 s\n" in out
@@ -489,13 +489,13 @@ def test_export_hands_over_to_the_engine_and_returns_its_code(tmp_path: Path) ->
 
 def test_preflight_says_what_a_run_would_take_and_starts_none(tmp_path: Path, shared: Path) -> None:
     data = shared / "data/sst2/validation.jsonl"
-    schema = tmp_path / "p.toml"
-    schema.write_text(
+    preset = tmp_path / "p.toml"
+    preset.write_text(
         f'[model]\npath = "{shared / "models/tiny-opt"}"\ndevice = "cpu"\nruntime = "training-loop"\n'
         f'[task]\nname = "sst2"\ntrain = "{data}"\nvalidation = "{data}"\ntoo_long = "skip"\ntrain_examples = 9\n'
     )
     done = subprocess.run(
-        [sys.executable, "-m", "zotui", "preflight", str(schema), "--set", "run.steps=3"],
+        [sys.executable, "-m", "zotui", "preflight", str(preset), "--set", "run.steps=3"],
         capture_output=True,
         text=True,
         env={**os.environ, "ZOTUI_HOME": str(tmp_path / "home")},

@@ -95,7 +95,7 @@ def test_json_ends_with_one_summary_and_names_carry_the_seed(tmp_path: Path) -> 
 
 
 def test_one_that_fails_is_left_out_and_its_code_returned(tmp_path: Path) -> None:
-    fails = 'if seed == 1: say(messages.Error(kind="failure", text="diverged")); sys.exit(1)\n'
+    fails = 'if seed == 1: say(events.Error(kind="failure", text="diverged")); sys.exit(1)\n'
     engine = install(tmp_path, SEEDED + fails + FINISHES)
     code, out, err = zotui("run", "p.toml", "--seeds", "0,1,2", "--json", "--run-dir", "d", engine=engine)
     summary = json.loads(out.splitlines()[-1])
@@ -106,7 +106,7 @@ def test_one_that_fails_is_left_out_and_its_code_returned(tmp_path: Path) -> Non
 
 
 def test_what_the_user_must_mend_ends_the_series_and_leaves_nothing(tmp_path: Path) -> None:
-    engine = install(tmp_path, 'say(messages.Error(kind="usage", text="t.csv: row 3: no")); sys.exit(2)')
+    engine = install(tmp_path, 'say(events.Error(kind="usage", text="t.csv: row 3: no")); sys.exit(2)')
     code, out, err = zotui("run", "p.toml", "--seeds", "0,1", "--run-dir", "d", engine=engine)
     assert (code, out, err) == (2, "", "seed 0 (1 of 2)\nzotui: t.csv: row 3: no\n")
     assert list((tmp_path / "d").iterdir()) == []

@@ -15,6 +15,7 @@ from tests.zotui.app.app_helpers import cockpit, preset_text, until, until_shown
 from tests.zotui.app.app_story import LOOKS, drawn, open_on, story, told
 from zotui.app.cockpit.screen import Cockpit
 from zotui.app.cockpit.try_it import TryIt
+from zotui.app.state.feed import Begun
 
 Size = tuple[int, int]
 
@@ -41,7 +42,8 @@ async def test_over_the_cockpit(run: RunDir, look: Size, picture: Album, monkeyp
 
 async def test_steering(run: RunDir, look: Size, picture: Album) -> None:
     run.journal_file.write_bytes(b"".join(encode_line({"step": step}) for step in range(320)))
-    async with open_on(run, story(run)).run_test(size=look) as pilot:
+    begun = Begun("demo", run.preset(), 0)  # what the dialog starts from
+    async with open_on(run, [begun, *story(run)]).run_test(size=look) as pilot:
         await drawn(pilot)
         for key, value, shown, what in (
             ("l", "3e-7", "changed: lr", "change"),
