@@ -504,7 +504,7 @@ def test_preflight_says_what_a_run_would_take_and_starts_none(tmp_path: Path, sh
     for said in ("OPTForCausalLM", "9 examples to train on", "It was", " great", "free on cpu: fits", "journal 900 B"):
         assert said in done.stdout
     told = subprocess.run(
-        [sys.executable, "-m", "zotui", "preflight", str(schema), "--json", "--set", "task.label=nope"],
+        [sys.executable, "-m", "zotui", "preflight", str(preset), "--json", "--set", "task.label=nope"],
         capture_output=True,
         text=True,
         env={**os.environ, "ZOTUI_HOME": str(tmp_path / "home")},
