@@ -88,9 +88,9 @@ def survey(wanted: Preset, say: Say, *, calibrated: bool = False) -> None:
         say(Log(level=level, text=text))
 
     from engine.machine import available_memory
+    from engine.preflight.checks import check_disk, describe_fold
     from engine.preflight.choose import describe_device
     from engine.preflight.disk import free_disk
-    from engine.preflight.checks import check_disk, describe_fold
 
     plan = plan_run(wanted, report, note)
     facts = plan.facts

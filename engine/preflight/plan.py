@@ -87,9 +87,9 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
 
     from engine.directions.fold import choose_fold
     from engine.models.facts import read_model
+    from engine.preflight.checks import check_disk, describe_fold
     from engine.preflight.choose import check_architecture, choose_device, choose_dtype, choose_runtime
     from engine.preflight.disk import estimate_disk
-    from engine.preflight.checks import check_disk, describe_fold
 
     device = choose_device(wanted.model.device)
     prepare_device(device)

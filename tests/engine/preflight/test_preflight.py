@@ -12,8 +12,8 @@ import pytest
 
 from engine.errors import UserError
 from engine.models.facts import read_model
-from engine.preflight.disk import Disk, estimate_disk
 from engine.preflight.checks import check_disk, check_memory
+from engine.preflight.disk import Disk, estimate_disk
 from engine.preflight.memory import Memory, estimate_memory
 from engine.preset.load import load
 from engine.preset.method import Method
