@@ -10,8 +10,7 @@ _SENTIMENT = {
     "verbalizer": {"0": "terrible", "1": "great"},
 }
 
-
-_BUILTIN: dict[str, dict[str, Any]] = {
+BUILTIN: dict[str, dict[str, Any]] = {
     "sst2": {
         **_SENTIMENT,
         "train": "stanfordnlp/sst2@train",

@@ -1,4 +1,4 @@
-"""From a preset's task to token ids: templates, options, labels, and the order of the batches."""
+"""From a preset's task to examples: rows read, sampled, filled in and tokenised."""
 
 from __future__ import annotations
 
@@ -86,45 +86,6 @@ def load_task(
     train = loader.examples("train", train_rows, task.train_examples, seed)
     validation = loader.examples("validation", validation_rows, task.validation_examples, _FIXED_SEED)
     return Task(spec.objective, train, validation, list(spec.options.values()), notes)
-
-
-def load_split(
-    task: PresetTask,
-    split: Split,
-    tokenizer: Any,
-    *,
-    max_length: int,
-    seed: int = 0,
-    cache: Path | None = None,
-    report: Report = lambda text, fraction: None,
-) -> list[Example]:
-    """One split for an evaluation: the same sample as in training, and all of the test split.
-
-    Raises `UserError`, also when the task has no such split.
-    """
-    spec = TaskSpec.of(task)
-    notes: list[str] = []
-    loader = _Loader(
-        spec,
-        task,
-        Encoder(tokenizer, bos=task.bos == "auto"),
-        max_length,
-        cache or home() / "cache",
-        report,
-        notes,
-    )
-    if split == "test":
-        if "test" not in spec.sources:
-            raise UserError("task.test is not set; --set task.test=FILE, or evaluate another split")
-        return loader.examples("test", loader.rows("test"), None, _FIXED_SEED)
-    if split == "validation" and "validation" in spec.sources:
-        return loader.examples(split, loader.rows(split), task.validation_examples, _FIXED_SEED)
-    rows = loader.rows("train")
-    if "validation" not in spec.sources:
-        rows, held_out = _hold_out(rows, notes)
-        if split == "validation":
-            return loader.examples(split, held_out, task.validation_examples, _FIXED_SEED)
-    return loader.examples("train", rows, task.train_examples, seed)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from engine.errors import UserError
 from engine.preset.task import Task
-from engine.tasks import sources as dataset
-from engine.tasks.builtin import _BUILTIN
+from engine.tasks.builtin import BUILTIN
+from engine.tasks.sources import Source
 from engine.tasks.template import Template
 from engine.text import suggest
 
@@ -29,7 +29,7 @@ class TaskSpec:
     @classmethod
     def of(cls, task: Task) -> TaskSpec:
         """The recipe of a preset's task. Raises `UserError` where something is missing or contradictory."""
-        brought = _BUILTIN[task.name] if task.name else {}
+        brought = BUILTIN[task.name] if task.name else {}
         given = task.model_dump(exclude_none=True)
         merged = {**brought, **given}
         if "template" not in merged:
@@ -57,7 +57,7 @@ class TaskSpec:
             asked |= {c: "task.target" for c in self.target.columns if c not in asked}
         return asked if self.objective == "lm" else asked | {self.label: "task.label"}
 
-    def check_columns(self, source: dataset.Source, present: Sequence[str]) -> None:
+    def check_columns(self, source: Source, present: Sequence[str]) -> None:
         """Raise `UserError` for a column that the source has not."""
         for column, key in self.used.items():
             if column not in present:

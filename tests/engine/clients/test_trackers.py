@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from engine.clients.outbox import Outbox
-from engine.clients.trackers import follower as following
 from engine.clients.trackers import projects
+from engine.clients.trackers.follower import Follower
 from engine.errors import UserError
 from engine.preset.load import load
 from engine.protocol.commands import Stop
@@ -161,7 +161,7 @@ def followed(tracker: Stubborn, tmp_path: Path) -> tuple[Outbox, queue.Queue[Any
     """An outlet that the tracker follows, and what others hear from it."""
     outbox, heard = Outbox(), queue.Queue()
     wanted = load("p", MINIMAL)
-    follower = following.Follower("wandb", tracker, RunDir(tmp_path), wanted, outbox.emit)
+    follower = Follower("wandb", tracker, RunDir(tmp_path), wanted, outbox.emit)
     outbox.follow(follower.take, follower.end, 20.0)
     outbox.follow(heard.put, lambda: None, 20.0)
     return outbox, heard

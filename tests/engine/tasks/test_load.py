@@ -5,11 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import UserError
-from engine.preset.task import Task
 from engine.tasks.batches import batch
 from engine.tasks.example import Example
-from engine.tasks.load import load_split, load_task
 from tests.engine.tasks.small_tasks import ROWS, Words, load, refused, write
 
 
@@ -49,28 +46,6 @@ def test_without_a_validation_split_a_part_is_held_out() -> None:
     assert refused(**keys, verbalizer={"0": "no", "1": "yes"}) == (
         "train.jsonl: has one row, none is left to validate on; set task.validation"
     )
-
-
-def test_a_split_for_an_evaluation_is_the_one_of_training() -> None:
-    write("train.jsonl", ROWS)
-    write("test.jsonl", ROWS[:5])
-    chosen = Task(
-        name=None,
-        train="train.jsonl",
-        test="test.jsonl",
-        template="{sentence}",
-        label="label",
-        verbalizer={"0": "no", "1": "yes"},
-        train_examples=4,
-    )
-    tokenizer = Words()
-    loaded = load_task(chosen, tokenizer, seed=3, max_length=64)
-    for split, expected in (("train", loaded.train), ("validation", loaded.validation)):
-        assert load_split(chosen, split, tokenizer, max_length=64, seed=3) == expected  # type: ignore[arg-type]
-    assert len(load_split(chosen, "test", tokenizer, max_length=64)) == 5
-    without = chosen.model_copy(update={"test": None})
-    with pytest.raises(UserError, match=r"^task.test is not set; --set task.test=FILE, or evaluate another split$"):
-        load_split(without, "test", tokenizer, max_length=64)
 
 
 EXAMPLES = [Example((i,), ((0,), (1,)), 0) for i in range(10)]

@@ -8,7 +8,7 @@ from math import ceil, floor, isfinite, log10
 
 from textual_plot import NumericAxisFormatter
 
-from zotui.text import numbers as words
+from zotui.text import numbers
 
 
 class Ticks(NumericAxisFormatter):
@@ -34,7 +34,7 @@ class Ticks(NumericAxisFormatter):
     def get_labels_for_ticks(self, ticks: Sequence[float]) -> list[str]:
         """Steps as short counts, values with the decimals that tell them apart."""
         if self._whole:
-            return [words.short_count(tick) for tick in ticks]
+            return [numbers.short_count(tick) for tick in ticks]
         gap = ticks[1] - ticks[0] if len(ticks) > 1 else max(map(abs, ticks), default=0.0) / 10 or 0.1
         return [label(tick, gap) for tick in ticks]
 
@@ -47,8 +47,8 @@ class LogTicks(Ticks):
         if not (isfinite(min_) and isfinite(max_) and -300 < min_ < max_ < 300):
             return []
         for factors in ((1, 2, 5), (1, 3), (1,)):
-            numbers = [m * 10.0**power for power in range(floor(min_), ceil(max_) + 1) for m in factors]
-            inside = [log10(number) for number in numbers if min_ <= log10(number) <= max_]
+            marks = [m * 10.0**power for power in range(floor(min_), ceil(max_) + 1) for m in factors]
+            inside = [log10(number) for number in marks if min_ <= log10(number) <= max_]
             if len(inside) <= self.most + 1:
                 break
         else:
@@ -59,9 +59,9 @@ class LogTicks(Ticks):
 
     def get_labels_for_ticks(self, ticks: Sequence[float]) -> list[str]:
         """The numbers whose logarithms they are."""
-        numbers = [10.0**tick for tick in ticks]
-        gaps = [b - a for a, b in pairwise(numbers)] + numbers[:1]
-        return [label(number, min(gaps)) for number in numbers]
+        values = [10.0**tick for tick in ticks]
+        gaps = [b - a for a, b in pairwise(values)] + values[:1]
+        return [label(number, min(gaps)) for number in values]
 
 
 def label(number: float, gap: float) -> str:
@@ -72,7 +72,7 @@ def label(number: float, gap: float) -> str:
     if decimals <= 4 and abs(number) < 1e4:
         return f"{number:.{decimals}f}"
     if decimals == 0 and abs(number) < 1e9:
-        return words.short_count(number)
+        return numbers.short_count(number)
     digits = max(0, floor(log10(abs(number)) + 1e-9) + decimals) if decimals else 2
     mantissa, exponent = f"{number:.{min(6, digits)}e}".split("e")
     mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa  # there is little room beside an axis

@@ -14,7 +14,7 @@ from zotui.app.charts.series import Numbers
 from zotui.app.charts.ticks import LogTicks, Ticks
 from zotui.app.cockpit.panes.timeline import Timeline
 from zotui.app.state.run_state import RunState
-from zotui.text import numbers as words
+from zotui.text import numbers
 
 LEVELS = (0.0, 0.25, 1.0, 4.0, 16.0)
 """How smooth the line is, in parts of what suits the run's length; 0 is not at all."""
@@ -112,10 +112,10 @@ class SeriesChart(Chart):
         reach = max(run.done, 10)
         first, last = plot.window(reach)
         grain = 1 if run.outcome else max(1, int((last - first) / plot.columns))
-        numbers = 0 if quantity is None else run.drawings.version(quantity)
+        known = 0 if quantity is None else run.drawings.version(quantity)
         events = (len(run.marks), len(run.evaluations))
         moved = 0 if plot.zoomed and run.done > last + grain else run.done // grain
-        if not self.due((numbers // grain, grain, moved, events, run.outcome), now=now):
+        if not self.due((known // grain, grain, moved, events, run.outcome), now=now):
             return
         if self._timeline is not None:
             self._timeline.display = self.size.height >= ROOM_FOR_TIMELINE
@@ -195,12 +195,12 @@ class SeriesChart(Chart):
         if not quantity.column:
             return self._best(quantity, run)
         newest = float(drawn.line[-1])
-        about = [quantity.figure(newest) if np.isfinite(newest) else words.NOTHING]
+        about = [quantity.figure(newest) if np.isfinite(newest) else numbers.NOTHING]
         if quantity.key == "loss" and run.update_kept is not None:
             cosine = run.update_kept.update_cosine if self.size.width >= 60 else None
-            about.append(f"update kept {words.update_kept(run.update_kept.update_kept, cosine)}")
+            about.append(f"update kept {numbers.update_kept(run.update_kept.update_kept, cosine)}")
         if quantity.smoothed and self.size.width >= 60:
-            about.append(f"smoothed over {words.count(self.span)}" if self.span > 1 else "not smoothed")
+            about.append(f"smoothed over {numbers.count(self.span)}" if self.span > 1 else "not smoothed")
         return "  ".join(about)
 
     def _inspected(self, quantity: Quantity, drawn: Drawn) -> str:
@@ -208,7 +208,7 @@ class SeriesChart(Chart):
         step = self.plot.cursor[0]
         at = int(np.argmin(np.abs(drawn.x - step)))
         low, high, line = float(drawn.low[at]), float(drawn.high[at]), float(drawn.line[at])
-        text = f"step {words.count(step)}: {quantity.figure(low)}"
+        text = f"step {numbers.count(step)}: {quantity.figure(low)}"
         if high > low:
             text += f"–{quantity.figure(high)}"
         return f"{text}, smoothed {quantity.figure(line)}" if quantity.column and quantity.smoothed else text
@@ -217,5 +217,5 @@ class SeriesChart(Chart):
         best = run.best(quantity.metric)
         if best is None:
             return ""
-        when = f", {words.span(run.reached(best.step))}"
-        return f"best {quantity.figure(best.metrics[quantity.metric])} at {words.count(best.step)}{when}"
+        when = f", {numbers.span(run.reached(best.step))}"
+        return f"best {quantity.figure(best.metrics[quantity.metric])} at {numbers.count(best.step)}{when}"
