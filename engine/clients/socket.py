@@ -60,7 +60,7 @@ class ControlSocket:
         threading.Thread(target=self._accept, args=(opened,), name="control socket", daemon=True).start()
 
     def close(self) -> None:
-        """Take the socket away. Clients that are connected are the outlet's."""
+        """Take the socket away. Clients that are connected are the outbox's."""
         opened, self._socket = self._socket, None
         if opened is not None:
             with suppress(OSError):  # on a disk that has become read-only it stays; the next engine takes it away

@@ -63,7 +63,7 @@ def main() -> int:
         source = arguments.sources[0]
         wanted = load("preset", json.loads(text)) if text else load_file(Path(source))
         try:
-            survey(wanted, say, calibrated=arguments.calibrate)
+            preflight(wanted, say, calibrated=arguments.calibrate)
         except UserError as error:
             say(Error(kind="usage", text=str(error)))
             raise
@@ -72,7 +72,7 @@ def main() -> int:
     return exit_code(act)
 
 
-def survey(wanted: Preset, say: Say, *, calibrated: bool = False) -> None:
+def preflight(wanted: Preset, say: Say, *, calibrated: bool = False) -> None:
     """Say what a run of `wanted` would start on and take. Raises `UserError` where it would be refused."""
     mask_gpus(wanted.model.device)
 

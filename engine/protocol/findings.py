@@ -1,4 +1,4 @@
-"""What a survey finds, as JSON lines: what a run would start on, what it takes, and what it will take."""
+"""What a preflight finds, as JSON lines: what a run would start on, what it takes, and what it will take."""
 
 from __future__ import annotations
 
@@ -90,5 +90,5 @@ _decoder: msgspec.json.Decoder[Finding] = msgspec.json.Decoder(Finding)
 
 
 def decode(line: bytes) -> Finding:
-    """A line of a survey. Raises `msgspec.DecodeError`."""
+    """A line of a preflight. Raises `msgspec.DecodeError`."""
     return _decoder.decode(line)

@@ -28,7 +28,7 @@ class TaskSpec:
 
     @classmethod
     def of(cls, task: Task) -> TaskSpec:
-        """The recipe of a preset's task. Raises `UserError` where something is missing or contradictory."""
+        """A preset's task with what its name brings. Raises `UserError` where something is missing or contradictory."""
         brought = BUILTIN[task.name] if task.name else {}
         given = task.model_dump(exclude_none=True)
         merged = {**brought, **given}

@@ -19,10 +19,10 @@ from zotui.text.output import talk
 
 def run_preflight(preset: Preset, *, calibrate: bool, as_json: bool) -> int:
     """Print what a run of `preset` would start on and take; returns the exit code."""
-    survey = PreflightEngine.of(preset, calibrate=calibrate)
+    engine = PreflightEngine.of(preset, calibrate=calibrate)
     refused = False
     try:
-        for found in survey.findings():
+        for found in engine.findings():
             if as_json:
                 print(plain(encode(found).decode().rstrip()), flush=True)
             else:
@@ -33,11 +33,13 @@ def run_preflight(preset: Preset, *, calibrate: bool, as_json: bool) -> int:
             if isinstance(found, Error):
                 refused = True
                 talk(f"zotui: {found.text}")
-        code = survey.wait()
+        code = engine.wait()
     finally:
-        survey.close()
+        engine.close()
     if code != EXIT_DONE and not refused:
-        talk(f"zotui: the survey ended with code {code}; `{' '.join(PreflightEngine.COMMAND)} PRESET.toml` shows why")
+        talk(
+            f"zotui: the preflight ended with code {code}; `{' '.join(PreflightEngine.COMMAND)} PRESET.toml` shows why"
+        )
     return code
 
 

@@ -15,10 +15,10 @@ from engine.protocol.frames import frames
 
 
 class PreflightEngine:
-    """A surveying engine. Nothing is lost when it is ended early; it ends with the process that asked."""
+    """An engine for a preflight. Nothing is lost when it is ended early; it ends with the process that asked."""
 
     COMMAND: ClassVar[tuple[str, ...]] = (sys.executable, "-P", "-m", "engine.preflight")
-    """What surveys (-P: not a folder called engine here); tests put a scripted one in its place."""
+    """What runs it (-P: not a folder called engine here); tests put a scripted one in its place."""
 
     def __init__(self, arguments: Sequence[str], text: str = "", *, hushed: bool = True) -> None:
         self._process = subprocess.Popen(

@@ -22,7 +22,7 @@ from zotui.engines.launched import EngineProcess
 from zotui.engines.preflight import PreflightEngine
 from zotui.home import presets
 
-SCRIPTED_PREFLIGHT = Path(__file__).with_name("app_scripted_survey.py")
+SCRIPTED_PREFLIGHT = Path(__file__).with_name("app_scripted_preflight.py")
 SCRIPTED_ENGINE = Path(__file__).with_name("app_scripted_engine.py")
 
 
@@ -48,12 +48,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def survey_script(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Put the scripted survey in the real one's place, which takes seconds, and say what it finds."""
+def preflight_script(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Put the scripted preflight in the real one's place, which takes seconds, and say what it finds."""
     monkeypatch.setattr(PreflightEngine, "COMMAND", (sys.executable, str(SCRIPTED_PREFLIGHT)))
 
     def say(**keys: Any) -> None:
-        monkeypatch.setenv("SCRIPTED_SURVEY", json.dumps(keys))
+        monkeypatch.setenv("SCRIPTED_PREFLIGHT", json.dumps(keys))
 
     say()
     return say

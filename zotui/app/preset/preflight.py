@@ -62,7 +62,7 @@ class Preflight(Screen[bool]):
     def __init__(self, preset: Preset, name: str) -> None:
         super().__init__()
         self._preset, self._called = preset, name
-        self._survey: PreflightEngine | None = None
+        self._engine: PreflightEngine | None = None
         self._rows = [(term, Content(line)) for term, line in _wanted(preset)]
         self._refused = False
         self._estimate = ""
@@ -86,13 +86,13 @@ class Preflight(Screen[bool]):
         )
         self._lay_out()
         self._stage("starting")
-        self._survey = PreflightEngine.of(self._preset, calibrate=True)
-        self._listen(self._survey)
+        self._engine = PreflightEngine.of(self._preset, calibrate=True)
+        self._listen(self._engine)
 
     def on_unmount(self) -> None:
         """Two engines are not to fight for memory, and nobody reads this one any more."""
-        if self._survey is not None:
-            self._survey.close()
+        if self._engine is not None:
+            self._engine.close()
 
     @work(thread=True, exit_on_error=False)
     def _listen(self, asked: PreflightEngine) -> None:
@@ -136,7 +136,7 @@ class Preflight(Screen[bool]):
         elif code == 0:
             self._stage(f"ready{self._estimate}", "$success")
         else:
-            self._stage(f"the survey ended with code {code}; enter launches it all the same", "$warning")
+            self._stage(f"the preflight ended with code {code}; enter launches it all the same", "$warning")
 
     def _stage(self, text: str, colour: str = "$quiet") -> None:
         self.query_one("#stage", Static).update(Content.assemble((text, colour)))
@@ -173,8 +173,8 @@ class Preflight(Screen[bool]):
 
     def action_launch(self) -> None:
         """Launch; what is still being found out is ended first."""
-        if self._survey is not None:
-            self._survey.close()
+        if self._engine is not None:
+            self._engine.close()
         self.dismiss(True)
 
     def action_back(self) -> None:

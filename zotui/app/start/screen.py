@@ -107,8 +107,8 @@ class Start(Screen[None]):
         super().__init__()
         self._wall = wall
         self._outlooks: dict[str, Outlook] = {}
-        self._survey: PreflightEngine | None = None
-        self._surveyed: dict[str, float] = {}  # when each preset's file was last changed that was surveyed
+        self._engine: PreflightEngine | None = None
+        self._asked_about: dict[str, float] = {}  # when each preset's file was last changed that was asked about
 
     def compose(self) -> ComposeResult:
         yield HeaderLine()
@@ -125,9 +125,9 @@ class Start(Screen[None]):
         self.set_interval(REFRESH_EVERY, self._reload_if_seen)
 
     def on_unmount(self) -> None:
-        """What was being surveyed is of no use to anybody."""
-        if self._survey is not None:
-            self._survey.close()
+        """What was being asked is of no use to anybody."""
+        if self._engine is not None:
+            self._engine.close()
 
     def on_screen_resume(self) -> None:
         """Back from a cockpit: things have changed."""
@@ -154,7 +154,7 @@ class Start(Screen[None]):
         listed.keep_marks([run.path for run in runs])
         listed.show(seen, self._wall(), empty)
         self._explain()
-        self._survey_presets(found)
+        self._engine_presets(found)
 
     def _reload_if_seen(self) -> None:
         if self.app.screen is self:
@@ -162,28 +162,28 @@ class Start(Screen[None]):
 
     # -- what the presets need --------------------------------------------------------------------
 
-    def _survey_presets(self, found: list[Choice]) -> None:
+    def _engine_presets(self, found: list[Choice]) -> None:
         """Ask an engine, aside, about the presets that are new or were changed."""
-        if self._survey is not None:
+        if self._engine is not None:
             return
         files = [choice.file for choice in found if choice.preset is not None and choice.file.exists()]
         changed = {str(file): file.stat().st_mtime for file in files}
-        due = [file for file in files if self._surveyed.get(str(file)) != changed[str(file)]]
-        self._surveyed = changed
+        due = [file for file in files if self._asked_about.get(str(file)) != changed[str(file)]]
+        self._asked_about = changed
         if due:
-            self._survey = PreflightEngine.of_many(due)
-            self._listen(self._survey)
+            self._engine = PreflightEngine.of_many(due)
+            self._listen(self._engine)
 
     @work(thread=True, exit_on_error=False)
-    def _listen(self, survey: PreflightEngine) -> None:
-        outlooks = [finding for finding in survey.findings() if isinstance(finding, Outlook)]
-        survey.close()
+    def _listen(self, engine: PreflightEngine) -> None:
+        outlooks = [finding for finding in engine.findings() if isinstance(finding, Outlook)]
+        engine.close()
         if self.is_running:
             self.app.call_from_thread(self._take, outlooks)
 
     @while_mounted
     def _take(self, outlooks: list[Outlook]) -> None:
-        self._survey = None
+        self._engine = None
         self._outlooks |= {outlook.source: outlook for outlook in outlooks}
         self._reload_if_seen()
 

@@ -32,11 +32,11 @@ def gone(pid_file: Path) -> bool:
 
 
 async def test_the_presets_say_what_they_need_and_whether_they_fit(
-    write_preset: WritePreset, survey_script: Script
+    write_preset: WritePreset, preflight_script: Script
 ) -> None:
     for name in ("alpha", "beta", "gamma"):
         write_preset(name, preset_text(f"About {name}"))
-    survey_script(fits={"beta": "no", "gamma": "unknown"})
+    preflight_script(fits={"beta": "no", "gamma": "unknown"})
     app = ZotuiApp()
     async with app.run_test(size=(120, 40)) as pilot:
         await until_shown(pilot, "1.1 GiB  fits", "57 GiB  too big", "unknown", "76 MiB of disk: fits")
@@ -45,7 +45,7 @@ async def test_the_presets_say_what_they_need_and_whether_they_fit(
 
 
 async def test_what_was_found_is_shown_and_enter_launches(
-    write_preset: WritePreset, script: Script, survey_script: Script
+    write_preset: WritePreset, script: Script, preflight_script: Script
 ) -> None:
     write_preset("demo", preset_text(steps=20))
     script(steps=20)
@@ -69,11 +69,11 @@ async def test_what_was_found_is_shown_and_enter_launches(
 
 @pytest.mark.parametrize("key", ["enter", "escape", "ctrl+q"])
 async def test_what_is_still_being_found_out_is_ended_first(
-    write_preset: WritePreset, script: Script, survey_script: Script, tmp_path: Path, key: str
+    write_preset: WritePreset, script: Script, preflight_script: Script, tmp_path: Path, key: str
 ) -> None:
     write_preset("demo", preset_text(steps=20))
     pid = tmp_path / "pid"
-    survey_script(hang=True, pid=str(pid))
+    preflight_script(hang=True, pid=str(pid))
     app = ZotuiApp()
     async with app.run_test(size=(120, 40)) as pilot:
         await until_shown(pilot, "1.1 GiB")
@@ -87,12 +87,12 @@ async def test_what_is_still_being_found_out_is_ended_first(
             assert gone(pid)
     end = time.monotonic() + 10
     while not gone(pid):
-        assert time.monotonic() < end, "the survey outlived the screen that asked"
+        assert time.monotonic() < end, "the preflight outlived the screen that asked"
 
 
-async def test_a_refusal_is_shown_where_it_can_be_read(write_preset: WritePreset, survey_script: Script) -> None:
+async def test_a_refusal_is_shown_where_it_can_be_read(write_preset: WritePreset, preflight_script: Script) -> None:
     write_preset("demo", preset_text())
-    survey_script(refuse="task.label: no column 'nope' [red]here[/]")
+    preflight_script(refuse="task.label: no column 'nope' [red]here[/]")
     app = ZotuiApp()
     async with app.run_test(size=(80, 24)) as pilot:
         await until_shown(pilot, "Reviews")
@@ -107,7 +107,7 @@ async def test_a_refusal_is_shown_where_it_can_be_read(write_preset: WritePreset
         assert "launch" not in [key.description for key in app.screen.query("FooterKey")]
 
 
-async def test_a_survey_that_dies_says_so(write_preset: WritePreset, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_preflight_that_dies_says_so(write_preset: WritePreset, monkeypatch: pytest.MonkeyPatch) -> None:
     write_preset("demo", preset_text())
     monkeypatch.setattr(PreflightEngine, "COMMAND", (sys.executable, "-c", "import sys; sys.exit(7)"))
     app = ZotuiApp()
@@ -117,7 +117,9 @@ async def test_a_survey_that_dies_says_so(write_preset: WritePreset, monkeypatch
         await until_shown(pilot, "ended with code 7")
 
 
-async def test_with_the_real_survey(write_preset: WritePreset, monkeypatch: pytest.MonkeyPatch, shared: Path) -> None:
+async def test_with_the_real_preflight(
+    write_preset: WritePreset, monkeypatch: pytest.MonkeyPatch, shared: Path
+) -> None:
     data = shared / "data/sst2/validation.jsonl"
     text = preset_text(model=str(shared / "models/tiny-opt"), steps=20)
     keys = f'[model]\nruntime = "training-loop"\ndevice = "cpu"\nmax_length = 200\n[task]\ntrain = "{data}"\n'

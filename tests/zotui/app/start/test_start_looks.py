@@ -1,4 +1,4 @@
-"""Pictures of the start screen and of what opens from it, from what a scripted survey finds."""
+"""Pictures of the start screen and of what opens from it, from what a scripted preflight finds."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PUBLISHED = Path(presets._CHECKOUT) / "opt-13b-sst2.toml"
 def filled(
     home: Path,
     write_preset: Callable[[str, str], Path],
-    survey_script: Callable[..., None],
+    preflight_script: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> RunDir:
     """Presets and runs of all kinds; returned is the live one, which is live for as long as somebody has it."""
@@ -36,7 +36,7 @@ def filled(
     write_preset("opt-13b-sst2", PUBLISHED.read_text())
     write_preset("llama-local", preset_text("A model that was never downloaded"))
     write_preset("tickets", preset_text().replace("steps", "stepz"))
-    survey_script(fits={"opt-13b-sst2": "no", "llama-local": "unknown"})
+    preflight_script(fits={"opt-13b-sst2": "no", "llama-local": "unknown"})
     for name, standing, done, steps, accuracy, ago in (
         ("demo-20251009-085320", "stopped", 120, 450, 0.611, 600),
         ("opt-13b-sst2-20251008-221000", "finished", 2_000, 2_000, 0.911, 40_000),
@@ -90,14 +90,14 @@ async def test_start(look: Size, picture: Album) -> None:
         await picture.in_all_themes(pilot)
 
 
-async def test_preset(look: Size, picture: Album, survey_script: Callable[..., None]) -> None:
+async def test_preset(look: Size, picture: Album, preflight_script: Callable[..., None]) -> None:
     async with clocked(None).run_test(size=look) as pilot:
         await until_shown(pilot, "10 min", "too big")
         await pilot.press("enter")
         await until_shown(pilot, "ready")
         await picture.in_all_themes(pilot, "ready")
         await back(pilot)
-        survey_script(refuse="task.template: the column 'review' is in no line of train.jsonl; it has text, stars")
+        preflight_script(refuse="task.template: the column 'review' is in no line of train.jsonl; it has text, stars")
         await pilot.press("enter")
         await until_shown(pilot, "refused: escape")
         await picture(pilot, "refused")

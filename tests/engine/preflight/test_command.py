@@ -1,4 +1,4 @@
-"""What a survey says of a run is what a run then does; nothing is left behind."""
+"""What a preflight says of a run is what a run then does; nothing is left behind."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tests import starting
 from tests.engine.conftest import Runner, needs_vllm
 
 
-def survey(*arguments: str, given: str | None = None) -> tuple[int, list[Any], str]:
-    """A survey as zotui asks for it: exit code, findings, and standard error."""
+def preflight(*arguments: str, given: str | None = None) -> tuple[int, list[Any], str]:
+    """A preflight as zotui asks for it: exit code, findings, and standard error."""
     done = starting.run(
         ["-P", "-m", "engine.preflight", *arguments],
         given="" if given is None else json.dumps(given) + "\n",
@@ -38,7 +38,7 @@ def one(found: list[Any], kind: type[Any]) -> Any:
 @pytest.mark.parametrize("runtime", ["training-loop", pytest.param("vllm", marks=needs_vllm)])
 def test_everything_that_a_run_starts_on_and_an_estimate(tiny_run: Runner, home: Path, runtime: str) -> None:
     text = load("tiny", tiny_run.preset.read_text(), [f"model.runtime={runtime}", "run.eval_every=6"]).to_toml()
-    code, found, _ = survey("--calibrate", "-", given=text)
+    code, found, _ = preflight("--calibrate", "-", given=text)
     assert code == 0
     model, data, time = one(found, findings.Model), one(found, findings.Data), one(found, findings.Estimate)
     assert (model.architecture, model.parameters, model.scope) == ("OPTForCausalLM", 297_088, 196_608)
@@ -57,7 +57,7 @@ def test_everything_that_a_run_starts_on_and_an_estimate(tiny_run: Runner, home:
 
 def test_what_a_run_would_refuse_is_refused_in_one_line(tiny_run: Runner, home: Path) -> None:
     text = load("tiny", tiny_run.preset.read_text(), ["task.label=nope"]).to_toml()
-    code, found, stderr = survey("-", given=text)
+    code, found, stderr = preflight("-", given=text)
     assert code == 2
     assert one(found, findings.Error).text.startswith("task.label: no column 'nope' in ")
     assert stderr.startswith("zotui: task.label: ") and stderr.count("\n") == 1
@@ -65,7 +65,7 @@ def test_what_a_run_would_refuse_is_refused_in_one_line(tiny_run: Runner, home: 
 
 def test_what_does_not_fit_is_said_after_what_is_known(tiny_run: Runner, home: Path) -> None:
     tiny_run.preset.write_text(tiny_run.preset.read_text().replace("[model]", "[model]\nmemory_limit_gib = 0.5"))
-    code, found, _ = survey(str(tiny_run.preset))
+    code, found, _ = preflight(str(tiny_run.preset))
     assert code == 2
     assert "needs about" in one(found, findings.Error).text
 
@@ -77,7 +77,7 @@ def test_many_presets_at_once_without_a_download_or_building_the_demo(tiny_run: 
     for name, path in (("demo", "builtin:demo"), ("hub", "nobody/never-there"), ("absent", "/nowhere/at/all")):
         files[name].write_text(text.replace(model, path))
     files["small"].write_text(text.replace("[model]", "[model]\nmemory_limit_gib = 0.5"))
-    code, found, _ = survey("--outlook", *map(str, [tiny_run.preset, *files.values()]))
+    code, found, _ = preflight("--outlook", *map(str, [tiny_run.preset, *files.values()]))
     assert code == 0
     said = {Path(one.source).stem: one for one in found}
     assert said["tiny"].fits == said["demo"].fits == "yes"
@@ -92,7 +92,7 @@ def test_many_presets_at_once_without_a_download_or_building_the_demo(tiny_run: 
 
 def test_what_the_presets_need_is_known_before_anything_is_downloaded(home: Path) -> None:
     files = sorted((Path(__file__).parents[3] / "presets").glob("*.toml"))
-    code, found, _ = survey("--outlook", *map(str, files))
+    code, found, _ = preflight("--outlook", *map(str, files))
     assert code == 0
     said = {Path(one.source).stem: one for one in found}
     assert set(said) == {file.stem for file in files}
@@ -107,7 +107,7 @@ def test_what_the_presets_need_is_known_before_anything_is_downloaded(home: Path
 
 def test_a_quick_look_agrees_with_the_long_one(tiny_run: Runner, home: Path) -> None:
     quick = outlook.outlook(tiny_run.preset, load_file(tiny_run.preset))
-    _, found, _ = survey(str(tiny_run.preset))
+    _, found, _ = preflight(str(tiny_run.preset))
     rooms = {room.of: room.needed for room in found if isinstance(room, findings.Room)}
     assert quick.disk == rooms["disk"]
     assert quick.memory == pytest.approx(rooms["memory"], rel=0.5)

@@ -1,4 +1,4 @@
-"""A scripted survey: the findings of one that took seconds, at once, over a real pipe; it surveys nothing.
+"""A scripted preflight: the findings of one that took seconds, at once, over a real pipe; it preflights nothing.
 
 The script is JSON in the environment variable `SCRIPTED_PREFLIGHT`: `fits`, by a preset's name; `refuse`, an Error
 with this text; `hang`, after the data and before the estimate; `pid`, a file to write its process id to.
@@ -20,7 +20,7 @@ from engine.protocol.events import Error, Event, Log, Phase
 from engine.protocol.findings import Data, Estimate, Model, Outlook, Room, Setting, Text
 
 GiB = 2**30
-script = json.loads(os.environ.get("SCRIPTED_SURVEY", "{}"))
+script = json.loads(os.environ.get("SCRIPTED_PREFLIGHT", "{}"))
 
 
 def say(event: Event) -> None:
@@ -37,7 +37,7 @@ def outlook(source: str) -> Outlook:
     return Outlook(source=source, fits=fits, why=why, parameters=7_100_000, memory=memory, disk=80_000_000)
 
 
-def survey() -> int:
+def preflight() -> int:
     say(Phase(name="checking", detail="reading the model's configuration"))
     say(
         Model(
@@ -91,5 +91,5 @@ if __name__ == "__main__":
         for source in sys.argv[sys.argv.index("--outlook") + 1 :]:
             say(outlook(source))
     else:
-        code = survey()
+        code = preflight()
     os._exit(code)
