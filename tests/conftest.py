@@ -30,11 +30,11 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         return
     folder = tempfile.mkdtemp(prefix="zotui-tests-")
-    forked.make_folder(folder)
     path = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "tests/starts"), str(ROOT), *([path] if path else [])])
     os.environ[STARTS] = f"{folder}/starts"
     os.environ[forked.FOLDER] = folder
+    forked.make_folder(folder)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

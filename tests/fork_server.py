@@ -102,7 +102,9 @@ class _Server:
         self._wanted.register(client, selectors.EVENT_READ, self._hear)
 
     def _hear(self, client: socket.socket) -> dict[str, Any] | None:
-        data, files, _, _ = socket.recv_fds(client, 2**18, 3)
+        data, files = b"", []
+        with suppress(ConnectionError):  # gone before it read what it was told
+            data, files, _, _ = socket.recv_fds(client, 2**18, 3)
         if not data:  # gone; its process, which nobody else can wait for, goes too
             self._wanted.unregister(client)
             client.close()

@@ -103,21 +103,26 @@ def _connect(env: dict[str, str]) -> socket.socket:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not os.path.exists(path):  # noqa: PTH110
-            _start(folder, path, env)
+            _start(folder, path)
     finally:
         os.close(lock)
     check(folder, env)
     server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * MOST_BYTES)
-    server.connect(path)
+    try:
+        server.connect(path)
+    except ConnectionRefusedError:
+        raise RuntimeError(f"the fork server has ended: {_end_of_log(folder)}") from None
     return server
 
 
-def _start(folder: str, path: str, env: dict[str, str]) -> None:
-    """The first who needs it starts it, with the environment of the tests."""
+def _start(folder: str, path: str) -> None:
+    """The first who needs it starts it, with the environment that the tests began with."""
     import subprocess
 
     script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fork_server.py")  # noqa: PTH118, PTH120, PTH100
+    with open(f"{folder}/env") as file:  # noqa: PTH123
+        env = json.load(file)
     with open(f"{folder}/log", "ab") as log:  # noqa: PTH123
         server = subprocess.Popen(
             [_python(folder), "-P", script, folder],
@@ -126,9 +131,13 @@ def _start(folder: str, path: str, env: dict[str, str]) -> None:
     deadline = time.monotonic() + _PATIENCE
     while not os.path.exists(path):  # noqa: PTH110
         if server.poll() is not None or time.monotonic() > deadline:
-            with open(f"{folder}/log") as log:  # noqa: PTH123
-                raise RuntimeError(f"the fork server did not start: {log.read()[-2000:]}")
+            raise RuntimeError(f"the fork server did not start: {_end_of_log(folder)}")
         time.sleep(0.02)
+
+
+def _end_of_log(folder: str) -> str:
+    with open(f"{folder}/log") as log:  # noqa: PTH123
+        return log.read()[-2000:]
 
 
 def _python(folder: str) -> str:
@@ -176,6 +185,7 @@ def make_folder(folder: str) -> None:
     """What the server and its clients share; `folder` is a short path, for that of the socket is limited."""
     for name, text in (
         ("pid", str(os.getpid())),
+        ("env", json.dumps(dict(os.environ))),  # a test may have changed its own before it needs the server
         ("real", sys.executable),
         ("python", _STAND_IN.format(python=sys.executable, tests=os.path.dirname(os.path.abspath(__file__)))),  # noqa: PTH100, PTH120
     ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -86,3 +87,13 @@ def test_an_environment_that_libraries_read_when_they_are_imported_gets_a_fresh_
             forked.check(os.environ[forked.FOLDER], dict(os.environ))
     monkeypatch.setenv("ZOTUI_HOME", "elsewhere")
     forked.check(os.environ[forked.FOLDER], dict(os.environ))
+
+
+def test_whoever_leaves_without_hearing_the_end_harms_nobody(start: Any) -> None:
+    first: Engine = start("run.steps=2")
+    assert isinstance(first.process, forked.Process)
+    first.process.stdin.close()
+    assert first.process._server.recv(1000, socket.MSG_PEEK)  # it is told, and
+    first.process._server.close()  # does not listen
+    first.process.returncode = 0
+    assert start("run.steps=2").finish() == 0
