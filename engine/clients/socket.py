@@ -24,7 +24,7 @@ MOST_CLIENTS = 16
 
 
 class Listener(Protocol):
-    """What obeys the commands; see `engine.clients.inbox.Control.listen`."""
+    """What obeys the commands; see `engine.clients.inbox.Inbox.listen`."""
 
     def __call__(self, read: Callable[[int], bytes], ended: Callable[[], None], /) -> None: ...
 
