@@ -45,4 +45,5 @@ async def test_the_app_does_not_grow_while_it_watches(launch: Launch) -> None:
     first, last = sizes[0], sizes[-1]
     assert last.objects - first.objects < OBJECTS, [size.objects for size in sizes]
     assert last.memory - first.memory < MEMORY, [size.memory >> 20 for size in sizes]
-    assert (last.files, last.threads) == (first.files, first.threads), sizes
+    # Fewer is no growth: what other tests left in this process may go meanwhile.
+    assert last.files <= first.files and last.threads <= first.threads, sizes
