@@ -32,7 +32,7 @@ _WATCH = """
 import sys
 sys.path.insert(0, {root!r})
 from tests.zotui.app.app_helpers import preset_text
-from engine.preset.schema import load
+from engine.preset.load import load
 from engine.runs.directory import RunDir
 from zotui.engines.launched import EngineProcess
 EngineProcess.COMMAND = (sys.executable, {engine!r})
