@@ -17,7 +17,7 @@ import msgspec
 
 from engine import environment
 from engine.environment import prepare, prepare_device
-from engine.errors import EXIT_DONE, EXIT_FAILED, UserError
+from engine.errors import EXIT_DONE, EXIT_FAILED, UserError, first_line
 from engine.machine import versions
 from engine.runs.home import home
 from engine.stdio import leave, take_stdout
@@ -77,7 +77,7 @@ def _package(name: str) -> Finding:
     except ModuleNotFoundError:
         return Finding(name, "wrong", "is not installed", "pip install 'zotui[cuda]' (NVIDIA) or 'zotui[cpu]'")
     except Exception as error:  # noqa: BLE001 - any fault of an installation, from a missing library to a bad build
-        told = f"does not load ({type(error).__name__}: {str(error).strip().splitlines()[0][:120]})"
+        told = f"does not load ({type(error).__name__}: {first_line(error)[:120]})"
         return Finding(name, "wrong", told, f"pip install --force-reinstall --no-deps {name}, or a new environment")
     return Finding(name, "ok", str(module.__version__))
 

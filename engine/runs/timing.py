@@ -1,4 +1,4 @@
-"""A clock that stands while a run is paused: what elapsed is work."""
+"""Where a run's time went, of all its engines together; and a clock that stands while it is paused."""
 
 from __future__ import annotations
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 
+from engine.errors import first_line
+
 
 def problem(device: str) -> str:
     """Why vLLM cannot run on `device` here (`cpu` or `cuda:N`), as a clause; empty if it can."""
@@ -13,7 +15,7 @@ def problem(device: str) -> str:
         import vllm
         from vllm.platforms import current_platform
     except Exception as error:  # noqa: BLE001 - any fault of an installation, from a missing library to a bad build
-        return f"vLLM does not load ({type(error).__name__}: {str(error).splitlines()[0][:120]})"
+        return f"vLLM does not load ({type(error).__name__}: {first_line(error)[:120]})"
     kind, built_for = device.partition(":")[0], current_platform.device_type
     if built_for == kind:
         return ""
