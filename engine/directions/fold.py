@@ -4,22 +4,30 @@ A small update is below what a bfloat16 or float16 weight can tell apart, so rou
 loses most of it, fold after fold. Two ways keep it:
 
 residual    what the weight could not hold is kept beside it, in 65536ths of the weight's last place:
-            weight and residual together are a float32, for 2 bytes a parameter.
+            weight and residual together are a float32, for 2 bytes a parameter. Where a GPU has no room for
+            them they lie in the host's memory (`engine.directions.staging`), with the same numbers.
 stochastic  the weight is rounded to one of its two neighbours by chance, the nearer the likelier:
             right on average, for no memory. The noise is a function of (seed, step, parameter name).
+
+On a GPU a fold is one kernel a matrix (`engine.directions.kernels`); here it is done in parts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal
 
+import numpy as np
 import torch
 
+from engine.directions import gpu
 from engine.directions.keyed import keyed_generator
+from engine.directions.philox import Bits, key
+from engine.directions.staging import Staging
 from engine.models.weights import Matrix
 
-FoldMode = Literal["residual", "stochastic", "nearest"]
+FoldMode = Literal["residual", "host-residual", "stochastic", "nearest"]
 RESIDUAL_BYTES = 2  # a parameter
 
 _CHUNK = 2**21  # entries folded at a time, to bound the float32 copies; stochastic noise depends on it
@@ -37,28 +45,74 @@ def choose_fold(wanted: str, dtype: str) -> FoldMode:
 class Fold:
     """Adds to one matrix's weight; the weight itself lives elsewhere.
 
-    Attributes: residual, (rows, cols) int16, or None where the mode keeps none.
+    Attributes: residual, (rows, cols) int16, or None where the mode keeps none; look at it `at_hand`.
     """
 
-    def __init__(self, matrix: Matrix, mode: FoldMode, seed: int, device: torch.device) -> None:
-        self._matrix, self._mode, self._seed = matrix, mode, seed
+    def __init__(
+        self,
+        matrix: Matrix,
+        mode: FoldMode,
+        seed: int,
+        device: torch.device,
+        drawn: str = "philox",
+        staging: Staging | None = None,
+    ) -> None:
+        """`drawn`: what noise comes from (`engine.directions.low_rank.Drawn`). `staging`: that of host residuals."""
+        self._matrix, self._mode, self._seed, self._drawn = matrix, mode, seed, drawn
+        self._on_gpu, self._staging = gpu.runs_kernels(device), staging
         self.residual: torch.Tensor | None = None
-        if mode == "residual":
+        if staging is not None:
+            self.residual = staging.make(matrix)
+        elif mode in ("residual", "host-residual"):
             self.residual = torch.zeros(matrix.rows, matrix.cols, dtype=torch.int16, device=device)
 
-    def add(self, weight: torch.Tensor, u: torch.Tensor, v: torch.Tensor, step: int) -> None:
+    @contextmanager
+    def at_hand(self) -> Iterator[torch.Tensor | None]:
+        """Within it, the residual where the weight is; changes count."""
+        if self._staging is None or self.residual is None:
+            yield self.residual
+        else:
+            with self._staging.at_hand(self.residual) as there:
+                yield there
+
+    def add(
+        self, weight: torch.Tensor, residual: torch.Tensor | None, u: torch.Tensor, v: torch.Tensor, step: int
+    ) -> None:
         """weight <- weight + u v^T, in place; `step` is that of the fold.
 
-        weight: (rows, cols), contiguous; u: (rows, r) and v: (cols, r), float32.
+        weight: (rows, cols), contiguous; residual: what is `at_hand`; u: (rows, r) and v: (cols, r), float32.
         """
-        noise = keyed_generator(f"{self._seed}/fold/{step}/{self._matrix.name}", weight.device)
+        if self._on_gpu:
+            from engine.directions import kernels
+
+            noise = (*key(self._seed, "fold", self._matrix.name), step) if self._mode == "stochastic" else None
+            kernels.fold(weight, residual, u, v, noise)
+            return
+        chances = self._chances(step) if self._mode == "stochastic" else None
         for rows in _parts(weight, _CHUNK):
             part = weight[rows]
-            if self.residual is not None:
-                _add_exactly(part, self.residual[rows], u[rows], v)
+            if residual is not None:
+                _add_exactly(part, residual[rows], u[rows], v)
                 continue
             total = part.float().addmm_(u[rows], v.T)
-            part.copy_(_round_by_chance(total, part.dtype, noise) if self._mode == "stochastic" else total)
+            part.copy_(total if chances is None else _round_by_chance(total, part.dtype, chances(part.numel())))
+
+    def _chances(self, step: int) -> Callable[[int], torch.Tensor]:
+        """Takes a number; returns as many that are evenly distributed between 0 and 1, other ones each time."""
+        if self._drawn == "torch":
+            device = torch.device("cpu")
+            noise = keyed_generator(f"{self._seed}/fold/{step}/{self._matrix.name}", device)
+            return lambda count: torch.rand(count, generator=noise)
+        bits = Bits(key(self._seed, "fold", self._matrix.name), step)
+        left = np.empty(0, np.uint32)
+
+        def take(count: int) -> torch.Tensor:
+            nonlocal left
+            more = bits.take(-(-max(0, count - len(left)) // 2)).view(np.uint32)
+            drawn, left = np.split(np.concatenate([left, more]), [count])
+            return torch.from_numpy((drawn >> 8).astype(np.float32) * np.float32(2**-24))
+
+        return take
 
 
 def state(weight: torch.Tensor, residual: torch.Tensor | None) -> torch.Tensor:
@@ -107,12 +161,11 @@ def _neighbour(weight: torch.Tensor, away: torch.Tensor | int) -> torch.Tensor:
     return (weight.view(torch.int16) + away).view(weight.dtype)
 
 
-def _round_by_chance(total: torch.Tensor, dtype: torch.dtype, noise: torch.Generator) -> torch.Tensor:
+def _round_by_chance(total: torch.Tensor, dtype: torch.dtype, chance: torch.Tensor) -> torch.Tensor:
     """`total` rounded to one of its two neighbours in `dtype`, such that the mean is `total`."""
     nearest = total.to(dtype)  # keeps the sign, also where it is zero
     back = nearest.float()
     away = torch.where(total.abs() > back.abs(), 1, -1).to(torch.int16)
     other = _neighbour(nearest, away)
     gap = (other.float() - back).abs_()
-    chance = torch.rand(total.shape, generator=noise, device=total.device)
-    return torch.where(chance.mul_(gap) < (total - back).abs_(), other, nearest)
+    return torch.where(chance.view_as(gap).mul_(gap) < (total - back).abs_(), other, nearest)

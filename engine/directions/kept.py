@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
+from engine.directions import gpu
 from engine.directions.fold import state
 from engine.directions.keyed import keyed_generator
 from engine.models.weights import Matrix
@@ -35,6 +36,7 @@ class Sample:
     """Entries of one matrix, the same ones all through a run: drawn with replacement, by seed and name."""
 
     def __init__(self, matrix: Matrix, rank: int, seed: int, device: torch.device) -> None:
+        self._on_gpu = gpu.runs_kernels(device)
         generator = keyed_generator(f"{seed}/kept/{matrix.name}", device)
         count = _entries(rank)
         self._rows = torch.randint(matrix.rows, (count,), generator=generator, device=device)
@@ -50,9 +52,27 @@ class Sample:
         self._intended.zero_()
         self.sums: torch.Tensor | None = None  # of the last comparison; left where it was computed
 
+    def folded(self, u: torch.Tensor, v: torch.Tensor, weight: torch.Tensor, residual: torch.Tensor | None) -> None:
+        """u v^T, of (rows, r) and (cols, r), was added to the weight: see how much of it is there."""
+        if not self._on_gpu:
+            self.learn(u, 1.0)
+            self.compare(v, weight, residual)
+            return
+        from engine.directions import kernels
+
+        assert self._start is not None, "begin comes first"
+        if self.sums is None:
+            self.sums = torch.zeros(3, dtype=torch.float64, device=self._start.device)
+        kernels.compare(self.sums, self._intended, self._start, self._rows, self._cols, u, v, weight, residual)
+
     def begin(self, weight: torch.Tensor, residual: torch.Tensor | None = None) -> None:
         """Take the entries as they are as the start, unless there is one already."""
-        if self._start is None:
+        if self._start is None and self._on_gpu:
+            from engine.directions import kernels
+
+            self._start = torch.empty_like(self._intended)
+            kernels.pick(self._start, self._rows, self._cols, weight, residual)
+        elif self._start is None:
             self._start = self._pick(weight, residual)
 
     def learn(self, u: torch.Tensor, scale: float) -> None:

@@ -1,57 +1,65 @@
 """Random directions as a function of (seed, step, query, parameter name), and of nothing else.
 
 A LoZO direction is Z = U V^T with U ~ N(0,1)^{out x r} fresh every step and V ~ N(0,1)^{in x r}
-redrawn every interval (LoZO, arXiv 2410.07698, Algorithm 1). Each factor has a generator of its own,
-so that any runtime, in any order, draws the same, and the journal need not hold it.
+redrawn every interval (LoZO, arXiv 2410.07698, Algorithm 1). Each factor of each matrix has numbers of its
+own, so that any runtime, in any order, draws the same, and the journal need not hold it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from typing import Literal, Protocol
 
 import torch
 
-from engine.directions.keyed import keyed_generator
+from engine.directions.keyed import TorchDirections
+from engine.directions.philox import Normals
 from engine.models.weights import Matrix
+from engine.protocol.events import Step
+
+Drawn = Literal["philox", "torch"]
+"""What draws: a counter, the same everywhere; or torch's generators, in runs that zotui 0.2 and earlier began."""
+
+
+def drawn_by(steps: Iterable[Step]) -> Drawn:
+    """What drew these steps of a run: of all of them, or of none."""
+    first = next(iter(steps), None)
+    return "philox" if first is None or first.drew == "philox" else "torch"
 
 
 class Directions(Protocol):
-    """A source of low-rank directions."""
+    """A source of low-rank directions for all matrices at once: their factors lie one after the other."""
 
-    def v(self, matrix: Matrix, rank: int, step: int, device: torch.device) -> torch.Tensor:
-        """V of the interval that begins at `step`: (cols, rank), float32."""
+    def v_into(self, out: torch.Tensor, step: int) -> None:
+        """V of the interval that begins at `step`: (cols, rank) of every matrix, into `out`, flat and float32."""
 
-    def u_into(self, out: torch.Tensor, matrix: Matrix, step: int, query: int) -> None:
-        """U of one query of one step, into `out`, contiguous and of (rows, rank) float32 elements."""
+    def u_into(self, out: torch.Tensor, step: int, query: int) -> None:
+        """U of one query of one step: (rows, rank) of every matrix, into `out`, flat and float32."""
 
 
-@dataclass(frozen=True)
-class KeyedDirections:
+def directions(drawn: Drawn, matrices: Sequence[Matrix], rank: int, seed: int, device: torch.device) -> Directions:
     """Those of a run of ours."""
-
-    seed: int
-
-    def v(self, matrix: Matrix, rank: int, step: int, device: torch.device) -> torch.Tensor:
-        return draw_v(matrix, rank, seed=self.seed, step=step, device=device)
-
-    def u_into(self, out: torch.Tensor, matrix: Matrix, step: int, query: int) -> None:
-        draw_u_into(out, matrix, seed=self.seed, step=step, query=query)
+    kind = CounterDirections if drawn == "philox" else TorchDirections
+    return kind(matrices, rank, seed, device)
 
 
-def draw_u(matrix: Matrix, rank: int, *, seed: int, step: int, query: int, device: torch.device) -> torch.Tensor:
-    """U of one query of one step: (rows, rank), float32."""
-    out = torch.empty(matrix.rows, rank, device=device)
-    draw_u_into(out, matrix, seed=seed, step=step, query=query)
-    return out
+class CounterDirections:
+    """The same on every device."""
+
+    def __init__(self, matrices: Sequence[Matrix], rank: int, seed: int, device: torch.device) -> None:
+        self._u = Normals(seed, "u", [(m.name, m.rows * rank) for m in matrices], device)
+        self._v = Normals(seed, "v", [(m.name, m.cols * rank) for m in matrices], device)
+
+    def v_into(self, out: torch.Tensor, step: int) -> None:
+        self._v.fill(out, step)
+
+    def u_into(self, out: torch.Tensor, step: int, query: int) -> None:
+        self._u.fill(out, step, query)
 
 
-def draw_u_into(out: torch.Tensor, matrix: Matrix, *, seed: int, step: int, query: int) -> None:
-    """The same, into `out`, contiguous and of as many float32 elements."""
-    out.normal_(generator=keyed_generator(f"{seed}/u/{step}/{query}/{matrix.name}", out.device))
-
-
-def draw_v(matrix: Matrix, rank: int, *, seed: int, step: int, device: torch.device) -> torch.Tensor:
-    """V of the interval that begins at `step`: (cols, rank), float32."""
-    generator = keyed_generator(f"{seed}/v/{step}/{matrix.name}", device)
-    return torch.randn(matrix.cols, rank, generator=generator, device=device)
+def views(flat: torch.Tensor, matrices: Sequence[Matrix], side: Literal["rows", "cols"]) -> list[torch.Tensor]:
+    """The factors of each matrix, (rows or cols, rank), within a flat tensor of all."""
+    lengths = [getattr(matrix, side) for matrix in matrices]
+    rank = flat.numel() // max(1, sum(lengths))
+    parts = flat.split([length * rank for length in lengths])
+    return [part.view(length, rank) for part, length in zip(parts, lengths, strict=True)]

@@ -11,7 +11,7 @@ query 1 what the update applied.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -53,7 +53,7 @@ class _Drawn:
 
 
 class OfficialDraws:
-    """A source of directions (see `engine.directions.low_rank.Directions`) of one run; its steps must come in order."""
+    """What one run draws; its steps must come in order."""
 
     def __init__(self, run: OfficialRun) -> None:
         self._run = run
@@ -61,15 +61,9 @@ class OfficialDraws:
         self._v: dict[str, torch.Tensor] = {}
         self._held: tuple[int, int, dict[str, _Drawn]] | None = None
 
-    def v(self, matrix: Matrix, rank: int, step: int, device: torch.device) -> torch.Tensor:
-        v = self._of(matrix.name, step, PROBED).v
-        assert v is not None and v.shape == (matrix.cols, rank)
-        return v.to(device, torch.float32)
-
-    def u_into(self, out: torch.Tensor, matrix: Matrix, step: int, query: int) -> None:
-        u = self._of(matrix.name, step, query).u
-        assert u is not None
-        out.copy_(u.view_as(out))
+    def directions(self, matrices: Sequence[Matrix]) -> OfficialDirections:
+        """Those of some matrices, as methods ask for them."""
+        return OfficialDirections(self, matrices)
 
     def changes(
         self, step: int, query: int, scale: float, decay: float, read: Callable[[str], torch.Tensor]
@@ -101,8 +95,24 @@ class OfficialDraws:
             else:
                 yield name, _Drawn(dense=normal(*shape))
 
-    def _of(self, name: str, step: int, query: int) -> _Drawn:
+    def of(self, name: str, step: int, query: int) -> _Drawn:
         """The same for one parameter; a pass is drawn as a whole and held until another is asked for."""
         if self._held is None or self._held[:2] != (step, query):
             self._held = (step, query, dict(self.draw(step, query)))
         return self._held[2][name]
+
+
+class OfficialDirections:
+    """A source of directions (see `engine.directions.low_rank.Directions`)."""
+
+    def __init__(self, draws: OfficialDraws, matrices: Sequence[Matrix]) -> None:
+        self._draws, self._matrices = draws, matrices
+
+    def v_into(self, out: torch.Tensor, step: int) -> None:
+        out.copy_(self._joined(self._draws.of(matrix.name, step, PROBED).v for matrix in self._matrices))
+
+    def u_into(self, out: torch.Tensor, step: int, query: int) -> None:
+        out.copy_(self._joined(self._draws.of(matrix.name, step, query).u for matrix in self._matrices))
+
+    def _joined(self, factors: Iterable[torch.Tensor | None]) -> torch.Tensor:
+        return torch.cat([factor.flatten() for factor in factors if factor is not None])

@@ -23,6 +23,7 @@ def export_merged(run: RunDir, target: Path) -> int:
     import torch
 
     from engine.directions.fold import choose_fold
+    from engine.directions.low_rank import drawn_by
     from engine.export.rebuild import FoldingLoop
     from engine.methods.lozo import Lozo
     from engine.models.tokenizer import read_tokenizer
@@ -36,6 +37,7 @@ def export_merged(run: RunDir, target: Path) -> int:
         "device": "cpu",
         "rank": wanted.method.rank,
         "seed": wanted.run.seed,
+        "drawn": drawn_by(steps),
         "trust_remote_code": wanted.model.trust_remote_code,
     }
     # The runtime that took the steps decides how low-precision weights were rounded.

@@ -10,34 +10,38 @@ from typing import Any
 
 from engine.directions.fold import FoldMode
 from engine.directions.kept import UpdateKept, update_kept
-from engine.directions.learned import LowRank
+from engine.directions.learned import Learned
+from engine.directions.low_rank import Drawn
 from engine.runtimes.training_loop import TrainingLoop
 
 
 class FoldingLoop(TrainingLoop):
     """Keeps U_acc beside the weights and folds it in when V is redrawn.
 
-    Attributes: states, what it keeps of every matrix.
+    Attributes: learned, what it keeps of all matrices.
     """
 
-    def __init__(self, path: str, *, rank: int, seed: int, fold: FoldMode, **others: Any) -> None:
-        super().__init__(path, rank=rank, seed=seed, **others)
-        self.states = [LowRank(m, rank, seed, self.model.device, fold) for m in self.matrices()]
+    def __init__(
+        self, path: str, *, rank: int, seed: int, fold: FoldMode, drawn: Drawn = "philox", **others: Any
+    ) -> None:
+        super().__init__(path, rank=rank, seed=seed, drawn=drawn, **others)
+        self.learned = Learned(self.matrices(), rank, seed, self.model.device, fold, drawn)
 
     def redraw(self, step: int) -> None:
-        for state in self.states:
-            state.fold_into(self._weights[state.matrix.name].data, step)
-            state.redraw(step)
+        if self.learned.dirty:
+            for state in self.learned.states:
+                state.fold_into(self._weights[state.matrix.name].data, step)
+            self.learned.folded()
+        self.learned.redraw(step)
 
     def replay_probe(self, step: int, query: int, eps: float) -> None:
         """Probes in slots leave no trace in the weights."""
 
     def update(self, step: int, coefficients: Sequence[float]) -> None:
-        for state in self.states:
-            state.learn(step, coefficients)
+        self.learned.learn(step, coefficients)
 
     def abandon_probe(self) -> bool:
         raise NotImplementedError("a folding loop scores no probes")
 
     def update_kept(self) -> UpdateKept | None:
-        return update_kept(state.sample for state in self.states)
+        return update_kept(state.sample for state in self.learned.states)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.preflight.plan import Prepared, plan_run, prepare
 from engine.preset.schema import Preset
@@ -12,6 +12,9 @@ from engine.runs.info import StartedOn
 from engine.runtimes.base import Note, Report, Runtime
 from engine.tasks.load import Task
 from engine.tasks.tokenize import Encoder
+
+if TYPE_CHECKING:
+    from engine.directions.low_rank import Drawn
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Opened:
     dtype: str
     started_on: StartedOn  # for the run's record
     encoder: Encoder
+    drawn: Drawn
 
 
 def open_run(
@@ -40,7 +44,16 @@ def open_run(
     runtime = load_runtime(prepared, report, note)
     device = describe_device(prepared.plan.device)
     encoder = Encoder(prepared.tokenizer, bos=prepared.plan.task.bos == "auto")
-    return Opened(runtime, prepared.task, prepared.path, device, prepared.plan.dtype, prepared.started_on, encoder)
+    return Opened(
+        runtime,
+        prepared.task,
+        prepared.path,
+        device,
+        prepared.plan.dtype,
+        prepared.started_on,
+        encoder,
+        prepared.plan.drawn,
+    )
 
 
 def load_runtime(prepared: Prepared, report: Report, note: Note) -> Runtime:
@@ -52,6 +65,7 @@ def load_runtime(prepared: Prepared, report: Report, note: Note) -> Runtime:
         "device": plan.device,
         "rank": plan.wanted.method.rank,
         "seed": plan.wanted.run.seed,
+        "drawn": plan.drawn,
         "trust_remote_code": plan.wanted.model.trust_remote_code,
     }
     if plan.runtime == "training-loop":

@@ -23,6 +23,7 @@ from engine.tasks.load import Task, check_sources, load_task
 
 if TYPE_CHECKING:
     from engine.directions.fold import FoldMode
+    from engine.directions.low_rank import Drawn
     from engine.models.facts import ModelFacts
     from engine.preflight.disk import Disk
     from engine.preflight.identity import Files
@@ -43,6 +44,7 @@ class Plan:
     runtime: str
     why: str  # this runtime
     fold: FoldMode
+    drawn: Drawn
     disk: Disk
     was: StartedOn | None  # what the run was started on, if it was
 
@@ -86,6 +88,7 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
     path, task = with_demo(wanted, report)
 
     from engine.directions.fold import choose_fold
+    from engine.directions.low_rank import drawn_by
     from engine.models.facts import read_model
     from engine.preflight.checks import check_disk, describe_fold
     from engine.preflight.choose import check_architecture, choose_device, choose_dtype, choose_runtime
@@ -107,11 +110,12 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
         check_architecture(facts)
     fold = choose_fold(wanted.model.fold, dtype)
     note("info", describe_fold(facts, dtype=dtype, runtime=runtime, fold=fold))
+    drawn = drawn_by(run.journal() if run else ())
     disk = estimate_disk(
         facts, wanted, dtype=dtype, runtime=runtime, fold=fold,
         steps_done=run.steps_done() if run else 0, saved=len(run.checkpoint_folders()) if run else 0,
     )  # fmt: skip
-    plan = Plan(wanted, task, found, files, facts, device, dtype, runtime, why, fold, disk, was)
+    plan = Plan(wanted, task, found, files, facts, device, dtype, runtime, why, fold, drawn, disk, was)
     # The weights alone, before the data is read; the whole once the data says how long it is.
     plan.memory(Needs(batch=1, longest=8, options=1, option_tokens=1))
     if run:

@@ -69,7 +69,9 @@ class Step(Event, frozen=True, omit_defaults=True, gc=False):
     eps: Number = math.nan
     seed: int = 0  # of the run
     gradients: tuple[Number, ...] = ()  # of every query; none where there is only one
-    drew: str = ""  # the kind of device that drew the directions: "cpu", or the model of a GPU
+    # What drew the directions: "philox", a counter, the same on every device. Of runs that zotui 0.2 and earlier began
+    # the kind of device: "cpu", or the model of a GPU.
+    drew: str = ""
     tokens: Whole = 0  # tokens scored in this step, both signs
     seconds: Number = 0.0
     tokens_per_s: Number = math.nan  # follows from the two, and is not in the journal

@@ -12,13 +12,14 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from engine.directions.kept import Sample, UpdateKept, update_kept
-from engine.directions.low_rank import draw_u, draw_v
+from engine.directions.low_rank import Drawn, directions, views
 from engine.models.facts import context_of, dtype_of, linear_matrices
 from engine.models.weights import BaseWeights, Matrix, check_room_aside
 from engine.runtimes.base import EVALUATION_SEQUENCES, Probe, Upcoming
@@ -39,11 +40,11 @@ class TrainingLoop:
         device: str,
         rank: int,
         seed: int,
+        drawn: Drawn = "philox",
         trust_remote_code: bool = False,
         random_weights: bool = False,
     ) -> None:
         self.device = device
-        self._rank, self._seed = rank, seed
         self._path, self._dtype, self._trust_remote_code = path, dtype_of(dtype), trust_remote_code
         self._model: PreTrainedModel
         if random_weights:
@@ -57,9 +58,15 @@ class TrainingLoop:
         self.longest = context_of(self._model.config)
         parameters = dict(self._model.named_parameters())
         self._weights = {matrix.name: parameters[matrix.name] for matrix in self._matrices}
-        self._v: dict[str, torch.Tensor] = {}
+        there = torch.device(device)
+        self._directions = directions(drawn, self._matrices, rank, seed, there)
+        self._v, self._u = (
+            torch.zeros(rank * sum(getattr(m, side) for m in self._matrices), device=there) for side in ("cols", "rows")
+        )
+        self._v_of = self._by_name(self._v, "cols")
+        self._u_of = self._by_name(self._u, "rows")
         self._steps_done = 0
-        self._samples = {m.name: Sample(m, rank, seed, self._model.device) for m in self._matrices}
+        self._samples = {m.name: Sample(m, rank, seed, there) for m in self._matrices}
         self._begin_samples()
 
     @property
@@ -72,11 +79,10 @@ class TrainingLoop:
 
     def redraw(self, step: int) -> None:
         # Nothing to fold: every update is in the weights already.
-        for name, v in self._v.items():
-            self._samples[name].compare(v, self._weights[name])
-        self._v = {
-            m.name: draw_v(m, self._rank, seed=self._seed, step=step, device=self._model.device) for m in self._matrices
-        }
+        if self._steps_done:
+            for name, v in self._v_of.items():
+                self._samples[name].compare(v, self._weights[name])
+        self._directions.v_into(self._v, step)
 
     def probe(
         self, step: int, queries: int, eps: float, examples: Sequence[Example], upcoming: Upcoming | None = None
@@ -179,13 +185,17 @@ class TrainingLoop:
         """W += scale Z(step, query), in the weights' own precision; `intended` if it is to stay."""
         if abs(scale) > torch.finfo(self._dtype).max:
             scale = math.copysign(math.inf, scale)  # what it overflows to; torch refuses it as it is
-        for matrix in self._matrices:
-            u = draw_u(matrix, self._rank, seed=self._seed, step=step, query=query, device=self._model.device)
-            z = u @ self._v[matrix.name].T
-            weight = self._weights[matrix.name]
+        self._directions.u_into(self._u, step, query)
+        for name, weight in self._weights.items():
+            u = self._u_of[name]
+            z = u @ self._v_of[name].T
             weight.data.add_(z.to(weight.dtype), alpha=scale)
             if intended:
-                self._samples[matrix.name].learn(u, scale)
+                self._samples[name].learn(u, scale)
+
+    def _by_name(self, flat: torch.Tensor, side: Literal["rows", "cols"]) -> dict[str, torch.Tensor]:
+        """The factors of each matrix within a flat tensor of all."""
+        return dict(zip((m.name for m in self._matrices), views(flat, self._matrices, side), strict=True))
 
     def _log_probabilities(self, sequences: list[tuple[tuple[int, ...], int]]) -> list[float]:
         """Summed log-probability of the last `n` tokens of every (sequence, n), in one padded batch."""

@@ -49,8 +49,7 @@ class Trainer:
         self._in_force: Changed | None = None
         self._trying = Trying(opened.runtime, opened.task, opened.encoder)
         self._adopt(0)
-        # CUDA draws otherwise on another model of GPU.
-        self._drew = "cpu" if opened.device.startswith("cpu") else opened.device.partition(" ")[2].strip("()")
+        self._drew = _drew(opened)
         self._evaluated_at = -1
         self._saved_at = -1
         self._signal = Signal(dtype=opened.dtype, rank=wanted.method.rank)
@@ -282,3 +281,10 @@ class Trainer:
         if self._evaluations:
             self.metrics = self._evaluations[-1].metrics
             self._evaluated_at = self._evaluations[-1].step
+
+
+def _drew(opened: Opened) -> str:
+    """What the journal says of who draws the directions: torch's generators draw otherwise on another model of GPU."""
+    if opened.drawn == "philox":
+        return opened.drawn
+    return "cpu" if opened.device.startswith("cpu") else opened.device.partition(" ")[2].strip("()")

@@ -100,18 +100,15 @@ class _Block:
         import torch
 
         from engine.directions.fold import choose_fold
+        from engine.directions.learned import Learned
         from engine.models.facts import dtype_of
         from engine.models.weights import Matrix
-        from engine.runtimes.vllm.worker.slots import Slice, Slots
 
         wide, inner = shape["hidden_size"], shape["ffn_dim"]
         sizes = {f"self_attn.{name}_proj": (wide, wide) for name in "qkv"} | {"self_attn.out_proj": (wide, wide)}
         sizes |= {"fc1": (inner, wide), "fc2": (wide, inner)}
         named = [Matrix(f"model.decoder.layers.0.{name}.weight", *size) for name, size in sizes.items()]
-        slices = [Slice(matrix, None, 0, 0) for matrix in named]
-        self._slots = Slots(
-            slices, rank=rank, seed=0, signs=2, dtype=dtype_of(dtype), device=device, fold=choose_fold("auto", dtype)
-        )
+        self._learned = Learned(named, rank, 0, device, choose_fold("auto", dtype), "philox")
         generator = torch.Generator(device).manual_seed(0)
         self._weights = [
             torch.empty(m.rows, m.cols, dtype=dtype_of(dtype), device=device).normal_(std=0.02, generator=generator)
@@ -125,9 +122,11 @@ class _Block:
     def redraw(self, step: int) -> None:
         """Fold and draw V anew; timed by itself."""
         began = self.began()
-        for piece, weight in zip(self._slots.slices, self._weights, strict=True):
-            piece.state.fold_into(weight, step)
-            piece.state.redraw(step)
+        if self._learned.dirty:
+            for state, weight in zip(self._learned.states, self._weights, strict=True):
+                state.fold_into(weight, step)
+            self._learned.folded()
+        self._learned.redraw(step)
         self.taken.folds.append(self.seconds_since(began))
 
     def replay_probe(self, step: int, query: int, eps: float) -> None:
@@ -135,7 +134,7 @@ class _Block:
 
     def update(self, step: int, coefficients: Sequence[float]) -> None:
         """As the worker's."""
-        self._slots.update(step, coefficients)
+        self._learned.learn(step, coefficients)
 
     def began(self) -> tuple[float, int]:
         """Now, and how many folds there were."""

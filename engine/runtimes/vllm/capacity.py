@@ -44,7 +44,9 @@ def plan_capacity(needs: Needs, block: int) -> Capacity:
 
 def with_padding(plan: Capacity, block: int) -> Capacity:
     """The same with room for the fillers of a recorded pass."""
-    tokens, blocks, sequences = (plan.signs * more for more in padding_room(plan.sequences // plan.signs, block))
+    tokens, blocks, sequences = (
+        plan.signs * more for more in padding_room(plan.tokens // plan.signs, plan.sequences // plan.signs, block)
+    )
     return replace(plan, tokens=plan.tokens + tokens, blocks=plan.blocks + blocks, sequences=plan.sequences + sequences)
 
 

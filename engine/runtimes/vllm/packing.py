@@ -18,7 +18,9 @@ from typing import NamedTuple
 
 from engine.tasks.example import Example
 
-_STEP = 64  # to a multiple of which padded layouts are rounded up
+_STEP = 64  # to a multiple of which rows, picks and copies of padded layouts are rounded up
+_FINEST = 16  # likewise their tokens: a twelfth of them at most, so that few are added, and few shapes there are
+_WORTH_COPYING = 20  # copies cost a few kernels a layer: worth it where they save one of so many tokens
 
 
 class Pick(NamedTuple):
@@ -79,6 +81,14 @@ def pack(examples: Sequence[Example], block_size: int, *, copies: bool) -> Packe
     return packed
 
 
+def pack_for_launches(examples: Sequence[Example], block_size: int) -> Packed:
+    """The layout for a runtime that pays for every kernel: pages are copied only where that saves enough tokens."""
+    packed = pack(examples, block_size, copies=True)
+    if 0 < len(packed.copies) * _WORTH_COPYING < len(packed.token_ids):
+        return pack(examples, block_size, copies=False)
+    return packed
+
+
 def pad(packed: Packed, examples: Sequence[Example], longest: int) -> None:
     """Bring the layout of `examples` to one of few shapes, for runtimes that record a pass of every shape.
 
@@ -86,7 +96,8 @@ def pad(packed: Packed, examples: Sequence[Example], longest: int) -> None:
     and all are said to be as long as `longest`. What is added is read by nothing.
     """
     added = sum(_most_sequences(example) for example in examples) + 1 - len(packed.query_lens)
-    packed.padding = added + -(len(packed.token_ids) + added) % _STEP
+    step = _token_step(len(packed.token_ids))
+    packed.padding = added + -(len(packed.token_ids) + added) % step
     # One filler takes most of the tokens; all of them write over each other, in the same pages.
     lengths = [packed.padding - added + 1] + [1] * (added - 1)
     pages = -(-max(lengths) // packed.block_size)
@@ -99,14 +110,20 @@ def pad(packed: Packed, examples: Sequence[Example], longest: int) -> None:
         packed.query_lens.append(length)
         packed.seq_lens.append(length)
         packed.block_tables.append(table)
-    packed.copies += [(0, packed.slots[0])] * (_STEP - len(packed.copies) % _STEP)
+    packed.copies += [(0, packed.slots[0])] * (-len(packed.copies) % _STEP)
     packed.rows += [0] * (-len(packed.rows) % _STEP)
     packed.longest = max(longest, _STEP)
 
 
-def padding_room(sequences: int, block_size: int) -> tuple[int, int, int]:
-    """The most (tokens, blocks, sequences) that `pad` adds to a sign of at most `sequences` sequences."""
-    return _STEP + sequences, -(-_STEP // block_size), 1
+def padding_room(tokens: int, sequences: int, block_size: int) -> tuple[int, int, int]:
+    """The most (tokens, blocks, sequences) that `pad` adds to a sign of at most so many tokens and sequences."""
+    step = _token_step(tokens)
+    return step + sequences, -(-step // block_size), 1
+
+
+def _token_step(tokens: int) -> int:
+    """A power of two: to a multiple of it so many tokens are rounded up."""
+    return min(_STEP, max(_FINEST, 1 << max(0, (tokens // 12).bit_length() - 1)))
 
 
 def cost(example: Example, block_size: int) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from engine.directions.fold import FoldMode
 from engine.directions.kept import UpdateKept
+from engine.directions.low_rank import Drawn
 from engine.directions.official import OfficialRun
 from engine.errors import UserError
 from engine.models.facts import ModelFacts, dtype_of
@@ -28,10 +29,6 @@ from engine.runtimes.vllm.start import start
 from engine.runtimes.vllm.worker.linear import keeping_plain_weights
 from engine.tasks.example import Example
 from engine.tasks.objective import Scores
-
-# Floating-point operations of a pass below which launching its kernels takes longer than running them, by an
-# estimate (not measured): some 10 ms of launches for 32 blocks, on a GPU of 5e14 operations per second.
-_RECORDED_BELOW = 5e12
 
 
 class VllmRuntime:
@@ -50,6 +47,7 @@ class VllmRuntime:
         needs: Needs,
         memory_needed: int,
         fold: FoldMode,
+        drawn: Drawn = "philox",
         plain_copies: bool = True,
         trust_remote_code: bool = False,
         random_weights: bool = False,
@@ -67,7 +65,9 @@ class VllmRuntime:
         self._block = block_size(device)
         plan = plan_capacity(needs, self._block)
         room = with_prompt(with_padding(plan, self._block), facts.context, self._block)
-        record = cuda_graphs and device != "cpu" and 2 * facts.parameters * plan.tokens < _RECORDED_BELOW
+        # Always, on a GPU: where a pass takes longer than its launches, a recording costs no more than the padding of
+        # its layout, and saves the processor's time.
+        record = cuda_graphs and device != "cpu"
         with alone(), keeping_plain_weights() if plain_copies else nullcontext():
             self._llm = start(
                 facts,
@@ -80,7 +80,7 @@ class VllmRuntime:
                 trust_remote_code=trust_remote_code,
                 random_weights=random_weights,
             )
-        opened = self._call("zo_open", rank, seed, plan.signs, fold, plan.longest if record else None)
+        opened = self._call("zo_open", rank, seed, plan.signs, fold, drawn, plan.longest if record else None)
         self._matrices = [Matrix(*row) for row in opened]
         _check_matrices(facts.matrices, self._matrices)
         if (size := self._call("zo_block_size")) != self._block:

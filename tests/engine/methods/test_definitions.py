@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 
-from engine.directions.learned import LowRank
-from engine.directions.low_rank import draw_u, draw_v
+from engine.directions.learned import Learned
+from engine.directions.low_rank import Drawn, directions
 from engine.models.weights import Matrix
 from engine.tasks import objective
 from engine.tasks.example import Example
@@ -16,9 +17,16 @@ CPU = torch.device("cpu")
 MATRIX = Matrix("layers.0.fc1.weight", 300, 200)
 
 
-def test_a_direction_depends_on_seed_step_query_and_name_and_on_nothing_else() -> None:
+def u_of(matrix: Matrix, rank: int, *, seed: int, step: int, query: int, drawn: Drawn = "philox") -> torch.Tensor:
+    out = torch.empty(matrix.rows * rank)
+    directions(drawn, [matrix], rank, seed, CPU).u_into(out, step, query)
+    return out.view(matrix.rows, rank)
+
+
+@pytest.mark.parametrize("drawn", ["philox", "torch"])
+def test_a_direction_depends_on_seed_step_query_and_name_and_on_nothing_else(drawn: Drawn) -> None:
     def u(seed: int = 1, step: int = 2, query: int = 3, name: str = "a") -> torch.Tensor:
-        return draw_u(Matrix(name, 300, 200), 4, seed=seed, step=step, query=query, device=CPU)
+        return u_of(Matrix(name, 300, 200), 4, seed=seed, step=step, query=query, drawn=drawn)
 
     first = u()
     torch.manual_seed(5)
@@ -28,27 +36,41 @@ def test_a_direction_depends_on_seed_step_query_and_name_and_on_nothing_else() -
         assert abs(torch.corrcoef(torch.stack([first.flatten(), other.flatten()]))[0, 1]) < 0.15
 
 
-def test_factors_are_standard_normal_and_their_product_is_not_divided_by_the_rank() -> None:
-    u = draw_u(MATRIX, 2, seed=0, step=0, query=0, device=CPU)
-    v = draw_v(MATRIX, 2, seed=0, step=0, device=CPU)
-    assert (u.shape, v.shape) == ((300, 2), (200, 2))
+@pytest.mark.parametrize("drawn", ["philox", "torch"])
+def test_factors_are_standard_normal_and_their_product_is_not_divided_by_the_rank(drawn: Drawn) -> None:
+    source = directions(drawn, [MATRIX], 2, 0, CPU)
+    u, v = torch.empty(300, 2), torch.empty(200, 2)
+    source.u_into(u.view(-1), 0, 0)
+    source.v_into(v.view(-1), 0)
     for factor in (u, v):
         assert abs(factor.mean()) < 0.15
         assert abs(factor.std() - 1) < 0.1
     assert abs((u @ v.T).var() - 2) < 0.5  # variance r
 
 
+@pytest.mark.parametrize("drawn", ["philox", "torch"])
+def test_a_matrix_draws_the_same_whatever_lies_beside_it(drawn: Drawn) -> None:
+    others = [Matrix("a", 33, 7), Matrix("b", 8, 5), MATRIX, Matrix("c", 1, 1)]
+    flat = torch.empty(3 * sum(matrix.rows for matrix in others))
+    directions(drawn, others, 3, 4, CPU).u_into(flat, 9, 1)
+    start = 3 * (33 + 8)
+    assert torch.equal(flat[start : start + 900].view(300, 3), u_of(MATRIX, 3, seed=4, step=9, query=1, drawn=drawn))
+
+
 def test_a_fold_keeps_everything_that_was_learned_and_starts_anew() -> None:
-    state = LowRank(MATRIX, 2, seed=0, device=CPU, fold="nearest")
-    state.redraw(0)
+    learned = Learned([MATRIX], 2, 0, CPU, "nearest", "philox")
+    learned.redraw(0)
+    (state,) = learned.states
     weight = torch.zeros(300, 200)
     expected = torch.zeros(300, 200)
     for step, coefficient in enumerate([0.1, -0.2, 0.3]):
-        state.learn(step, [coefficient])
-        expected -= coefficient * state.u(step, 0) @ state.v.T
+        learned.learn(step, [coefficient])
+        expected -= coefficient * u_of(MATRIX, 2, seed=0, step=step, query=0) @ state.v.T
+    assert learned.dirty
     state.fold_into(weight, 3)
+    learned.folded()
     assert torch.allclose(weight, expected, atol=1e-5)
-    assert not state.learned.any()
+    assert not state.learned.any() and not learned.dirty
 
 
 def test_classification_loss_is_cross_entropy_over_mean_log_probabilities() -> None:

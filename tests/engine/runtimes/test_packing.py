@@ -8,7 +8,7 @@ import pytest
 
 from engine.runtimes.base import Needs
 from engine.runtimes.vllm.capacity import plan_capacity
-from engine.runtimes.vllm.packing import Packed, chunks, one_token_options, pack, pad, padding_room
+from engine.runtimes.vllm.packing import Packed, chunks, one_token_options, pack, pack_for_launches, pad, padding_room
 from engine.tasks.example import Example
 
 
@@ -134,19 +134,38 @@ def test_padded_layouts_have_few_shapes_and_say_the_same(seed: int) -> None:
     examples = alike(random.Random(seed), 8)
     plain, padded = (pack(examples, 16, copies=True) for _ in range(2))
     pad(padded, examples, longest=70)
-    for sizes in (padded.token_ids, padded.copies, padded.rows):
+    assert len(padded.token_ids) % 16 == 0
+    for sizes in (padded.copies, padded.rows):
         assert len(sizes) % 64 == 0
     assert (len(padded.picks) + len(padded.filler_picks())) % 64 == 0
     assert len(padded.token_ids) - padded.padding == len(plain.token_ids)
     assert sum(padded.query_lens) == len(padded.token_ids)
-    tokens, blocks, _ = padding_room(sum(len(e.options) for e in examples), 16)
+    tokens, blocks, _ = padding_room(len(plain.token_ids), sum(len(e.options) for e in examples), 16)
     assert padded.padding <= tokens and padded.blocks - plain.blocks <= blocks
     assert padded.picks == plain.picks and padded.rows[: len(plain.rows)] == plain.rows
     assert max(padded.seq_lens) <= padded.longest == 70
     assert max(p for table in padded.block_tables for p in table) < padded.blocks
-    assert set(padded.copies[len(plain.copies) :]) == {(0, padded.slots[0])}  # writes what is there
+    assert set(padded.copies[len(plain.copies) :]) <= {(0, padded.slots[0])}  # writes what is there
     real = set(plain.slots) | {slot for _, slot in plain.copies}
     assert not real & set(padded.slots[len(plain.slots) :])
+
+
+def test_a_batch_of_any_size_is_padded_by_a_twelfth_at_most() -> None:
+    for count in (16, 40, 100):
+        plain, padded = (pack([example(24, 1, 1, first=100 * n) for n in range(count)], 16, copies=True) for _ in "ab")
+        pad(padded, [example(24, 1, 1)] * count, longest=30)
+        assert padded.padding < len(plain.token_ids) / 12 + 2
+        assert not padded.copies
+
+
+def test_pages_are_copied_where_that_saves_more_than_the_copies_cost() -> None:
+    beginning = tuple(range(3, 24))
+    alike = [Example((*beginning, 100 + n, 200 + n), ((5,), (6,)), 0) for n in range(6)]
+    assert pack_for_launches(alike, 16) == pack(alike, 16, copies=True)  # 5 of 23 tokens each
+    only_bos = [Example((2, *range(100 * n, 100 * n + 30)), ((5,), (6,)), 0) for n in range(1, 7)]
+    assert pack(only_bos, 16, copies=True).copies
+    assert pack_for_launches(only_bos, 16) == pack(only_bos, 16, copies=False)
+    assert not pack_for_launches(only_bos, 16).copies
 
 
 @pytest.mark.parametrize("queries", [1, 4])

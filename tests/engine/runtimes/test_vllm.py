@@ -83,8 +83,7 @@ def worst(first: list[list[float]], second: list[list[float]]) -> float:
 
 def test_a_high_rank_whose_matrices_do_not_share_a_product_scores_the_same(open_runtime: Any) -> None:
     runtime = open_runtime("llama", rank=9)
-    layers = worker_of(runtime)._zo_layers._layers
-    assert {layer._b is None for layer in layers} == {True, False}
+    assert {len(factors.products) for factors in worker_of(runtime)._zo_slots.of_layer.values()} == {1, 2, 3}
     assert "agrees" in runtime.self_check(examples(4))
 
 
@@ -131,8 +130,7 @@ def test_the_self_check_sees_slots_that_are_swapped_or_do_nothing(open_runtime: 
     def idle(method: str, *args: Any) -> Any:
         if method != "zo_score":
             return call(method, *args)
-        for layer in worker_of(runtime)._zo_layers._layers:
-            layer._b.zero_()
+        worker_of(runtime)._zo_slots._b.zero_()
         return call(method, *args)
 
     for wrong in (swapped, idle):
@@ -275,7 +273,7 @@ def test_half_precision_scores_both_ways_and_folds_as_transformers_weights_are_f
             one.redraw(step)
             one.update(step, [1e-4])
         runtime.save_weights(path)
-        for state in loop.states:  # bit for bit, as read at first and after one and two folds
+        for state in loop.learned.states:  # bit for bit, as read at first and after one and two folds
             saved = load_file(path)
             assert torch.equal(saved[state.matrix.name], mirror[state.matrix.name])
             if state.fold.residual is not None:

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 
 from engine.models.weights import BaseWeights
-from engine.runtimes.vllm.worker.layers import Layers
 from engine.runtimes.vllm.worker.linear import read_weight, write_weight
 from engine.runtimes.vllm.worker.slots import Slice, Slots
 
@@ -18,13 +17,11 @@ class BaseWorker:
 
     _zo_slices: list[Slice]
     _zo_slots: Slots
-    _zo_layers: Layers
     _zo_aside: list[torch.Tensor]
 
     def zo_rest(self) -> None:
         """Make the one sign nothing at all: the weights without what was learned since the last fold."""
         self._zo_slots.rest()
-        self._zo_layers.take_slots(1)
 
     def zo_set_aside(self, folder: str) -> None:
         """Keep every weight in the host's memory and put in its place what the model's files hold.

@@ -139,11 +139,12 @@ class Forward:
         metadata: dict[str, Any] = {}
         slot_mappings: dict[str, torch.Tensor] = {}
         for group in self._groups:
-            # What a fast build leaves out is a schedule for these very lengths, which a recording would keep.
-            # The first must not be one: builders find out about the model then.
-            built = group.get_metadata_builder(0).build(
-                common_prefix_len=0, common_attn_metadata=common, fast_build=bool(packed.padding) and self._built
-            )
+            # What a fast build leaves out is a schedule for these very lengths, which a recording would keep. Builders
+            # find out about the model at the first, which must not be one, and is thrown away: all passes are alike.
+            builder = group.get_metadata_builder(0)
+            if not self._built:
+                builder.build(common_prefix_len=0, common_attn_metadata=common)
+            built = builder.build(common_prefix_len=0, common_attn_metadata=common, fast_build=bool(packed.padding))
             for name in group.layer_names:
                 metadata[name] = built
                 slot_mappings[name] = batch.slots

@@ -13,16 +13,15 @@ rows that predict something matter: its other layers compute those alone, and th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from engine.runtimes.vllm.worker.slots import Slice
+from engine.runtimes.vllm.worker.slots import Factors, Slice, Slots
 
-_TOGETHER = 16  # rank times matrices of a layer, up to which its matrices share one product with B
 # On a CPU, float32 rows that lie a multiple of 4 KiB apart fall into the same sets of its cache, and so thin a product
 # takes up to five times longer than adding it rank by rank. Up to this rank that is worth it.
 _ONE_BY_ONE = 4
@@ -44,27 +43,24 @@ class Pass:
 class Layers:
     """Every wrapped linear layer of the model, and the pass that they are in."""
 
-    def __init__(self, manager: Any, slices: Sequence[Slice], rank: int) -> None:
-        """`slices` have their slots already."""
+    def __init__(self, manager: Any, slots: Slots) -> None:
         self._pass: Pass | None = None
         names = {id(layer): name for name, layer in manager.modules.items()}
         of_layer: dict[int, list[Slice]] = {}
-        for piece in slices:
+        for piece in slots.slices:
             of_layer.setdefault(id(piece.layer), []).append(piece)
         blocks = {key: _block(names[key]) for key in of_layer}
         numbers = [number for number in blocks.values() if number is not None]
         whole = len(numbers) == len(blocks)  # nothing that is adapted lies outside the blocks
-        self._layers = []
         for key, pieces in of_layer.items():
             last_name = names[key].rpartition(".")[2]
-            self._layers.append(
-                _Layer(
-                    self,
-                    pieces,
-                    rank,
-                    same_input=whole and blocks[key] == min(numbers) and last_name in _ATTENTION_INPUTS,
-                    scored_only=whole and blocks[key] == max(numbers) and last_name in _AFTER_ATTENTION,
-                )
+            _Layer(
+                self,
+                pieces,
+                slots.of_layer[key],
+                slots.rank,
+                same_input=whole and blocks[key] == min(numbers) and last_name in _ATTENTION_INPUTS,
+                scored_only=whole and blocks[key] == max(numbers) and last_name in _AFTER_ATTENTION,
             )
 
     @contextmanager
@@ -79,49 +75,24 @@ class Layers:
     def current(self) -> Pass | None:
         return self._pass
 
-    def share_v(self) -> None:
-        """Take over the V that was drawn for the interval."""
-        for layer in self._layers:
-            layer.share_v()
-
-    def take_slots(self, signs: int) -> None:
-        """Take over what the first `signs` slots add now."""
-        for layer in self._layers:
-            layer.take_slots(signs)
-
 
 class _Layer:
     """One wrapped layer, whose `apply` this takes over during a pass."""
 
-    def __init__(self, owner: Layers, pieces: list[Slice], rank: int, *, same_input: bool, scored_only: bool) -> None:
+    def __init__(
+        self, owner: Layers, pieces: list[Slice], factors: Factors, rank: int, *, same_input: bool, scored_only: bool
+    ) -> None:
         self._owner, self._pieces, self._rank = owner, pieces, rank
         self._same_input, self._scored_only = same_input, scored_only
         layer = pieces[0].layer
-        stacked = layer.lora_a_stacked[0]  # (slots, 1, max rank, in)
-        self._a = torch.zeros(rank * len(pieces), stacked.shape[3], dtype=stacked.dtype, device=stacked.device)
-        # B of all its matrices in one, block by block: few and small products cost as much as they are many.
-        self._b: torch.Tensor | None = None  # (signs, rank * matrices, out)
-        if len(self._a) <= _TOGETHER:
-            b, out = pieces[0].b, pieces[-1].rows.stop
-            self._b = torch.zeros(len(b), len(self._a), out, dtype=b.dtype, device=b.device)
-            clashes = (b.device.type, b.dtype, out % 1024) == ("cpu", torch.float32, 0)
-            self._one_by_one = clashes and rank <= _ONE_BY_ONE
+        self._a_transposed, self._products = factors.a.T, factors.products
+        b = self._products[0].b
+        clashes = (b.device.type, b.dtype, b.shape[2] % 1024) == ("cpu", torch.float32, 0)
+        self._one_by_one = clashes and rank <= _ONE_BY_ONE and len(self._products) == 1
         self._base = layer.base_layer
+        self._linear = self._base.quant_method.apply
         self._original = layer.apply
         layer.apply = self.apply
-
-    def share_v(self) -> None:
-        for index, piece in enumerate(self._pieces):
-            self._a[self._of(index)].copy_(piece.state.v.T)
-
-    def take_slots(self, signs: int) -> None:
-        if self._b is not None:
-            for index, piece in enumerate(self._pieces):
-                self._b[:signs, self._of(index), piece.rows].copy_(piece.b[:signs].transpose(1, 2))
-
-    def _of(self, index: int) -> slice:
-        """Where the factors of one of its matrices lie."""
-        return slice(index * self._rank, (index + 1) * self._rank)
 
     def apply(self, x: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
         """x (signs * tokens, in) -> x W^T + bias + x A^T B^T, (signs * tokens, out)."""
@@ -139,30 +110,26 @@ class _Layer:
 
     def _scored(self, current: Pass, x: torch.Tensor, bias: torch.Tensor | None, tokens: int) -> torch.Tensor:
         """The layer on `tokens` rows of every sign."""
-        linear = self._base.quant_method.apply
         if self._same_input and current.signs > 1:
-            y = linear(self._base, x[:tokens], bias).repeat(current.signs, 1)
+            y = self._linear(self._base, x[:tokens], bias).repeat(current.signs, 1)
         else:
-            y = linear(self._base, x, bias)
+            y = self._linear(self._base, x, bias)
         if current.adapted:
-            shrunk = (x @ self._a.T).view(current.signs, tokens, -1)
-            by_sign = y.view(current.signs, tokens, -1)
-            if self._b is not None:
-                self._expand(by_sign, shrunk, self._b[: current.signs])
-                return y
-            for index, piece in enumerate(self._pieces):
-                part = shrunk[:, :, self._of(index)]
-                by_sign[:, :, piece.rows].baddbmm_(part, piece.b[: current.signs].transpose(1, 2))
+            self._expand(y.view(current.signs, tokens, -1), (x @ self._a_transposed).view(current.signs, tokens, -1))
         return y
 
-    def _expand(self, y: torch.Tensor, shrunk: torch.Tensor, b: torch.Tensor) -> None:
-        """y (signs, tokens, out) <- y + shrunk (signs, tokens, rank * matrices) B."""
-        if not self._one_by_one:
-            y.baddbmm_(shrunk, b)
-            return
-        for index, piece in enumerate(self._pieces):
-            for row in range(index * self._rank, (index + 1) * self._rank):
-                y[:, :, piece.rows].addcmul_(shrunk[:, :, row, None], b[:, None, row, piece.rows])
+    def _expand(self, y: torch.Tensor, shrunk: torch.Tensor) -> None:
+        """y (signs, tokens, out) <- y + shrunk (signs, tokens, columns) B."""
+        if self._one_by_one:
+            b = self._products[0].b
+            for index, piece in enumerate(self._pieces):
+                for row in range(index * self._rank, (index + 1) * self._rank):
+                    y[:, :, piece.rows].addcmul_(shrunk[:, :, row, None], b[: len(y), None, row, piece.rows])
+        elif len(self._products) == 1:
+            y.baddbmm_(shrunk, self._products[0].b[: len(y)])
+        else:
+            for product in self._products:
+                y[:, :, product.rows].baddbmm_(shrunk[:, :, product.columns], product.b[: len(y)])
 
 
 def _block(name: str) -> int | None:

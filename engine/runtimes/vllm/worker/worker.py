@@ -18,9 +18,10 @@ from vllm.lora.request import LoRARequest
 
 from engine.directions.fold import FoldMode
 from engine.directions.kept import update_kept
+from engine.directions.low_rank import Drawn
 from engine.directions.official import OfficialDraws, OfficialRun
 from engine.models.weights import Matrix
-from engine.runtimes.vllm.packing import Packed, one_token_options, pack, pad
+from engine.runtimes.vllm.packing import Packed, one_token_options, pack, pack_for_launches, pad
 from engine.runtimes.vllm.worker.base_model import BaseWorker
 from engine.runtimes.vllm.worker.clock import Clock
 from engine.runtimes.vllm.worker.forward import Batch, Forward
@@ -46,12 +47,14 @@ class ZoWorker(BaseWorker):
     vllm_config: Any
 
     def zo_open(
-        self, rank: int, seed: int, signs: int, fold: FoldMode, record_longest: int | None
+        self, rank: int, seed: int, signs: int, fold: FoldMode, drawn: Drawn, record_longest: int | None
     ) -> list[tuple[str, int, int]]:
         """Make slots for `signs` probes a pass; returns (name, rows, cols) of every matrix that they cover.
 
         `record_longest` is the longest sequence in tokens, where passes are to be recorded.
         """
+        device = torch.device(self.device)
+        self._zo_on_gpu = device.type == "cuda"
         lora = self.model_runner.lora_manager
         manager = lora._adapter_manager
         for adapter, name in ((PLUS, "plus"), (MINUS, "minus")):
@@ -66,11 +69,11 @@ class ZoWorker(BaseWorker):
             piece.layer.lora_b_stacked[piece.index].zero_()
         dtype = self.vllm_config.model_config.dtype
         self._zo_slots = Slots(
-            self._zo_slices, rank=rank, seed=seed, signs=signs, dtype=dtype, device=torch.device(self.device), fold=fold
+            self._zo_slices, rank=rank, seed=seed, signs=signs, dtype=dtype, device=device, fold=fold, drawn=drawn
         )
-        self._zo_layers = Layers(manager, self._zo_slices, rank)
-        self._zo_forward = Forward(self.model_runner, self.vllm_config, torch.device(self.device), self._zo_layers)
-        self._zo_clock = Clock(torch.device(self.device))
+        self._zo_layers = Layers(manager, self._zo_slots)
+        self._zo_forward = Forward(self.model_runner, self.vllm_config, device, self._zo_layers)
+        self._zo_clock = Clock(device)
         self._zo_uploaded: tuple[list[Example], Batch] | None = None
         self._zo_record_longest = record_longest if self._zo_forward.can_record else None
         self._zo_graphs = Graphs(cuda_recorder() if self._zo_record_longest else None)
@@ -89,30 +92,25 @@ class ZoWorker(BaseWorker):
     def zo_redraw(self, step: int) -> None:
         """Fold U_acc V^T into the weights, then draw the V of the interval that begins at `step`."""
         self._zo_fold(step)
-        for piece in self._zo_slices:
-            piece.state.redraw(step)
-        self._zo_layers.share_v()
+        self._zo_slots.redraw(step)
 
     def zo_perturb(self, step: int, queries: list[int], eps: float) -> None:
         """Make the signs U_acc + eps U and U_acc - eps U of every query."""
         self._zo_slots.perturb(step, queries, eps)
-        self._zo_layers.take_slots(2 * len(queries))
 
     def zo_settle(self) -> None:
         """Make the one sign U_acc itself: the weights as they are."""
         self._zo_slots.settle()
-        self._zo_layers.take_slots(1)
 
     def zo_update(self, step: int, coefficients: list[float]) -> None:
         """U_acc <- U_acc - sum_q coefficients[q] U(step, q), in float32."""
-        self._zo_slots.update(step, coefficients)
+        self._zo_slots.learned.learn(step, coefficients)
 
     def zo_follow(self, run: OfficialRun) -> None:
         """From now on, directions are those of a run of an official trainer."""
         self._zo_draws = OfficialDraws(run)
         self._zo_parameters = Parameters(self.model_runner.get_model(), self._zo_slices)
-        for piece in self._zo_slices:
-            piece.state.directions = self._zo_draws
+        self._zo_slots.learned.directions = self._zo_draws.directions([piece.matrix for piece in self._zo_slices])
 
     def zo_move(self, step: int, query: int, scale: float, decay: float) -> None:
         """Every parameter that is followed <- itself + scale times its direction - decay times itself, in place."""
@@ -125,13 +123,16 @@ class ZoWorker(BaseWorker):
             cache.zero_()
 
     def zo_publish(self, signs: int) -> None:
-        """Copy the first one or two signs into vLLM's own slots, for its public API."""
-        for piece in self._zo_slices:
-            a, b = (stacked[piece.index] for stacked in (piece.layer.lora_a_stacked, piece.layer.lora_b_stacked))
-            rank = self._zo_slots.rank
-            for sign, slot in enumerate(self._zo_public[:signs]):
+        """Bring the first one or two signs into vLLM's own slots, for its public API.
+
+        They are reckoned anew, so that comparing the two paths finds a fault in what ours wrote.
+        """
+        rank = self._zo_slots.rank
+        for sign, slot in enumerate(self._zo_public[:signs]):
+            for piece, added in zip(self._zo_slices, self._zo_slots.by_definition(sign), strict=True):
+                a, b = (stacked[piece.index] for stacked in (piece.layer.lora_a_stacked, piece.layer.lora_b_stacked))
                 a[slot, 0, :rank].copy_(piece.state.v.T)
-                b[slot, 0, :, :rank].copy_(piece.b[sign])
+                b[slot, 0, :, :rank].copy_(added)
 
     # -- weights --------------------------------------------------------------------------------
 
@@ -141,13 +142,14 @@ class ZoWorker(BaseWorker):
         return (update.kept, update.cosine) if update else None
 
     def _zo_fold(self, step: int) -> None:
+        if not self._zo_slots.learned.dirty:
+            return
         for layer, pieces in self._zo_by_layer():
-            if not any(piece.state.learned.any() for piece in pieces):
-                continue
             weight = read_weight(layer.base_layer)
             for piece in pieces:
                 piece.state.fold_into(weight[piece.rows], step)
             write_weight(layer.base_layer, weight)
+        self._zo_slots.learned.folded()
 
     def zo_save(self, path: str) -> None:
         """Write every matrix as it was at the last fold, under its Hugging Face name, and its residual."""
@@ -169,8 +171,8 @@ class ZoWorker(BaseWorker):
                     weight[piece.rows].copy_(file.get_tensor(piece.matrix.name))
                     if piece.state.fold.residual is not None:
                         piece.state.fold.residual.copy_(file.get_tensor(f"{piece.matrix.name}.residual"))
-                    piece.state.restart()
                 write_weight(layer.base_layer, weight)
+        self._zo_slots.learned.restart()
 
     # -- scoring --------------------------------------------------------------------------------
 
@@ -183,7 +185,7 @@ class ZoWorker(BaseWorker):
         tokens scored and the KV blocks used.
         """
         batch = self._zo_upload(examples, signs)
-        arrive = _fetch(self._zo_values(batch, examples))
+        arrive = self._zo_fetch(self._zo_values(batch, examples))
         if later is not None:
             step, queries, next_examples, next_signs = later
             self._zo_slots.draw_ahead(step, queries)
@@ -199,7 +201,7 @@ class ZoWorker(BaseWorker):
 
     def zo_floor(self, examples: list[Example], signs: int) -> int:
         """The same pass without slots, at the weights as they are; returns the tokens scored. For the benchmark."""
-        batch = self._zo_forward.upload(self._zo_pack(examples), signs)
+        batch = self._zo_forward.upload(self._zo_pack(examples, signs), signs)
         self._zo_values(batch, examples, adapted=False).tolist()
         return signs * (len(batch.packed.token_ids) - batch.packed.padding)
 
@@ -207,16 +209,39 @@ class ZoWorker(BaseWorker):
         """Seconds that the device spent in forward passes since the last call."""
         return self._zo_clock.read()
 
+    def _zo_fetch(self, values: torch.Tensor) -> Callable[[], list[list[float]]]:
+        """Start to copy values from the device; what is returned waits for them: the only wait of a step.
+
+        What is queued on the device in between does not delay them.
+        """
+        if not self._zo_on_gpu:
+            return values.tolist
+        host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+        host.copy_(values, non_blocking=True)
+        there = torch.cuda.Event()
+        there.record()
+
+        def arrive() -> list[list[float]]:
+            there.synchronize()
+            return host.tolist()
+
+        return arrive
+
     def _zo_upload(self, examples: list[Example], signs: int) -> Batch:
         if self._zo_uploaded is not None:
             (held, batch), self._zo_uploaded = self._zo_uploaded, None
             if held == examples and batch.signs == signs:
                 return batch
-        return self._zo_forward.upload(self._zo_pack(examples), signs)
+        return self._zo_forward.upload(self._zo_pack(examples, signs), signs)
 
-    def _zo_pack(self, examples: list[Example]) -> Packed:
-        packed = pack(examples, self.zo_block_size(), copies=self._zo_forward.can_copy)
-        if self._zo_record_longest is not None and self._zo_graphs.on:
+    def _zo_pack(self, examples: list[Example], signs: int) -> Packed:
+        block = self.zo_block_size()
+        if self._zo_on_gpu and self._zo_forward.can_copy:
+            packed = pack_for_launches(examples, block)
+        else:
+            packed = pack(examples, block, copies=self._zo_forward.can_copy)
+        # Evaluations, of one sign, have as many shapes as chunks, which come only now and then.
+        if self._zo_record_longest is not None and self._zo_graphs.on and signs > 1:
             pad(packed, examples, self._zo_record_longest)
         return packed
 
@@ -230,26 +255,9 @@ class ZoWorker(BaseWorker):
             return option_logits(model, hidden, batch) if one_token else log_probabilities(model, hidden, batch)
 
         with self._zo_clock.running():
+            if not batch.packed.padding:
+                return work(batch)
             return self._zo_graphs.run(batch, work, f"{one_token} {adapted}")
-
-
-def _fetch(values: torch.Tensor) -> Callable[[], list[list[float]]]:
-    """Start to copy values from the device; what is returned waits for them: the only wait of a step.
-
-    What is queued on the device in between does not delay them.
-    """
-    if values.device.type == "cpu":
-        return values.tolist
-    host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
-    host.copy_(values, non_blocking=True)
-    there = torch.cuda.Event()
-    there.record()
-
-    def arrive() -> list[list[float]]:
-        there.synchronize()
-        return host.tolist()
-
-    return arrive
 
 
 def _find_slices(manager: Any) -> list[Slice]:

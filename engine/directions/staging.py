@@ -1,0 +1,73 @@
+"""Residuals that lie in the host's memory, brought to a GPU for a fold and back, a few matrices ahead of it.
+
+The GPU has room for some matrices' residuals. Those of the first are fetched while the steps before the fold go on,
+those of the next while the fold is at the ones before, and what was folded goes back while the steps after it go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+
+from engine.models.weights import Matrix
+
+PLACES = 4
+"""Residuals of the largest matrix that the GPU has room for."""
+
+
+class Staging:
+    """The residuals of all matrices, which are folded in the order in which they were made."""
+
+    def __init__(self, matrices: Sequence[Matrix], device: torch.device) -> None:
+        largest = max((matrix.rows * matrix.cols for matrix in matrices), default=0)
+        places = min(PLACES, len(matrices))
+        self._places = [torch.empty(largest, dtype=torch.int16, device=device) for _ in range(places)]
+        self._device = device
+        self._streams = [torch.cuda.Stream(device) for _ in range(places)]  # one a place: what is done there has order
+        self._made: list[torch.Tensor] = []
+        self._fetched: dict[int, int] = {}  # matrix: place, of those that are there or on their way
+        self._returned: dict[int, torch.cuda.Event] = {}  # matrix: when the host has it again
+
+    def make(self, matrix: Matrix) -> torch.Tensor:
+        """The residual of the next matrix, (rows, cols) int16, on the host."""
+        residual = torch.zeros(matrix.rows, matrix.cols, dtype=torch.int16, pin_memory=True)
+        self._made.append(residual)
+        return residual
+
+    @contextmanager
+    def at_hand(self, residual: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Within it, the residual on the GPU; what the current stream does to it goes back."""
+        index = next(number for number, made in enumerate(self._made) if made is residual)
+        if index not in self._fetched:
+            free = set(range(len(self._places))) - set(self._fetched.values())
+            self._fetch(index, min(free) if free else self._fetched.pop(next(iter(self._fetched))))
+        place = self._fetched.pop(index)
+        there = self._places[place][: residual.numel()].view(residual.shape)
+        here, stream = torch.cuda.current_stream(self._device), self._streams[place]
+        here.wait_stream(stream)
+        yield there
+        stream.wait_stream(here)
+        with torch.cuda.stream(stream):
+            residual.copy_(there, non_blocking=True)
+            self._returned[index] = torch.cuda.Event()
+            self._returned[index].record(stream)
+        following = (index + len(self._places)) % len(self._made)
+        if following not in self._fetched:
+            self._fetch(following, place)
+
+    def settle(self) -> None:
+        """Wait until the host has everything; what was fetched is forgotten: it is about to be read, or was written."""
+        for stream in self._streams:
+            stream.synchronize()
+        self._fetched.clear()
+
+    def _fetch(self, index: int, place: int) -> None:
+        """Begin to fetch a matrix's residual, after what is going on at that place."""
+        residual, stream = self._made[index], self._streams[place]
+        if index in self._returned:
+            stream.wait_event(self._returned[index])
+        with torch.cuda.stream(stream):
+            self._places[place][: residual.numel()].copy_(residual.view(-1), non_blocking=True)
+        self._fetched[index] = place

@@ -1,0 +1,136 @@
+"""`TRITON_INTERPRET=1 python -m tests.engine.directions.interpreted`: each kernel beside the processor's code.
+
+Simulated: the kernels run in Triton's interpreter, on tensors of the processor. bfloat16 is left out: the interpreter
+does not compute with it rightly.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import torch
+
+from engine.directions import gpu
+from engine.directions.fold import Fold, FoldMode
+from engine.directions.kept import Sample
+from engine.directions.philox import Normals
+from engine.models.weights import Matrix
+from engine.runtimes.vllm.worker.slots import Slice, Slots
+
+CPU = torch.device("cpu")
+SEED = 5
+
+
+def main() -> None:
+    told: dict[str, bool] = {}
+    told["normals"] = normals_are_alike()
+    for dtype in (torch.float16, torch.float32):
+        for rank in (1, 2, 3, 8):
+            for mode in ("residual", "stochastic", "nearest"):
+                if dtype is torch.float16 or mode == "nearest":
+                    told[f"{mode} fold, {dtype}, rank {rank}"] = folds_are_alike(mode, dtype, rank)  # type: ignore[arg-type]
+            told[f"sample, {dtype}, rank {rank}"] = samples_are_alike(dtype, rank)
+    for dtype in (torch.float16, torch.float32):
+        for rank in (2, 8):
+            told[f"slots, {dtype}, rank {rank}"] = slots_are_alike(dtype, rank)
+    print(json.dumps(told))
+
+
+def normals_are_alike() -> bool:
+    tensors = [("a", 1000), ("b", 2048), ("c", 77), ("d", 8), ("e", 1)]
+    counts = [count for _, count in tensors]
+    ours, theirs = torch.empty(sum(counts)), torch.empty(sum(counts))
+    Normals(SEED, "u", tensors, CPU).fill(ours, 3, 1)
+    with kernels_run(True):
+        Normals(SEED, "u", tensors, CPU).fill(theirs, 3, 1)
+    return torch.equal(ours, theirs)
+
+
+def case(dtype: torch.dtype, rank: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A weight with zeros of both signs, its residual, and factors of an update."""
+    random = torch.Generator().manual_seed(rank)
+    weight = torch.randn(97, 203, generator=random).mul_(0.02)
+    weight[0, :9] = 0.0
+    weight[1, :9] = -0.0
+    residual = torch.randint(-(2**15), 2**15, weight.shape, generator=random).to(torch.int16)
+    u, v = torch.randn(97, rank, generator=random) * 1e-3, torch.randn(203, rank, generator=random)
+    return weight.to(dtype), residual, u, v
+
+
+def folds_are_alike(mode: FoldMode, dtype: torch.dtype, rank: int) -> bool:
+    weight, residual, u, v = case(dtype, rank)
+    results = []
+    for on_gpu in (False, True):
+        with kernels_run(on_gpu):
+            fold = Fold(Matrix("m", 97, 203), mode, SEED, CPU)
+        there, rest = weight.clone(), residual.clone() if mode == "residual" else None
+        fold.add(there, rest, u, v, 7)
+        results.append((there, rest))
+    (ours, our_rest), (theirs, their_rest) = results
+    same = torch.equal(ours, theirs) and not torch.equal(ours, weight)
+    return same and (our_rest is None or their_rest is None or torch.equal(our_rest, their_rest))
+
+
+def samples_are_alike(dtype: torch.dtype, rank: int) -> bool:
+    weight, residual, u, v = case(dtype, rank)
+    rest = residual if dtype is torch.float16 else None
+    results = []
+    for on_gpu in (False, True):
+        with kernels_run(on_gpu):
+            sample = Sample(Matrix("m", 97, 203), rank, SEED, CPU)
+        sample.begin(weight, rest)
+        moved = weight + (u @ v.T).to(dtype)
+        for _ in range(2):
+            sample.folded(u, v, moved, rest)
+        assert sample.sums is not None
+        results.append(sample.sums.clone())
+    # Sums of thousands, in another order: the last bits of a double.
+    return torch.allclose(results[0], results[1], rtol=1e-12, atol=0) and bool(results[0].all())
+
+
+def slots_are_alike(dtype: torch.dtype, rank: int) -> bool:
+    """A layer of three matrices, the second of another height, and one of one."""
+    results = []
+    for on_gpu in (False, True):
+        slots = made_slots(dtype, rank, on_gpu)
+        with kernels_run(on_gpu):
+            slots.redraw(0)
+            slots.learned.learn(0, [0.1, -0.2])
+            slots.perturb(1, [0, 1], 1e-3)
+        pieces = [(piece.a.clone(), piece.b.clone()) for piece in slots.slices]
+        slots.settle()
+        pieces += [(piece.a.clone(), piece.b[:1].clone()) for piece in slots.slices]
+        padding = sum(float(f.a.abs().sum()) for f in slots.of_layer.values())
+        written = sum(float(piece.a.abs().sum()) for piece in slots.slices)
+        results.append((pieces, abs(padding - written) < 1e-3 * written))
+    (ours, fine), (theirs, also_fine) = results
+    same = all(torch.equal(a, c) and torch.equal(b, d) for (a, b), (c, d) in zip(ours, theirs, strict=True))
+    return same and fine and also_fine and all(bool(b.any()) for _, b in ours)
+
+
+def made_slots(dtype: torch.dtype, rank: int, on_gpu: bool) -> Slots:
+    layers = [SimpleNamespace(), SimpleNamespace()]
+    slices, offset = [], 0
+    for index, rows in enumerate((40, 24, 24)):
+        slices.append(Slice(Matrix(f"qkv{index}", rows, 64), layers[0], index, offset))
+        offset += rows
+    slices.append(Slice(Matrix("fc", 50, 40), layers[1], 0, 0))
+    with kernels_run(on_gpu):
+        return Slots(slices, rank=rank, seed=SEED, signs=4, dtype=dtype, device=CPU, fold="nearest", drawn="philox")
+
+
+@contextmanager
+def kernels_run(yes: bool) -> Iterator[None]:
+    """Within this, what is made has its work done by kernels."""
+    before, gpu.runs_kernels = gpu.runs_kernels, lambda device: yes
+    try:
+        yield
+    finally:
+        gpu.runs_kernels = before
+
+
+if __name__ == "__main__":
+    main()
