@@ -60,7 +60,7 @@ class Learned:
         self._can_draw_ahead = 4 * size * queries <= _AHEAD
         self._u = torch.empty(queries * (2 if self._can_draw_ahead else 1), size, device=device)
         self._drawn: list[tuple[int, int] | None] = [None] * len(self._u)  # (step, query) of each
-        staging = Staging(matrices, device) if fold == "host-residual" else None
+        self._staging = staging = Staging(matrices, device) if fold == "host-residual" else None
         self.states = [
             LowRank(m, v, learned, Fold(m, fold, seed, device, drawn, staging), Sample(m, rank, seed, device))
             for m, v, learned in zip(
@@ -102,8 +102,14 @@ class Learned:
         self.learned.zero_()
         self.dirty = False
 
+    def settle(self) -> None:
+        """Residuals are about to be read, or were written: those in the host's memory are as they are."""
+        if self._staging is not None:
+            self._staging.settle()
+
     def restart(self) -> None:
         """The weights, and their residuals if there are any, were loaded: forget what was learned before."""
+        self.settle()
         self.folded()
         for state in self.states:
             state.sample.restart()

@@ -23,7 +23,7 @@ class Model(Section):
         "parameter), stochastic (rounding, no memory) or nearest (loses it); auto is residual; float32 needs none.",
     )
     cuda_graphs: Literal["auto", "off"] = Field(
-        "auto", description="auto: small models on a GPU record their forward passes as CUDA graphs; off: never."
+        "auto", description="auto: a GPU records forward passes as CUDA graphs, and replays them; off: never."
     )
     device: str = Field(
         "auto",

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import torch
 
 from engine.directions import gpu
 from engine.directions.fold import Fold, FoldMode
 from engine.directions.kept import Sample
+from engine.directions.learned import Learned
 from engine.directions.philox import Normals
 from engine.models.weights import Matrix
 from engine.runtimes.vllm.worker.slots import Slice, Slots
@@ -36,6 +38,8 @@ def main() -> None:
     for dtype in (torch.float16, torch.float32):
         for rank in (2, 8):
             told[f"slots, {dtype}, rank {rank}"] = slots_are_alike(dtype, rank)
+    for count in (1, 3, 4, 7):
+        told[f"residuals of {count} matrices in the host's memory"] = host_residuals_are_alike(count)
     print(json.dumps(told))
 
 
@@ -109,6 +113,64 @@ def slots_are_alike(dtype: torch.dtype, rank: int) -> bool:
     (ours, fine), (theirs, also_fine) = results
     same = all(torch.equal(a, c) and torch.equal(b, d) for (a, b), (c, d) in zip(ours, theirs, strict=True))
     return same and fine and also_fine and all(bool(b.any()) for _, b in ours)
+
+
+def host_residuals_are_alike(count: int) -> bool:
+    """Matrices of different sizes, folded again and again, with one look at all residuals in between."""
+    matrices = [Matrix(f"m{index}", 20 + 3 * index, 30 - index) for index in range(count)]
+    results = []
+    for fold in ("residual", "host-residual"):
+        random = torch.Generator().manual_seed(0)
+        weights = [torch.randn(m.rows, m.cols, generator=random).mul_(0.02).half() for m in matrices]
+        with kernels_run(True), streams():
+            learned = Learned(matrices, 2, SEED, CPU, fold, "philox")  # type: ignore[arg-type]
+            for step in range(4):
+                learned.learn(step, [1e-4])
+                for state, weight in zip(learned.states, weights, strict=True):
+                    state.fold_into(weight, step)
+                learned.folded()
+                learned.redraw(step + 1)
+                if step == 1:
+                    learned.settle()
+        results.append((weights, [state.fold.residual for state in learned.states]))
+    (weights, residuals), (again, on_host) = results
+    pairs = [*zip(weights, again, strict=True), *zip(residuals, on_host, strict=True)]
+    return all(torch.equal(a, b) for a, b in pairs) and all(bool(rest.any()) for rest in residuals)
+
+
+@contextmanager
+def streams() -> Iterator[None]:
+    """Within this there are CUDA streams, which do everything at once, and memory that is said to be pinned."""
+
+    class Stream:
+        def __init__(self, device: object = None) -> None:
+            pass
+
+        def wait_stream(self, other: object) -> None:
+            pass
+
+        def wait_event(self, event: object) -> None:
+            pass
+
+        def synchronize(self) -> None:
+            pass
+
+    class Event:
+        def record(self, stream: object = None) -> None:
+            pass
+
+    zeros = torch.zeros
+    with (
+        patch.multiple(
+            torch.cuda,
+            Stream=Stream,
+            Event=Event,
+            current_stream=lambda device=None: Stream(),
+            stream=lambda stream: nullcontext(),
+        ),
+        patch.object(torch, "zeros", lambda *size, pin_memory=False, **named: zeros(*size, **named)),
+    ):
+        yield
 
 
 def made_slots(dtype: torch.dtype, rank: int, on_gpu: bool) -> Slots:

@@ -26,6 +26,7 @@ class Batch:
 
     packed: Packed
     signs: int
+    sent: list[torch.Tensor]  # that all others on the device are views of: who copies these copies the batch
     ids: torch.Tensor
     positions: torch.Tensor
     slots: torch.Tensor
@@ -81,7 +82,7 @@ class Forward:
         starts = torch.cat([torch.zeros(1, dtype=torch.int64), query_lens.repeat(signs).cumsum(0)])
         seq_lens = torch.tensor(packed.seq_lens).repeat(signs)
         picks = [*packed.picks, *packed.filler_picks()]
-        positions, all_slots, copied, copied_to, rows, picked, targets = self._send(
+        longs, (positions, all_slots, copied, copied_to, rows, picked, targets) = self._send(
             torch.int64,
             torch.tensor(packed.positions).repeat(signs),
             (slots + first * block).flatten(),
@@ -91,7 +92,7 @@ class Forward:
             torch.tensor([pick.row for pick in picks]),
             torch.tensor([pick.target for pick in picks]),
         )
-        ids, all_tables, starts_there, seq_lens_there = self._send(
+        ints, (ids, all_tables, starts_there, seq_lens_there) = self._send(
             torch.int32,
             torch.tensor(packed.token_ids).repeat(signs),
             (tables + first[:, :, None]).flatten(0, 1),
@@ -101,6 +102,7 @@ class Forward:
         return Batch(
             packed=packed,
             signs=signs,
+            sent=[longs, ints],
             ids=ids,
             positions=positions,
             slots=all_slots,
@@ -162,13 +164,13 @@ class Forward:
             self._copies = None
         return hidden.view(signs, count, -1)[:, batch.rows]
 
-    def _send(self, dtype: torch.dtype, *parts: torch.Tensor) -> list[torch.Tensor]:
-        """The parts on the device, as views of one tensor that was sent at once."""
+    def _send(self, dtype: torch.dtype, *parts: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """The parts on the device, as views of one tensor that was sent at once; that one first."""
         whole = torch.cat([part.flatten().to(dtype) for part in parts])
         if self._device.type != "cpu":
             whole = whole.pin_memory().to(self._device, non_blocking=True)
         pieces = whole.split([part.numel() for part in parts])
-        return [piece.view(part.shape) for piece, part in zip(pieces, parts, strict=True)]
+        return whole, [piece.view(part.shape) for piece, part in zip(pieces, parts, strict=True)]
 
     def _attention(self, name: str) -> Any:
         return self._config.compilation_config.static_forward_context[name]

@@ -57,7 +57,7 @@ class Graphs:
         key = (kind, batch.signs, *(tuple(tensor.shape) for tensor in _tensors(batch)))
         known = self._recordings.get(key)
         if known is not None:
-            for there, new in zip(_tensors(known.inputs), _tensors(batch), strict=True):
+            for there, new in zip(known.inputs.sent, batch.sent, strict=True):
                 there.copy_(new, non_blocking=True)
             return known.replay()
         expected = work(batch)  # also what warms the kernels up, before they are recorded

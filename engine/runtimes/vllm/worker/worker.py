@@ -153,6 +153,7 @@ class ZoWorker(BaseWorker):
 
     def zo_save(self, path: str) -> None:
         """Write every matrix as it was at the last fold, under its Hugging Face name, and its residual."""
+        self._zo_slots.learned.settle()
         tensors = {}
         for layer, pieces in self._zo_by_layer():
             weight = read_weight(layer.base_layer)
@@ -164,6 +165,7 @@ class ZoWorker(BaseWorker):
 
     def zo_load(self, path: str) -> None:
         """Set every matrix from such a file and forget what was learned since."""
+        self._zo_slots.learned.settle()
         with safe_open(path, framework="pt") as file:
             for layer, pieces in self._zo_by_layer():
                 weight = read_weight(layer.base_layer)
