@@ -146,14 +146,16 @@ def test_it_is_forked_and_goes_on_as_it_did_then(with_model: dict[str, RunDir]) 
     forked = fork(with_model["finished"], 13)
     engine = Engine(forked, resume=True, most_seconds=120)
     assert engine.finish() == 0
-    follow_on(engine.of(Step), "finished/journal.jsonl", range(13, 30))
+    assert engine.of(Step)[-1].step == 29
+    # At this rate the last bits of another processor grow tenfold with every step; other directions differ at once.
+    follow_on(engine.of(Step)[:3], "finished/journal.jsonl", range(13, 16), close=1e-4)
 
 
-def follow_on(taken: list[Step], file: str, steps: range) -> None:
+def follow_on(taken: list[Step], file: str, steps: range, close: float = CLOSE) -> None:
     assert [one.step for one in taken] == list(steps)
     for one, line in zip(taken, recorded(file)[steps.start : steps.stop], strict=True):
-        assert one.loss_plus == pytest.approx(line["loss_plus"], abs=CLOSE)
-        assert one.loss_minus == pytest.approx(line["loss_minus"], abs=CLOSE)
+        assert one.loss_plus == pytest.approx(line["loss_plus"], abs=close)
+        assert one.loss_minus == pytest.approx(line["loss_minus"], abs=close)
         assert one.lr == line["lr"] and one.tokens == line["tokens"]
 
 
