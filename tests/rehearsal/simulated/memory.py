@@ -8,6 +8,7 @@ of torch's dispatcher hands the mark on from the inputs of an operator to its ou
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -314,6 +315,13 @@ def _again(func: Any, args: Any, kwargs: Any, out: Any) -> None:
     for former, new in zip(tensors(out), tensors(func(*args, **kwargs)), strict=True):
         if former.numel() and former.data_ptr() != new.data_ptr():
             former.copy_(new)
+
+
+@contextmanager
+def on_simulated_card() -> Iterator[None]:
+    """Within this, tensors are said to be on `cuda`, whatever torch was built for; nothing else of a card is there."""
+    with Operators(), Functions():
+        yield
 
 
 def install() -> None:
