@@ -1,0 +1,88 @@
+"""Which cases are rehearsed: not every combination, but every value, and the pairs that decide which code runs.
+
+The card and the precision decide on attention (FlashAttention 2 or 3; Triton for float32), the architecture on layers
+and KV groups, options of several tokens on the head and on tails, rank on shared products, queries on signs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tests.rehearsal.broken import BROKEN
+from tests.rehearsal.wheels import VERSIONS
+
+OLDEST, MIDDLE, NEWEST = VERSIONS.values()
+
+
+@dataclass(frozen=True)
+class Case:
+    """One process, or two where graphs are on: the other without."""
+
+    version: str
+    card: str  # compute capability
+    model: str
+    dtype: str
+    option_tokens: int = 1
+    rank: int = 2
+    queries: int = 1
+    graphs: bool = True
+    broken: str = ""  # on purpose, and how
+    engine: bool = False  # the engine itself, end to end, in place of the runtime's verbs
+
+    @property
+    def name(self) -> str:
+        """Everything, as `--only` looks for it."""
+        what = "engine" if self.engine else f"rank {self.rank}, queries {self.queries}, options {self.option_tokens}"
+        graphs = "graphs" if self.graphs else "eager"
+        broken = f", broken: {self.broken}" if self.broken else ""
+        return f"{self.version}, {self.card}, {self.model}, {self.dtype}, {what}, {graphs}{broken}"
+
+
+_F16, _BF16, _F32 = "float16", "bfloat16", "float32"
+
+_QUICK = (
+    Case(NEWEST, "9.0", "opt", _F16),
+    Case(NEWEST, "8.9", "llama", _BF16, option_tokens=3, rank=8, queries=4),
+    Case(NEWEST, "12.0", "qwen3", _F32, graphs=False),
+    Case(NEWEST, "9.0", "opt-40", _F16),
+    Case(NEWEST, "8.9", "demo", _F16, engine=True),
+)
+
+_ALL = (
+    # The newest version on every card, with every architecture.
+    Case(NEWEST, "8.0", "opt", _BF16, rank=8),
+    Case(NEWEST, "8.6", "llama", _F16, queries=4),
+    Case(NEWEST, "8.6", "gemma3", _BF16),
+    Case(NEWEST, "8.9", "qwen3", _F16, option_tokens=3),
+    Case(NEWEST, "9.0", "gemma3", _F16, option_tokens=3, rank=8),
+    Case(NEWEST, "9.0", "gemma2", _BF16, queries=4),
+    Case(NEWEST, "9.0", "opt", _F32, option_tokens=3),
+    Case(NEWEST, "9.0", "opt", _F16, option_tokens=3, queries=4, graphs=False),
+    Case(NEWEST, "12.0", "opt", _F16, rank=8, queries=4),
+    Case(NEWEST, "12.0", "llama", _BF16, option_tokens=3, graphs=False),
+    Case(NEWEST, "12.0", "gemma3", _F16),
+    Case(NEWEST, "8.0", "llama", _F32, rank=8),
+    # The two others: every card once, every architecture, every precision.
+    *(
+        case
+        for version in (OLDEST, MIDDLE)
+        for case in (
+            Case(version, "8.0", "opt", _F16),
+            Case(version, "8.6", "qwen3", _BF16, rank=8),
+            Case(version, "8.9", "llama", _F16, option_tokens=3, queries=4),
+            Case(version, "9.0", "opt", _BF16, option_tokens=3, graphs=False),
+            Case(version, "9.0", "gemma3", _F16, queries=4),
+            Case(version, "9.0", "opt-40", _F16),
+            Case(version, "12.0", "qwen3", _F32),
+            Case(version, "9.0", "demo", _F16, engine=True),
+        )
+    ),
+    Case(NEWEST, "12.0", "demo", _F16, engine=True, graphs=False),
+    *(Case(NEWEST, "9.0", "opt", _F16, graphs=name == "replay", broken=name) for name in BROKEN),
+)
+
+
+def cases(*, quick: bool = False) -> Sequence[Case]:
+    """In the order in which they are run, and numbered from 1."""
+    return _QUICK if quick else (*_QUICK, *_ALL)

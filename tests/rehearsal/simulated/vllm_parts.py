@@ -1,0 +1,62 @@
+"""What of vLLM itself is not what runs on a card, each put in place when its module was imported."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any
+
+import torch
+
+from tests.rehearsal.simulated import lora, memory
+
+
+def count_what_python_does(torch_utils: Any) -> None:
+    """`vllm.utils.torch_utils`: an operator that vLLM writes in Python is counted by what it does.
+
+    Those of `lora` are one kernel each.
+    """
+    register, functions = torch_utils.direct_register_custom_op, memory.Functions
+    without_functions = torch._C.DisableTorchFunction
+
+    def registered(op_name: str, op_func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        reference = lora.REFERENCES.get(op_name)
+        if reference is None:
+            memory.in_python[f"vllm::{op_name}"] = op_func
+        work, under = (op_func, functions) if reference is None else (reference, without_functions)
+
+        def run(*given: Any, **named: Any) -> Any:
+            with under():
+                return work(*given, **named)
+
+        # torch reads the schema off the annotations, whose names are those of the module that it came from.
+        of_its_module = FunctionType(run.__code__, op_func.__globals__, closure=run.__closure__)
+        return register(op_name, functools.update_wrapper(of_its_module, op_func), *args, **kwargs)
+
+    torch_utils.direct_register_custom_op = registered
+
+
+def dispatch_to_references(cuda: Any) -> None:
+    """`vllm.platforms.cuda`: operators are found where tensors really are."""
+    for platform in (cuda.CudaPlatformBase, cuda.NvmlCudaPlatform, cuda.CudaPlatform):
+        platform.dispatch_key = "CPU"
+        platform.dist_backend = "gloo"
+
+
+def need_no_compiler(runner: Any) -> None:
+    """`vllm.v1.worker.gpu_model_runner`: the profile run samples by chance, which no run of zotui's does.
+
+    FlashInfer's sampler would be compiled with nvcc then; vLLM's own is more than Triton's interpreter takes.
+    """
+
+    def profile(self: Any, hidden_states: Any) -> Any:
+        from vllm import envs
+
+        if envs.VLLM_USE_FLASHINFER_SAMPLER:
+            raise RuntimeError(
+                "simulated card: FlashInfer would compile its sampler now, with an nvcc that is not there"
+            )
+        return torch.tensor([])
+
+    runner.GPUModelRunner._dummy_sampler_run = profile

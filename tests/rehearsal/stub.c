@@ -1,0 +1,21 @@
+/* Stands in for NVIDIA's driver, libcuda.so.1, against which vLLM's compiled modules are linked: every call says
+   CUDA_ERROR_NO_DEVICE. */
+#define NONE(name) int name(void) { return 100; }
+NONE(cuCtxGetCurrent)
+NONE(cuCtxSetCurrent)
+NONE(cuDeviceGet)
+NONE(cuDeviceGetAttribute)
+NONE(cuDevicePrimaryCtxRetain)
+NONE(cuDriverGetVersion)
+NONE(cuGetErrorString)
+NONE(cuGetProcAddress_v2)
+NONE(cuMemAddressFree)
+NONE(cuMemAddressReserve)
+NONE(cuMemCreate)
+NONE(cuMemGetAllocationGranularity)
+NONE(cuMemMap)
+NONE(cuMemRelease)
+NONE(cuMemSetAccess)
+NONE(cuMemUnmap)
+NONE(cuPointerGetAttribute)
+NONE(cuTensorMapEncodeTiled)
