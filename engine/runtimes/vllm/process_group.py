@@ -16,7 +16,7 @@ from functools import wraps
 from typing import Any
 
 from torch import distributed
-from torch._C._distributed_c10d import FakeProcessGroup
+from torch._C._distributed_c10d import FakeProcessGroup, HashStore
 
 _NAME = "alone"  # of the backend
 
@@ -48,7 +48,7 @@ def _without_gloo(make: Callable[..., Any]) -> Callable[..., Any]:
 def _without_meeting(make: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(make)
     def made(*args: Any, init_method: str | None = None, store: Any = None, **named: Any) -> Any:
-        return make(*args, store=distributed.HashStore(), **named)
+        return make(*args, store=HashStore(), **named)
 
     return made
 
