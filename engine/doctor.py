@@ -10,15 +10,18 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Literal
 
 import msgspec
 
-from engine import environment
+from engine import environment, gpus
 from engine.environment import prepare, prepare_device
 from engine.errors import EXIT_DONE, EXIT_FAILED, UserError, first_line
+from engine.gpus import NoDriver, nvml
 from engine.machine import versions
+from engine.preflight import compiler
 from engine.runs.home import home
 from engine.stdio import leave, take_stdout
 
@@ -61,7 +64,8 @@ def examine() -> Iterator[Finding]:
         yield Finding("without", "ok", f"{', '.join(absent)}: installed, but not loading; zotui needs none of them")
     yield _memory()
     yield from _gpus()
-    yield _vllm()
+    yield from _vllm()
+    yield from _environment()
 
 
 def _python() -> Finding:
@@ -107,48 +111,55 @@ def _memory() -> Finding:
 
 def _gpus() -> Iterator[Finding]:
     """Every GPU that the driver knows, and whether torch can use them."""
-    import pynvml
     import torch
 
     try:
-        pynvml.nvmlInit()
-        driver, count = str(pynvml.nvmlSystemGetDriverVersion()), pynvml.nvmlDeviceGetCount()
-    except pynvml.NVMLError as error:
-        yield Finding("gpu", "ok", f"none that NVIDIA's driver knows ({error}); runs use the CPU")
-        return
-    for index in range(count):
-        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-        memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-        name = str(pynvml.nvmlDeviceGetName(handle))
-        told = f"{name}, {int(memory.free) / _GiB:.1f} of {int(memory.total) / _GiB:.1f} GiB free, driver {driver}"
-        yield Finding(f"gpu {index}", "ok", told)
-    if count and not torch.cuda.is_available():
-        if torch.version.cuda is None:
-            told, remedy = f"torch {torch.__version__} is built for the CPU alone", "pip install 'zotui[cuda]'"
-        else:
-            told = f"torch is built for CUDA {torch.version.cuda}, which driver {driver} does not start"
-            remedy = "update NVIDIA's driver"
-        yield Finding("cuda", "warning", told, remedy)
+        asked = nvml()
+    except NoDriver as error:
+        if not error.outdated:
+            yield Finding("gpu", "ok", f"none that NVIDIA's driver knows ({error}); runs use the CPU")
+            return
+    else:
+        driver = asked.nvmlSystemGetDriverVersion()
+        for index in range(asked.nvmlDeviceGetCount()):
+            handle = asked.nvmlDeviceGetHandleByIndex(index)
+            told = f"{asked.nvmlDeviceGetName(handle)}, driver {driver}"
+            with suppress(asked.NVMLError):  # those that share the machine's memory tell nothing of it
+                memory = asked.nvmlDeviceGetMemoryInfo(handle)
+                told += f", {int(memory.free) / _GiB:.1f} of {int(memory.total) / _GiB:.1f} GiB free"
+            yield Finding(f"gpu {index}", "ok", told)
+    if not torch.cuda.is_available() and (found := gpus.trouble()):
+        yield Finding("cuda", "wrong", found.found, f"{found.remedy}, or --set model.device=cpu")
 
 
-def _vllm() -> Finding:
+def _vllm() -> Iterator[Finding]:
     from engine.preflight.choose import choose_device, choose_runtime
 
-    device = choose_device("auto")
     try:
-        prepare_device(device)
-        name, why = choose_runtime("auto", device)
-    except UserError as error:
-        return Finding("vllm", "warning", str(error))
+        device = choose_device("auto")
+    except UserError:  # the GPU's own finding says why
+        return
+    prepare_device(device)
+    name, why = choose_runtime("auto", device)
     if name != "vllm":
         kind = "cpu" if device == "cpu" else "cuda"
-        return Finding("vllm", "warning", why, f"pip install 'zotui[{kind}]'")
+        yield Finding("vllm", "warning", why, f"pip install 'zotui[{kind}]'")
+        return
+    if device != "cpu" and (missing := compiler.trouble()):
+        yield Finding("compiler", "wrong", missing.found, f"{missing.remedy}, or --set model.runtime=training-loop")
     version = next((found for name, found in versions().items() if name.startswith("vllm")), "")
     release = tuple(int(part) for part in version.split("+")[0].split(".")[:2] if part.isdigit())
     if not _TRIED[0] <= release <= _TRIED[1]:
         tried = " to ".join(".".join(map(str, release)) for release in _TRIED)
-        return Finding("vllm", "warning", f"{version}: not tried with zotui, {tried} was")
-    return Finding("vllm", "ok", version)
+        yield Finding("vllm", "warning", f"{version}: not tried with zotui, {tried} was")
+    else:
+        yield Finding("vllm", "ok", version)
+
+
+def _environment() -> Iterator[Finding]:
+    """What is set otherwise than the user has it; known once the device is."""
+    if line := environment.overruled():
+        yield Finding("environment", "ok", line)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import gc
 import importlib
-import importlib.metadata
 import importlib.util
 import os
 import platform
@@ -27,22 +26,34 @@ _FORCED = {
     # No pickle that could run code is loaded, neither as weights nor as a message.
     "TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1",
     "VLLM_ALLOW_INSECURE_SERIALIZATION": "0",
+    # The packed path is written against the V1 model runner, which every release up to 0.33 takes by this, whatever
+    # the model. `engine.runtimes.vllm.support` says so where a release has none.
+    "VLLM_USE_V2_MODEL_RUNNER": "0",
+    # Nothing is drawn at random from logits here, and FlashInfer compiles its sampler with nvcc at the start.
+    "VLLM_USE_FLASHINFER_SAMPLER": "0",
+    # The two losses of a probe differ in digits that TF32 does not have.
+    "VLLM_FLOAT32_MATMUL_PRECISION": "highest",
+    # CUDA counts GPUs as NVML and nvidia-smi do, so that `cuda:1` is what they call 1.
+    "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
 }
 
-# Settings under which vLLM would load other files than those that were checked, or be one of several processes.
+# Settings under which the numbers would be coarser, vLLM would load other files than those that were checked, or be one
+# of several processes.
 _DROPPED = (
+    "NVIDIA_TF32_OVERRIDE",  # cuBLAS takes TF32 by it, whatever torch asks for
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+    "TORCH_COMPILE_DISABLE",  # on the CPU TORCHDYNAMO_DISABLE does the same; see `prepare_device` for CUDA
     "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD",  # torch refuses to have both
     "VLLM_MODEL_REDIRECT_PATH",
     "VLLM_USE_MODELSCOPE",
     "VLLM_DP_SIZE",
     "VLLM_DP_RANK",
     "VLLM_DP_RANK_LOCAL",
+    "VLLM_DISTRIBUTED_USE_SPLIT_GROUP",  # NCCL would be started, which opens a port
 )
 
 # Where the user's environment says otherwise, it is right.
 _PREFERRED = {
-    # The packed path is written against the V1 model runner.
-    "VLLM_USE_V2_MODEL_RUNNER": "0",
     "TOKENIZERS_PARALLELISM": "false",
     # Progress is told as phases; bars would only fill the log.
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -61,13 +72,19 @@ _KEPT_BY_MALLOC = {-3: 2**30, -1: 2**30}
 _AT_WORK = gc.get_threshold()
 _WHILE_LOADING = (50_000, 10, 10)
 
+_overruled: list[str] = []  # variables of the user's that were set otherwise
+
 
 def prepare() -> None:
     """Set what the libraries read when they are imported. The user's own settings win where safety does not."""
     gc.set_threshold(*_WHILE_LOADING)
     for name in _DROPPED:
-        os.environ.pop(name, None)
-    os.environ.update(_FORCED)
+        _overrule(name, None)
+    for name, value in _FORCED.items():
+        _overrule(name, value)
+    # torch would take a GPU for usable that its driver is too old for. vLLM sets this when it is imported, so that it
+    # may come from a process before this one, and is not told as the user's.
+    os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
     for name, value in _PREFERRED.items():
         os.environ.setdefault(name, value)
     if platform.libc_ver()[0] == "glibc" and "GLIBC_TUNABLES" not in os.environ:
@@ -84,6 +101,23 @@ def prepare() -> None:
             sys.modules[name] = None  # type: ignore[assignment]
 
 
+def _overrule(name: str, value: str | None) -> None:
+    """Set a variable whatever the user has set it to, and remember where that was something else; None: unset it."""
+    had = os.environ.pop(name, None)
+    if had not in (None, value):
+        _overruled.append(name)
+    if value is not None:
+        os.environ[name] = value
+
+
+def overruled() -> str:
+    """What the user has set and does not get, as a line for people; empty if there is nothing."""
+    if not _overruled:
+        return ""
+    why = "; zotui is written against vLLM's V1 model runner" * ("VLLM_USE_V2_MODEL_RUNNER" in _overruled)
+    return f"not as your environment has it: {', '.join(_overruled)} (engine/environment.py says why){why}"
+
+
 def loaded() -> None:
     """Everything is: what a step leaves behind is looked for as ever."""
     gc.set_threshold(*_AT_WORK)
@@ -94,21 +128,8 @@ def absent() -> list[str]:
     return [name for name in _FRAGILE if name in sys.modules and sys.modules[name] is None]
 
 
-def mask_gpus(wanted: str) -> int:
-    """Hide every GPU but the one of `model.device`, before CUDA is started; returns its NVML index.
-
-    vLLM takes the first GPU that it sees, so `cuda:N` has to become the first.
-    """
-    index = int(wanted.partition(":")[2] or 0) if wanted.startswith("cuda") else 0
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    chosen = visible.split(",")[index] if visible and index < visible.count(",") + 1 else str(index)
-    if wanted.startswith("cuda:"):
-        os.environ["CUDA_VISIBLE_DEVICES"] = chosen
-    return int(chosen) if chosen.isdigit() else 0
-
-
 def prepare_device(device: str) -> None:
-    """Settings that depend on the device, before vLLM is imported."""
+    """Settings that depend on the device, after torch is imported and before vLLM is."""
     if device == "cpu":
         # vLLM with LoRA compiles nothing on CPU but a sampler function, for 20 s, at the first call.
         os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
@@ -116,4 +137,19 @@ def prepare_device(device: str) -> None:
         os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
     else:
         # Attention in float32 runs on Triton there, which would round its products to TF32.
-        os.environ.setdefault("TRITON_F32_DEFAULT", "ieee")
+        _overrule("TRITON_F32_DEFAULT", "ieee")
+        # No pass is compiled (`enforce_eager`), and what vLLM compiles all the same it does not run well without: the
+        # ranks of scored tokens would be counted over copies of all logits, attention of head sizes that only
+        # FlexAttention has would hold the scores of the whole cache. (vllm/v1/sample/ops/logprobs.py,
+        # vllm/v1/attention/backends/flex_attention.py)
+        _overrule("TORCHDYNAMO_DISABLE", None)
+        _sum_in_full()
+
+
+def _sum_in_full() -> None:
+    """Have cuBLAS add up in float32 whatever the factors are: in their own 16 bits it costs the noise floor digits."""
+    import torch
+
+    torch.set_float32_matmul_precision("highest")  # nor TF32
+    torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False

@@ -17,8 +17,9 @@ import msgspec
 
 from engine.benchmark.measure import PATHS, Case, measure, say
 from engine.benchmark.side import Config
-from engine.environment import mask_gpus, prepare
+from engine.environment import prepare
 from engine.errors import EXIT_DONE, RunFailed, UserError
+from engine.gpus import mask_gpus
 from engine.models.known_shapes import SHAPES, write_shape
 from engine.stdio import exit_code
 
@@ -36,7 +37,7 @@ def _measure_all(arguments: argparse.Namespace) -> int:
     _refuse_unknown(arguments)
     prepare()
     os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))  # both sides alike
-    mask_gpus(arguments.device)
+    mask_gpus(arguments.device, key="--device")
     log_path = Path(tempfile.gettempdir()) / f"zotui-bench-{os.getpid()}.log"
     with log_path.open("w") as log, tempfile.TemporaryDirectory() as folder:
         grid = _grid(arguments, Path(folder))
@@ -79,10 +80,7 @@ def _grid(arguments: argparse.Namespace, folder: Path) -> list[Case]:
     """Every combination that was asked for, or what suits the device. Raises `UserError`."""
     from engine.preflight.choose import choose_device, describe_device
 
-    try:
-        device = choose_device(arguments.device)
-    except UserError:
-        raise UserError(f"--device {arguments.device}: torch sees no such GPU here; use --device cpu") from None
+    device = choose_device(arguments.device, key="--device", cpu="--device cpu")
     dtype = arguments.dtype or ("float32" if device == "cpu" else "float16")
     models = arguments.model or (["opt-125m"] if device == "cpu" else list(_ON_GPU))
     sizes = arguments.batch_size or ([16] if device == "cpu" else list(_ON_GPU_BATCHES))

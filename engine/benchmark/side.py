@@ -235,8 +235,10 @@ class _Vllm(_Paths):
         super().__init__(config)
         prepare_device(config.device)
         from engine.preflight.choose import check_architecture
+        from engine.preflight.compiler import check_compiler
         from engine.runtimes.vllm.runtime import VllmRuntime
 
+        check_compiler(config.device)
         check_architecture(self.facts)
         self.vllm = VllmRuntime(
             self.facts,

@@ -1,4 +1,4 @@
-"""Memory, load and KV-cache use, once a second; the only module that talks to NVML."""
+"""Memory, load and KV-cache use, once a second."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import psutil
 
+from engine.gpus import NoDriver, nvml
 from engine.protocol.events import GpuReading, Telemetry
 
 _PERIOD = 1.0  # seconds
@@ -17,21 +18,22 @@ _PERIOD = 1.0  # seconds
 class Gpus:
     """The machine's NVIDIA GPUs through NVML; `open` gives None where there are none."""
 
-    def __init__(self, nvml: Any, ours: int) -> None:
+    def __init__(self, nvml: Any, ours: int | None) -> None:
         self._nvml, self._ours = nvml, ours
         self._handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
 
     @classmethod
-    def open(cls, ours: int = 0) -> Gpus | None:
-        """All of them, of which the run is on the one with the NVML index `ours`; or None."""
+    def open(cls, ours: int | None) -> Gpus | None:
+        """All of them, of which the run is on the one with the NVML index `ours`, or on none; or None."""
         try:
-            import pynvml
-
-            pynvml.nvmlInit()
-            gpus = cls(pynvml, ours)
-        except (ImportError, pynvml.NVMLError):
+            asked = nvml()
+        except NoDriver:
             return None
-        return gpus if len(gpus._handles) > ours else None
+        try:
+            gpus = cls(asked, ours)
+        except asked.NVMLError:
+            return None
+        return gpus if len(gpus._handles) > (ours or 0) else None
 
     def read(self) -> list[GpuReading]:
         """Every GPU now, the run's own first."""

@@ -20,6 +20,7 @@ import msgspec
 
 from engine.environment import prepare, prepare_device
 from engine.errors import EXIT_DONE, EXIT_FAILED, UserError
+from engine.gpus import mask_gpus
 from engine.parity.compare import Pair, StepTaken, summarise
 from engine.parity.recording import RecordedStep, read_trajectory
 from engine.preset.load import load
@@ -56,10 +57,14 @@ def _recorded(arguments: argparse.Namespace) -> _Comparing:
     prepare()
     from engine.parity.replay import Replay, open_training_loop
     from engine.preflight.choose import choose_device, choose_runtime
+    from engine.preflight.compiler import check_compiler
 
-    device = choose_device(arguments.device)
+    mask_gpus(arguments.device, key="--device")
+    device = choose_device(arguments.device, key="--device", cpu="--device cpu")
     prepare_device(device)
     runtime, why = choose_runtime(arguments.runtime, device)
+    if runtime == "vllm":
+        check_compiler(device)
     _say(f"{arguments.source}: {trajectory.source}\n{why}")
     if runtime == "vllm":
         from engine.parity.vllm import open_vllm
@@ -87,6 +92,7 @@ def _runtimes(arguments: argparse.Namespace) -> _Comparing:
     if arguments.runtime == "training-loop":
         raise UserError("--runtime training-loop: a preset is taken by vllm and compared with the training loop")
     prepare()
+    mask_gpus(wanted.model.device)
     ours, theirs = (_side(wanted, runtime) for runtime in ("vllm", "training-loop"))
     # Past one fold, if nothing else is asked for.
     count = min(arguments.steps or wanted.method.interval + 20, wanted.run.steps)

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Literal
 
 from engine import environment
-from engine.environment import mask_gpus
 from engine.errors import EXIT_DONE, EXIT_INTERRUPTED, NotFinite, UserError
+from engine.gpus import mask_gpus
 from engine.preflight.plan import Prepared, plan_run, prepare
 from engine.preset.load import load, load_file
 from engine.preset.schema import Preset

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import torch
 
+from engine import gpus
 from engine.errors import UserError
 from engine.models.facts import ModelFacts
 from engine.runtimes.vllm import support
 
 
-def choose_device(wanted: str) -> str:
-    """`cpu`, or `cuda:0` for the one GPU that `environment.mask_gpus` left visible.
+def choose_device(wanted: str, *, key: str = "model.device", cpu: str = "--set model.device=cpu") -> str:
+    """`cpu`, or `cuda:0` for the one GPU that `gpus.mask_gpus` left visible; raises as `usable_gpus` does."""
+    return "cuda:0" if usable_gpus(wanted, key=key, cpu=cpu) else "cpu"
 
-    Raises `UserError` for a GPU that is not there.
+
+def usable_gpus(wanted: str, *, key: str = "model.device", cpu: str = "--set model.device=cpu") -> int:
+    """How many GPUs torch sees for `model.device`; 0 where it will be the CPU.
+
+    Raises `UserError` where a GPU is asked for and not there, and where `auto` would pass over one that torch cannot
+    use: what is meant for a GPU would run on the CPU for days. The line names the setting by `key`, and the one that
+    chooses the CPU by `cpu`.
     """
-    there = torch.cuda.is_available() and torch.cuda.device_count() > 0
-    if wanted == "cpu" or (wanted == "auto" and not there):
-        return "cpu"
-    if not there:
-        raise UserError(f"model.device: {wanted}: torch sees no such GPU here; use --set model.device=cpu or auto")
-    return "cuda:0"
+    if wanted == "cpu":
+        return 0
+    if torch.cuda.is_available() and (count := torch.cuda.device_count()):
+        return count
+    if trouble := gpus.trouble():
+        raise UserError(f"{key}: {wanted}: {trouble.found}; {trouble.remedy}, or use {cpu}")
+    if wanted != "auto":
+        raise UserError(f"{key}: {wanted}: torch sees no such GPU here; use {cpu}")
+    return 0
 
 
 def describe_device(device: str) -> str:

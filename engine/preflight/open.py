@@ -80,5 +80,5 @@ def load_runtime(prepared: Prepared, report: Report, note: Note) -> Runtime:
         cuda_graphs=plan.wanted.model.cuda_graphs == "auto", **common,
     )  # fmt: skip
     report("self-check", None, "scoring one batch by two paths")
-    note("info", runtime.self_check(prepared.task.train))
+    note(*runtime.self_check(prepared.task.train))
     return runtime

@@ -14,7 +14,7 @@ from engine.directions.fold import choose_fold
 from engine.errors import UserError
 from engine.models.facts import ModelFacts, facts_of, read_model
 from engine.models.known_shapes import ON_THE_HUB
-from engine.preflight.choose import choose_dtype
+from engine.preflight.choose import choose_dtype, usable_gpus
 from engine.preflight.disk import estimate_disk, free_disk
 from engine.preflight.memory import estimate_memory
 from engine.preset.load import load_file
@@ -107,9 +107,9 @@ def _room_for_downloads() -> int:
 
 
 def _device(wanted: str) -> tuple[str, int]:
-    """The device of `model.device`, and the bytes that are free there. Raises `UserError` if there is no such GPU."""
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if wanted == "cpu" or (wanted == "auto" and not count):
+    """The device of `model.device`, and the bytes that are free there. Raises as `usable_gpus` does."""
+    count = usable_gpus(wanted)
+    if not count:
         return "cpu", int(psutil.virtual_memory().available)
     index = int(wanted.partition(":")[2] or 0)
     if index >= count:

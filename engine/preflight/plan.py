@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.environment import prepare_device
+from engine.environment import overruled, prepare_device
 from engine.errors import UserError
 from engine.models import hub
 from engine.preflight import identity
@@ -92,10 +92,13 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
     from engine.models.facts import read_model
     from engine.preflight.checks import check_disk, describe_fold
     from engine.preflight.choose import check_architecture, choose_device, choose_dtype, choose_runtime
+    from engine.preflight.compiler import check_compiler
     from engine.preflight.disk import estimate_disk
 
     device = choose_device(wanted.model.device)
     prepare_device(device)
+    if line := overruled():
+        note("info", line)
     trust = wanted.model.trust_remote_code
     report("checking", None, "reading the model's configuration")
     found = hub.find_model(path, was.revision if was else None)
@@ -107,6 +110,7 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
     runtime, why = choose_runtime(wanted.model.runtime, device)
     note("info", why)
     if runtime == "vllm":
+        check_compiler(device)
         check_architecture(facts)
     fold = choose_fold(wanted.model.fold, dtype)
     note("info", describe_fold(facts, dtype=dtype, runtime=runtime, fold=fold))

@@ -11,8 +11,9 @@ from engine.clients import trackers
 from engine.clients.inbox import Inbox, Stopped
 from engine.clients.outbox import Outbox
 from engine.clients.telemetry import Gpus, Sampler
-from engine.environment import loaded, mask_gpus
+from engine.environment import loaded
 from engine.errors import EXIT_DONE, EXIT_INTERRUPTED, RunFailed
+from engine.gpus import mask_gpus
 from engine.protocol.events import Done, Hello, Log, Phase
 from engine.runs import usage
 from engine.runs.directory import RunDir

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from engine.directions.fold import FoldMode
 from engine.directions.kept import UpdateKept
@@ -196,8 +196,11 @@ class VllmRuntime:
 
     # -- the packed path and the public one -----------------------------------------------------
 
-    def self_check(self, examples: Sequence[Example]) -> str:
-        """Score a few examples by both paths; keep the packed one only if they agree. Returns a line for the log."""
+    def self_check(self, examples: Sequence[Example]) -> tuple[Literal["info", "warning"], str]:
+        """Score a few examples by both paths; keep the packed one only if they agree. Returns a line for the log.
+
+        A warning where it is the public API from then on, which scores every prompt once for each option and sign.
+        """
         some = self_check.shortest(examples)
         self.redraw(0)
         adapted = self._adaptable  # else the weights as they are must do
@@ -214,14 +217,17 @@ class VllmRuntime:
             else:
                 agreed, worst = self_check.verdict(some, [self.score(some)], public(), self._dtype)
         except _PublicFailed as error:  # the public path may be what does not work
-            return f"packed scoring could not be checked, vLLM's public API failed ({error})"
+            return "warning", f"packed scoring could not be checked, vLLM's public API failed ({error})"
         except Exception as error:  # noqa: BLE001 - whatever a vLLM we do not know may raise: the public path works
             self._direct = False
-            return f"packed scoring failed on this vLLM ({_named(error)}); using its public API"
+            why = f"packed scoring failed on this vLLM ({_named(error)})"
+            return "warning", f"{why}; using its public API, which costs many times the step"
         if not agreed:
             self._direct = False
-            return f"packed scoring differs from vLLM's public API by {worst:.2g} nats; using the public API"
-        return f"packed scoring agrees with vLLM's public API to {worst:.1g} nats{'' if adapted else ', without slots'}"
+            why = f"packed scoring differs from vLLM's public API by {worst:.2g} nats"
+            return "warning", f"{why}; using the public API, which costs many times the step"
+        how = "" if adapted else ", without slots"
+        return "info", f"packed scoring agrees with vLLM's public API to {worst:.1g} nats{how}"
 
     def _at(self, examples: Sequence[Example], eps: float) -> list[Scores]:
         """Scores of both signs of the first direction."""

@@ -16,6 +16,8 @@ def problem(device: str) -> str:
         from vllm.platforms import current_platform
     except Exception as error:  # noqa: BLE001 - any fault of an installation, from a missing library to a bad build
         return f"vLLM does not load ({type(error).__name__}: {first_line(error)[:120]})"
+    if importlib.util.find_spec("vllm.v1.worker.gpu_model_runner") is None:  # on CPU it is what this is made of
+        return f"this vLLM ({vllm.__version__}) has no V1 model runner, which zotui is written against"
     kind, built_for = device.partition(":")[0], current_platform.device_type
     if built_for == kind:
         return ""

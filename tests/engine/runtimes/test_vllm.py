@@ -84,12 +84,13 @@ def worst(first: list[list[float]], second: list[list[float]]) -> float:
 def test_a_high_rank_whose_matrices_do_not_share_a_product_scores_the_same(open_runtime: Any) -> None:
     runtime = open_runtime("llama", rank=9)
     assert {len(factors.products) for factors in worker_of(runtime)._zo_slots.of_layer.values()} == {1, 2, 3}
-    assert "agrees" in runtime.self_check(examples(4))
+    assert "agrees" in runtime.self_check(examples(4))[1]
 
 
 def test_packed_and_public_scores_agree_in_chunks_after_folds_and_for_either_sign(open_runtime: Any) -> None:
     runtime = open_runtime()
-    assert "agrees" in runtime.self_check(examples(4))
+    level, text = runtime.self_check(examples(4))
+    assert level == "info" and "agrees" in text
     batch = examples(40)  # far more than the capacity planned for batches of 2
     runtime.redraw(0)
     runtime.probe(0, 1, 1e-3, batch[:2])
@@ -120,7 +121,7 @@ def test_what_a_batch_has_in_common_is_scored_once_with_the_same_result(open_run
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_the_self_check_sees_slots_that_are_swapped_or_do_nothing(open_runtime: Any, dtype: str) -> None:
     runtime = open_runtime("llama", dtype)
-    assert "agrees" in runtime.self_check(examples(4))
+    assert "agrees" in runtime.self_check(examples(4))[1]
     call = runtime._call
 
     def swapped(method: str, *args: Any) -> Any:
@@ -136,7 +137,7 @@ def test_the_self_check_sees_slots_that_are_swapped_or_do_nothing(open_runtime: 
     for wrong in (swapped, idle):
         runtime.use_public_api(False)
         runtime._call = wrong
-        assert "differs" in runtime.self_check(examples(4)), wrong
+        assert "differs" in runtime.self_check(examples(4))[1], wrong
         runtime._call = call
 
 
@@ -244,7 +245,8 @@ def test_a_packed_path_that_fails_or_differs_gives_way_to_the_public_one(
         return call(method, *args)
 
     monkeypatch.setattr(runtime, "_call", broken)
-    assert "packed scoring failed" in runtime.self_check(examples(4))
+    level, text = runtime.self_check(examples(4))
+    assert level == "warning" and "packed scoring failed" in text and "many times the step" in text
     assert runtime.probe(0, 1, 1e-3, examples(2))[0].tokens > 0  # the run goes on
 
     def wrong(method: str, *args: Any) -> Any:
@@ -255,7 +257,8 @@ def test_a_packed_path_that_fails_or_differs_gives_way_to_the_public_one(
 
     monkeypatch.setattr(runtime, "_call", wrong)
     runtime._direct = True
-    assert "differs from vLLM's public API by 0.5" in runtime.self_check(examples(4))
+    level, text = runtime.self_check(examples(4))
+    assert level == "warning" and "differs from vLLM's public API by 0.5" in text and "many times the step" in text
     assert not runtime._direct
 
 
@@ -264,7 +267,7 @@ def test_half_precision_scores_both_ways_and_folds_as_transformers_weights_are_f
     open_runtime: Any, tiny_models: dict[str, Path], tmp_path: Path, dtype: str, fold: FoldMode
 ) -> None:
     runtime = open_runtime("llama", dtype, fold=fold)
-    assert "agrees" in runtime.self_check(examples(4))
+    assert "agrees" in runtime.self_check(examples(4))[1]
     loop = FoldingLoop(str(tiny_models["llama"]), fold=fold, dtype=dtype, device="cpu", rank=2, seed=0)
     mirror = dict(loop.model.named_parameters())
     path = tmp_path / "weights.safetensors"
