@@ -62,8 +62,13 @@ class Sample:
 
         assert self._start is not None, "begin comes first"
         if self.sums is None:
-            self.sums = torch.zeros(3, dtype=torch.float64, device=self._start.device)
+            self.sums = torch.empty(3, dtype=torch.float64, device=self._start.device)
         kernels.compare(self.sums, self._intended, self._start, self._rows, self._cols, u, v, weight, residual)
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a start."""
+        return self._start is not None
 
     def begin(self, weight: torch.Tensor, residual: torch.Tensor | None = None) -> None:
         """Take the entries as they are as the start, unless there is one already."""

@@ -25,6 +25,12 @@ class LowRank:
     def __init__(self, matrix: Matrix, v: torch.Tensor, learned: torch.Tensor, fold: Fold, sample: Sample) -> None:
         self.matrix, self.v, self.learned, self.fold, self.sample = matrix, v, learned, fold, sample
 
+    def begin(self, weight: torch.Tensor) -> None:
+        """The weight as it is now is what the update is counted from, unless there is such a one already."""
+        if not self.sample.begun:
+            with self.fold.at_hand() as residual:
+                self.sample.begin(weight, residual)
+
     def fold_into(self, weight: torch.Tensor, step: int) -> None:
         """weight <- weight + U_acc V^T, in its precision. `step` is the next to be taken."""
         with self.fold.at_hand() as residual:

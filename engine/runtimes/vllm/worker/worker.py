@@ -143,6 +143,10 @@ class ZoWorker(BaseWorker):
 
     def _zo_fold(self, step: int) -> None:
         if not self._zo_slots.learned.dirty:
+            if self._zo_on_gpu:  # weights are at hand; elsewhere reading them may cost a pass, and waits for a fold
+                for layer, pieces in self._zo_by_layer():
+                    for piece in pieces:
+                        piece.state.begin(read_weight(layer.base_layer)[piece.rows])
             return
         for layer, pieces in self._zo_by_layer():
             weight = read_weight(layer.base_layer)
