@@ -222,6 +222,9 @@ class _Loop(_Paths):
         self.runtime.redraw(0)
 
     def take(self, name: str, step: int) -> Turn:
+        if name == "redraw":
+            seconds, _ = self.timed(lambda: self.runtime.redraw(step))
+            return Turn(seconds=seconds)
         seconds, result = self.timed(lambda: self.lozo.step(self.runtime, step, self.examples))
         lengths = [len(e.prompt) + len(option) for e in self.examples for option in e.options]
         padded = 2 * self.config.queries * len(lengths) * max(lengths)
