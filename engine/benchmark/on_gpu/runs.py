@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.benchmark.on_gpu.results import Found, verdict
-from engine.benchmark.on_gpu.settings import Settings, preset
+from engine.benchmark.on_gpu.settings import Settings, demo_preset, preset
 from engine.errors import RunFailed
-from engine.preset.schema import BUILTIN_DEMO, Preset
+from engine.preset.schema import Preset
 from engine.protocol.codec import decode_event, encode
 from engine.protocol.commands import Stop
 from engine.protocol.events import AnyEvent, Error, State, Step, Telemetry
@@ -54,12 +54,7 @@ def broken(settings: Settings, folder: Path) -> Found:
 
 def demo(settings: Settings, folder: Path) -> Found:
     """The demo as its preset has it, for two minutes at most: how accurate it was before, and is after."""
-    sizes = settings.sizes
-    chosen = preset(
-        settings, f"model.path={BUILTIN_DEMO}", "method.lr=5e-4", "method.interval=50", f"run.steps={sizes.demo_steps}",
-        "run.batch_size=16", f"task.validation_examples={sizes.demo_examples}", "run.eval_every=100",
-    )  # fmt: skip
-    run = _new(chosen, folder, "demo")
+    run = _new(demo_preset(settings), folder, "demo")
     began: list[float] = []
     memory: list[int] = []
     load: list[float] = []

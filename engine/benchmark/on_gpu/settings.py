@@ -93,6 +93,23 @@ def preset(settings: Settings, *changes: str) -> Preset:
     )
 
 
+def demo_preset(settings: Settings) -> Preset:
+    """The demo's own preset (presets/demo.toml) on the settings' device, as long as they say."""
+    sizes = settings.sizes
+    return preset(
+        settings,
+        f"model.path={BUILTIN_DEMO}",
+        "model.dtype=float32",
+        f"task.validation_examples={sizes.demo_examples}",
+        "method.interval=50",
+        "method.lr=5e-4",
+        f"run.steps={sizes.demo_steps}",
+        "run.batch_size=16",
+        "run.eval_every=100",
+        "run.checkpoint_every=500",
+    )
+
+
 def demo_folder() -> Path:
     """The built-in demo's model, which is made if it is not there."""
     from engine.runs.home import home

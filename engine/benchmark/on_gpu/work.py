@@ -75,7 +75,7 @@ def _last_words(log: Path) -> str:
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End it and all that it started, and wait until they have let go of the device."""
     until = time.monotonic() + _LETTING_GO
-    with suppress(ProcessLookupError, PermissionError):  # of nobody, that is what the system says of zombies
+    with suppress(ProcessLookupError):  # there is nobody any more
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         while time.monotonic() < until:

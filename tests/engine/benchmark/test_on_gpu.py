@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,19 +11,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
+from msgspec import structs
 
 from engine.benchmark.on_gpu import draws, runs, steps
 from engine.benchmark.on_gpu.parts import parts
 from engine.benchmark.on_gpu.results import Result, Skipped, read
-from engine.benchmark.on_gpu.settings import Settings
+from engine.benchmark.on_gpu.settings import Settings, demo_preset
 from engine.benchmark.on_gpu.work import work
+from engine.preset.load import load_file
 from engine.protocol.events import Eval, Step
 from engine.runs.directory import RunDir
 from engine.runs.journal import append
+from engine.tasks.demo import VALIDATION_EXAMPLES
 from tests import forked, starting
 from tests.engine.conftest import needs_vllm
+from tests.faults.workshop import wait_for
 
 SETTINGS = Settings(device="cpu", card="a CPU", small=True)
 EVERY = {part.name: part for part in parts(SETTINGS)}
@@ -142,10 +148,34 @@ def test_a_folder_of_other_settings_is_refused(tmp_path: Path, tiny_models: dict
 
 
 @needs_vllm
-def test_a_part_that_hangs_is_cut_off_with_all_that_it_started(tmp_path: Path) -> None:
+def test_a_part_that_takes_too_long_is_cut_off(tmp_path: Path) -> None:
     result = work(replace(EVERY["determinism"], most_seconds=1.0), SETTINGS, tmp_path)
     assert result.outcome == "failed"
     assert result.text.startswith("cut off after 1 s; determinism.log")
+
+
+@needs_vllm
+@pytest.mark.fresh
+def test_a_part_ends_with_all_that_it_started_when_whoever_started_it_is_gone(tmp_path: Path) -> None:
+    command = [sys.executable, "-P", "-m", "engine.benchmark.on_gpu.part", "determinism"]
+    command += [msgspec.json.encode(SETTINGS).decode(), str(tmp_path)]
+    run = RunDir(tmp_path / "runs/unbroken")
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True) as process:
+        wait_for("a run at work", run.is_live)
+        assert process.stdin
+        process.stdin.close()
+        assert process.wait(30) == -signal.SIGKILL
+    wait_for("the end of the run's engine", lambda: not run.is_live())
+    assert run.info.read().state != "stopped"  # it was not left to come to that itself
+
+
+def test_the_demo_is_that_of_its_preset() -> None:
+    ours = demo_preset(structs.replace(SETTINGS, small=False))
+    theirs = load_file(Path(__file__).parents[3] / "presets/demo.toml")
+    kept = ("keep_checkpoints", "checkpoint_best", "when_app_leaves")  # which change nothing of what is learned
+    run = theirs.run.model_copy(update={name: getattr(ours.run, name) for name in kept})
+    assert (ours.method, ours.run, ours.model.dtype) == (theirs.method, run, theirs.model.dtype)
+    assert (ours.task.name, ours.task.validation_examples) == (theirs.task.name, VALIDATION_EXAMPLES)
 
 
 def test_what_does_not_fit_is_skipped_with_the_reason(tmp_path: Path) -> None:
