@@ -48,7 +48,7 @@ def _measure_all(arguments: argparse.Namespace) -> int:
             adapts = case.vllm.device == "cpu" or case.vllm.dtype != "float32"
             paths = [path for path in arguments.path or PATHS if path != "public" or adapts]
             try:
-                figures = measure(case, paths, arguments.rounds, log)
+                figures = measure(case, paths, log)
             except UserError as error:
                 if len(grid) == 1:
                     raise
@@ -103,7 +103,7 @@ def _grid(arguments: argparse.Namespace, folder: Path) -> list[Case]:
                 queries=arguments.queries,
             )
             vllm = msgspec.structs.replace(loop, side="vllm")
-            cases.append(Case(model, describe_device(device), loop, vllm))
+            cases.append(Case(model, describe_device(device), loop, vllm, arguments.rounds, arguments.interval))
     return cases
 
 
@@ -120,6 +120,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--length", type=int)
     parser.add_argument("--rank", type=int, default=2)
     parser.add_argument("--queries", type=int, default=1)
+    parser.add_argument("--interval", type=int, default=50)
     return parser.parse_args()
 
 

@@ -1,4 +1,8 @@
-"""The paths of a step timed against each other, in turns."""
+"""The paths of a step timed against each other, in turns.
+
+A fold is timed by itself, after steps that learned something, and each step then gets the share of it that it has in a
+run: the median over folds, by the steps of an interval.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,16 @@ from dataclasses import dataclass
 from typing import IO
 
 import msgspec
+from msgspec import structs
 
 from engine.benchmark.side import Answer, Config, Peak, Ready, Refused, Request, Turn
 from engine.errors import RunFailed, UserError
 from engine.protocol.figures import BenchFigures, PathFigures
 
 PATHS = ("loop", "vllm", "floor", "public")
+
+_ONCE_AN_INTERVAL = {"loop": "redraw", "vllm": "fold", "public": "fold"}
+"""What each path does at the end of one; the floor does nothing."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +33,8 @@ class Case:
     device: str  # described
     loop: Config
     vllm: Config
+    rounds: int  # turns of every path
+    interval: int  # steps between folds
 
 
 def _median(turns: list[Turn]) -> float:
@@ -85,7 +95,7 @@ class _Side:
         return self._decoder.decode(line)
 
 
-def measure(case: Case, paths: list[str], rounds: int, log: IO[str]) -> BenchFigures:
+def measure(case: Case, paths: list[str], log: IO[str]) -> BenchFigures:
     """Interleave the paths; returns the object that `zotui bench --json` prints."""
     sides: dict[str, _Side] = {}
     try:
@@ -97,11 +107,23 @@ def measure(case: Case, paths: list[str], rounds: int, log: IO[str]) -> BenchFig
                 ready[name] = sides[name].ready()
         if len({side.threads for side in ready.values()}) > 1:
             raise RunFailed(f"the two sides had different numbers of threads: {ready}")
-        turns, peaks = _take_turns(sides, paths, rounds)
+        turns, peaks = _take_turns(sides, paths, case.rounds)
     finally:
         for side in sides.values():
             side.close()
-    of_path = {path: _summary(turns[path], peaks[path]) if path in paths else None for path in PATHS}
+    return sum_up(case, next(iter(ready.values())), turns, peaks)
+
+
+def sum_up(case: Case, machine: Ready, turns: dict[str, list[Turn]], peaks: dict[str, int]) -> BenchFigures:
+    """What the turns come to: those of every path, of its `fold` or `redraw`, and the first ones as `first PATH`.
+
+    `peaks` has the bytes of every path that was taken.
+    """
+    turns = dict(turns)
+    share = {path: _median(turns[rare]) / case.interval for path, rare in _ONCE_AN_INTERVAL.items() if path in peaks}
+    for path in share:
+        turns[path] = [structs.replace(turn, seconds=turn.seconds + share[path]) for turn in turns[path]]
+    of_path = {path: _summary(turns[path], peaks[path]) if path in peaks else None for path in PATHS}
     loop, vllm, floor = turns["loop"], turns["vllm"], turns["floor"]
     speedup = floor_ratio = difference = None
     if loop and vllm:
@@ -113,11 +135,11 @@ def measure(case: Case, paths: list[str], rounds: int, log: IO[str]) -> BenchFig
     if vllm and floor:
         # Of steps taken one right after the other, which whatever else the machine does slows alike.
         floor_ratio = statistics.median(a.seconds / b.seconds for a, b in zip(vllm, floor, strict=True))
-    machine, config = next(iter(ready.values())), case.vllm
+    config = case.vllm
     return BenchFigures(
         model=case.model,
         device=case.device,
-        rounds=rounds,
+        rounds=case.rounds,
         dtype=config.dtype,
         batch_size=config.batch_size,
         options=config.options,
@@ -125,6 +147,7 @@ def measure(case: Case, paths: list[str], rounds: int, log: IO[str]) -> BenchFig
         length=config.length,
         rank=config.rank,
         queries=config.queries,
+        interval=case.interval,
         loop=of_path["loop"],
         vllm=of_path["vllm"],
         floor=of_path["floor"],
@@ -132,7 +155,8 @@ def measure(case: Case, paths: list[str], rounds: int, log: IO[str]) -> BenchFig
         speedup=speedup,
         floor_ratio=floor_ratio,
         overhead_share=statistics.median(1 - turn.forward_seconds / turn.seconds for turn in vllm) if vllm else None,
-        fold_s=_median(turns["fold"]) if vllm else None,
+        fold_s=_median(turns["fold"]) if turns["fold"] else None,
+        redraw_s=_median(turns["redraw"]) if turns["redraw"] else None,
         recorded_shapes=vllm[-1].recorded if vllm else None,
         loss_difference=difference,
         threads=machine.threads,
@@ -147,15 +171,17 @@ def measure(case: Case, paths: list[str], rounds: int, log: IO[str]) -> BenchFig
 def _take_turns(sides: dict[str, _Side], paths: list[str], rounds: int) -> tuple[dict[str, list[Turn]], dict[str, int]]:
     """The turns of every path, in order, and its peak memory."""
     of_path = {path: sides["loop" if path == "loop" else "vllm"] for path in paths}
-    turns: dict[str, list[Turn]] = {path: [] for path in (*PATHS, "fold")}
+    turns: dict[str, list[Turn]] = {path: [] for path in (*PATHS, "fold", "redraw")}
     step = 1
     for path in paths:
         say(f"warm-up: {path}")
         turns[f"first {path}"] = [of_path[path].take(path, step)]
-    # vllm once more, to find what it made ready, and the fold, whose first draws memory.
-    again = [path for path in ("vllm", "fold") if "vllm" in paths]
-    for path in again:
-        sides["vllm"].take(path, step)
+    rare = {_ONCE_AN_INTERVAL[path]: of_path[path] for path in paths if path in _ONCE_AN_INTERVAL}
+    # vllm once more, to find what it made ready, and the folds, whose first draw memory.
+    if "vllm" in paths:
+        sides["vllm"].take("vllm", step)
+    for what, side in rare.items():
+        side.take(what, step)
     for number in range(rounds):
         # vllm and the floor are the quickest, and what lies between them is small: more turns.
         order: list[str] = [path for path in ("loop", *("vllm", "floor") * 3) if path in paths]
@@ -164,8 +190,8 @@ def _take_turns(sides: dict[str, _Side], paths: list[str], rounds: int) -> tuple
         for path in order:
             step += 1
             turns[path].append(of_path[path].take(path, step))
-        if again:
-            turns["fold"].append(sides["vllm"].take("fold", step))
+        for what, side in rare.items():
+            turns[what].append(side.take(what, step))
         latest = ", ".join(f"{path} {turns[path][-1].seconds:.3f} s" for path in paths)
         say(f"round {number + 1}/{rounds}: {latest}")
     return turns, {path: of_path[path].peak(path, step) for path in paths}

@@ -100,7 +100,7 @@ def main() -> int:
         answers.write(msgspec.json.encode(value) + b"\n")
 
     try:
-        path = _Vllm(config) if config.side == "vllm" else _Loop(config)
+        path = Vllm(config) if config.side == "vllm" else Loop(config)
     except UserError as error:
         answer(Refused(str(error)))
         return EXIT_USAGE
@@ -204,7 +204,7 @@ class _Paths:
             torch.cuda.synchronize()
 
 
-class _Loop(_Paths):
+class Loop(_Paths):
     """The conventional loop: three perturbations in place, two padded forward passes, one update."""
 
     def __init__(self, config: Config) -> None:
@@ -222,13 +222,16 @@ class _Loop(_Paths):
         self.runtime.redraw(0)
 
     def take(self, name: str, step: int) -> Turn:
+        if name == "redraw":
+            seconds, _ = self.timed(lambda: self.runtime.redraw(step))
+            return Turn(seconds=seconds)
         seconds, result = self.timed(lambda: self.lozo.step(self.runtime, step, self.examples))
         lengths = [len(e.prompt) + len(option) for e in self.examples for option in e.options]
         padded = 2 * self.config.queries * len(lengths) * max(lengths)
         return Turn(seconds=seconds, tokens=result.tokens, padded_tokens=padded, loss=result.loss)
 
 
-class _Vllm(_Paths):
+class Vllm(_Paths):
     """vLLM: as shipped, its bare forward pass on the same tokens, and its public API."""
 
     def __init__(self, config: Config) -> None:

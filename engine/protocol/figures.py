@@ -44,7 +44,11 @@ AnyParity = ParityRow | ParitySummary
 
 
 class PathFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A step by one path, over all of its turns."""
+    """A step by one path, over all of its turns.
+
+    Seconds include the step's share of what the path does once an interval: a fold with vllm and the public API, a
+    redraw with the loop, nothing with the floor.
+    """
 
     median_s: float
     min_s: float
@@ -67,14 +71,16 @@ class BenchFigures(msgspec.Struct, frozen=True, kw_only=True):
     length: int | None  # tokens of every prompt; null: as long as SST-2's
     rank: int
     queries: int
+    interval: int  # steps of which each has an equal share of a fold
     loop: PathFigures | None
     vllm: PathFigures | None
     floor: PathFigures | None
     public: PathFigures | None
     speedup: float | None  # of vllm over the loop
     floor_ratio: float | None  # vllm's step over the floor's, of neighbouring turns
-    overhead_share: float | None  # of vllm's step, outside the forward pass
-    fold_s: float | None
+    overhead_share: float | None  # of vllm's step, outside the forward pass: its share of a fold is
+    fold_s: float | None  # of vllm and the public API; a step without it: its seconds - fold_s / interval
+    redraw_s: float | None  # of the loop, which folds nothing; likewise
     recorded_shapes: int | None  # shapes of a pass that are CUDA graphs
     loss_difference: float | None  # of the first step of both sides, in nats
     threads: int

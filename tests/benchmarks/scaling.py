@@ -1,7 +1,8 @@
 """`python -m tests.benchmarks.scaling < RESULTS`: how cost grows, from the objects that `zotui bench --json` printed.
 
 Prints Markdown: a table of every measurement beside the model of its cost, and what that model says of
-machines that nobody measured here. The model: a step is 2 floating-point operations per parameter of the
+machines that nobody measured here. Seconds are those of the objects: each step has its share of a fold, which the
+model leaves out. The model: a step is 2 floating-point operations per parameter of the
 blocks and token scored, and as many per number of the slots' factors, at one throughput for all.
 """
 

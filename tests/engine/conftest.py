@@ -61,6 +61,20 @@ class Runner:
 
 
 @pytest.fixture(scope="session")
+def made_demo(once: Any) -> Path:
+    """A folder to be a ZOTUI_HOME, where the built-in demo is made; made.json there has what was told meanwhile."""
+
+    def make(folder: Path) -> list[tuple[str, float]]:
+        from engine.tasks.demo import ensure_demo
+
+        reports: list[tuple[str, float]] = []
+        ensure_demo(folder / "cache", lambda what, fraction: reports.append((what, fraction)))
+        return reports
+
+    return once("demo", make)
+
+
+@pytest.fixture(scope="session")
 def reviews(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Path:
     """48 real reviews, as a file."""
     lines = (shared / "data/sst2/validation.jsonl").read_text().splitlines()[:48]

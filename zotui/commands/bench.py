@@ -33,7 +33,7 @@ def _table(bench: BenchFigures) -> str:
     title = (
         f"{bench.model} ({bench.parameters / 1e6:,.0f}M parameters), {bench.dtype}, {bench.device}: batch "
         f"{bench.batch_size}, {bench.options} options, rank {bench.rank}, queries {bench.queries}, "
-        f"{bench.rounds} interleaved rounds"
+        f"interval {bench.interval}, {bench.rounds} interleaved rounds"
     )
     paths = (
         ("training-loop, as the official trainers step", bench.loop),
@@ -67,7 +67,9 @@ def _table(bench: BenchFigures) -> str:
     if bench.overhead_share is not None:
         notes.append(f"outside the forward pass    {bench.overhead_share:.1%} of a step")
     if bench.fold_s is not None:
-        notes.append(f"a fold, once an interval    {bench.fold_s:.3f} s")
+        notes.append(f"a fold                      {bench.fold_s:.3f} s, {_share(bench.fold_s, bench)}")
+    if bench.redraw_s is not None:
+        notes.append(f"a redraw of the loop        {bench.redraw_s:.3f} s, {_share(bench.redraw_s, bench)}")
     if bench.recorded_shapes:
         notes.append(f"CUDA graphs                 {bench.recorded_shapes} shapes of a pass recorded")
     if bench.loss_difference is not None:
@@ -76,6 +78,11 @@ def _table(bench: BenchFigures) -> str:
     if bench.loop:
         notes.append(f"({bench.loop.padded_tokens:,} tokens with padding went through the loop; {_PAPER})")
     return "\n".join([title, "", *lines, "", *notes, ""])
+
+
+def _share(seconds: float, bench: BenchFigures) -> str:
+    """What each step above has of something that is done once an interval."""
+    return f"once in {bench.interval} steps: {seconds / bench.interval * 1000:.2g} ms of each step above are its share"
 
 
 def bench(
@@ -103,12 +110,15 @@ def bench(
     ] = None,
     rank: Annotated[int, typer.Option("--rank", min=1, max=512, help="Rank of a direction.")] = 2,
     queries: Annotated[int, typer.Option("--queries", min=1, max=256, help="Directions per step.")] = 1,
+    interval: Annotated[
+        int, typer.Option("--interval", min=1, help="Steps between folds: a step's time has its share of one.")
+    ] = 50,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per model and batch size.")] = False,
 ) -> None:
     """Time a step on this machine: the conventional loop, zotui, and the bare forward pass."""
     chosen = {
         "--device": device, "--rounds": rounds, "--options": options, "--option-tokens": option_tokens,
-        "--length": length, "--rank": rank, "--queries": queries, "--dtype": dtype,
+        "--length": length, "--rank": rank, "--queries": queries, "--interval": interval, "--dtype": dtype,
     }  # fmt: skip
     arguments = [f"--model={one}" for one in model or ()] + [f"--batch-size={one}" for one in batch_size or ()]
     arguments += [f"--path={one}" for one in path or ()]

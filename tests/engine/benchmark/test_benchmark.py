@@ -7,7 +7,11 @@ import statistics
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from engine.benchmark.batches import SST2_LENGTHS, examples
+from engine.benchmark.measure import Case, sum_up
+from engine.benchmark.side import Config, Ready, Turn
 from engine.protocol.figures import BenchFigures, PathFigures
 from tests import starting
 from tests.benchmarks.scaling import report
@@ -20,7 +24,8 @@ def bench(*options: str) -> subprocess.CompletedProcess[str]:
 
 @needs_vllm
 def test_all_paths_of_a_real_model_are_timed_and_agree(tiny_models: dict[str, Path]) -> None:
-    done = bench("--model", str(tiny_models["llama"]), "--batch-size", "4", "--rounds", "1", "--json", "--queries", "2")
+    options = ("--batch-size", "4", "--rounds", "1", "--queries", "2", "--interval", "2")
+    done = bench("--model", str(tiny_models["llama"]), *options, "--json")
     assert done.returncode == 0, done.stderr
     (found,) = map(json.loads, done.stdout.splitlines())
     for path in ("loop", "vllm", "floor", "public"):
@@ -36,6 +41,10 @@ def test_all_paths_of_a_real_model_are_timed_and_agree(tiny_models: dict[str, Pa
     assert found["vllm"]["min_s"] / found["floor"]["max_s"] <= found["floor_ratio"]
     assert found["floor_ratio"] <= found["vllm"]["max_s"] / found["floor"]["min_s"]
     assert 0 < found["overhead_share"] < 1
+    # A step's seconds have its share of a fold, or of the loop's redraw; the floor's have not.
+    assert found["interval"] == 2
+    for path, whole in (("vllm", "fold_s"), ("public", "fold_s"), ("loop", "redraw_s")):
+        assert 0 < found[whole] / 2 < found[path]["min_s"]
     assert found["loss_difference"] < 1e-5
 
 
@@ -45,6 +54,8 @@ def test_a_named_shape_needs_no_files_and_prints_a_table() -> None:
     assert done.returncode == 0, done.stderr
     assert "opt-125m (125M parameters), bfloat16, cpu" in done.stdout
     assert "speedup over the loop" in done.stdout
+    shares = [line for line in done.stdout.splitlines() if "of each step above are its share" in line]
+    assert len(shares) == 2 and all("once in 50 steps" in line for line in shares)
     assert "round 1/1" in done.stderr and "Traceback" not in done.stderr
 
 
@@ -74,9 +85,9 @@ def result(parameters: int, tokens: int, rank: int, seconds: float) -> BenchFigu
     step = PathFigures(median_s=seconds, min_s=seconds, max_s=seconds, tokens=tokens, peak_bytes=1)
     return BenchFigures(
         model=f"m{parameters}", device="cpu", rounds=1, dtype="float32", batch_size=1, options=2, option_tokens=1,
-        length=None, rank=rank, queries=1, loop=None, vllm=step, floor=step, public=None, speedup=None,
-        floor_ratio=1.05, overhead_share=0.01, fold_s=0.1, recorded_shapes=0, loss_difference=None, threads=2,
-        parameters=parameters, scope_parameters=parameters, factors_per_rank=0, hardware={}, versions={},
+        length=None, rank=rank, queries=1, interval=50, loop=None, vllm=step, floor=step, public=None, speedup=None,
+        floor_ratio=1.05, overhead_share=0.01, fold_s=0.1, redraw_s=None, recorded_shapes=0, loss_difference=None,
+        threads=2, parameters=parameters, scope_parameters=parameters, factors_per_rank=0, hardware={}, versions={},
     )  # fmt: skip
 
 
@@ -88,3 +99,22 @@ def test_the_scaling_report_fits_what_the_model_says() -> None:
     (growth,) = [line for line in lines if line.startswith("- ")]
     assert growth == "- model: seconds grow as its power 1.00, over 3 values"
     assert len([line for line in lines if line.startswith("Estimate, not a measurement")]) == 2
+
+
+def test_a_step_has_its_share_of_a_fold_in_every_figure() -> None:
+    config = Config(
+        side="vllm", model="", random_weights=True, dtype="float16", device="cpu", batch_size=1, options=2,
+        option_tokens=1, length=None, rank=2, queries=1,
+    )  # fmt: skip
+    machine = Ready(threads=1, parameters=1, scope_parameters=1, factors_per_rank=1, hardware={}, versions={})
+    seconds = {"loop": 4.0, "vllm": 1.0, "floor": 0.5, "public": 2.0, "fold": 10.0, "redraw": 1.0}
+    turns = {name: [Turn(seconds=one, forward_seconds=0.6, loss=1.0)] * 3 for name, one in seconds.items()}
+    turns |= {f"first {path}": turns[path] for path in ("loop", "vllm")}
+    peaks = {path: 1 for path in ("loop", "vllm", "floor", "public")}
+    found = sum_up(Case("any", "cpu", config, config, rounds=3, interval=20), machine, turns, peaks)
+    assert found.loop and found.vllm and found.floor and found.public
+    assert (found.loop.median_s, found.vllm.median_s, found.public.median_s) == (4.05, 1.5, 2.5)
+    assert (found.vllm.min_s, found.vllm.max_s, found.floor.median_s) == (1.5, 1.5, 0.5)
+    assert (found.speedup, found.floor_ratio) == (4.05 / 1.5, 3.0)
+    assert found.overhead_share == pytest.approx(0.6)  # 0.6 of 1.5 s are the forward pass
+    assert (found.interval, found.fold_s, found.redraw_s) == (20, 10.0, 1.0)

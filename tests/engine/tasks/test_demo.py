@@ -26,18 +26,10 @@ class Built(NamedTuple):
     reports: list[tuple[str, float]]
 
 
-def build(folder: Path) -> list[tuple[str, float]]:
-    """Build the demo, and return what it told of its progress."""
-    reports: list[tuple[str, float]] = []
-    demo.ensure_demo(folder / "cache", lambda what, fraction: reports.append((what, fraction)))
-    return reports
-
-
 @pytest.fixture(scope="module")
-def built(once: Any) -> Built:
-    folder = once("demo", build)
-    made = demo.ensure_demo(folder / "cache", silent)
-    return Built(folder / "cache", made, json.loads((folder / "made.json").read_text()))
+def built(made_demo: Path) -> Built:
+    made = demo.ensure_demo(made_demo / "cache", silent)
+    return Built(made_demo / "cache", made, json.loads((made_demo / "made.json").read_text()))
 
 
 @pytest.fixture(scope="module")

@@ -105,7 +105,7 @@ def test_what_does_not_work_yet_is_not_there(command: str) -> None:
 
 
 def test_version() -> None:
-    assert here("--version")[:2] == (0, "zotui 0.2.0\n")
+    assert here("--version")[:2] == (0, "zotui 0.3.0\n")
 
 
 def test_a_reader_that_has_had_enough_is_no_error() -> None:

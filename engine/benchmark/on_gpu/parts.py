@@ -1,0 +1,52 @@
+"""The parts, most important first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from engine.benchmark.on_gpu import draws, graphs, memory, parity, runs, start_up, steps
+from engine.benchmark.on_gpu.results import Found
+from engine.benchmark.on_gpu.settings import Settings
+
+# What was published is of these; in this order if time is short.
+_SHAPES = (("opt-1.3b", 16), ("opt-13b", 16), ("opt-13b", 128), ("opt-1.3b", 128))
+_SMALL_SHAPES = (("demo", 2),)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One thing to find out, in a process of its own."""
+
+    name: str
+    title: str
+    most_seconds: float  # after which it is cut off
+    do: Callable[[Settings, Path], Found]  # takes the folder that all parts write to
+
+
+def parts(settings: Settings) -> list[Part]:
+    """All of them, in order."""
+    shapes = _SMALL_SHAPES if settings.small else _SHAPES
+    # Those with vLLM start it once or twice; the first start of a machine also compiles kernels.
+    return [
+        Part("start", "start-up and self-check", 300, start_up.start),
+        Part("graphs", "replayed passes against eager ones", 240, graphs.compare),
+        *(
+            Part(f"parity-{dtype}", f"steps of the training loop, {dtype}", 240, partial(parity.compare, dtype=dtype))
+            for dtype in ("float32", "float16")
+        ),
+        *(
+            Part(f"steps-{of}-{size}", f"a step, {of}, batch {size}", 300, partial(steps.time, of=of, size=size))
+            for of, size in shapes
+        ),
+        *(
+            Part(f"memory-{of}-{size}", f"memory, {of}, batch {size}", 180, partial(memory.weigh, of=of, size=size))
+            for of, size in shapes
+        ),
+        Part("draws", "directions of the device against those of the CPU", 60, draws.compare),
+        Part("determinism", "the same run twice", 240, runs.twice),
+        Part("resume", "a run killed and resumed", 240, runs.broken),
+        Part("demo", "the demo, with accuracy before and after", 240, runs.demo),
+    ]
