@@ -19,7 +19,7 @@ import torch
 from engine.directions.keyed import keyed_generator
 from engine.models.weights import Matrix
 
-FoldMode = Literal["residual", "stochastic", "nearest"]
+FoldMode = Literal["residual", "host-residual", "stochastic", "nearest"]
 RESIDUAL_BYTES = 2  # a parameter
 
 _CHUNK = 2**21  # entries folded at a time, to bound the float32 copies; stochastic noise depends on it
