@@ -91,6 +91,8 @@ def test_every_part_is_what_is_there(
             for tensor in held(worker._zo_slots, worker._zo_layers)
             if not any(tensor is residual for residual in residuals)
         ]
+        samples = held(*(piece.state.sample for piece in pieces))
+        rest = [tensor for tensor in ours if not any(tensor is sample for sample in samples)]
         found = {
             # What vLLM packed cannot be looked into; it is as large as what was packed. What it did not (float16 on
             # many processors) is its own plain copy.
@@ -107,4 +109,6 @@ def test_every_part_is_what_is_there(
     signs = plan_capacity(needs, block_size("cpu")).signs
     terms = factor_bytes(facts.matrices, rank=rank, signs=signs, size=2 if dtype != "float32" else 4)
     assert terms.public == taken(public)
+    assert terms.samples == pytest.approx(taken(samples), rel=0.05)  # most of it in a tiny model
+    assert terms.total - terms.public - terms.samples == pytest.approx(taken(rest), rel=0.05)
     assert (found["residuals"] > 0) == (fold == "residual") and len(ours) > 50
