@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
 
 from engine.directions.fold import RESIDUAL_BYTES, FoldMode
 from engine.directions.kept import sample_bytes
 from engine.models.facts import ModelFacts, dtype_of
 from engine.models.streamed import PIECE
+from engine.models.weights import Matrix
 from engine.preflight.factors import factor_bytes, packed_layers
 from engine.preset.method import Method
 from engine.runtimes.base import EVALUATION_SEQUENCES, Needs
@@ -128,10 +130,7 @@ def estimate_memory(
     block = block_size(device)
     plan = plan_capacity(needs, block)
     room = with_prompt(with_padding(plan, block), facts.context, block)
-    # What a pass has at once of its widest layers, in and out, beside the hidden states and what goes by the layer.
-    wide = max((sum(m.rows for m in layer) for layer in packed_layers(facts.matrices)), default=0)
-    inputs = [m.cols for m in facts.matrices] or [0]
-    activations = room.tokens * (wide + max(inputs) + 2 * min(inputs)) * size
+    activations = room.tokens * activation_width(facts.matrices, device) * size
     if on_cpu:
         logits = max(_WARM_UP_ROWS, plan.sequences) * (size + _HEAD)
     else:
@@ -156,6 +155,18 @@ def estimate_host(facts: ModelFacts, *, device: str, fold: FoldMode) -> Host:
         return Host(0, 0, 0)
     pinned = (_pinned(RESIDUAL_BYTES * m.rows * m.cols) for m in facts.matrices)
     return Host(sum(pinned) if fold == "host-residual" else 0, PIECE)
+
+
+def activation_width(matrices: Sequence[Matrix], device: str) -> int:
+    """Numbers that a pass has at once of each token: between the two halves of an MLP, where it has the most."""
+    if not matrices:
+        return 0
+    wide = max(sum(m.rows for m in layer) for layer in packed_layers(matrices))
+    hidden, inner = min(m.cols for m in matrices), max(m.cols for m in matrices)
+    gated = device == "cpu" and wide >= 2 * inner  # what a GPU's kernel puts out at once, a CPU makes in two steps
+    # What comes from the first half, what goes into the second; and the hidden states, theirs before the block, before
+    # the norm and after it.
+    return wide + (2 if gated else 1) * inner + 4 * hidden
 
 
 def residual_bytes(facts: ModelFacts, *, runtime: str, fold: FoldMode) -> int:
