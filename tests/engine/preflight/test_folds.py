@@ -196,7 +196,6 @@ def test_a_run_keeps_the_fold_that_it_began_with_when_there_is_more_room_later(s
     assert room.info.read().fold == "stochastic"
     export_merged(RunDir(tight.run.path), tmp_path / "tuned")
     merged = load_file(tmp_path / "tuned/model.safetensors")
-    # After 11 steps of which 10 were folded when it was written; one more interval changes few entries.
     assert all(torch.equal(merged[name], weight) for name, weight in _folded(tight.run).items())
 
     # The other way: what began with residuals is refused in one line where they have no room any more.
@@ -209,7 +208,7 @@ def test_a_run_keeps_the_fold_that_it_began_with_when_there_is_more_room_later(s
 
 
 def _folded(run: RunDir) -> dict[str, Any]:
-    """The weights that a rebuild ends in, for a run whose last step was its last fold's."""
+    """The weights that its journal leads to when folds round by chance."""
     from engine.export.rebuild import FoldingLoop
     from engine.methods.lozo import Lozo
 
