@@ -72,10 +72,17 @@ def _processor() -> str:
     return next(models, "") or platform.processor() or platform.machine()
 
 
+_CONTEXT = 2**29  # bytes of a GPU that CUDA takes for a process before it tells what is free: an estimate
+
+
 def available_memory(device: str, limit_gib: float | None) -> int:
-    """Bytes that are free on the device now, or `limit_gib` of them."""
+    """Bytes of the device that this process may have, with what CUDA has for it already, or `limit_gib` of them."""
     import psutil
     import torch
 
-    free = psutil.virtual_memory().available if device == "cpu" else torch.cuda.mem_get_info(device)[0]
+    if device == "cpu":
+        free = psutil.virtual_memory().available
+    else:
+        free, total = torch.cuda.mem_get_info(device)
+        free = min(free + _CONTEXT, total)
     return int(free) if limit_gib is None else min(int(free), int(limit_gib * 2**30))

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -117,10 +117,10 @@ class _Paths:
 
     def __init__(self, config: Config) -> None:
         from engine.benchmark.batches import examples
-        from engine.directions.fold import choose_fold
         from engine.methods.lozo import Lozo
         from engine.models.facts import read_model
         from engine.preflight.checks import check_memory
+        from engine.preflight.folds import folds_for
         from engine.runtimes.base import Needs, Runtime
 
         self.config = config
@@ -146,16 +146,13 @@ class _Paths:
             option_tokens=config.option_tokens,
             queries=config.queries,
         )
-        self.fold = choose_fold("auto", config.dtype)
-        self.memory, _ = check_memory(
-            self.facts,
-            self.needs,
-            self.method,
-            dtype=config.dtype,
-            device=config.device,
-            runtime="vllm" if config.side == "vllm" else "training-loop",
-            fold=self.fold,
-            limit_gib=None,
+        setting: dict[str, Any] = {
+            "dtype": config.dtype,
+            "device": config.device,
+            "runtime": "vllm" if config.side == "vllm" else "training-loop",
+        }
+        self.fit = check_memory(
+            self.facts, self.needs, self.method, folds=folds_for("auto", "", **setting), limit_gib=None, **setting
         )
         self.runtime: Runtime
 
@@ -250,9 +247,9 @@ class Vllm(_Paths):
             rank=config.rank,
             seed=0,
             needs=self.needs,
-            memory_needed=self.memory.total,
-            plain_copies=self.memory.copies > 0,
-            fold=self.fold,
+            memory_needed=self.fit.memory.total,
+            plain_copies=self.fit.memory.copies > 0,
+            fold=self.fit.fold,
             random_weights=config.random_weights,
         )
         self.runtime = self.vllm

@@ -100,8 +100,8 @@ class Sample:
 
 def sample_bytes(rank: int) -> int:
     """What the sample of one matrix takes."""
-    # Row, column, start and intended update of every entry, and its factors; as much again while it compares.
-    return 2 * _entries(rank) * 8 * (4 + rank)
+    # Row, column, start and intended update of every entry, and its factors.
+    return _entries(rank) * 8 * (4 + rank)
 
 
 def _entries(rank: int) -> int:

@@ -15,6 +15,11 @@ from engine.models.weights import Matrix
 _AHEAD = 2**28  # bytes of directions that may be drawn ahead of their step
 
 
+def draws_ahead(size: int, queries: int) -> bool:
+    """Whether the directions of a next step, of so many numbers each, are held beside those of this one."""
+    return 4 * size * queries <= _AHEAD
+
+
 class LowRank:
     """One matrix's part; its weight itself lives elsewhere.
 
@@ -63,7 +68,7 @@ class Learned:
         self.learned = torch.zeros(size, device=device)
         self.dirty = False
         # Twice as many as are in use, so that the next step's are drawn while this one's are.
-        self._can_draw_ahead = 4 * size * queries <= _AHEAD
+        self._can_draw_ahead = draws_ahead(size, queries)
         self._u = torch.empty(queries * (2 if self._can_draw_ahead else 1), size, device=device)
         self._drawn: list[tuple[int, int] | None] = [None] * len(self._u)  # (step, query) of each
         self._staging = staging = Staging(matrices, device) if fold == "host-residual" else None

@@ -22,7 +22,7 @@ import torch
 
 from engine.directions import gpu
 
-_QUANTILES = 65536
+QUANTILES = 65536
 _GRID = 2.0**20  # quantiles are multiples of 1 / this: their sums are exact in float32
 _AT_A_COUNTER = 8  # normals of the 256 bits that a counter gives
 _LEAST = 2**16  # numbers that are made together at least, where tensors are small
@@ -96,7 +96,7 @@ class Bits:
 def quantiles() -> np.ndarray[Any, np.dtype[np.float32]]:
     """The table: the middles of 65,536 parts of a normal that are equally likely, of variance 1."""
     normal = NormalDist()
-    upper = np.array([normal.inv_cdf((number + 0.5) / _QUANTILES) for number in range(_QUANTILES // 2, _QUANTILES)])
+    upper = np.array([normal.inv_cdf((number + 0.5) / QUANTILES) for number in range(QUANTILES // 2, QUANTILES)])
     upper /= math.sqrt(float((upper**2).mean()))
     rounded = np.round(upper * _GRID) / _GRID
     return np.concatenate([-rounded[::-1], rounded]).astype(np.float32)

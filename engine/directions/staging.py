@@ -16,6 +16,9 @@ from engine.models.weights import Matrix
 PLACES = 4
 """Residuals of the largest matrix that the GPU has room for."""
 
+_CHUNK = 2**30  # bytes: torch takes a power of two of the host for whatever is pinned, so matrices share what it takes
+_ENTRY = 2  # bytes
+
 
 class Staging:
     """The residuals of all matrices, which are folded in the order in which they were made."""
@@ -25,6 +28,8 @@ class Staging:
         places = min(PLACES, len(matrices))
         self._places = [torch.empty(largest, dtype=torch.int16, device=device) for _ in range(places)]
         self._device = device
+        self._chunks = [torch.empty(size // _ENTRY, dtype=torch.int16, pin_memory=True) for size in _chunks(matrices)]
+        self._free = [len(chunk) for chunk in self._chunks]
         self._streams = [torch.cuda.Stream(device) for _ in range(places)]  # one a place: what is done there has order
         self._made: list[torch.Tensor] = []
         self._fetched: dict[int, int] = {}  # matrix: place, of those that are there or on their way
@@ -32,7 +37,11 @@ class Staging:
 
     def make(self, matrix: Matrix) -> torch.Tensor:
         """The residual of the next matrix, (rows, cols) int16, on the host."""
-        residual = torch.zeros(matrix.rows, matrix.cols, dtype=torch.int16, pin_memory=True)
+        size = matrix.rows * matrix.cols
+        index = next(index for index, free in enumerate(self._free) if free >= size)
+        start = len(self._chunks[index]) - self._free[index]
+        self._free[index] -= size
+        residual = self._chunks[index][start : start + size].view(matrix.rows, matrix.cols).zero_()
         self._made.append(residual)
         return residual
 
@@ -71,3 +80,28 @@ class Staging:
         with torch.cuda.stream(stream):
             self._places[place][: residual.numel()].copy_(residual.view(-1), non_blocking=True)
         self._fetched[index] = place
+
+
+def pinned_bytes(matrices: Sequence[Matrix]) -> int:
+    """What the residuals of matrices take of the host's memory."""
+    return sum(_chunks(matrices))
+
+
+def _chunks(matrices: Sequence[Matrix]) -> list[int]:
+    """Bytes of the pieces of pinned memory that hold the residuals of these, the first that has room each."""
+    left = sum(matrix.rows * matrix.cols for matrix in matrices) * _ENTRY
+    chunks: list[int] = []
+    free: list[int] = []
+    for size in (matrix.rows * matrix.cols * _ENTRY for matrix in matrices):
+        index = next((index for index, room in enumerate(free) if room >= size), None)
+        if index is None:
+            chunks.append(_power(max(size, min(left, _CHUNK))))
+            free.append(chunks[-1])
+            index = len(free) - 1
+        free[index] -= size
+        left -= size
+    return chunks
+
+
+def _power(size: int) -> int:
+    return 1 << (size - 1).bit_length()

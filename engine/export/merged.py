@@ -22,11 +22,11 @@ def export_merged(run: RunDir, target: Path) -> int:
 
     import torch
 
-    from engine.directions.fold import choose_fold
     from engine.directions.low_rank import drawn_by
     from engine.export.rebuild import FoldingLoop
     from engine.methods.lozo import Lozo
     from engine.models.tokenizer import read_tokenizer
+    from engine.preflight.folds import fold_of, folds_for
     from engine.preflight.identity import model_of
     from engine.runtimes.training_loop import TrainingLoop
 
@@ -42,7 +42,9 @@ def export_merged(run: RunDir, target: Path) -> int:
     }
     # The runtime that took the steps decides how low-precision weights were rounded.
     if info.runtime == "vllm":
-        loop: TrainingLoop = FoldingLoop(path, fold=choose_fold(wanted.model.fold, info.dtype), **common)
+        began = fold_of(info, wanted.model.fold)
+        folds = folds_for(wanted.model.fold, began, dtype=info.dtype, device="cpu", runtime=info.runtime)
+        loop: TrainingLoop = FoldingLoop(path, fold=folds.modes[0], **common)
     else:
         loop = TrainingLoop(path, **common)
     method = Lozo(wanted.method, wanted.run.steps, "classification")

@@ -87,8 +87,7 @@ def preflight(wanted: Preset, say: Say, *, calibrated: bool = False) -> None:
     def note(level: Literal["info", "warning"], text: str) -> None:
         say(Log(level=level, text=text))
 
-    from engine.machine import available_memory
-    from engine.preflight.checks import check_disk, describe_fold
+    from engine.preflight.checks import check_disk
     from engine.preflight.choose import describe_device
     from engine.preflight.disk import free_disk
 
@@ -101,9 +100,8 @@ def preflight(wanted: Preset, say: Say, *, calibrated: bool = False) -> None:
             download=sum(plan.found.sizes.values()),
         )
     )  # fmt: skip
-    updates = describe_fold(facts, dtype=plan.dtype, runtime=plan.runtime, fold=plan.fold)
     device = describe_device(plan.device)
-    say(Setting(runtime=plan.runtime, why=plan.why, device=device, dtype=plan.dtype, updates=updates))
+    say(Setting(runtime=plan.runtime, why=plan.why, device=device, dtype=plan.dtype, updates=plan.least.updates))
     if wanted.model.runtime == "auto" and plan.runtime != "vllm":
         note("warning", plan.why)
     disk = plan.disk
@@ -115,9 +113,14 @@ def preflight(wanted: Preset, say: Say, *, calibrated: bool = False) -> None:
         note(level, line)
     prepared = prepare(plan, report, note)
     say(_data(prepared))
-    available = available_memory(plan.device, wanted.model.memory_limit_gib)
-    memory = prepared.memory
-    say(Room(of="memory", needed=memory.total, available=available, where=plan.device, parts=memory.parts))
+    fit = prepared.fit
+    if fit.fold != plan.least.fold:  # the data takes more than was known of the run without it
+        note("warning", fit.updates)
+    memory, host = fit.memory, fit.host
+    say(Room(of="memory", needed=memory.total, available=fit.available, where=plan.device, parts=memory.parts))
+    if host.total:
+        there = fit.available_host
+        say(Room(of="host memory", needed=host.total, available=there, where="the host", parts=host.parts))
     if calibrated:
         from engine.preflight.calibrate import calibrate
 

@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from engine.directions.fold import FoldMode
 from engine.errors import UserError
 from engine.machine import available_memory
 from engine.models.facts import ModelFacts
 from engine.preflight.disk import Disk
-from engine.preflight.memory import Memory, estimate_memory, residual_bytes
+from engine.preflight.folds import Folds, Tried, describe_fold, lacking_room, try_folds
+from engine.preflight.memory import Host, Memory, estimate_memory
 from engine.preset.method import Method
 from engine.runtimes.base import Needs
 from engine.text import in_bytes
 
 _GiB = 2**30
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The fold that there is room for, what the run takes with it, and why it is this one."""
+
+    fold: FoldMode
+    memory: Memory
+    host: Host
+    available: int  # bytes of the device
+    available_host: int
+    lines: list[str]  # on memory, for the log
+    updates: str  # how they are kept, and why so, for the log
 
 
 def check_memory(
@@ -28,23 +43,52 @@ def check_memory(
     dtype: str,
     device: str,
     runtime: str,
-    fold: FoldMode,
+    folds: Folds,
     limit_gib: float | None,
-) -> tuple[Memory, str]:
-    """The memory of a run, and a line for the log. Raises `UserError` if it is more than there is."""
-    whole = estimate_memory(facts, needs, method, dtype=dtype, device=device, runtime=runtime, fold=fold)
-    available = available_memory(device, limit_gib)
-    needed = whole if whole.total <= available else replace(whole, copies=0)
-    if needed.total > available:
-        without = ""
-        if needed.residuals:
-            without = f", or --set model.fold=stochastic ({needed.residuals / _GiB:.1f} GiB less)"
-        raise UserError(
-            f"model.path: {facts.path}: needs about {needed.total / _GiB:.1f} GiB of memory on {device}, "
-            f"{available / _GiB:.1f} GiB are available; take a smaller model, dtype or run.batch_size{without}"
-        )
+    graphs: bool = True,
+) -> Fit:
+    """The first of the folds that there is room for. Raises `UserError` if there is for none."""
+    setting: dict[str, Any] = {"dtype": dtype, "device": device, "runtime": runtime}
+    tried = try_folds(
+        facts, needs, method, folds, graphs=graphs, available=available_memory(device, limit_gib),
+        available_host=available_memory("cpu", None), **setting,
+    )  # fmt: skip
+    last = tried[-1]
+    if not (last.on_device and last.on_host):
+        raise UserError(f"model.path: {facts.path}: {_refusal(tried, folds, device)}")
+    needed = last.memory
+    there = f"{in_bytes(last.available)} are available on {device}"
+    whole = estimate_memory(facts, needs, method, fold=last.fold, graphs=graphs, **setting)
     slower = ", but without room for plain copies, and so with slower folds" if needed.copies < whole.copies else ""
-    return needed, f"memory: {needed}; {in_bytes(available)} are available on {device}: fits{slower}"
+    lines = [f"memory: {needed}; {there}: fits{slower}"]
+    if last.host.total:
+        lines.append(f"host memory: {last.host}; {in_bytes(last.available_host)} are available: fits")
+    updates = describe_fold(facts, folds, tried, **setting)
+    return Fit(last.fold, needed, last.host, last.available, last.available_host, lines, updates)
+
+
+def _refusal(tried: Sequence[Tried], folds: Folds, device: str) -> str:
+    """What does not fit, and what would help."""
+    last = tried[-1]
+    if folds.began and last.memory.total - last.memory.residuals <= last.available:
+        lacking = ", ".join(lacking_room(one, device) for one in tried)
+        return (
+            f"the run began with residuals and must go on with them, and {lacking}; make room, or resume it elsewhere"
+        )
+    if last.on_device:
+        without = ", or --set model.fold=stochastic" if last.host.residuals and not folds.began else ""
+        return (
+            f"needs about {last.host.total / _GiB:.1f} GiB of the host's memory ({last.host}), "
+            f"{last.available_host / _GiB:.1f} GiB are available; make room{without}"
+        )
+    without = ""
+    if last.memory.residuals and not folds.began:
+        other = "stochastic" if device == "cpu" else "host-residual"
+        without = f", or --set model.fold={other} ({last.memory.residuals / _GiB:.1f} GiB less)"
+    return (
+        f"needs about {last.memory.total / _GiB:.1f} GiB of memory on {device}, "
+        f"{last.available / _GiB:.1f} GiB are available; take a smaller model, dtype or run.batch_size{without}"
+    )
 
 
 def check_disk(needed: Disk, folder: Path) -> tuple[Literal["info", "warning"], str]:
@@ -63,16 +107,3 @@ def check_disk(needed: Disk, folder: Path) -> tuple[Literal["info", "warning"], 
         remedy = "a smaller run.keep_checkpoints takes less; a full disk holds the run until there is room"
         return "warning", f"disk: {needed}, but {there}: {remedy}"
     return "info", f"disk: {needed}; {there}: fits"
-
-
-def describe_fold(facts: ModelFacts, *, dtype: str, runtime: str, fold: FoldMode) -> str:
-    """How updates are kept in weights of this precision, and what that takes, for the log."""
-    if runtime != "vllm":
-        return f"updates: in place, rounded to {dtype} at every step"
-    size = residual_bytes(facts, runtime=runtime, fold=fold)
-    how = {
-        "residual": f"a residual beside the weights keeps what {dtype} cannot ({size / 1e9:.2g} GB more)",
-        "stochastic": f"stochastic rounding to {dtype}, right on average (no more memory)",
-        "nearest": f"rounded to {dtype} (no more memory)",
-    }
-    return f"folds: {how[fold]}"

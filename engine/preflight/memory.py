@@ -1,31 +1,46 @@
-"""What a run takes of its device's memory, part by part: one estimate for the check and for the log."""
+"""What a run takes of its device's memory and of the host's, part by part: one estimate for check and log."""
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, replace
 
 from engine.directions.fold import RESIDUAL_BYTES, FoldMode
 from engine.directions.kept import sample_bytes
+from engine.directions.staging import PLACES, pinned_bytes
 from engine.models.facts import ModelFacts, dtype_of
+from engine.models.streamed import PIECE
+from engine.models.weights import Matrix
+from engine.preflight.factors import factor_bytes, packed_layers
 from engine.preset.method import Method
 from engine.runtimes.base import EVALUATION_SEQUENCES, Needs
-from engine.runtimes.vllm.capacity import adapter_rank, block_size, plan_capacity, with_padding, with_prompt
+from engine.runtimes.vllm.capacity import block_size, plan_capacity, with_padding, with_prompt
 from engine.text import in_bytes
 
-_LIBRARIES = 2**30  # bytes that torch, transformers and vLLM themselves take
-_WARM_UP_ROWS = 512  # of logits, that vLLM asks for at its start
+_LIBRARIES = 2**30  # bytes of the host that torch, transformers and vLLM themselves take
+# Of a GPU: CUDA's context and the code of the kernels, some 0.5 GiB, the workspaces of cuBLAS, and what the allocator
+# rounds up. An estimate, never measured; less on old cards and more on new ones.
+_LIBRARIES_ON_GPU = 7 * 2**30 // 10
+_RECORDINGS = 2**27  # bytes of the kernels that CUDA graphs list, 32 of them with 4 MiB each: an estimate, as well
+_WARM_UP_ROWS = 512  # of logits, that vLLM asks for at its start on a CPU, and that are made at a time
+# Of a logit that vLLM's sampler has at once, when it is tried at the start: float32 twice, an index of 8, and the
+# probabilities, their sum and what they are put back into. Of each logit beside it, in the head.
+_SAMPLED = 28
+_HEAD = 12
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes, by what takes them."""
+    """Bytes of the device, by what takes them."""
 
     weights: int
     copies: int  # of the weights in scope, plain beside those that vLLM packs on a CPU
     residuals: int
+    staged: int  # residuals of some matrices on their way, where they lie in the host's memory
     kv: int  # vLLM takes this once, at its start
-    directions: int  # slots, U_acc, V and the directions of this pass and the next
+    directions: int  # slots, U_acc, V and the directions of this pass and the next; see `factor_bytes`
     passing: int  # activations of the widest layer, and logits
+    recordings: int = 0  # passes as CUDA graphs: activations of their own
     libraries: int = _LIBRARIES
 
     @property
@@ -40,54 +55,127 @@ class Memory:
             "weights": self.weights,
             "plain copies of those that vLLM packs": self.copies,
             "residuals": self.residuals,
+            "what a fold has on its way": self.staged,
             "KV space, which vLLM takes at its start": self.kv,
             "slots and directions": self.directions,
             "activations and logits": self.passing,
+            "recorded passes": self.recordings,
+            "libraries": self.libraries,
+        }
+        return {name: size for name, size in parts.items() if size}
+
+    def without_copies(self) -> Memory:
+        """What it is where there is no room for plain copies."""
+        return replace(self, copies=0)
+
+    def __str__(self) -> str:
+        return _listed(self.total, self.parts)
+
+
+@dataclass(frozen=True)
+class Host:
+    """Bytes of the host's memory, for a run on a GPU; on a CPU the device's memory is the host's."""
+
+    residuals: int  # pinned: never swapped out
+    piece: int  # of a tensor, on its way into a checkpoint
+    libraries: int = _LIBRARIES
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return sum(astuple(self))
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """The bytes by what takes them, in words; what takes none is left out."""
+        parts = {
+            "residuals": self.residuals,
+            "a piece of a checkpoint, which is written so": self.piece,
             "libraries": self.libraries,
         }
         return {name: size for name, size in parts.items() if size}
 
     def __str__(self) -> str:
-        named = ", ".join(f"{name} {in_bytes(size)}" for name, size in self.parts.items())
-        return f"{in_bytes(self.total)} in all ({named})"
+        return _listed(self.total, self.parts)
 
 
 def estimate_memory(
-    facts: ModelFacts, needs: Needs, method: Method, *, dtype: str, device: str, runtime: str, fold: FoldMode
+    facts: ModelFacts,
+    needs: Needs,
+    method: Method,
+    *,
+    dtype: str,
+    device: str,
+    runtime: str,
+    fold: FoldMode,
+    graphs: bool = True,
 ) -> Memory:
-    """The estimate, with copies on a CPU: whoever has no room for them does without."""
-    size = dtype_of(dtype).itemsize
+    """The estimate, with copies on a CPU: whoever has no room for them does without.
+
+    `graphs`: whether passes may be recorded on a GPU.
+    """
+    size, on_cpu = dtype_of(dtype).itemsize, device == "cpu"
     weights = facts.parameters * size
-    rows, cols = (sum(getattr(m, side) for m in facts.matrices) for side in ("rows", "cols"))
-    factors = (rows + cols) * method.rank
-    samples = sample_bytes(method.rank) * len(facts.matrices)
-    widest = max((m.rows for m in facts.matrices), default=0)
+    largest = max((m.rows * m.cols for m in facts.matrices), default=0)
+    libraries = _LIBRARIES if on_cpu else _LIBRARIES_ON_GPU
     if runtime == "training-loop":
+        rows, cols = (sum(getattr(m, side) for m in facts.matrices) for side in ("rows", "cols"))
+        samples = sample_bytes(method.rank) * len(facts.matrices)
+        widest = max((m.rows for m in facts.matrices), default=0)
         tokens = max(needs.batch * needs.options, EVALUATION_SEQUENCES) * needs.longest
-        largest = max((m.rows * m.cols for m in facts.matrices), default=0)
         passing = largest * 8 + tokens * (facts.vocabulary + 3 * widest) * size
-        return Memory(weights, 0, 0, 0, factors * 4 + samples, passing)
+        return Memory(
+            weights=weights, copies=0, residuals=0, staged=0, kv=0, passing=passing,
+            directions=(rows + cols) * method.rank * 4 + samples, libraries=libraries,
+        )  # fmt: skip
     block = block_size(device)
     plan = plan_capacity(needs, block)
     room = with_prompt(with_padding(plan, block), facts.context, block)
-    # vLLM's own slots, then ours: the signs of a pass, apart and together by layer; U_acc, and the
-    # directions of this pass and the next.
-    own = 2 * adapter_rank(method.rank) * (rows + cols) * size
-    ours = (4 * plan.signs + 2) * factors * size + (1 + plan.signs) * factors * 4
-    # What a pass has of its widest layer at once, and the logits of the head, also of vLLM's own warm-up.
-    logits = facts.vocabulary * max(_WARM_UP_ROWS, plan.sequences) * (size + 12)
+    activations = room.tokens * activation_width(facts.matrices, device) * size
+    if on_cpu:
+        logits = max(_WARM_UP_ROWS, plan.sequences) * (size + _HEAD)
+    else:
+        ours = 0 if needs.option_tokens == 1 else min(_WARM_UP_ROWS, plan.tokens) * (size + _HEAD)
+        logits = max(room.sequences * (size + _SAMPLED), ours)
     return Memory(
         weights=weights,
-        copies=sum(m.rows * m.cols for m in facts.matrices) * size if device == "cpu" else 0,
-        residuals=residual_bytes(facts, runtime=runtime, fold=fold),
+        copies=sum(m.rows * m.cols for m in facts.matrices) * size if on_cpu else 0,
+        residuals=residual_bytes(facts, runtime=runtime, fold=fold) if fold == "residual" else 0,
+        staged=min(PLACES, len(facts.matrices)) * RESIDUAL_BYTES * largest if fold == "host-residual" else 0,
         kv=room.blocks * block * facts.kv_bytes_per_token(dtype),
-        directions=own + ours + samples,
-        passing=3 * plan.tokens * widest * size + logits,
+        directions=factor_bytes(facts.matrices, rank=method.rank, signs=plan.signs, size=size, on_gpu=not on_cpu).total,
+        passing=activations + facts.vocabulary * logits,
+        recordings=activations + _RECORDINGS if graphs and not on_cpu else 0,
+        libraries=libraries,
     )
 
 
+def estimate_host(facts: ModelFacts, *, device: str, fold: FoldMode) -> Host:
+    """What a run on a GPU takes of the host's memory; nothing on a CPU, where it is in the other estimate."""
+    if device == "cpu":
+        return Host(0, 0, 0)
+    return Host(pinned_bytes(facts.matrices) if fold == "host-residual" else 0, PIECE)
+
+
+def activation_width(matrices: Sequence[Matrix], device: str) -> int:
+    """Numbers that a pass has at once of each token: between the two halves of an MLP, where it has the most."""
+    if not matrices:
+        return 0
+    wide = max(sum(m.rows for m in layer) for layer in packed_layers(matrices))
+    hidden, inner = min(m.cols for m in matrices), max(m.cols for m in matrices)
+    gated = device == "cpu" and wide >= 2 * inner  # what a GPU's kernel puts out at once, a CPU makes in two steps
+    # What comes from the first half, what goes into the second; and the hidden states, theirs before the block, before
+    # the norm and after it.
+    return wide + (2 if gated else 1) * inner + 4 * hidden
+
+
 def residual_bytes(facts: ModelFacts, *, runtime: str, fold: FoldMode) -> int:
-    """What the residuals beside the weights take, in bytes."""
-    if runtime != "vllm" or fold != "residual":
+    """What the residuals are, in bytes, wherever they lie: in a checkpoint, as many."""
+    if runtime != "vllm" or fold not in ("residual", "host-residual"):
         return 0
     return RESIDUAL_BYTES * sum(m.rows * m.cols for m in facts.matrices)
+
+
+def _listed(total: int, parts: dict[str, int]) -> str:
+    named = ", ".join(f"{name} {in_bytes(size)}" for name, size in parts.items())
+    return f"{in_bytes(total)} in all ({named})"

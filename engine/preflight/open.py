@@ -27,6 +27,7 @@ class Opened:
     device: str
     dtype: str
     started_on: StartedOn  # for the run's record
+    fold: str  # as well, where there are any
     encoder: Encoder
     drawn: Drawn
 
@@ -44,15 +45,10 @@ def open_run(
     runtime = load_runtime(prepared, report, note)
     device = describe_device(prepared.plan.device)
     encoder = Encoder(prepared.tokenizer, bos=prepared.plan.task.bos == "auto")
+    plan = prepared.plan
+    fold = prepared.fit.fold if plan.runtime == "vllm" else ""
     return Opened(
-        runtime,
-        prepared.task,
-        prepared.path,
-        device,
-        prepared.plan.dtype,
-        prepared.started_on,
-        encoder,
-        prepared.plan.drawn,
+        runtime, prepared.task, prepared.path, device, plan.dtype, prepared.started_on, fold, encoder, plan.drawn
     )
 
 
@@ -75,8 +71,8 @@ def load_runtime(prepared: Prepared, report: Report, note: Note) -> Runtime:
     from engine.runtimes.vllm.runtime import VllmRuntime
 
     runtime = VllmRuntime(
-        prepared.facts, needs=prepared.needs, memory_needed=prepared.memory.total,
-        plain_copies=prepared.memory.copies > 0, fold=plan.fold,
+        prepared.facts, needs=prepared.needs, memory_needed=prepared.fit.memory.total,
+        plain_copies=prepared.fit.memory.copies > 0, fold=prepared.fit.fold,
         cuda_graphs=plan.wanted.model.cuda_graphs == "auto", **common,
     )  # fmt: skip
     report("self-check", None, "scoring one batch by two paths")

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
-import psutil
-import torch
-
-from engine.directions.fold import choose_fold
 from engine.errors import UserError
+from engine.machine import available_memory
 from engine.models.facts import ModelFacts, facts_of, read_model
 from engine.models.known_shapes import ON_THE_HUB
 from engine.preflight.choose import choose_dtype, usable_gpus
 from engine.preflight.disk import estimate_disk, free_disk
-from engine.preflight.memory import estimate_memory
+from engine.preflight.folds import folds_for, try_folds
 from engine.preset.load import load_file
 from engine.preset.model import Model
 from engine.preset.schema import BUILTIN_DEMO, Preset
@@ -43,26 +39,30 @@ def outlook(source: Path, wanted: Preset) -> Outlook:
     facts, here = _facts(wanted.model)
     if facts is None:
         return Outlook(source=str(source), fits="unknown", why="not known until it is downloaded")
-    device, free = _device(wanted.model.device)
-    if wanted.model.memory_limit_gib is not None:
-        free = min(free, int(wanted.model.memory_limit_gib * 2**30))
+    device = _device(wanted.model.device)
     # Whether vLLM loads takes seconds to find out, and is for the run itself.
     there = importlib.util.find_spec("vllm") is not None
     runtime = (
         "vllm" if wanted.model.runtime == "vllm" or (there and wanted.model.runtime == "auto") else "training-loop"
     )
     dtype = choose_dtype(wanted.model.dtype, device, facts)
-    fold = choose_fold(wanted.model.fold, dtype)
     longest = min(facts.context, wanted.model.max_length or _LENGTH)
     needs = Needs(wanted.run.batch_size, longest, options=2, option_tokens=1, queries=wanted.method.queries)
-    memory = estimate_memory(facts, needs, wanted.method, dtype=dtype, device=device, runtime=runtime, fold=fold)
-    least = memory if memory.total <= free else replace(memory, copies=0)
-    disk = estimate_disk(facts, wanted, dtype=dtype, runtime=runtime, fold=fold, steps_done=0, saved=0)
+    folds = folds_for(wanted.model.fold, "", dtype=dtype, device=device, runtime=runtime)
+    *_, least = try_folds(
+        facts, needs, wanted.method, folds, dtype=dtype, device=device, runtime=runtime,
+        graphs=wanted.model.cuda_graphs == "auto", available=available_memory(device, wanted.model.memory_limit_gib),
+        available_host=available_memory("cpu", None),
+    )  # fmt: skip
+    disk = estimate_disk(facts, wanted, dtype=dtype, runtime=runtime, fold=least.fold, steps_done=0, saved=0)
     room, _ = free_disk(runs_home())
     download = 0 if here else facts.parameters * facts.dtype.itemsize
     why = ""
-    if least.total > free:
-        why = f"needs about {in_bytes(least.total)} of memory on {device}, {in_bytes(free)} are free"
+    if not least.on_device:
+        why = f"needs about {in_bytes(least.memory.total)} of memory on {device}, {in_bytes(least.available)} are free"
+    elif not least.on_host:
+        room_there = in_bytes(least.available_host)
+        why = f"needs about {in_bytes(least.host.total)} of the host's memory, {room_there} are free"
     elif disk.least > room:
         why = f"a checkpoint takes {in_bytes(disk.checkpoint)} of disk, {in_bytes(room)} are free"
     elif download and download > (left := _room_for_downloads()):
@@ -72,7 +72,7 @@ def outlook(source: Path, wanted: Preset) -> Outlook:
         fits="no" if why else "yes",
         why=why,
         parameters=facts.parameters,
-        memory=least.total,
+        memory=least.memory.total,
         disk=disk.total,
         download=download,
     )
@@ -106,12 +106,12 @@ def _room_for_downloads() -> int:
     return free_disk(Path(HF_HUB_CACHE))[0]
 
 
-def _device(wanted: str) -> tuple[str, int]:
-    """The device of `model.device`, and the bytes that are free there. Raises as `usable_gpus` does."""
+def _device(wanted: str) -> str:
+    """The device of `model.device`. Raises as `usable_gpus` does."""
     count = usable_gpus(wanted)
     if not count:
-        return "cpu", int(psutil.virtual_memory().available)
+        return "cpu"
     index = int(wanted.partition(":")[2] or 0)
     if index >= count:
         raise UserError(f"model.device: {wanted}: torch sees no such GPU here")
-    return f"cuda:{index}", int(torch.cuda.mem_get_info(index)[0])
+    return f"cuda:{index}"

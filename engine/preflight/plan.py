@@ -22,12 +22,12 @@ from engine.tasks.example import Example
 from engine.tasks.load import Task, check_sources, load_task
 
 if TYPE_CHECKING:
-    from engine.directions.fold import FoldMode
     from engine.directions.low_rank import Drawn
     from engine.models.facts import ModelFacts
+    from engine.preflight.checks import Fit
     from engine.preflight.disk import Disk
+    from engine.preflight.folds import Folds
     from engine.preflight.identity import Files
-    from engine.preflight.memory import Memory
 
 
 @dataclass(frozen=True)
@@ -43,20 +43,17 @@ class Plan:
     dtype: str
     runtime: str
     why: str  # this runtime
-    fold: FoldMode
     drawn: Drawn
+    folds: Folds  # that the run may take
+    least: Fit  # of the run, without its data: the data may leave less room
     disk: Disk
     was: StartedOn | None  # what the run was started on, if it was
 
-    def memory(self, needs: Needs) -> tuple[Memory, str]:
-        """What the run takes, and a line for the log. Raises `UserError` if it is more than there is."""
-        from engine.preflight.checks import check_memory
-
-        model = self.wanted.model
-        return check_memory(
-            self.facts, needs, self.wanted.method, dtype=self.dtype, device=self.device, runtime=self.runtime,
-            fold=self.fold, limit_gib=model.memory_limit_gib,
-        )  # fmt: skip
+    def fit(self, needs: Needs) -> Fit:
+        """What the run takes, and the fold that leaves room for it. Raises `UserError` if it is more than there is."""
+        return _fit(
+            self.facts, needs, self.wanted, self.folds, dtype=self.dtype, device=self.device, runtime=self.runtime
+        )
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,7 @@ class Prepared:
     tokenizer: Any
     task: Task
     needs: Needs
-    memory: Memory
+    fit: Fit
     started_on: StartedOn  # for the run's record
 
 
@@ -87,13 +84,13 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
     report("preparing", None, "loading libraries")
     path, task = with_demo(wanted, report)
 
-    from engine.directions.fold import choose_fold
     from engine.directions.low_rank import drawn_by
     from engine.models.facts import read_model
-    from engine.preflight.checks import check_disk, describe_fold
+    from engine.preflight.checks import check_disk
     from engine.preflight.choose import check_architecture, choose_device, choose_dtype, choose_runtime
     from engine.preflight.compiler import check_compiler
     from engine.preflight.disk import estimate_disk
+    from engine.preflight.folds import fold_of, folds_for
 
     device = choose_device(wanted.model.device)
     prepare_device(device)
@@ -112,16 +109,19 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
     if runtime == "vllm":
         check_compiler(device)
         check_architecture(facts)
-    fold = choose_fold(wanted.model.fold, dtype)
-    note("info", describe_fold(facts, dtype=dtype, runtime=runtime, fold=fold))
+    began = fold_of(run.info.read(), wanted.model.fold) if run else ""
+    folds = folds_for(wanted.model.fold, began, dtype=dtype, device=device, runtime=runtime)
+    # The weights alone, before the data is read; the whole once the data says how long it is.
+    least = _fit(
+        facts, Needs(batch=1, longest=8, options=1, option_tokens=1), wanted, folds,
+        dtype=dtype, device=device, runtime=runtime,
+    )  # fmt: skip
     drawn = drawn_by(run.journal() if run else ())
     disk = estimate_disk(
-        facts, wanted, dtype=dtype, runtime=runtime, fold=fold,
+        facts, wanted, dtype=dtype, runtime=runtime, fold=least.fold,
         steps_done=run.steps_done() if run else 0, saved=len(run.checkpoint_folders()) if run else 0,
     )  # fmt: skip
-    plan = Plan(wanted, task, found, files, facts, device, dtype, runtime, why, fold, drawn, disk, was)
-    # The weights alone, before the data is read; the whole once the data says how long it is.
-    plan.memory(Needs(batch=1, longest=8, options=1, option_tokens=1))
+    plan = Plan(wanted, task, found, files, facts, device, dtype, runtime, why, drawn, folds, least, disk, was)
     if run:
         note(*check_disk(disk, run.path))
     return plan
@@ -155,10 +155,21 @@ def prepare(plan: Plan, report: Report, note: Note = lambda level, text: None) -
     if was and was.data:
         identity.check_data(data, was.data)
     needs = _needs(task, wanted.run.batch_size, wanted.method.queries)
-    memory, line = plan.memory(needs)
-    note("info", line)
+    fit = plan.fit(needs)
+    for line in (fit.updates, *fit.lines):
+        note("info", line)
     on = StartedOn(revision=plan.found.revision, model=files, data=data)
-    return Prepared(plan, path, facts, tokenizer, task, needs, memory, on)
+    return Prepared(plan, path, facts, tokenizer, task, needs, fit, on)
+
+
+def _fit(facts: ModelFacts, needs: Needs, wanted: Preset, folds: Folds, **setting: str) -> Fit:
+    from engine.preflight.checks import check_memory
+
+    model = wanted.model
+    return check_memory(
+        facts, needs, wanted.method, folds=folds, limit_gib=model.memory_limit_gib,
+        graphs=model.cuda_graphs == "auto", **setting,
+    )  # fmt: skip
 
 
 def _needs(task: Task, batch_size: int, queries: int) -> Needs:

@@ -17,10 +17,11 @@ class Model(Section):
     runtime: Literal["auto", "vllm", "training-loop"] = Field(
         "auto", description="What scores the probes; auto is vllm when it loads, else training-loop."
     )
-    fold: Literal["auto", "residual", "stochastic", "nearest"] = Field(
+    fold: Literal["auto", "residual", "host-residual", "stochastic", "nearest"] = Field(
         "auto",
         description="How a fold keeps what bfloat16 or float16 weights cannot tell apart: residual (2 bytes a "
-        "parameter), stochastic (rounding, no memory) or nearest (loses it); auto is residual; float32 needs none.",
+        "parameter), host-residual (the same numbers, kept in the host's memory), stochastic (rounding, no memory) or "
+        "nearest (loses it); auto is the first of these that there is room for; float32 needs none.",
     )
     cuda_graphs: Literal["auto", "off"] = Field(
         "auto", description="auto: a GPU records forward passes as CUDA graphs, and replays them; off: never."

@@ -54,7 +54,7 @@ class Data(Event, frozen=True):
 class Room(Event, frozen=True):
     """What a run takes of something, in bytes, part by part, against what there is."""
 
-    of: Literal["memory", "disk"]
+    of: Literal["memory", "host memory", "disk"]
     needed: Whole
     available: Whole
     where: str

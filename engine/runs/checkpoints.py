@@ -48,7 +48,7 @@ def save(run: RunDir, steps_done: int, write_weights: Callable[[Path], None], re
     shutil.rmtree(aside, ignore_errors=True)
     try:
         aside.mkdir(parents=True)
-        _write(write_weights, aside / _WEIGHTS)
+        write_weights(aside / _WEIGHTS)
         weights = FileMark(size=(aside / _WEIGHTS).stat().st_size, sha256=_digest(aside / _WEIGHTS))
         manifest = Manifest(step=steps_done, replay_from=replay_from, files={_WEIGHTS: weights})
         (aside / _MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
@@ -80,16 +80,6 @@ def prune(run: RunDir, keep: int, best: int | None) -> None:
     for folder in run.checkpoint_folders()[:-keep]:
         if folder.name != f"step-{best or 0:08d}":
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _write(write_weights: Callable[[Path], None], path: Path) -> None:
-    """Raises `OSError`, as which safetensors does not know its own."""
-    from safetensors import SafetensorError
-
-    try:
-        write_weights(path)
-    except SafetensorError as error:
-        raise OSError(None, str(error)) from None
 
 
 def _read(folder: Path) -> Whole | None:

@@ -91,6 +91,7 @@ def fork(run: RunDir, step: int | None = None, changes: Sequence[str] = (), path
         runtime=was.runtime,
         device=was.device,
         dtype=was.dtype,
+        fold=was.fold,
         versions=was.versions,
         hardware=was.hardware,
         started_on=was.started_on,

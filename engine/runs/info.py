@@ -86,6 +86,7 @@ class Info(msgspec.Struct, frozen=True, kw_only=True):
     runtime: str = ""
     device: str = ""
     dtype: str = ""
+    fold: str = ""  # as in `engine.directions.fold`, for a run that folds
     versions: dict[str, str] = {}
     pid: int = 0
     hardware: dict[str, str | int] = {}

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from engine.directions.kept import Sample, UpdateKept, update_kept
 from engine.directions.low_rank import Drawn, directions, views
 from engine.models.facts import context_of, dtype_of, linear_matrices
+from engine.models.streamed import Entry, write_streamed
 from engine.models.weights import BaseWeights, Matrix, check_room_aside
 from engine.runtimes.base import EVALUATION_SEQUENCES, Probe, Upcoming
 from engine.tasks.example import Example
@@ -146,11 +147,13 @@ class TrainingLoop:
         return [[next(each) for _ in example.options] for example in examples]
 
     def save_weights(self, path: Path) -> None:
-        save_file({name: weight.detach().contiguous() for name, weight in self._weights.items()}, path)
+        entries = {name: Entry(tuple(weight.shape), weight.dtype) for name, weight in self._weights.items()}
+        write_streamed(path, entries, self._weights.items())
 
     def load_weights(self, path: Path, step: int) -> None:
-        for name, saved in load_file(path).items():
-            self._weights[name].data.copy_(saved)
+        with safe_open(path, framework="pt") as file:
+            for name, weight in self._weights.items():
+                weight.data.copy_(file.get_tensor(name))
         self._steps_done = step
         self._begin_samples()
 

@@ -26,7 +26,7 @@ PREFLIGHT = {
     "refused": "What a run would end with before its first step. Nothing is launched until the preset is mended.",
     "updates": "How what is learned gets into weights of few bits; see model.fold.",
     "prompt": "The first training example, exactly as the model gets it.",
-    "memory, disk": "What a run takes, part by part, of what is free now.",
+    "memory, host memory, disk": "What a run takes, part by part, of what is free now.",
     "estimate": "From a few steps and an evaluation that were timed here, of which nothing is kept; all else is known.",
 }
 COCKPIT = {

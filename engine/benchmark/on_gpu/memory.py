@@ -50,7 +50,7 @@ def weigh(settings: Settings, folder: Path, *, of: str, size: int) -> Found:
     reserved = _reserved(settings)
     libraries = max(0, used() - others - reserved) if gpus else 0
     peak = max(starting, stepping, folding)
-    estimate = side.memory
+    estimate = side.fit.memory
     figures = {
         "estimated": {"total": estimate.total, **estimate.parts},
         "taken": {
@@ -63,8 +63,8 @@ def weigh(settings: Settings, folder: Path, *, of: str, size: int) -> Found:
             "CUDA and libraries, by the driver": libraries,
         },
         "estimated alike": {
-            "held from the start": estimate.total - estimate.passing - estimate.libraries,
-            "for a while": estimate.passing,
+            "held from the start": estimate.total - estimate.passing - estimate.recordings - estimate.libraries,
+            "for a while": estimate.passing + estimate.recordings,
             "libraries": estimate.libraries,
         },
     }

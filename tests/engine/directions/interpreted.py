@@ -159,7 +159,7 @@ def streams() -> Iterator[None]:
         def record(self, stream: object = None) -> None:
             pass
 
-    zeros = torch.zeros
+    empty = torch.empty
     with (
         patch.multiple(
             torch.cuda,
@@ -168,7 +168,7 @@ def streams() -> Iterator[None]:
             current_stream=lambda device=None: Stream(),
             stream=lambda stream: nullcontext(),
         ),
-        patch.object(torch, "zeros", lambda *size, pin_memory=False, **named: zeros(*size, **named)),
+        patch.object(torch, "empty", lambda *size, pin_memory=False, **named: empty(*size, **named)),
     ):
         yield
 

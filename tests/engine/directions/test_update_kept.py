@@ -15,12 +15,10 @@ from safetensors.torch import load_file
 from engine.directions.fold import Fold, FoldMode, choose_fold, state
 from engine.directions.kept import UpdateKept
 from engine.directions.low_rank import directions
-from engine.errors import UserError
 from engine.export.rebuild import FoldingLoop
 from engine.methods.lozo import Lozo
 from engine.models.facts import read_model
 from engine.models.weights import Matrix
-from engine.preflight.checks import check_memory
 from engine.preflight.memory import Memory, estimate_memory
 from engine.preset.method import Method
 from engine.protocol.events import Step
@@ -168,17 +166,6 @@ def test_memory_is_counted_where_there_is_a_residual(model: Path) -> None:
     assert estimate(runtime="vllm", fold="residual") == replace(plain, residuals=2 * scope)
     loop = estimate(runtime="training-loop", fold="residual")
     assert loop == estimate(runtime="training-loop", fold="nearest")  # no fold, no residual
-
-
-@pytest.mark.parametrize(("fold", "advised"), [("residual", True), ("stochastic", False)])
-def test_a_residual_that_does_not_fit_is_refused_with_the_way_round_it(
-    model: Path, fold: FoldMode, advised: bool
-) -> None:
-    facts = read_model(str(model), trust_remote_code=False)
-    settings: dict[str, Any] = {"dtype": "float16", "device": "cpu", "runtime": "vllm", "limit_gib": 0.1}
-    with pytest.raises(UserError, match=r"needs about .* are available; take a smaller") as refusal:
-        check_memory(facts, Needs(2, 20, 2, 1), Method(), fold=fold, **settings)
-    assert ("or --set model.fold=stochastic" in str(refusal.value)) == advised
 
 
 # -- one fold --------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from engine.errors import UserError
 from engine.models.facts import read_model
 from engine.preflight.checks import check_disk, check_memory
 from engine.preflight.disk import Disk, estimate_disk
+from engine.preflight.folds import folds_for
 from engine.preflight.memory import Memory, estimate_memory
 from engine.preset.load import load
 from engine.preset.method import Method
@@ -80,15 +81,18 @@ def test_the_estimate_is_what_a_real_engine_takes_within_a_factor(
 def test_without_room_for_plain_copies_a_run_does_without(tiny_models: dict[str, Path]) -> None:
     facts = read_model(str(tiny_models["one-layer"]), trust_remote_code=False)
     needs = Needs(batch=2, longest=64, options=2, option_tokens=1)
-    settings: dict[str, Any] = {"dtype": "float32", "device": "cpu", "runtime": "vllm", "fold": "nearest"}
-    whole = estimate_memory(facts, needs, Method(), **settings)
+    settings: dict[str, Any] = {"dtype": "float32", "device": "cpu", "runtime": "vllm"}
+    whole = estimate_memory(facts, needs, Method(), fold="nearest", **settings)
+    folds = folds_for("auto", "", **settings)
     assert whole.copies == 4 * sum(m.rows * m.cols for m in facts.matrices)
     for room, copies in ((whole.total, whole.copies), (whole.total - 1, 0), (whole.total - whole.copies, 0)):
-        found, line = check_memory(facts, needs, Method(), limit_gib=room / GiB, **settings)
-        assert found.copies == copies
+        fit = check_memory(facts, needs, Method(), folds=folds, limit_gib=room / GiB, **settings)
+        assert fit.memory.copies == copies
+        (line,) = fit.lines
         assert ("slower folds" in line) == (not copies)
     with pytest.raises(UserError, match="needs about"):
-        check_memory(facts, needs, Method(), limit_gib=(whole.total - whole.copies - 1) / GiB, **settings)
+        limit = (whole.total - whole.copies - 1) / GiB
+        check_memory(facts, needs, Method(), folds=folds, limit_gib=limit, **settings)
 
 
 # -- disk ------------------------------------------------------------------------------------------------

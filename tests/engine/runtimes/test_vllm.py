@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
@@ -21,6 +22,7 @@ from engine.models.facts import read_model
 from engine.runtimes.base import Needs, Upcoming
 from engine.tasks.example import Example
 from tests.engine.conftest import needs_vllm
+from tests.peak_memory import grown
 
 if importlib.util.find_spec("vllm") is not None:
     from engine.runtimes.vllm.worker.graphs import Graphs
@@ -36,19 +38,21 @@ def open_runtime(tiny_models: dict[str, Path]) -> Iterator[Callable[..., VllmRun
     opened: list[Any] = []
 
     def open_runtime(
-        layout: str = "opt",
+        layout: str | Path = "opt",
         dtype: str = "float32",
         batch: int = 2,
         queries: int = 1,
         fold: FoldMode = "nearest",
         rank: int = 2,
         plain_copies: bool = True,
+        random_weights: bool = False,
     ) -> VllmRuntime:
         prepare_device("cpu")
         from engine.runtimes.vllm.runtime import VllmRuntime
         from engine.runtimes.vllm.support import adaptable
 
-        facts = read_model(str(tiny_models[layout]), trust_remote_code=False)
+        folder = tiny_models[layout] if isinstance(layout, str) else layout
+        facts = read_model(str(folder), trust_remote_code=False, weights=not random_weights)
         assert adaptable(facts.architecture)
         opened.append(
             VllmRuntime(
@@ -61,6 +65,7 @@ def open_runtime(tiny_models: dict[str, Path]) -> Iterator[Callable[..., VllmRun
                 memory_needed=2**30,
                 fold=fold,
                 plain_copies=plain_copies,
+                random_weights=random_weights,
             )
         )
         return opened[-1]
@@ -301,6 +306,24 @@ def test_saved_weights_are_the_models_own_and_load_back(
     assert worst(before, runtime.score(examples(3))) > 1e-3
     runtime.load_weights(path, 0)
     assert worst(before, runtime.score(examples(3))) == 0.0
+
+
+def test_a_checkpoint_is_written_without_gathering_it_in_memory(
+    open_runtime: Any, tiny_models: dict[str, Path], tmp_path: Path
+) -> None:
+    """6 layers of OPT-125M's shape, their weights and residuals 170 MB."""
+    about = json.loads((tiny_models["opt"] / "config.json").read_text())
+    shape = {"hidden_size": 768, "word_embed_proj_dim": 768, "ffn_dim": 3072, "num_hidden_layers": 6}
+    (tmp_path / "config.json").write_text(json.dumps({**about, **shape}))
+    runtime = open_runtime(tmp_path, "bfloat16", fold="residual", random_weights=True)
+    runtime.redraw(0)
+    runtime.update(0, [1e-3])
+    runtime.redraw(10)
+    path = tmp_path / "weights.safetensors"
+    with grown() as most:
+        runtime.save_weights(path)
+    assert path.stat().st_size > 160e6
+    assert most[0] < 16e6  # a quarter of the old way's
 
 
 @pytest.mark.parametrize("planned", [2, 8], ids=["in chunks", "in one pass"])

@@ -24,9 +24,9 @@ from zotui.text import findings, numbers
 
 _ORDER = (
     *("refused", "warning", "preset", "method", "model", "runtime", "updates"),
-    *("data", "prompt", "option", "memory", "disk", "estimate"),
+    *("data", "prompt", "option", "memory", "host memory", "disk", "estimate"),
 )
-_APART = ("model", "data", "memory", "disk", "estimate")  # with a blank line above
+_APART = ("model", "data", "memory", "host memory", "disk", "estimate")  # with a blank line above
 _BAR = 24  # cells
 
 

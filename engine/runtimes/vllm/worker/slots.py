@@ -91,7 +91,7 @@ class Slots:
             piece.state = state
         self._in_use: list[tuple[int, int]] = []
         self._written: list[_Sign] = []
-        plan = _Plan(slices, rank, columns=8 if self._on_gpu else 1)  # a GPU's products want what is aligned
+        plan = Plan(slices, rank, self._on_gpu)
         self._a = torch.zeros(plan.a_size, dtype=dtype, device=device)
         self._b = torch.zeros(signs, plan.b_size, dtype=dtype, device=device)
         self.of_layer = plan.place(self._a, self._b)
@@ -164,11 +164,14 @@ class Slots:
         kernels.write(out, source, u, eps, places, grid, self.rank)
 
 
-class _Plan:
-    """Where the factors of every layer lie in the flat A and B."""
+class Plan:
+    """Where the factors of every layer lie in the flat A and B.
 
-    def __init__(self, slices: Sequence[Slice], rank: int, columns: int) -> None:
-        """`columns`: of what a product reads are a multiple of this."""
+    Attributes: a_size, b_size, the numbers that A has, and B of one sign.
+    """
+
+    def __init__(self, slices: Sequence[Slice], rank: int, on_gpu: bool) -> None:
+        columns = 8 if on_gpu else 1  # of what a product reads are a multiple of this: a GPU's want what is aligned
         self._slices, self._rank = slices, rank
         self._layers: dict[int, list[Slice]] = {}
         for piece in slices:

@@ -8,18 +8,19 @@ read on 0.26, run on 0.32.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from vllm.lora.request import LoRARequest
 
 from engine.directions.fold import FoldMode
 from engine.directions.kept import update_kept
 from engine.directions.low_rank import Drawn
 from engine.directions.official import OfficialDraws, OfficialRun
+from engine.models.streamed import Entry, write_streamed
 from engine.models.weights import Matrix
 from engine.runtimes.vllm.packing import Packed, one_token_options, pack, pack_for_launches, pad
 from engine.runtimes.vllm.worker.base_model import BaseWorker
@@ -156,16 +157,29 @@ class ZoWorker(BaseWorker):
         self._zo_slots.learned.folded()
 
     def zo_save(self, path: str) -> None:
-        """Write every matrix as it was at the last fold, under its Hugging Face name, and its residual."""
+        """Write every matrix as it was at the last fold, under its Hugging Face name, and its residual.
+
+        One layer's are at hand at a time. Raises `OSError` if the disk does not take them.
+        """
         self._zo_slots.learned.settle()
-        tensors = {}
-        for layer, pieces in self._zo_by_layer():
-            weight = read_weight(layer.base_layer)
+        dtype = self.vllm_config.model_config.dtype
+        entries = {}
+        for _, pieces in self._zo_by_layer():
             for piece in pieces:
-                tensors[piece.matrix.name] = weight[piece.rows].cpu().contiguous().clone()
+                shape = (piece.matrix.rows, piece.matrix.cols)
+                entries[piece.matrix.name] = Entry(shape, dtype)
                 if piece.state.fold.residual is not None:
-                    tensors[f"{piece.matrix.name}.residual"] = piece.state.fold.residual.cpu()
-        save_file(tensors, path)
+                    entries[f"{piece.matrix.name}.residual"] = Entry(shape, torch.int16)
+
+        def tensors() -> Iterator[tuple[str, torch.Tensor]]:
+            for layer, pieces in self._zo_by_layer():
+                weight = read_weight(layer.base_layer)
+                for piece in pieces:
+                    yield piece.matrix.name, weight[piece.rows]
+                    if piece.state.fold.residual is not None:
+                        yield f"{piece.matrix.name}.residual", piece.state.fold.residual
+
+        write_streamed(Path(path), entries, tensors())
 
     def zo_load(self, path: str) -> None:
         """Set every matrix from such a file and forget what was learned since."""

@@ -1,0 +1,140 @@
+"""The parts of the estimate that a CPU can tell are what a real vLLM has, by the tensors that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from engine.directions.fold import FoldMode
+from engine.environment import prepare_device
+from engine.models.facts import ModelFacts, dtype_of, read_model
+from engine.preflight.factors import factor_bytes
+from engine.preflight.memory import activation_width, estimate_memory
+from engine.preset.method import Method
+from engine.runtimes.base import Needs
+from engine.runtimes.vllm.capacity import block_size, plan_capacity
+from engine.tasks.example import Example
+from tests.engine.conftest import needs_vllm
+
+
+def taken(tensors: Iterable[torch.Tensor]) -> int:
+    """Bytes of the memory that these lie in, each counted once."""
+    return sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}.values())
+
+
+def held(*roots: Any) -> list[torch.Tensor]:
+    """Every tensor that these objects of ours hold, whatever its name, short of vLLM's own modules."""
+    found, seen, left = [], [], list(roots)
+    while left:
+        thing = left.pop()
+        if any(thing is known for known in seen) or isinstance(thing, torch.nn.Module | type):
+            continue
+        seen.append(thing)
+        if isinstance(thing, torch.Tensor):
+            found.append(thing)
+        elif isinstance(thing, list | tuple):
+            left += thing
+        elif isinstance(thing, dict):
+            left += thing.values()
+        elif type(thing).__module__.startswith("engine."):
+            left.append(vars(thing))
+    return found
+
+
+@pytest.fixture
+def open_runtime(tiny_models: dict[str, Path]) -> Iterator[Callable[..., tuple[ModelFacts, Any]]]:
+    opened: list[Any] = []
+
+    def open_runtime(layout: str, needs: Needs, rank: int = 2, **setting: Any) -> tuple[ModelFacts, Any]:
+        prepare_device("cpu")
+        from engine.runtimes.vllm.runtime import VllmRuntime
+        from engine.runtimes.vllm.support import adaptable
+
+        facts = read_model(str(tiny_models[layout]), trust_remote_code=False)
+        assert adaptable(facts.architecture)
+        opened.append(VllmRuntime(facts, rank=rank, seed=0, needs=needs, memory_needed=2**30, device="cpu", **setting))
+        return facts, opened[-1]
+
+    yield open_runtime
+    for runtime in opened:
+        runtime.close()
+
+
+@needs_vllm
+@pytest.mark.parametrize(
+    ("layout", "dtype", "fold", "rank", "queries"),
+    [
+        ("opt", "float32", "nearest", 2, 1),
+        ("llama", "bfloat16", "residual", 2, 3),
+        ("qwen3", "float16", "residual", 9, 1),  # three matrices of rank 9 share no product with B
+    ],
+)
+def test_every_part_is_what_is_there(
+    open_runtime: Any, layout: str, dtype: str, fold: FoldMode, rank: int, queries: int
+) -> None:
+    needs = Needs(batch=2, longest=70, options=3, option_tokens=3, queries=queries)
+    method = Method(rank=rank, queries=queries)  # type: ignore[call-arg]
+    facts, runtime = open_runtime(layout, needs, rank=rank, dtype=dtype, fold=fold)
+    estimate = estimate_memory(facts, needs, method, dtype=dtype, device="cpu", runtime="vllm", fold=fold)
+    batch = [Example(tuple(range(5, 60)), ((7,), (8, 9, 10)), 0)] * 2
+    for step in range(3):  # two intervals, and a fold between them
+        if step != 1:
+            runtime.redraw(step)
+        runtime.probe(step, queries, 1e-3, batch)
+        runtime.update(step, [1e-3] * queries)
+    runtime.redraw(3)
+    worker = runtime._llm.llm_engine.engine_core.engine_core.model_executor.driver_worker.worker
+    model = worker.model_runner.get_model()
+    pieces = worker._zo_slices
+    plain = [m.zo_plain_weight for m in model.modules() if hasattr(m, "zo_plain_weight")]
+    public = [
+        stacked[piece.index] for piece in pieces for stacked in (piece.layer.lora_a_stacked, piece.layer.lora_b_stacked)
+    ]
+    residuals = [piece.state.fold.residual for piece in pieces if fold == "residual"]
+    ours = [
+        tensor
+        for tensor in held(worker._zo_slots, worker._zo_layers)
+        if not any(tensor is residual for residual in residuals)
+    ]
+    samples = held(*(piece.state.sample for piece in pieces))
+    rest = [tensor for tensor in ours if not any(tensor is sample for sample in samples)]
+    found = {
+        # What vLLM packed cannot be looked into; it is as large as what was packed. What it did not (float16 on
+        # many processors) is its own plain copy.
+        "weights": taken([*model.parameters(), *plain]),
+        "copies": taken(plain),
+        "residuals": taken(residuals),
+        "kv": taken(worker.model_runner.kv_caches),
+        "directions": taken(public) + taken(ours),
+    }
+    for part, size in found.items():
+        assert getattr(estimate, part) == pytest.approx(size, rel=0.05), part
+    signs = plan_capacity(needs, block_size("cpu")).signs
+    terms = factor_bytes(facts.matrices, rank=rank, signs=signs, size=dtype_of(dtype).itemsize)
+    assert terms.public == taken(public)
+    assert terms.samples == pytest.approx(taken(samples), rel=0.05)  # most of it in a tiny model
+    assert terms.total - terms.public - terms.samples == pytest.approx(taken(rest), rel=0.05)
+    assert (found["residuals"] > 0) == (fold == "residual") and len(ours) > 50
+
+
+@needs_vllm
+@pytest.mark.parametrize(("layout", "dtype"), [("opt", "float32"), ("llama", "bfloat16")])
+def test_the_activations_of_a_pass_are_those_that_are_there(open_runtime: Any, layout: str, dtype: str) -> None:
+    needs = Needs(batch=32, longest=64, options=2, option_tokens=1)
+    facts, runtime = open_runtime(layout, needs, dtype=dtype, fold="nearest")
+    batch = [Example(tuple((7 * n + i) % 500 for i in range(63)), ((7,), (8,)), 0) for n in range(32)]
+    runtime.redraw(0)
+    (probe,) = runtime.probe(0, 1, 1e-3, batch)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        runtime.probe(0, 1, 1e-3, batch)
+    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
+    events.sort(key=lambda event: event.start_ns())
+    most = max(accumulate(event.nbytes() for event in events))
+    size = dtype_of(dtype).itemsize
+    assert most == pytest.approx(probe.tokens * activation_width(facts.matrices, "cpu") * size, rel=0.05)
