@@ -75,6 +75,8 @@ def demo_home(folder: Path) -> Path:
 
 def make_demo(folder: Path) -> None:
     """Make the demo's model and data by the CPU, which takes some seconds, before the simulated card would."""
+    from engine.environment import prepare
     from engine.tasks.demo import ensure_demo
 
+    prepare()
     ensure_demo(demo_home(folder) / "cache", lambda text, fraction: None)

@@ -48,5 +48,17 @@ def write_model(name: str, folder: Path) -> Path:
         if parameter.dim() == 1:  # biases and norms, which begin alike
             nn.init.normal_(parameter, parameter.mean().item(), 0.02)
         parameter.data = parameter.bfloat16().float()  # eight bits, which float16 holds too
+    _write_tokenizer(path)
     model.save_pretrained(path)
     return path
+
+
+def _write_tokenizer(path: Path) -> None:
+    """vLLM reads one, and is given token ids."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from transformers import PreTrainedTokenizerFast
+
+    words = Tokenizer(WordLevel({f"w{number}": number for number in range(_SMALL["vocab_size"])}, unk_token="w1"))
+    special = {"unk_token": "w1", "pad_token": "w0", "bos_token": "w2", "eos_token": "w2"}
+    PreTrainedTokenizerFast(tokenizer_object=words, **special).save_pretrained(path)

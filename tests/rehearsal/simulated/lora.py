@@ -15,10 +15,10 @@ def shrink(
     inputs: torch.Tensor, weights: list[torch.Tensor], output: torch.Tensor, mapping: torch.Tensor, *others: Any
 ) -> None:
     """output (slices, tokens, rank) <- inputs (tokens, in) A^T scaling, A being that of the token's adapter."""
-    assert inputs.dtype == weights[0].dtype and inputs.dtype in (torch.float16, torch.bfloat16)
     no_adapter, scaling = others[4], others[6]
     if no_adapter.item():
         return  # nothing else is filled in then
+    assert inputs.dtype == weights[0].dtype and inputs.dtype in (torch.float16, torch.bfloat16), inputs.dtype
     output.zero_()
     for adapter, tokens in _by_adapter(mapping):
         for piece, stacked in zip(output, weights, strict=True):
