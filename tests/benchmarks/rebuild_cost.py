@@ -26,12 +26,11 @@ from engine.protocol.events import Step
 _STEPS = 20_000
 # Of one H200 and the processor that feeds it: assumed, not measured.
 _BANDWIDTH = 3.8e12  # bytes a second, four fifths of the data sheet's
-_DRAW = 25e-6  # seconds to key a generator and to launch what it draws
 _LAUNCH = 5e-6  # seconds of a kernel that has nothing to do
-# Of a fold (`engine.directions.fold.Fold.add`): bytes read and written of an entry, operation by operation, if
-# nothing is found in a cache, and kernels for every 2^21 entries.
-_MOVED = {"float32": 8, "bfloat16": 186}
-_KERNELS = {"float32": 1, "bfloat16": 21}
+# Bytes of an entry that a fold reads and writes: the weight, and in 16 bits the residual beside it.
+_MOVED = 8
+_KERNELS_OF_A_STEP = 2  # all directions drawn, U_acc moved by them
+_KERNELS_OF_A_FOLD = 2  # for each matrix: the fold, and the sample of what was kept
 
 
 @dataclass
@@ -58,18 +57,19 @@ def main() -> int:
     print("| --- | --- | --- | --- |")
     estimates = []
     for dtype in ("float32", "bfloat16"):
-        taken, entries, draws = replay_block(
+        taken, entries, matrices = replay_block(
             shape, dtype, device, rank=arguments.rank, interval=arguments.interval, steps=arguments.steps
         )
         step, fold = statistics.median(taken.steps), statistics.median(taken.folds)
         drawn, folded = blocks * _STEPS * step, blocks * folds * fold
         print(f"| {dtype} | {step * 1e3:.2f} ms | {fold:.3f} s | {drawn / 60:.1f} min and {folded / 60:.1f} min |")
-        kernels = _KERNELS[dtype] * -(-entries // 2**21)
-        gpu_fold = blocks * max(entries * _MOVED[dtype] / _BANDWIDTH, kernels * _LAUNCH)
+        kernels = blocks * matrices * _KERNELS_OF_A_FOLD
+        gpu_step = _KERNELS_OF_A_STEP * _LAUNCH
+        gpu_fold = max(blocks * entries * _MOVED / _BANDWIDTH, kernels * _LAUNCH)
         estimates.append(
-            f"Estimate, not a measurement: {dtype} on one GPU: {blocks * draws} draws a step of an assumed "
-            f"{_DRAW * 1e6:.0f} us each, {blocks * draws * _STEPS * _DRAW / 60:.1f} min; a fold: {blocks * kernels:,} "
-            f"kernels, {_MOVED[dtype]} bytes an entry at an assumed {_BANDWIDTH:.2g} bytes a second, {gpu_fold:.2f} s: "
+            f"Estimate, not a measurement: {dtype} on one GPU: {_KERNELS_OF_A_STEP} kernels a step of an assumed "
+            f"{_LAUNCH * 1e6:.0f} us each, {_STEPS * gpu_step / 60:.1f} min; a fold: {kernels:,} kernels, "
+            f"{_MOVED} bytes an entry at an assumed {_BANDWIDTH:.2g} bytes a second, {gpu_fold:.3f} s: "
             f"{folds * gpu_fold / 60:.1f} min."
         )
     print("\n" + "\n".join(estimates))
