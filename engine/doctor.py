@@ -26,7 +26,7 @@ from engine.runs.home import home
 from engine.stdio import leave, take_stdout
 
 _GiB = 2**30
-_TRIED = ((0, 26), (0, 33))  # releases of vLLM that the seam was written against
+_TRIED = ((0, 26), (0, 33))  # releases of vLLM: what tests.rehearsal and tests.versions have passed
 _LEAST_DISK = 2 * _GiB  # bytes
 
 

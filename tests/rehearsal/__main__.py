@@ -65,7 +65,12 @@ def rehearse(case: Case, venvs: Path, folder: Path, number: int) -> tuple[Row, A
     try:
         python = wheels.python_of(case.version, venvs)
         environment = wheels.environment_of(case.version, venvs, f"{case.card}/{_MEMORY}")
-        if case.engine:
+        if case.counting:
+            found = json.loads(
+                _run([str(python), "-P", "-m", "tests.rehearsal.counting"], environment).splitlines()[-1]
+            )
+            row.problems = list(found)
+        elif case.engine:
             engine_run.make_demo(venvs)
             home = engine_run.demo_home(venvs)
             found = engine_run.run(python, environment, folder / f"run-{number}", home, case.dtype, graphs=case.graphs)

@@ -29,10 +29,13 @@ class Case:
     graphs: bool = True
     broken: str = ""  # on purpose, and how
     engine: bool = False  # the engine itself, end to end, in place of the runtime's verbs
+    counting: bool = False  # what the simulated card counts of what is known
 
     @property
     def name(self) -> str:
         """Everything, as `--only` looks for it."""
+        if self.counting:
+            return f"{self.version}, {self.card}, the counting"
         what = "engine" if self.engine else f"rank {self.rank}, queries {self.queries}, options {self.option_tokens}"
         graphs = "graphs" if self.graphs else "eager"
         broken = f", broken: {self.broken}" if self.broken else ""
@@ -42,6 +45,7 @@ class Case:
 _F16, _BF16, _F32 = "float16", "bfloat16", "float32"
 
 _QUICK = (
+    Case(NEWEST, "9.0", "", "", counting=True),
     Case(NEWEST, "9.0", "opt", _F16),
     Case(NEWEST, "8.9", "llama", _BF16, option_tokens=3, rank=8, queries=4),
     Case(NEWEST, "12.0", "qwen3", _F32, graphs=False),
@@ -68,6 +72,7 @@ _ALL = (
         case
         for version in (OLDEST, MIDDLE)
         for case in (
+            Case(version, "9.0", "", "", counting=True),
             Case(version, "8.0", "opt", _F16),
             Case(version, "8.6", "qwen3", _BF16, rank=8),
             Case(version, "8.9", "llama", _F16, option_tokens=3, queries=4),

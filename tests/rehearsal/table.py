@@ -37,7 +37,9 @@ def lines(rows: Sequence[Row]) -> list[str]:
 def _cells(row: Row) -> tuple[str, ...]:
     case, found = row.case, row.figures
     of_case = (case.version, case.card, case.model, case.dtype)
-    if case.engine:
+    if case.counting:
+        of_verbs = ("",) * 4
+    elif case.engine:
         of_verbs = ("", "", "", "on" if case.graphs else "off")
     else:
         of_verbs = (*map(str, (case.rank, case.queries, case.option_tokens)), "on" if case.graphs else "off")
@@ -52,6 +54,6 @@ def _cells(row: Row) -> tuple[str, ...]:
     problem = "; ".join(text.partition(" (")[0] for text in row.problems) if not row.fine else ""
     if case.broken:
         problem = f"broken on purpose ({case.broken}): " + ("said so" if row.fine else "NOT SEEN")
-    elif case.engine and not problem:
-        problem = "the engine, end to end"
+    elif (case.engine or case.counting) and not problem:
+        problem = "the engine, end to end" if case.engine else "the counting"
     return (*of_case, *of_verbs, *counts, agreed, f"{row.seconds:.0f}", problem)

@@ -43,7 +43,7 @@ def figures(found: dict[str, Any], reference: Sequence[dict[str, Any]]) -> Figur
         ),
         waits=max(step["waits"] for step in steady),
         kernels=max(step["kernels"] for step in steady),
-        launches=max(step["kernels"] - step["kernel_names"].get("in a graph", 0) + step["replays"] for step in steady),
+        launches=max(step["launches"] for step in steady),
         fold_waits=max(fold["waits"] for fold in folds),
         fold_kernels=max(fold["kernels"] for fold in folds),
         matrices=found["matrices"],

@@ -5,12 +5,22 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 # Frames in which a launch or a wait has no cause of its own.
 _NOT_CAUSES = ("/torch/", "/triton/", "/tests/rehearsal/simulated/", "/contextlib.py", "/functools.py")
 _ROOT = f"{Path(__file__).parents[3]}/"
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A kernel of a recorded graph: its name, the line that launched it, and what does it once more."""
+
+    name: str
+    line: str
+    again: Callable[[], None]
 
 
 class Counters:
@@ -20,7 +30,7 @@ class Counters:
     """
 
     def __init__(self) -> None:
-        self.tape: list[Callable[[], None]] | None = None
+        self.tape: list[Launch] | None = None
         self.restart()
 
     def restart(self) -> None:
@@ -29,20 +39,23 @@ class Counters:
         self.kernel_lines: Counter[str] = Counter()
         self.waits: Counter[str] = Counter()  # by what waits, and where
         self.replays = 0
+        self.replayed_kernels = 0
 
     def kernel(self, name: str, again: Callable[[], None]) -> None:
         """The host launched a kernel or a copy; `again` does it once more."""
+        line = _line()
         if self.tape is not None:
-            self.tape.append(again)
+            self.tape.append(Launch(name, line, again))
             return
         self.kernels[name] += 1
-        self.kernel_lines[_line()] += 1
+        self.kernel_lines[line] += 1
 
-    def replayed(self, tape: list[Callable[[], None]]) -> None:
+    def replayed(self, tape: list[Launch]) -> None:
         """A recorded graph was launched."""
         self.replays += 1
-        self.kernels["in a graph"] += len(tape)
-        self.kernel_lines["in a graph"] += len(tape)
+        self.replayed_kernels += len(tape)
+        self.kernels.update(launch.name for launch in tape)
+        self.kernel_lines.update(launch.line for launch in tape)
 
     def wait(self, what: str) -> None:
         """The host waits until the card is done. Raises RuntimeError while a graph is recorded, as CUDA does."""
@@ -55,6 +68,7 @@ class Counters:
         return {
             "kernels": sum(self.kernels.values()),
             "waits": sum(self.waits.values()),
+            "launches": sum(self.kernels.values()) - self.replayed_kernels + self.replays,
             "replays": self.replays,
             "kernel_names": dict(self.kernels.most_common()),
             "kernel_lines": dict(self.kernel_lines.most_common(20)),

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
-from tests.rehearsal.simulated.counters import counters
+from tests.rehearsal.simulated.counters import Launch, counters
 
 
 class SimulatedGraph:
     """Stands in for torch.cuda.CUDAGraph."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.tape: list[Callable[[], None]] = []
+        self.tape: list[Launch] = []
 
     def replay(self) -> None:
         """Do again what was recorded, as one launch."""
         counters.replayed(self.tape)
         with torch._C.DisableTorchFunction(), _disable_current_modes(), torch.inference_mode():
-            for again in self.tape:
-                again()
+            for launch in self.tape:
+                launch.again()
 
     def reset(self) -> None:
         self.tape = []

@@ -234,6 +234,7 @@ _WAIT = {
     "aten::repeat_interleave": "repeat_interleave",
 }
 _MAY_MIX = ("aten::copy_", "aten::_to_copy", "aten::index", "aten::set_", "aten::_index_put_impl_")
+_NO_KERNELS = ("aten::set_", "aten::resize_", "aten::lift_fresh", "aten::_local_scalar_dense", "aten::_unsafe_view")
 #: Operators that are written in Python, by name: what they do is counted, not they.
 in_python: dict[str, Callable[..., Any]] = {}
 
@@ -301,7 +302,7 @@ class Operators(TorchDispatchMode):
 
 def _is_no_kernel(func: Any, name: str, given: list[torch.Tensor], out: Any) -> bool:
     """Whether an operator only made a view, or room."""
-    if "empty" in name or name in ("aten::set_", "aten::resize_", "aten::lift_fresh", "aten::_local_scalar_dense"):
+    if "empty" in name or name in _NO_KERNELS:
         return True
     if not any(r.alias_info is not None and not r.alias_info.is_write for r in func._schema.returns):
         return False
