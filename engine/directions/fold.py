@@ -14,16 +14,15 @@ On a GPU a fold is one kernel a matrix (`engine.directions.kernels`); here it is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-import numpy as np
 import torch
 
 from engine.directions import gpu
-from engine.directions.keyed import keyed_generator
-from engine.directions.philox import Bits, key
+from engine.directions.chance import chances_of, neighbour, round_by_chance
+from engine.directions.philox import key
 from engine.directions.staging import Staging
 from engine.models.weights import Matrix
 
@@ -88,31 +87,16 @@ class Fold:
             noise = (*key(self._seed, "fold", self._matrix.name), step) if self._mode == "stochastic" else None
             kernels.fold(weight, residual, u, v, noise)
             return
-        chances = self._chances(step) if self._mode == "stochastic" else None
+        chances = None
+        if self._mode == "stochastic":
+            chances = chances_of(self._drawn, self._seed, step, self._matrix.name)
         for rows in _parts(weight, _CHUNK):
             part = weight[rows]
             if residual is not None:
                 _add_exactly(part, residual[rows], u[rows], v)
                 continue
             total = part.float().addmm_(u[rows], v.T)
-            part.copy_(total if chances is None else _round_by_chance(total, part.dtype, chances(part.numel())))
-
-    def _chances(self, step: int) -> Callable[[int], torch.Tensor]:
-        """Takes a number; returns as many that are evenly distributed between 0 and 1, other ones each time."""
-        if self._drawn == "torch":
-            device = torch.device("cpu")
-            noise = keyed_generator(f"{self._seed}/fold/{step}/{self._matrix.name}", device)
-            return lambda count: torch.rand(count, generator=noise)
-        bits = Bits(key(self._seed, "fold", self._matrix.name), step)
-        left = np.empty(0, np.uint32)
-
-        def take(count: int) -> torch.Tensor:
-            nonlocal left
-            more = bits.take(-(-max(0, count - len(left)) // 2)).view(np.uint32)
-            drawn, left = np.split(np.concatenate([left, more]), [count])
-            return torch.from_numpy((drawn >> 8).astype(np.float32) * np.float32(2**-24))
-
-        return take
+            part.copy_(total if chances is None else round_by_chance(total, part.dtype, chances(part.numel())))
 
 
 def state(weight: torch.Tensor, residual: torch.Tensor | None) -> torch.Tensor:
@@ -150,22 +134,4 @@ def _parts(matrix: torch.Tensor, entries: int) -> Iterator[slice]:
 
 def _last_place(weight: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     """Distance of each entry to its next neighbour away from zero, float32; `value` is the weight in float32."""
-    return _neighbour(weight, 1).float().sub_(value).abs_()
-
-
-def _neighbour(weight: torch.Tensor, away: torch.Tensor | int) -> torch.Tensor:
-    """The next number of the same precision and sign: away from zero for 1, towards it for -1.
-
-    Numbers of one sign are ordered as their bits are, subnormals included.
-    """
-    return (weight.view(torch.int16) + away).view(weight.dtype)
-
-
-def _round_by_chance(total: torch.Tensor, dtype: torch.dtype, chance: torch.Tensor) -> torch.Tensor:
-    """`total` rounded to one of its two neighbours in `dtype`, such that the mean is `total`."""
-    nearest = total.to(dtype)  # keeps the sign, also where it is zero
-    back = nearest.float()
-    away = torch.where(total.abs() > back.abs(), 1, -1).to(torch.int16)
-    other = _neighbour(nearest, away)
-    gap = (other.float() - back).abs_()
-    return torch.where(chance.view_as(gap).mul_(gap) < (total - back).abs_(), other, nearest)
+    return neighbour(weight, 1).float().sub_(value).abs_()

@@ -7,7 +7,7 @@ own, so that any runtime, in any order, draws the same, and the journal need not
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import torch
@@ -21,9 +21,8 @@ Drawn = Literal["philox", "torch"]
 """What draws: a counter, the same everywhere; or torch's generators, in runs that zotui 0.2 and earlier began."""
 
 
-def drawn_by(steps: Iterable[Step]) -> Drawn:
-    """What drew these steps of a run: of all of them, or of none."""
-    first = next(iter(steps), None)
+def drawn_by(first: Step | None) -> Drawn:
+    """What draws the directions of a run with this first step: of all its steps."""
     return "philox" if first is None or first.drew == "philox" else "torch"
 
 

@@ -37,7 +37,7 @@ def export_merged(run: RunDir, target: Path) -> int:
         "device": "cpu",
         "rank": wanted.method.rank,
         "seed": wanted.run.seed,
-        "drawn": drawn_by(steps),
+        "drawn": drawn_by(steps[0]),
         "trust_remote_code": wanted.model.trust_remote_code,
     }
     # The runtime that took the steps decides how low-precision weights were rounded.

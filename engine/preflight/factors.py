@@ -10,7 +10,7 @@ from engine.directions.learned import draws_ahead
 from engine.directions.philox import QUANTILES
 from engine.models.weights import Matrix
 from engine.runtimes.vllm.capacity import adapter_rank
-from engine.runtimes.vllm.worker.slots import Plan, Slice
+from engine.runtimes.vllm.worker.factors import Plan, Slice
 
 _PACKED = ({"q_proj", "k_proj", "v_proj"}, {"gate_proj", "up_proj"})  # what vLLM's models have as one layer
 

@@ -116,7 +116,7 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
         facts, Needs(batch=1, longest=8, options=1, option_tokens=1), wanted, folds,
         dtype=dtype, device=device, runtime=runtime,
     )  # fmt: skip
-    drawn = drawn_by(run.journal() if run else ())
+    drawn = drawn_by(run.first_step() if run else None)
     disk = estimate_disk(
         facts, wanted, dtype=dtype, runtime=runtime, fold=least.fold,
         steps_done=run.steps_done() if run else 0, saved=len(run.checkpoint_folders()) if run else 0,

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 from msgspec import structs
 
 from engine.errors import UserError
@@ -248,6 +249,12 @@ class RunDir:
             if step.step != number:
                 raise misplaced(self.journal_file, number)
             yield step
+
+    def first_step(self) -> Step | None:
+        """The first of the journal's steps, if it can be read; what is wrong with the others is told by `journal`."""
+        with suppress(OSError, msgspec.DecodeError), self.journal_file.open("rb") as file:
+            return msgspec.json.decode(file.readline(), type=Step)
+        return None
 
     def steps_done(self) -> int:
         """How many steps the journal holds, by its last whole line."""

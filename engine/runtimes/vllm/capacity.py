@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from engine.runtimes.base import Needs
-from engine.runtimes.vllm.packing import chunks, padding_room
+from engine.runtimes.vllm.packing import chunks
+from engine.runtimes.vllm.padding import padding_room
 from engine.tasks.example import Example
 
 PROMPT_ROOM = 256  # tokens that a prompt typed by hand may have, with what goes on from it, where the data is shorter

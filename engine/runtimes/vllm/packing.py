@@ -18,8 +18,9 @@ from typing import NamedTuple
 
 from engine.tasks.example import Example
 
-_STEP = 64  # to a multiple of which rows, picks and copies of padded layouts are rounded up
-_FINEST = 16  # likewise their tokens: a twelfth of them at most, so that few are added, and few shapes there are
+STEP = 64
+"""To a multiple of it rows, picks and copies of padded layouts are rounded up."""
+
 _WORTH_COPYING = 20  # copies cost a few kernels a layer: worth it where they save one of so many tokens
 
 
@@ -52,7 +53,7 @@ class Packed:
 
     def filler_picks(self) -> list[Pick]:
         """Picks that nobody wants, which bring a padded layout's to a round number."""
-        return [Pick(0, 0, 0, 0)] * (-len(self.picks) % _STEP if self.padding else 0)
+        return [Pick(0, 0, 0, 0)] * (-len(self.picks) % STEP if self.padding else 0)
 
 
 @dataclass
@@ -89,50 +90,13 @@ def pack_for_launches(examples: Sequence[Example], block_size: int) -> Packed:
     return packed
 
 
-def pad(packed: Packed, examples: Sequence[Example], longest: int) -> None:
-    """Bring the layout of `examples` to one of few shapes, for runtimes that record a pass of every shape.
-
-    Tokens, copies and rows are rounded up, sequences become as many as such examples can have, plus one,
-    and all are said to be as long as `longest`. What is added is read by nothing.
-    """
-    added = sum(_most_sequences(example) for example in examples) + 1 - len(packed.query_lens)
-    step = _token_step(len(packed.token_ids))
-    packed.padding = added + -(len(packed.token_ids) + added) % step
-    # One filler takes most of the tokens; all of them write over each other, in the same pages.
-    lengths = [packed.padding - added + 1] + [1] * (added - 1)
-    pages = -(-max(lengths) // packed.block_size)
-    table = list(range(packed.blocks, packed.blocks + pages))
-    packed.blocks += pages
-    for length in lengths:
-        packed.token_ids += [0] * length
-        packed.positions += range(length)
-        packed.slots += [packed.block_size * table[0] + p for p in range(length)]  # the pages are neighbours
-        packed.query_lens.append(length)
-        packed.seq_lens.append(length)
-        packed.block_tables.append(table)
-    packed.copies += [(0, packed.slots[0])] * (-len(packed.copies) % _STEP)
-    packed.rows += [0] * (-len(packed.rows) % _STEP)
-    packed.longest = max(longest, _STEP)
-
-
-def padding_room(tokens: int, sequences: int, block_size: int) -> tuple[int, int, int]:
-    """The most (tokens, blocks, sequences) that `pad` adds to a sign of at most so many tokens and sequences."""
-    step = _token_step(tokens)
-    return step + sequences, -(-step // block_size), 1
-
-
-def _token_step(tokens: int) -> int:
-    """A power of two: to a multiple of it so many tokens are rounded up."""
-    return min(_STEP, max(_FINEST, 1 << max(0, (tokens // 12).bit_length() - 1)))
-
-
 def cost(example: Example, block_size: int) -> tuple[int, int]:
     """(tokens, blocks) that `example` takes at most in a layout of one sign."""
     packed = pack([example], block_size, copies=False)
     return len(packed.token_ids), packed.blocks
 
 
-def _most_sequences(example: Example) -> int:
+def most_sequences(example: Example) -> int:
     """Sequences that an example has at most: one, and a tail for every other option of several tokens."""
     return max(1, sum(len(option) > 1 for option in example.options) + (len(example.options[0]) == 1))
 
@@ -153,13 +117,13 @@ def chunks(
         fits = (
             tokens + more_tokens <= max_tokens
             and blocks + more_blocks <= max_blocks
-            and sequences + _most_sequences(example) <= max_sequences
+            and sequences + most_sequences(example) <= max_sequences
         )
         if not parts or not fits:
             parts.append([])
             tokens = blocks = sequences = 0
         parts[-1].append(example)
-        tokens, blocks, sequences = tokens + more_tokens, blocks + more_blocks, sequences + _most_sequences(example)
+        tokens, blocks, sequences = tokens + more_tokens, blocks + more_blocks, sequences + most_sequences(example)
     return parts
 
 

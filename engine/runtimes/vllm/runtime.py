@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -203,31 +202,17 @@ class VllmRuntime:
         """
         some = self_check.shortest(examples)
         self.redraw(0)
-        adapted = self._adaptable  # else the weights as they are must do
+        slots = self._adaptable  # else the weights as they are must do
+
+        def packed(eps: float) -> list[Scores]:
+            return self._at(some, eps) if slots else [self.score(some)]
 
         def public() -> list[Scores]:
-            try:
-                return self._public(some, 2) if adapted else [generate_scores(self._llm, some, None)]
-            except Exception as error:
-                raise _PublicFailed(_named(error)) from error
+            return self._public(some, 2) if slots else [generate_scores(self._llm, some, None)]
 
-        try:
-            if adapted:
-                agreed, worst = self_check.compare(partial(self._at, some), public, some, self._dtype)
-            else:
-                agreed, worst = self_check.verdict(some, [self.score(some)], public(), self._dtype)
-        except _PublicFailed as error:  # the public path may be what does not work
-            return "warning", f"packed scoring could not be checked, vLLM's public API failed ({error})"
-        except Exception as error:  # noqa: BLE001 - whatever a vLLM we do not know may raise: the public path works
-            self._direct = False
-            why = f"packed scoring failed on this vLLM ({_named(error)})"
-            return "warning", f"{why}; using its public API, which costs many times the step"
-        if not agreed:
-            self._direct = False
-            why = f"packed scoring differs from vLLM's public API by {worst:.2g} nats"
-            return "warning", f"{why}; using the public API, which costs many times the step"
-        how = "" if adapted else ", without slots"
-        return "info", f"packed scoring agrees with vLLM's public API to {worst:.1g} nats{how}"
+        found = self_check.check(packed, public, some, self._dtype, slots=slots)
+        self._direct = found.packed
+        return found.level, found.text
 
     def _at(self, examples: Sequence[Example], eps: float) -> list[Scores]:
         """Scores of both signs of the first direction."""
@@ -307,10 +292,6 @@ class VllmRuntime:
         return self._llm.collective_rpc(method, args=args)[0]
 
 
-class _PublicFailed(Exception):
-    """vLLM's public API raised something; the text names it."""
-
-
 def _check_matrices(wanted: Sequence[Matrix], adaptable: Sequence[Matrix]) -> None:
     if set(wanted) != set(adaptable):
         missing = sorted({m.name for m in wanted} - {m.name for m in adaptable})
@@ -319,7 +300,3 @@ def _check_matrices(wanted: Sequence[Matrix], adaptable: Sequence[Matrix]) -> No
             f"model.path: vLLM cannot adapt {max(1, len(missing))} of the model's {len(wanted)} linear layers "
             f"(such as {example}); use --set model.runtime=training-loop"
         )
-
-
-def _named(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]

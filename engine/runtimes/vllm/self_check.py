@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from engine.runtimes.vllm.packing import one_token_options
 from engine.tasks.example import Example
@@ -20,14 +22,58 @@ _CLEARLY = 4.0  # times the tolerance, or the difference that there is
 _LEAST = 0.25  # of the tolerance, that a move must be to tell anything
 
 
+Packed = Callable[[float], list[Scores]]
+"""Scores of both signs at an eps, by packed passes."""
+
+Public = Callable[[], list[Scores]]
+"""Those of the same signs, by vLLM's public API."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What came of it: whether to go on by packed passes, and a line for the log."""
+
+    packed: bool
+    level: Literal["info", "warning"]
+    text: str
+
+
+class _PublicFailed(Exception):
+    """vLLM's public API raised something; the text names it."""
+
+
+def check(packed: Packed, public: Public, examples: Sequence[Example], dtype: str, *, slots: bool) -> Found:
+    """Whether the two agree; without `slots` they score the one sign of the weights as they are."""
+
+    def asked() -> list[Scores]:
+        try:
+            return public()
+        except Exception as error:
+            raise _PublicFailed(_named(error)) from error
+
+    try:
+        if slots:
+            agreed, worst = compare(packed, asked, examples, dtype)
+        else:
+            agreed, worst = verdict(examples, packed(0.0), asked(), dtype)
+    except _PublicFailed as error:  # the public path may be what does not work
+        return Found(True, "warning", f"packed scoring could not be checked, vLLM's public API failed ({error})")
+    except Exception as error:  # noqa: BLE001 - whatever a vLLM we do not know may raise: the public path works
+        why = f"packed scoring failed on this vLLM ({_named(error)})"
+        return Found(False, "warning", f"{why}; using its public API, which costs many times the step")
+    if not agreed:
+        why = f"packed scoring differs from vLLM's public API by {worst:.2g} nats"
+        return Found(False, "warning", f"{why}; using the public API, which costs many times the step")
+    how = "" if slots else ", without slots"
+    return Found(True, "info", f"packed scoring agrees with vLLM's public API to {worst:.1g} nats{how}")
+
+
 def shortest(examples: Sequence[Example]) -> list[Example]:
     """The examples to compare: the public API keeps the logits of every token of a prompt."""
     return sorted(examples, key=lambda example: example.length)[:EXAMPLES]
 
 
-def compare(
-    packed: Callable[[float], list[Scores]], public: Callable[[], list[Scores]], examples: Sequence[Example], dtype: str
-) -> tuple[bool, float]:
+def compare(packed: Packed, public: Public, examples: Sequence[Example], dtype: str) -> tuple[bool, float]:
     """Whether the two agree, and their largest difference in nats, at the first eps that tells slots apart.
 
     `packed` scores both signs at an eps, `public` the same signs again. Where no eps tells them apart, the last
@@ -69,3 +115,7 @@ def _flat(examples: Sequence[Example], scores: list[Scores]) -> list[float]:
     """All scores in a row: short of a constant where only options were scored."""
     relative = one_token_options(examples)
     return [value - row[0] if relative else value for sign in scores for row in sign for value in row]
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -20,7 +20,8 @@ from engine.directions.kept import Sample
 from engine.directions.learned import Learned
 from engine.directions.philox import Normals
 from engine.models.weights import Matrix
-from engine.runtimes.vllm.worker.slots import Slice, Slots
+from engine.runtimes.vllm.worker.factors import Slice
+from engine.runtimes.vllm.worker.slots import Slots
 
 CPU = torch.device("cpu")
 SEED = 5

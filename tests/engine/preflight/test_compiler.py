@@ -70,11 +70,11 @@ def test_a_run_of_vllm_on_a_gpu_is_refused_before_anything_is_loaded(
 
     class FurtherOn(Exception): ...
 
-    def choose_fold(*arguments: Any) -> Any:
+    def folds_for(*arguments: Any, **settings: Any) -> Any:
         raise FurtherOn
 
     monkeypatch.setattr(choose, "check_architecture", looked_at)
-    monkeypatch.setattr("engine.directions.fold.choose_fold", choose_fold)
+    monkeypatch.setattr("engine.preflight.folds.folds_for", folds_for)
     wanted = load("tiny", tiny_run.preset.read_text(), [f"model.runtime={runtime}"])
     with pytest.raises(UserError if refused else FurtherOn, match="Triton needs a C compiler" if refused else None):
         plan.plan_run(wanted, lambda name, progress, detail: None)

@@ -8,7 +8,8 @@ import pytest
 
 from engine.runtimes.base import Needs
 from engine.runtimes.vllm.capacity import plan_capacity
-from engine.runtimes.vllm.packing import Packed, chunks, one_token_options, pack, pack_for_launches, pad, padding_room
+from engine.runtimes.vllm.packing import Packed, chunks, one_token_options, pack, pack_for_launches
+from engine.runtimes.vllm.padding import pad, padding_room
 from engine.tasks.example import Example
 
 

@@ -18,14 +18,19 @@ class AfterImport(importlib.abc.MetaPathFinder):
 
     def __init__(self, changes: dict[str, Change]) -> None:
         self._changes = changes
+        self._looking: set[str] = set()
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> importlib.machinery.ModuleSpec | None:
-        if name not in self._changes:
+        if name not in self._changes or name in self._looking:
             return None
-        change = self._changes.pop(name)
-        spec = importlib.util.find_spec(name)
+        self._looking.add(name)
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self._looking.discard(name)
         if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader, change)
+            # An import may fail, and be tried again: the change is for every one.
+            spec.loader = _Loader(spec.loader, self._changes[name])
         return spec
 
 

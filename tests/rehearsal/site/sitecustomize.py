@@ -3,7 +3,8 @@
 import os
 import sys
 
-if "ZOTUI_SIMULATED_CARD" in os.environ and sys.orig_argv[-3:-1] == ["-m", "engine"]:
+modules = [after for flag, after in zip(sys.orig_argv, sys.orig_argv[1:], strict=False) if flag == "-m"]
+if "ZOTUI_SIMULATED_CARD" in os.environ and modules and modules[0].partition(".")[0] == "engine":
     from tests.rehearsal import simulated
 
     simulated.install()

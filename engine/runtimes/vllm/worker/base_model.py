@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from engine.models.weights import BaseWeights
+from engine.runtimes.vllm.worker.factors import Slice
 from engine.runtimes.vllm.worker.linear import read_weight, write_weight
-from engine.runtimes.vllm.worker.slots import Slice, Slots
+from engine.runtimes.vllm.worker.slots import Slots
 
 
 class BaseWorker:

@@ -1,6 +1,6 @@
 """Passes of a small model as CUDA graphs: recorded once per shape, replayed with one launch.
 
-A ragged batch has another shape at every step, so layouts are padded (`engine.runtimes.vllm.packing.pad`) to few
+A ragged batch has another shape at every step, so layouts are padded (`engine.runtimes.vllm.padding.pad`) to few
 shapes. What a graph reads must stay where it is: inputs are copied into the tensors of the first batch
 of a shape, and slots, V and weights are only ever changed in place.
 

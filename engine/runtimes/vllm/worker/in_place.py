@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from engine.errors import UserError
+from engine.runtimes.vllm.worker.factors import Slice
 from engine.runtimes.vllm.worker.linear import read_weight, write_weight
-from engine.runtimes.vllm.worker.slots import Slice
 
 
 class Parameters:

@@ -20,7 +20,8 @@ from typing import Any
 
 import torch
 
-from engine.runtimes.vllm.worker.slots import Factors, Slice, Slots
+from engine.runtimes.vllm.worker.factors import Factors, Slice
+from engine.runtimes.vllm.worker.slots import Slots
 
 # On a CPU, float32 rows that lie a multiple of 4 KiB apart fall into the same sets of its cache, and so thin a product
 # takes up to five times longer than adding it rank by rank. Up to this rank that is worth it.

@@ -8,36 +8,15 @@ from the other, by one kernel on a GPU, whatever the number of layers, and alloc
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
 from engine.directions import gpu
 from engine.directions.fold import FoldMode
-from engine.directions.learned import Learned, LowRank
+from engine.directions.learned import Learned
 from engine.directions.low_rank import Drawn, views
-from engine.models.weights import Matrix
-
-_TOGETHER = 16  # rank times matrices of a layer, up to which its matrices share one product with B
-_ALIGNED = 64  # numbers, to a multiple of which a layer's factors begin: 128 bytes in half precision
-
-
-class Slice:
-    """One Hugging Face matrix inside a vLLM layer (qkv_proj holds three).
-
-    Attributes: rows, of the layer's weight; state, what was learned of it; a, (rank, cols), and b, (signs, rank, rows),
-    where its factors lie.
-    """
-
-    def __init__(self, matrix: Matrix, layer: Any, index: int, offset: int) -> None:
-        self.matrix = matrix
-        self.layer = layer
-        self.index = index  # among the layer's slices
-        self.rows = slice(offset, offset + matrix.rows)
-        self.state: LowRank
-        self.a: torch.Tensor
-        self.b: torch.Tensor
+from engine.runtimes.vllm.worker.factors import Plan, Slice
 
 
 class _Sign(NamedTuple):
@@ -46,23 +25,6 @@ class _Sign(NamedTuple):
     direction: tuple[int, int] | None = None  # step and query
     eps: float = 0.0  # how much of it
     learned: float = 1.0  # how much of U_acc
-
-
-@dataclass(frozen=True)
-class Product:
-    """One product with B: of some columns of what A gives, to some rows of the layer."""
-
-    columns: slice
-    rows: slice
-    b: torch.Tensor  # (signs, columns, rows)
-
-
-@dataclass(frozen=True)
-class Factors:
-    """What a layer reads: A of its matrices one under the other, and what each product adds."""
-
-    a: torch.Tensor  # (columns, in)
-    products: list[Product]
 
 
 class Slots:
@@ -162,80 +124,3 @@ class Slots:
 
         places, grid = self._grids[side]
         kernels.write(out, source, u, eps, places, grid, self.rank)
-
-
-class Plan:
-    """Where the factors of every layer lie in the flat A and B.
-
-    Attributes: a_size, b_size, the numbers that A has, and B of one sign.
-    """
-
-    def __init__(self, slices: Sequence[Slice], rank: int, on_gpu: bool) -> None:
-        columns = 8 if on_gpu else 1  # of what a product reads are a multiple of this: a GPU's want what is aligned
-        self._slices, self._rank = slices, rank
-        self._layers: dict[int, list[Slice]] = {}
-        for piece in slices:
-            self._layers.setdefault(id(piece.layer), []).append(piece)
-        # (slices, columns) of every product, and where its A and B begin.
-        self._products: dict[int, list[tuple[list[Slice], int, int, int]]] = {}
-        self.a_size = self.b_size = 0
-        for layer, pieces in self._layers.items():
-            together = rank * len(pieces) <= _TOGETHER
-            self._products[layer] = []
-            for group in [pieces] if together else [[piece] for piece in pieces]:
-                width = -(-rank * len(group) // columns) * columns
-                self._products[layer].append((group, width, self.a_size, self.b_size))
-                self.a_size += width * group[0].matrix.cols
-                self.b_size = _aligned(self.b_size + width * (group[-1].rows.stop - group[0].rows.start))
-            self.a_size = _aligned(self.a_size)
-
-    def place(self, a: torch.Tensor, b: torch.Tensor) -> dict[int, Factors]:
-        """The factors of each layer, and those of each slice, as views."""
-        return {layer: self._place(products, a, b) for layer, products in self._products.items()}
-
-    def _place(
-        self, products: Sequence[tuple[list[Slice], int, int, int]], a: torch.Tensor, b: torch.Tensor
-    ) -> Factors:
-        cols = products[0][0][0].matrix.cols
-        whole = sum(width for _, width, _, _ in products)
-        start = products[0][2]
-        of_layer = Factors(a[start : start + whole * cols].view(whole, cols), [])
-        first = 0
-        for group, width, _, b_start in products:
-            rows = slice(group[0].rows.start, group[-1].rows.stop)
-            height = rows.stop - rows.start
-            part = b[:, b_start : b_start + width * height].view(len(b), width, height)
-            of_layer.products.append(Product(slice(first, first + width), rows, part))
-            for index, piece in enumerate(group):
-                own = slice(index * self._rank, (index + 1) * self._rank)
-                piece.a = of_layer.a[first + own.start : first + own.stop]
-                piece.b = part[:, own, piece.rows.start - rows.start : piece.rows.stop - rows.start]
-            first += width
-        return of_layer
-
-    def grid(self, side: str, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        """What the kernel reads that writes A (`cols`) or B (`rows`): see `engine.directions.kernels.write`."""
-        from engine.directions.kernels import write_programs
-
-        place_of: dict[int, tuple[int, int]] = {}
-        for products in self._products.values():
-            for group, _, a_start, b_start in products:
-                cols, height = group[0].matrix.cols, group[-1].rows.stop - group[0].rows.start
-                for index, piece in enumerate(group):
-                    above = index * self._rank
-                    if side == "cols":
-                        place_of[id(piece)] = a_start + above * cols, cols
-                    else:
-                        offset = piece.rows.start - group[0].rows.start
-                        place_of[id(piece)] = b_start + above * height + offset, height
-        counts = [getattr(piece.matrix, side) * self._rank for piece in self._slices]
-        starts = [sum(counts[:index]) for index in range(len(counts))]
-        places = [
-            (start, count, *place_of[id(piece)])
-            for piece, start, count in zip(self._slices, starts, counts, strict=True)
-        ]
-        return torch.tensor(places).to(device), write_programs(counts, device)
-
-
-def _aligned(size: int) -> int:
-    return -(-size // _ALIGNED) * _ALIGNED

@@ -8,30 +8,27 @@ read on 0.26, run on 0.32.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from vllm.lora.request import LoRARequest
 
 from engine.directions.fold import FoldMode
-from engine.directions.kept import update_kept
 from engine.directions.low_rank import Drawn
 from engine.directions.official import OfficialDraws, OfficialRun
-from engine.models.streamed import Entry, write_streamed
 from engine.models.weights import Matrix
-from engine.runtimes.vllm.packing import Packed, one_token_options, pack, pack_for_launches, pad
-from engine.runtimes.vllm.worker.base_model import BaseWorker
+from engine.runtimes.vllm.packing import Packed, one_token_options, pack, pack_for_launches
+from engine.runtimes.vllm.padding import pad
 from engine.runtimes.vllm.worker.clock import Clock
+from engine.runtimes.vllm.worker.factors import Slice
 from engine.runtimes.vllm.worker.forward import Batch, Forward
 from engine.runtimes.vllm.worker.graphs import Graphs, cuda_recorder
 from engine.runtimes.vllm.worker.head import log_probabilities, option_logits
 from engine.runtimes.vllm.worker.in_place import Parameters
 from engine.runtimes.vllm.worker.layers import Layers
-from engine.runtimes.vllm.worker.linear import read_weight, write_weight
-from engine.runtimes.vllm.worker.slots import Slice, Slots
+from engine.runtimes.vllm.worker.slots import Slots
+from engine.runtimes.vllm.worker.weights import WeightsWorker
 from engine.tasks.example import Example
 
 PLUS, MINUS = 1, 2  # adapter ids of the two pinned slots, which the public API scores
@@ -40,7 +37,7 @@ Later = tuple[int, list[int], list[Example], int]
 """What the next call will ask for: step, queries, examples, signs."""
 
 
-class ZoWorker(BaseWorker):
+class ZoWorker(WeightsWorker):
     """Mixed into vLLM's worker. `self.model_runner`, `self.device` and `self.vllm_config` are vLLM's."""
 
     model_runner: Any
@@ -92,7 +89,7 @@ class ZoWorker(BaseWorker):
 
     def zo_redraw(self, step: int) -> None:
         """Fold U_acc V^T into the weights, then draw the V of the interval that begins at `step`."""
-        self._zo_fold(step)
+        self.zo_fold(step)
         self._zo_slots.redraw(step)
 
     def zo_perturb(self, step: int, queries: list[int], eps: float) -> None:
@@ -134,65 +131,6 @@ class ZoWorker(BaseWorker):
                 a, b = (stacked[piece.index] for stacked in (piece.layer.lora_a_stacked, piece.layer.lora_b_stacked))
                 a[slot, 0, :rank].copy_(piece.state.v.T)
                 b[slot, 0, :, :rank].copy_(added)
-
-    # -- weights --------------------------------------------------------------------------------
-
-    def zo_update_kept(self) -> tuple[float, float] | None:
-        """(kept, cosine) of the update until the last fold; None before there was one."""
-        update = update_kept(piece.state.sample for piece in self._zo_slices)
-        return (update.kept, update.cosine) if update else None
-
-    def _zo_fold(self, step: int) -> None:
-        if not self._zo_slots.learned.dirty:
-            if self._zo_on_gpu:  # weights are at hand; elsewhere reading them may cost a pass, and waits for a fold
-                for layer, pieces in self._zo_by_layer():
-                    for piece in pieces:
-                        piece.state.begin(read_weight(layer.base_layer)[piece.rows])
-            return
-        for layer, pieces in self._zo_by_layer():
-            weight = read_weight(layer.base_layer)
-            for piece in pieces:
-                piece.state.fold_into(weight[piece.rows], step)
-            write_weight(layer.base_layer, weight)
-        self._zo_slots.learned.folded()
-
-    def zo_save(self, path: str) -> None:
-        """Write every matrix as it was at the last fold, under its Hugging Face name, and its residual.
-
-        One layer's are at hand at a time. Raises `OSError` if the disk does not take them.
-        """
-        self._zo_slots.learned.settle()
-        dtype = self.vllm_config.model_config.dtype
-        entries = {}
-        for _, pieces in self._zo_by_layer():
-            for piece in pieces:
-                shape = (piece.matrix.rows, piece.matrix.cols)
-                entries[piece.matrix.name] = Entry(shape, dtype)
-                if piece.state.fold.residual is not None:
-                    entries[f"{piece.matrix.name}.residual"] = Entry(shape, torch.int16)
-
-        def tensors() -> Iterator[tuple[str, torch.Tensor]]:
-            for layer, pieces in self._zo_by_layer():
-                weight = read_weight(layer.base_layer)
-                for piece in pieces:
-                    yield piece.matrix.name, weight[piece.rows]
-                    if piece.state.fold.residual is not None:
-                        yield f"{piece.matrix.name}.residual", piece.state.fold.residual
-
-        write_streamed(Path(path), entries, tensors())
-
-    def zo_load(self, path: str) -> None:
-        """Set every matrix from such a file and forget what was learned since."""
-        self._zo_slots.learned.settle()
-        with safe_open(path, framework="pt") as file:
-            for layer, pieces in self._zo_by_layer():
-                weight = read_weight(layer.base_layer)
-                for piece in pieces:
-                    weight[piece.rows].copy_(file.get_tensor(piece.matrix.name))
-                    if piece.state.fold.residual is not None:
-                        piece.state.fold.residual.copy_(file.get_tensor(f"{piece.matrix.name}.residual"))
-                write_weight(layer.base_layer, weight)
-        self._zo_slots.learned.restart()
 
     # -- scoring --------------------------------------------------------------------------------
 

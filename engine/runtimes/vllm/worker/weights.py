@@ -1,0 +1,80 @@
+"""The weights inside vLLM's worker: folds into them, files of them, and how much of the update they kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+
+from engine.directions.kept import update_kept
+from engine.models.streamed import Entry, write_streamed
+from engine.runtimes.vllm.worker.base_model import BaseWorker
+from engine.runtimes.vllm.worker.linear import read_weight, write_weight
+
+
+class WeightsWorker(BaseWorker):
+    """The part of the worker that changes weights for good; its state is the other part's."""
+
+    vllm_config: Any
+    _zo_on_gpu: bool
+
+    def zo_update_kept(self) -> tuple[float, float] | None:
+        """(kept, cosine) of the update until the last fold; None before there was one."""
+        update = update_kept(piece.state.sample for piece in self._zo_slices)
+        return (update.kept, update.cosine) if update else None
+
+    def zo_fold(self, step: int) -> None:
+        """Add U_acc V^T to the weights; `step` is the next to be taken."""
+        if not self._zo_slots.learned.dirty:
+            if self._zo_on_gpu:  # weights are at hand; elsewhere reading them may cost a pass, and waits for a fold
+                for layer, pieces in self._zo_by_layer():
+                    for piece in pieces:
+                        piece.state.begin(read_weight(layer.base_layer)[piece.rows])
+            return
+        for layer, pieces in self._zo_by_layer():
+            weight = read_weight(layer.base_layer)
+            for piece in pieces:
+                piece.state.fold_into(weight[piece.rows], step)
+            write_weight(layer.base_layer, weight)
+        self._zo_slots.learned.folded()
+
+    def zo_save(self, path: str) -> None:
+        """Write every matrix as it was at the last fold, under its Hugging Face name, and its residual.
+
+        One layer's are at hand at a time. Raises `OSError` if the disk does not take them.
+        """
+        self._zo_slots.learned.settle()
+        dtype = self.vllm_config.model_config.dtype
+        entries = {}
+        for _, pieces in self._zo_by_layer():
+            for piece in pieces:
+                shape = (piece.matrix.rows, piece.matrix.cols)
+                entries[piece.matrix.name] = Entry(shape, dtype)
+                if piece.state.fold.residual is not None:
+                    entries[f"{piece.matrix.name}.residual"] = Entry(shape, torch.int16)
+
+        def tensors() -> Iterator[tuple[str, torch.Tensor]]:
+            for layer, pieces in self._zo_by_layer():
+                weight = read_weight(layer.base_layer)
+                for piece in pieces:
+                    yield piece.matrix.name, weight[piece.rows]
+                    if piece.state.fold.residual is not None:
+                        yield f"{piece.matrix.name}.residual", piece.state.fold.residual
+
+        write_streamed(Path(path), entries, tensors())
+
+    def zo_load(self, path: str) -> None:
+        """Set every matrix from such a file and forget what was learned since."""
+        self._zo_slots.learned.settle()
+        with safe_open(path, framework="pt") as file:
+            for layer, pieces in self._zo_by_layer():
+                weight = read_weight(layer.base_layer)
+                for piece in pieces:
+                    weight[piece.rows].copy_(file.get_tensor(piece.matrix.name))
+                    if piece.state.fold.residual is not None:
+                        piece.state.fold.residual.copy_(file.get_tensor(f"{piece.matrix.name}.residual"))
+                write_weight(layer.base_layer, weight)
+        self._zo_slots.learned.restart()
