@@ -46,6 +46,7 @@ def install() -> None:
             "vllm.utils.torch_utils": _later("vllm_parts", "count_what_python_does"),
             "vllm.platforms.cuda": _later("vllm_parts", "dispatch_to_references"),
             "vllm.v1.worker.gpu_model_runner": _later("vllm_parts", "need_no_compiler"),
+            "vllm.model_executor.warmup.jit_warmup": _later("vllm_parts", "compile_nothing"),
             **{module: _later("kernels", "install_from") for module in _COMPILED},
         }
     )

@@ -12,7 +12,13 @@ from tests.rehearsal.simulated.counters import counters
 
 
 def say_there_is_a_driver(driver: Any) -> None:
-    """`triton.backends.nvidia.driver`."""
+    """`triton.backends.nvidia.driver`: it tells of torch's card, and launches nothing."""
+
+    def begin(self: Any) -> None:
+        self.utils = self.launcher_cls = None
+        super(driver.CudaDriver, self).__init__()
+
+    driver.CudaDriver.__init__ = begin
     driver.CudaDriver.is_active = staticmethod(lambda: True)
 
 
