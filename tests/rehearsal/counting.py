@@ -28,6 +28,12 @@ def double(x, n, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     tl.store(x + at, tl.load(x + at, at < n) * 2, at < n)
 
 
+@triton.jit
+def third(x, n, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    tl.store(x + at, (tl.load(x + at, at < n).to(tl.float32) / 3).to(tl.bfloat16), at < n)
+
+
 def launch(x: torch.Tensor) -> None:
     double[(triton.cdiv(x.numel(), 4),)](x, x.numel(), BLOCK=4)
 
@@ -74,6 +80,11 @@ def main() -> None:
     out.copy_(card, non_blocking=True)
     wrong += _refused("read before it is there", RuntimeError, lambda: out.tolist())
     wrong += _graphs()
+    numbers = torch.randn(64, device=CARD).bfloat16()
+    right = (numbers.float() / 3).bfloat16()
+    third[(1,)](numbers, 64, BLOCK=64)
+    if not torch.equal(numbers, right):
+        wrong.append("bfloat16 is not rounded as torch rounds it")
     print(json.dumps(wrong))
 
 

@@ -42,10 +42,11 @@ def install() -> None:
         {
             "torch": of_torch,
             "triton.backends.nvidia.driver": _later("triton_launches", "say_there_is_a_driver"),
-            "triton.runtime.interpreter": _later("triton_launches", "count_launches"),
+            "triton.runtime.interpreter": _later("triton_launches", "take_over"),
             "vllm.utils.torch_utils": _later("vllm_parts", "count_what_python_does"),
             "vllm.platforms.cuda": _later("vllm_parts", "dispatch_to_references"),
             "vllm.v1.worker.gpu_model_runner": _later("vllm_parts", "need_no_compiler"),
+            "vllm.model_executor.warmup.jit_warmup": _later("vllm_parts", "compile_nothing"),
             **{module: _later("kernels", "install_from") for module in _COMPILED},
         }
     )

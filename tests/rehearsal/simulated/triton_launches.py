@@ -8,16 +8,24 @@ import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
 from tests.rehearsal.simulated import memory
+from tests.rehearsal.simulated.bfloat16 import mend_conversions
 from tests.rehearsal.simulated.counters import counters
 
 
 def say_there_is_a_driver(driver: Any) -> None:
-    """`triton.backends.nvidia.driver`."""
+    """`triton.backends.nvidia.driver`: it tells of torch's card, and launches nothing."""
+
+    def begin(self: Any) -> None:
+        self.utils = self.launcher_cls = None
+        super(driver.CudaDriver, self).__init__()
+
+    driver.CudaDriver.__init__ = begin
     driver.CudaDriver.is_active = staticmethod(lambda: True)
 
 
-def count_launches(interpreter: Any) -> None:
+def take_over(interpreter: Any) -> None:
     """`triton.runtime.interpreter`: every launch comes by here, be it autotuned, with heuristics, or plain."""
+    mend_conversions(interpreter)
     interpret = interpreter.GridExecutor.__call__
 
     def launch(self: Any, *args: Any, **kwargs: Any) -> None:
