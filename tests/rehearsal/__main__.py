@@ -133,8 +133,9 @@ def _last_words(stderr: str) -> str:
     """The error that a process ended with, and the last of our own lines that it went through."""
     said = [line.removeprefix("[rank0]: ").strip() for line in stderr.splitlines() if line.strip()]
     ours = [line for line in said if line.startswith("File ") and re.search(r"/(engine|vllm)/", line)]
-    error = next((line for line in reversed(said) if re.match(r"[\w.]+(Error|Exception|Failed)\b", line)), said[-1:])
-    return f"{error}; {ours[-1] if ours else 'no line of the engine'}"
+    errors = [at for at, line in enumerate(said) if re.match(r"[\w.]+(Error|Exception|Failed)\b", line)]
+    error = " ".join(said[errors[-1] :][:3]) if errors else " ".join(said[-1:])
+    return f"{error[:400]}; {ours[-1] if ours else 'no line of the engine'}"
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
     "opt-40": ("OPTConfig", {**_OPT, "num_hidden_layers": 40, "initializer_range": 0.04}),
     "llama": ("LlamaConfig", _GROUPED),
     "qwen3": ("Qwen3Config", {**_GROUPED, "head_dim": 32, "tie_word_embeddings": True}),
+    "gemma": ("GemmaConfig", {**_GROUPED, "head_dim": 32}),
     "gemma2": ("Gemma2Config", _GEMMA),
     "gemma3": ("Gemma3TextConfig", {**_GEMMA, "layer_types": ["sliding_attention"] * 2 + ["full_attention"]}),
 }

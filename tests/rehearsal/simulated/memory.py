@@ -1,8 +1,8 @@
 """Which tensors are said to lie on the card, and what crosses between it and the host.
 
-What lies on the card is known by its storage: `CARD` and `PINNED` hold the storages that do, and that are pinned in the
-host's memory. A mode of torch's functions turns what is asked of `cuda` into the CPU and marks what comes of it; a mode
-of torch's dispatcher hands the mark on from the inputs of an operator to its outputs, and counts a kernel for each.
+What lies on the card is known by its storage (`storages`). A mode of torch's functions turns what is asked of `cuda`
+into the CPU and marks what comes of it; a mode of torch's dispatcher hands the mark on from the inputs of an operator
+to its outputs, and counts a kernel for each.
 """
 
 from __future__ import annotations
@@ -16,63 +16,11 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.rehearsal.simulated.counters import counters
+from tests.rehearsal.simulated.storages import CARD, EXPECTED, PINNED, tensors, waited
 
 _DEVICE = torch.device("cuda", 0)
 _SMALL_COPY = 2**16  # bytes that a copy from pageable memory may have, not to wait for the card (CUDA driver API, sync)
-
-
-class Storages:
-    """A set of storages, which forgets those that are gone."""
-
-    def __init__(self) -> None:
-        self._held: set[int] = set()
-        self._until_pruned = 1024
-
-    def add(self, tensor: torch.Tensor) -> None:
-        """The tensor's storage, from now on."""
-        storage = tensor.untyped_storage()
-        if storage._cdata in self._held:
-            return
-        self._held.add(storage._weak_ref())  # the same number; as long as it is held, no other storage gets it
-        self._until_pruned -= 1
-        if not self._until_pruned:
-            for gone in [ref for ref in self._held if torch.UntypedStorage._expired(ref)]:
-                torch.UntypedStorage._free_weak_ref(gone)
-                self._held.remove(gone)
-            self._until_pruned = max(1024, len(self._held))
-
-    def discard(self, tensor: torch.Tensor) -> None:
-        """The tensor's storage, no longer."""
-        number = tensor.untyped_storage()._cdata
-        if number in self._held:
-            self._held.remove(number)
-            torch.UntypedStorage._free_weak_ref(number)
-
-    def __contains__(self, tensor: torch.Tensor) -> bool:
-        return tensor.untyped_storage()._cdata in self._held
-
-
-CARD, PINNED = Storages(), Storages()
-_not_there_yet = Storages()  # pinned, and told to receive a copy from the card that nobody has waited for
 _building: list[bool] = [False]  # whether a function that makes a tensor out of nothing is to make it on the card
-
-
-def waited(what: str) -> None:
-    """The host waits for the card: what it was to receive is there."""
-    global _not_there_yet
-    counters.wait(what)
-    _not_there_yet = Storages()
-
-
-def tensors(*values: Any) -> Iterator[torch.Tensor]:
-    """All tensors in arguments or results."""
-    for value in values:
-        if isinstance(value, torch.Tensor):
-            yield value
-        elif isinstance(value, (list, tuple)):
-            yield from tensors(*value)
-        elif isinstance(value, dict):
-            yield from tensors(*value.values())
 
 
 # -- the functions of torch ---------------------------------------------------------------------------------------
@@ -98,7 +46,7 @@ class Functions(TorchFunctionMode):
             if name != "tolist":
                 raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() first")
             waited("tolist")
-        elif name in _TO_HOST and args[0] in _not_there_yet:
+        elif name in _TO_HOST and args[0] in EXPECTED:
             raise RuntimeError("simulated card: a copy from the card is read before anything waited for it")
         if kwargs.pop("pin_memory", False):
             return _pinned(self._run(func, args, kwargs, name))
@@ -141,7 +89,7 @@ def _placed(made: torch.Tensor, given: list[torch.Tensor], wanted: str, non_bloc
             _crossed(made, "to the host", non_blocking)
             if non_blocking:
                 PINNED.add(made)
-                _not_there_yet.add(made)
+                EXPECTED.add(made)
     (CARD.add if wanted == "card" else CARD.discard)(made)
     return made
 
@@ -290,7 +238,7 @@ class Operators(TorchDispatchMode):
             if not freely:
                 waited("copy_")
             elif to not in CARD:
-                _not_there_yet.add(to)
+                EXPECTED.add(to)
         elif name.startswith("aten::index"):
             waited("index by the host's")
         elif name.startswith("aten::") and not name.startswith(_MAY_MIX):

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from tests.rehearsal.simulated import memory
 from tests.rehearsal.simulated.card import Card
+from tests.rehearsal.simulated.storages import waited
 
 _Generator = torch.Generator
 
@@ -24,7 +24,7 @@ class SimulatedEvent:
         self._at = time.perf_counter()
 
     def synchronize(self) -> None:
-        memory.waited("event")
+        waited("event")
 
     def wait(self, *args: Any, **kwargs: Any) -> None:
         """A stream waits, not the host."""
@@ -53,7 +53,7 @@ class SimulatedStream:
         pass
 
     def synchronize(self) -> None:
-        memory.waited("stream")
+        waited("stream")
 
     def wait_event(self, *args: Any, **kwargs: Any) -> None:
         """A stream waits, not the host."""
@@ -82,7 +82,7 @@ def install(card: Card) -> None:
         return lambda *args, **kwargs: value
 
     def synchronize(*args: Any, **kwargs: Any) -> None:
-        memory.waited("synchronize")
+        waited("synchronize")
 
     both = {
         "synchronize": synchronize,

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
-from tests.rehearsal.simulated import memory
 from tests.rehearsal.simulated.bfloat16 import mend_conversions
 from tests.rehearsal.simulated.counters import counters
+from tests.rehearsal.simulated.storages import CARD, tensors
 
 
 def say_there_is_a_driver(driver: Any) -> None:
@@ -32,7 +32,7 @@ def take_over(interpreter: Any) -> None:
         name = getattr(self.fn, "__name__", "a kernel")
         with torch._C.DisableTorchFunction():
             for argument, value in {**dict(zip(self.arg_names, args, strict=False)), **kwargs}.items():
-                if any(tensor not in memory.CARD for tensor in memory.tensors(value)):
+                if any(tensor not in CARD for tensor in tensors(value)):
                     raise ValueError(
                         f"Pointer argument {argument} of {name} cannot be accessed from Triton (cpu tensor?)"
                     )
