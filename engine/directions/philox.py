@@ -37,15 +37,13 @@ class Normals:
         self._counts = [count for _, count in tensors]
         self._ends = list(accumulate(self._counts))
         self._device = device
-        self._there: dict[str, torch.Tensor] | None = None
+        self._there = self._put_there() if gpu.runs_kernels(device) else None
 
     def fill(self, out: torch.Tensor, step: int, query: int = 0) -> None:
         """out: flat, float32, with as many elements as all tensors have together."""
-        if gpu.runs_kernels(self._device):
+        if self._there is not None:
             from engine.directions import kernels
 
-            if self._there is None:
-                self._there = self._put_there()
             kernels.draw(out, **self._there, step=step, query=query)
             return
         first = 0

@@ -13,7 +13,7 @@ import torch
 
 from engine.models.weights import Matrix
 
-PLACES = 4
+PLACES = 2
 """Residuals of the largest matrix that the GPU has room for."""
 
 _CHUNK = 2**30  # bytes: torch takes a power of two of the host for whatever is pinned, so matrices share what it takes

@@ -116,7 +116,7 @@ def test_every_part_is_what_is_there(
     for part, size in found.items():
         assert getattr(estimate, part) == pytest.approx(size, rel=0.05), part
     signs = plan_capacity(needs, block_size("cpu")).signs
-    terms = factor_bytes(facts.matrices, rank=rank, signs=signs, size=dtype_of(dtype).itemsize)
+    terms = factor_bytes(facts.matrices, rank=rank, signs=signs, size=dtype_of(dtype).itemsize, on_gpu=False)
     assert terms.public == taken(public)
     assert terms.samples == pytest.approx(taken(samples), rel=0.05)  # most of it in a tiny model
     assert terms.total - terms.public - terms.samples == pytest.approx(taken(rest), rel=0.05)

@@ -35,7 +35,7 @@ class Functions(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
         name = getattr(func, "__name__", "")
-        if func is torch.device:
+        if func is torch.device or name == "_parse_to":  # a description of a device, of which nothing is made
             return func(*args, **kwargs)
         if name == "__get__" and isinstance(args[0], torch.Tensor):
             known = _PROPERTIES.get(func.__self__.__name__)

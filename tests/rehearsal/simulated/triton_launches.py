@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
-from tests.rehearsal.simulated.bfloat16 import mend_conversions
+from tests.rehearsal.simulated.arithmetic import mend
 from tests.rehearsal.simulated.counters import counters
 from tests.rehearsal.simulated.storages import CARD, tensors
 
@@ -25,7 +25,7 @@ def say_there_is_a_driver(driver: Any) -> None:
 
 def take_over(interpreter: Any) -> None:
     """`triton.runtime.interpreter`: every launch comes by here, be it autotuned, with heuristics, or plain."""
-    mend_conversions(interpreter)
+    mend(interpreter)
     interpret = interpreter.GridExecutor.__call__
 
     def launch(self: Any, *args: Any, **kwargs: Any) -> None:

@@ -1,7 +1,8 @@
-"""bfloat16 in Triton's interpreter, which keeps it as bits: conversions round as hardware does, instead of cutting off.
+"""Triton's interpreter rounds as hardware does: bfloat16, which it keeps as bits, and products that are added to.
 
-What is computed in bfloat16 itself there is garbage, for it computes with the bits: a kernel that is to be rehearsed
-computes in float32.
+Conversions from and to bfloat16 cut off there, and some releases round a fused multiply-add twice. What is computed in
+bfloat16 itself stays garbage, for the interpreter computes with the bits: a kernel that is to be rehearsed computes in
+float32.
 """
 
 from __future__ import annotations
@@ -11,8 +12,19 @@ from typing import Any
 import numpy as np
 
 
-def mend_conversions(interpreter: Any) -> None:
+def mend(interpreter: Any) -> None:
     """`triton.runtime.interpreter`."""
+    _mend_conversions(interpreter)
+
+    def fused(self: Any, x: Any, y: Any, z: Any) -> Any:
+        # The product of two float32 is exact in float64, and the sum nearly always.
+        exact = x.data.astype(np.float64) * y.data.astype(np.float64) + z.data.astype(np.float64)
+        return interpreter.TensorHandle(exact.astype(z.data.dtype), z.dtype.scalar)
+
+    interpreter.InterpreterBuilder.create_fma = fused
+
+
+def _mend_conversions(interpreter: Any) -> None:
     language, builder = interpreter.tl, interpreter.InterpreterBuilder
     convert = builder.cast_impl
 
