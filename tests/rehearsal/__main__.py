@@ -70,6 +70,14 @@ def rehearse(case: Case, venvs: Path, folder: Path, number: int) -> tuple[Row, A
                 _run([str(python), "-P", "-m", "tests.rehearsal.counting"], environment).splitlines()[-1]
             )
             row.problems = list(found)
+        elif case.on_gpu:
+            engine_run.make_demo(venvs)
+            found = engine_run.fifteen_minutes(
+                python, environment, folder / f"card-{number}", engine_run.demo_home(venvs)
+            )
+            row.problems = [line for line in found["told"] if not line.startswith("passed")]
+            if found["code"]:
+                row.problems.append(f"it ended with {found['code']}")
         elif case.engine:
             engine_run.make_demo(venvs)
             home = engine_run.demo_home(venvs)

@@ -27,8 +27,10 @@ class Case:
     rank: int = 2
     queries: int = 1
     graphs: bool = True
+    fold: str = "auto"
     broken: str = ""  # on purpose, and how
     engine: bool = False  # the engine itself, end to end, in place of the runtime's verbs
+    on_gpu: bool = False  # the fifteen minutes on a card, at the smallest sizes
     counting: bool = False  # what the simulated card counts of what is known
 
     @property
@@ -36,8 +38,11 @@ class Case:
         """Everything, as `--only` looks for it."""
         if self.counting:
             return f"{self.version}, {self.card}, the counting"
+        if self.on_gpu:
+            return f"{self.version}, {self.card}, fifteen minutes on a card"
         what = "engine" if self.engine else f"rank {self.rank}, queries {self.queries}, options {self.option_tokens}"
         graphs = "graphs" if self.graphs else "eager"
+        graphs += "" if self.fold == "auto" else f", {self.fold}"
         broken = f", broken: {self.broken}" if self.broken else ""
         return f"{self.version}, {self.card}, {self.model}, {self.dtype}, {what}, {graphs}{broken}"
 
@@ -84,6 +89,9 @@ _ALL = (
         )
     ),
     Case(NEWEST, "12.0", "demo", _F16, engine=True, graphs=False),
+    Case(NEWEST, "8.9", "llama", _F16, fold="host-residual"),
+    Case(NEWEST, "8.6", "opt", _BF16, fold="stochastic"),
+    Case(NEWEST, "9.0", "demo", _F16, on_gpu=True),
     *(Case(NEWEST, "9.0", "opt", _F16, graphs=name == "replay", broken=name) for name in BROKEN),
 )
 

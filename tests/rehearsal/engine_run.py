@@ -1,4 +1,4 @@
-"""The engine itself on the simulated card: a short run of the demo, from its preset to its last event."""
+"""The engine itself on the simulated card: a short run of the demo to its end, and all that a real card is asked."""
 
 from __future__ import annotations
 
@@ -66,6 +66,21 @@ def problems(found: dict[str, Any]) -> list[str]:
     if "agrees" not in found["self_check"]:
         wrong.append(f"the self-check says: {found['self_check']}")
     return wrong
+
+
+def fifteen_minutes(python: Path, environment: dict[str, str], folder: Path, home: Path) -> dict[str, Any]:
+    """`python -m engine.benchmark.on_gpu` at the smallest sizes; tells the exit code, and what it says of each part."""
+    paths = [str(Path(__file__).with_name("site")), environment["PYTHONPATH"]]
+    done = subprocess.run(
+        [str(python), "-P", "-m", "engine.benchmark.on_gpu", "--to", str(folder), "--small", "--minutes", "120"],
+        env={**environment, "PYTHONPATH": os.pathsep.join(paths), "ZOTUI_HOME": str(home)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=ROOT,
+    )
+    return {"code": done.returncode, "told": done.stdout.splitlines()}
 
 
 def demo_home(folder: Path) -> Path:

@@ -37,7 +37,7 @@ def lines(rows: Sequence[Row]) -> list[str]:
 def _cells(row: Row) -> tuple[str, ...]:
     case, found = row.case, row.figures
     of_case = (case.version, case.card, case.model, case.dtype)
-    if case.counting:
+    if case.counting or case.on_gpu:
         of_verbs = ("",) * 4
     elif case.engine:
         of_verbs = ("", "", "", "on" if case.graphs else "off")
@@ -54,6 +54,15 @@ def _cells(row: Row) -> tuple[str, ...]:
     problem = "; ".join(text.partition(" (")[0] for text in row.problems) if not row.fine else ""
     if case.broken:
         problem = f"broken on purpose ({case.broken}): " + ("said so" if row.fine else "NOT SEEN")
-    elif (case.engine or case.counting) and not problem:
-        problem = "the engine, end to end" if case.engine else "the counting"
+    elif not problem:
+        problem = _what(case)
     return (*of_case, *of_verbs, *counts, agreed, f"{row.seconds:.0f}", problem)
+
+
+def _what(case: Case) -> str:
+    """What a case without figures is, and what is not in its columns."""
+    if case.on_gpu:
+        return "fifteen minutes on a card"
+    if case.engine:
+        return "the engine, end to end"
+    return "the counting" if case.counting else "" if case.fold == "auto" else f"fold {case.fold}"

@@ -42,7 +42,7 @@ def _take(case: dict[str, Any]) -> dict[str, Any]:
     device, dtype = choose_device("auto"), case["dtype"]
     pool = work.pool(facts.vocabulary, case["option_tokens"])
     needs = work.needs(pool, case["option_tokens"], case["queries"])
-    fold = choose_fold("auto", dtype)
+    fold = choose_fold(case["fold"], dtype)
     method = Method(rank=case["rank"], interval=work.INTERVAL, queries=case["queries"])
     memory = estimate_memory(facts, needs, method, dtype=dtype, device=device, runtime="vllm", fold=fold)
     runtime = VllmRuntime(
