@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
+from typing import Any
 
 import torch
+from pydantic import ValidationError
 from vllm import LLM
 
+from engine.errors import UserError
 from engine.models.facts import ModelFacts
 from engine.models.weights import Matrix
 from engine.runtimes.vllm.capacity import Capacity, adapter_rank
@@ -27,10 +30,13 @@ def start(
     trust_remote_code: bool,
     random_weights: bool,
 ) -> LLM:
-    """Load the model with KV space for `room`, in pages of `block` tokens; `memory_needed`: bytes of the whole run."""
+    """Load the model with KV space for `room`, in pages of `block` tokens; `memory_needed`: bytes of the whole run.
+
+    Raises `UserError` for a model that vLLM does not take in this way, such as Gemma 3 in float16.
+    """
     if not gc.get_freeze_count():
         gc.freeze()  # the libraries' million objects stay; vLLM would look through them five times, 0.3 s each
-    return LLM(
+    asked: dict[str, Any] = dict(
         model=facts.path,
         dtype=dtype,
         seed=0,
@@ -52,6 +58,11 @@ def start(
         disable_log_stats=True,
         worker_extension_cls=_WORKER,
     )
+    try:
+        return LLM(**asked)
+    except ValidationError as error:
+        why = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+        raise UserError(f"model.path: {facts.path}: vLLM refuses it: {why}") from None
 
 
 def _memory_share(device: str, needed: int) -> float:

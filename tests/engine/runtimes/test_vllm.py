@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from engine.directions.fold import FoldMode
 from engine.directions.official import OfficialRun
 from engine.environment import prepare_device
+from engine.errors import UserError
 from engine.export.rebuild import FoldingLoop
 from engine.models.facts import read_model
 from engine.runtimes.base import Needs, Upcoming
@@ -84,6 +85,19 @@ def examples(count: int, options: tuple[tuple[int, ...], ...] = OPTIONS) -> list
 
 def worst(first: list[list[float]], second: list[list[float]]) -> float:
     return max(abs(a - b) for x, y in zip(first, second, strict=True) for a, b in zip(x, y, strict=True))
+
+
+def test_a_model_that_vllm_refuses_is_refused_in_one_line(open_runtime: Any, tmp_path: Path) -> None:
+    from transformers import Gemma3TextConfig
+
+    config = Gemma3TextConfig(
+        vocab_size=64, hidden_size=64, intermediate_size=64, num_hidden_layers=1, num_attention_heads=1,
+        num_key_value_heads=1, head_dim=64, architectures=["Gemma3ForCausalLM"],
+    )  # fmt: skip
+    config.save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=r"vLLM refuses it: .*does not support float16") as refusal:
+        open_runtime(tmp_path, "float16", random_weights=True)
+    assert "\n" not in str(refusal.value)
 
 
 def test_a_high_rank_whose_matrices_do_not_share_a_product_scores_the_same(open_runtime: Any) -> None:
