@@ -88,7 +88,7 @@ def _check_figures(found: dict[str, Result | None]) -> None:
     (bench,) = figures["steps-demo-2"]["benches"]
     assert bench["loop"] and bench["vllm"] and bench["floor"] and bench["fold_s"] > 0
     assert figures["memory-demo-2"]["taken"]["total"] > 2**28
-    assert figures["draws"]["numbers"] > 100_000
+    assert figures["draws"]["numbers"] > 1_000
     assert figures["determinism"]["steps"] == figures["resume"]["steps"] == 24
     assert figures["determinism"]["weights"] == figures["resume"]["weights"] != {}
     assert figures["demo"]["steps"] == 24 and {"accuracy", "loss"} <= figures["demo"]["after"].keys()
@@ -190,11 +190,11 @@ def test_draws_that_differ_are_counted(tmp_path: Path, monkeypatch: pytest.Monke
         u[0, 0] += next(turn) * 1e-6  # each on its second drawing
         return u, v
 
-    real, turns = draws.drawn, iter([0, 1] * 15)
+    real, turns = draws.drawn, iter([0, 1] * 9)
     monkeypatch.setattr(draws, "drawn", lambda *given: otherwise(turns, *given))
     found = draws.compare(SETTINGS, tmp_path)
-    assert (found.outcome, found.figures["different"]) == ("failed", 15)
-    assert "15 differ, by up to" in found.text
+    assert (found.outcome, found.figures["different"]) == ("failed", 9)
+    assert "9 differ, by up to" in found.text
 
 
 def test_the_first_difference_of_two_runs_is_named(tmp_path: Path) -> None:
