@@ -15,7 +15,8 @@ import triton.language as tl
 
 DRAWN = 1024  # normals of a program
 _WRITTEN = 1024  # factors of a program
-_FOLDED = 1024  # entries of a program
+_FOLDED = 1024  # entries of a row, of a program
+_ROWS = 8
 _ROUND = tl.constexpr(12582912.0)  # 1.5 * 2^23: a float32 that it is added to is rounded to an integer, ties to even
 
 
@@ -124,65 +125,75 @@ def fold(
     weight: (rows, cols), contiguous; residual: likewise, int16; u: (rows, r); v: (cols, r). noise: the key, and the
     step, of rounding by chance.
     """
-    size = weight.numel()
-    mode = 1 if residual is not None else 2 if noise is not None else 0
-    k0, k1, step = noise or (0, 0, 0)
+    rows, cols = weight.shape
+    rank, held = u.shape[1], weight if residual is None else residual
+    if noise is None:
+        grid = (-(-rows // _ROWS), -(-cols // _FOLDED))
+        _fold[grid](
+            weight, held, u, v, rows, cols,
+            RANK=rank, EXACT=residual is not None, ROWS=_ROWS, BLOCK=_FOLDED, enable_fp_fusion=False,
+        )  # fmt: skip
+        return
+    k0, k1, step = noise
     k0, k1 = (k - 2**64 if k >= 2**63 else k for k in (k0, k1))  # Triton's type of a number must not depend on it
-    grid = (-(-size // _FOLDED),)
-    held = weight if residual is None else residual
-    _fold[grid](
-        weight, held, u, v, size, weight.shape[1], k0, k1, step,
-        RANK=u.shape[1], MODE=mode, BLOCK=_FOLDED, enable_fp_fusion=False,
-    )  # fmt: skip
-
-
-@triton.jit(do_not_specialize=["k0", "k1", "step"])
-def _fold(w, r, u, v, size, cols, k0, k1, step, RANK: tl.constexpr, MODE: tl.constexpr, BLOCK: tl.constexpr):
-    first = tl.program_id(0).to(tl.int64) * BLOCK
-    if MODE == 2:
-        # A counter gives the chances of eight entries that lie side by side.
-        counter = first // 8 + tl.arange(0, BLOCK // 8)
-        zero = (counter * 0).to(tl.uint64)
-        words = tl.philox_impl(
-            (counter + 1).to(tl.uint64), zero + step, zero, zero, zero + k0.to(tl.uint64), zero + k1.to(tl.uint64), 10
-        )
-        for word in tl.static_range(4):
-            for half in tl.static_range(2):
-                at = counter * 8 + 2 * word + half
-                bits = ((words[word] >> (32 * half)) & 0xFFFFFFFF) >> 8
-                chance = bits.to(tl.int32).to(tl.float32) * (1.0 / 16777216.0)
-                ok = at < size
-                weight = tl.load(w + at, ok, 0.0)
-                total = weight.to(tl.float32) + _product(u, v, at, cols, ok, RANK)
-                tl.store(w + at, _by_chance(total, chance, weight), ok)
-    else:
-        at = first + tl.arange(0, BLOCK)
-        ok = at < size
-        weight = tl.load(w + at, ok, 0.0)
-        value = weight.to(tl.float32)
-        product = _product(u, v, at, cols, ok, RANK)
-        if MODE == 1:
-            rest = tl.load(r + at, ok, 0).to(tl.float32)
-            total = rest * (1.0 / 65536.0) * _last_place(weight, value) + value + product
-            new = total.to(weight.dtype)
-            value = new.to(tl.float32)
-            parts = tl.div_rn(total - value, _last_place(new, value)) * 65536.0
-            # Beyond int16 anyway, and so cut off before it is rounded.
-            parts = tl.minimum(tl.maximum(parts, -32769.0), 32769.0)
-            parts = (parts + _ROUND) - _ROUND
-            tl.store(w + at, new, ok)
-            tl.store(r + at, tl.minimum(tl.maximum(parts, -32768.0), 32767.0).to(tl.int16), ok)
-        else:
-            tl.store(w + at, (value + product).to(weight.dtype), ok)
+    _fold_by_chance[(-(-rows * cols // _FOLDED),)](
+        weight, u, v, rows * cols, cols, k0, k1, step, RANK=rank, BLOCK=_FOLDED, enable_fp_fusion=False
+    )
 
 
 @triton.jit
-def _product(u, v, at, cols, ok, RANK: tl.constexpr):
+def _fold(w, r, u, v, rows, cols, RANK: tl.constexpr, EXACT: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr):
+    """Some rows of a block of columns, whose V is read once. No entry is divided into row and column: that is slow."""
+    col = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    for nth in range(ROWS):
+        row = tl.program_id(0).to(tl.int64) * ROWS + nth
+        if row < rows:
+            ok = col < cols
+            at = row * cols + col
+            weight = tl.load(w + at, ok, 0.0)
+            value = weight.to(tl.float32)
+            product = _product(u, v, row, col, ok, RANK)
+            if EXACT:
+                rest = tl.load(r + at, ok, 0).to(tl.float32)
+                total = rest * (1.0 / 65536.0) * _last_place(weight, value) + value + product
+                new = total.to(weight.dtype)
+                value = new.to(tl.float32)
+                parts = tl.div_rn(total - value, _last_place(new, value)) * 65536.0
+                # Beyond int16 anyway, and so cut off before it is rounded.
+                parts = tl.minimum(tl.maximum(parts, -32769.0), 32769.0)
+                parts = (parts + _ROUND) - _ROUND
+                tl.store(w + at, new, ok)
+                tl.store(r + at, tl.minimum(tl.maximum(parts, -32768.0), 32767.0).to(tl.int16), ok)
+            else:
+                tl.store(w + at, (value + product).to(weight.dtype), ok)
+
+
+@triton.jit(do_not_specialize=["k0", "k1", "step"])
+def _fold_by_chance(w, u, v, size, cols, k0, k1, step, RANK: tl.constexpr, BLOCK: tl.constexpr):
+    """A counter gives the chances of eight entries that lie side by side, across the ends of rows."""
+    counter = tl.program_id(0).to(tl.int64) * (BLOCK // 8) + tl.arange(0, BLOCK // 8)
+    zero = (counter * 0).to(tl.uint64)
+    words = tl.philox_impl(
+        (counter + 1).to(tl.uint64), zero + step, zero, zero, zero + k0.to(tl.uint64), zero + k1.to(tl.uint64), 10
+    )
+    for word in tl.static_range(4):
+        for half in tl.static_range(2):
+            at = counter * 8 + 2 * word + half
+            bits = ((words[word] >> (32 * half)) & 0xFFFFFFFF) >> 8
+            chance = bits.to(tl.int32).to(tl.float32) * (1.0 / 16777216.0)
+            ok = at < size
+            weight = tl.load(w + at, ok, 0.0)
+            there = tl.minimum(at, size - 1)
+            total = weight.to(tl.float32) + _product(u, v, there // cols, there % cols, ok, RANK)
+            tl.store(w + at, _by_chance(total, chance, weight), ok)
+
+
+@triton.jit
+def _product(u, v, row, col, ok, RANK: tl.constexpr):
     """Entries of u v^T, summed up in the order of the rank."""
-    row, col = at // cols, at % cols
-    total = tl.load(u + row * RANK, ok, 0.0) * tl.load(v + col * RANK, ok, 0.0)
+    total = tl.load(u + row * RANK) * tl.load(v + col * RANK, ok, 0.0)
     for k in tl.static_range(1, RANK):
-        total = tl.fma(tl.load(u + row * RANK + k, ok, 0.0), tl.load(v + col * RANK + k, ok, 0.0), total)
+        total = tl.fma(tl.load(u + row * RANK + k), tl.load(v + col * RANK + k, ok, 0.0), total)
     return total
 
 

@@ -41,10 +41,14 @@ def sources() -> Iterator[tuple[str, ASTSource]]:
                 kernels._write, {"RANK": 2, "BOTH": both, "BLOCK": 1024}, out=f"*{dtype}", stride="i64", source="*fp32",
                 u="*fp32", eps="fp32", places="*i64", grid="*i32",
             )  # fmt: skip
-        for mode in (0, 1, 2) if dtype != "fp32" else (0,):
-            yield f"_fold {dtype} {mode}", source(
-                kernels._fold, {"RANK": 2, "MODE": mode, "BLOCK": 1024}, w=f"*{dtype}", r="*i16", u="*fp32", v="*fp32",
-                size="i32", cols="i32", k0="i64", k1="i64", step="i32",
+        yield f"_fold {dtype}", source(
+            kernels._fold, {"RANK": 2, "EXACT": dtype != "fp32", "ROWS": 8, "BLOCK": 1024}, w=f"*{dtype}", r="*i16",
+            u="*fp32", v="*fp32", rows="i32", cols="i32",
+        )  # fmt: skip
+        if dtype != "fp32":
+            yield f"_fold_by_chance {dtype}", source(
+                kernels._fold_by_chance, {"RANK": 2, "BLOCK": 1024}, w=f"*{dtype}", u="*fp32", v="*fp32", size="i32",
+                cols="i32", k0="i64", k1="i64", step="i32",
             )  # fmt: skip
         exact = dtype != "fp32"
         yield f"_pick {dtype}", source(
