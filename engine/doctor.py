@@ -146,7 +146,7 @@ def _vllm() -> Iterator[Finding]:
         yield Finding("vllm", "warning", why, f"pip install 'zotui[{kind}]'")
         return
     if device != "cpu" and (missing := compiler.trouble()):
-        yield Finding("compiler", "wrong", missing.found, f"{missing.remedy}, or --set model.runtime=training-loop")
+        yield Finding("compiler", "wrong", missing.found, f"{missing.remedy}, or --set model.device=cpu")
     version = next((found for name, found in versions().items() if name.startswith("vllm")), "")
     release = tuple(int(part) for part in version.split("+")[0].split(".")[:2] if part.isdigit())
     if not _TRIED[0] <= release <= _TRIED[1]:

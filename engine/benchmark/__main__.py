@@ -38,7 +38,7 @@ def _measure_all(arguments: argparse.Namespace) -> int:
     prepare()
     os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))  # both sides alike
     mask_gpus(arguments.device, key="--device")
-    log_path = Path(tempfile.gettempdir()) / f"zotui-bench-{os.getpid()}.log"
+    log_path = arguments.log or Path(tempfile.gettempdir()) / f"zotui-bench-{os.getpid()}.log"
     with log_path.open("w") as log, tempfile.TemporaryDirectory() as folder:
         grid = _grid(arguments, Path(folder))
         measured = 0
@@ -61,7 +61,8 @@ def _measure_all(arguments: argparse.Namespace) -> int:
             measured += 1
         if not measured:
             raise UserError("none of these could be measured here")
-    log_path.unlink()
+    if not arguments.log:
+        log_path.unlink()
     return EXIT_DONE
 
 
@@ -118,6 +119,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--options", type=int, default=2)
     parser.add_argument("--option-tokens", type=int, default=1)
     parser.add_argument("--length", type=int)
+    parser.add_argument("--log", type=Path, help="of the measuring processes; kept")
     parser.add_argument("--rank", type=int, default=2)
     parser.add_argument("--queries", type=int, default=1)
     parser.add_argument("--interval", type=int, default=50)

@@ -179,9 +179,10 @@ class _Paths:
 
         gc.collect()
         if self.config.device != "cpu":
+            torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
             act()
-            return Peak(torch.cuda.max_memory_allocated())
+            return Peak(torch.cuda.max_memory_reserved())  # with what recorded passes have, which is allocated once
         with _resident() as highest:
             act()
         return Peak(highest[0])

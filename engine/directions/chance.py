@@ -11,14 +11,14 @@ from engine.directions.keyed import keyed_generator
 from engine.directions.philox import Bits, key
 
 
-def chances_of(drawn: str, seed: int, step: int, name: str) -> Callable[[int], torch.Tensor]:
+def chances_of(drawn: str, seed: int, step: int, name: str, device: torch.device) -> Callable[[int], torch.Tensor]:
     """Takes a number; returns as many that are evenly distributed between 0 and 1, other ones each time.
 
     A function of seed, step and parameter name; `drawn` is a run's `engine.directions.low_rank.Drawn`.
     """
     if drawn == "torch":
-        noise = keyed_generator(f"{seed}/fold/{step}/{name}", torch.device("cpu"))
-        return lambda count: torch.rand(count, generator=noise)
+        noise = keyed_generator(f"{seed}/fold/{step}/{name}", device)
+        return lambda count: torch.rand(count, generator=noise, device=device)
     bits = Bits(key(seed, "fold", name), step)
     left = np.empty(0, np.uint32)
 

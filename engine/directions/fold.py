@@ -81,7 +81,7 @@ class Fold:
 
         weight: (rows, cols), contiguous; residual: what is `at_hand`; u: (rows, r) and v: (cols, r), float32.
         """
-        if self._on_gpu:
+        if self._on_gpu and not (self._mode == "stochastic" and self._drawn == "torch"):
             from engine.directions import kernels
 
             noise = (*key(self._seed, "fold", self._matrix.name), step) if self._mode == "stochastic" else None
@@ -89,7 +89,7 @@ class Fold:
             return
         chances = None
         if self._mode == "stochastic":
-            chances = chances_of(self._drawn, self._seed, step, self._matrix.name)
+            chances = chances_of(self._drawn, self._seed, step, self._matrix.name, weight.device)
         for rows in _parts(weight, _CHUNK):
             part = weight[rows]
             if residual is not None:

@@ -192,7 +192,7 @@ def _fold_by_chance(w, u, v, size, cols, k0, k1, step, RANK: tl.constexpr, BLOCK
 def _product(u, v, row, col, ok, RANK: tl.constexpr):
     """Entries of u v^T, summed up in the order of the rank."""
     total = tl.load(u + row * RANK) * tl.load(v + col * RANK, ok, 0.0)
-    for k in tl.static_range(1, RANK):
+    for k in range(1, RANK):  # not unrolled: a rank of hundreds would take a minute to compile
         total = tl.fma(tl.load(u + row * RANK + k), tl.load(v + col * RANK + k, ok, 0.0), total)
     return total
 
@@ -286,7 +286,7 @@ def _compare(
     ok = at < count
     row, col = tl.load(rows + at, ok, 0), tl.load(cols + at, ok, 0)
     wanted = tl.load(intended + at, ok, 0.0)
-    for k in tl.static_range(RANK):
+    for k in range(RANK):
         wanted += tl.load(u + row * RANK + k, ok, 0.0).to(tl.float64) * tl.load(v + col * RANK + k, ok, 0.0).to(
             tl.float64
         )

@@ -11,7 +11,9 @@ from contextlib import contextmanager
 
 import torch
 
+from engine.errors import UserError, first_line
 from engine.models.weights import Matrix
+from engine.text import in_bytes
 
 PLACES = 2
 """Residuals of the largest matrix that the GPU has room for."""
@@ -28,7 +30,14 @@ class Staging:
         places = min(PLACES, len(matrices))
         self._places = [torch.empty(largest, dtype=torch.int16, device=device) for _ in range(places)]
         self._device = device
-        self._chunks = [torch.empty(size // _ENTRY, dtype=torch.int16, pin_memory=True) for size in _chunks(matrices)]
+        try:
+            self._chunks = [torch.empty(s // _ENTRY, dtype=torch.int16, pin_memory=True) for s in _chunks(matrices)]
+        except RuntimeError as error:  # WSL and containers may pin less than there is
+            size = in_bytes(pinned_bytes(matrices))
+            raise UserError(
+                f"model.fold: {size} of the host's memory cannot be pinned for residuals ({first_line(error)[:80]}); "
+                "use --set model.fold=stochastic in a new run"
+            ) from None
         self._free = [len(chunk) for chunk in self._chunks]
         self._streams = [torch.cuda.Stream(device) for _ in range(places)]  # one a place: what is done there has order
         self._made: list[torch.Tensor] = []

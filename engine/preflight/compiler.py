@@ -1,7 +1,8 @@
 """Whether Triton can build what it launches kernels with: C against Python.h, compiled when the first one runs.
 
-vLLM's LoRA kernels on CUDA are Triton's. A launcher that was built before lies in Triton's cache, and may do without a
-compiler; a new kernel, or another version, may not, so that is not looked for.
+On CUDA vLLM's LoRA kernels are Triton's, and so are those that draw directions, for either runtime. A launcher that was
+built before lies in Triton's cache, and may do without a compiler; a new kernel, or another version, may not, so that
+is not looked for.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ _ALL_OF_IT = "install a C compiler and its headers, such as apt install build-es
 
 
 def check_compiler(device: str) -> None:
-    """Raise `UserError` where vLLM on `device` could not run its kernels."""
+    """Raise `UserError` where no run on `device` could run its kernels."""
     if device != "cpu" and (missing := trouble()):
-        raise UserError(f"model.runtime: {missing.found}; {missing.remedy}, or use --set model.runtime=training-loop")
+        raise UserError(f"model.device: {missing.found}; {missing.remedy}, or use --set model.device=cpu")
 
 
 def trouble() -> Trouble | None:
     """What is missing, by compiling what Triton compiles as it does. (triton/runtime/build.py, 3.6 to 3.9)"""
     compiler = os.environ.get("CC", shutil.which("gcc") or shutil.which("clang"))
     if compiler is None:
-        return Trouble("Triton needs a C compiler for vLLM's kernels, and there is no gcc or clang", _ALL_OF_IT)
+        return Trouble("Triton needs a C compiler, and there is no gcc or clang", _ALL_OF_IT)
     scheme = sysconfig.get_default_scheme()
     headers = sysconfig.get_paths(scheme="posix_prefix" if scheme == "posix_local" else scheme)["include"]
     with tempfile.TemporaryDirectory() as folder:
@@ -47,16 +48,16 @@ def trouble() -> Trouble | None:
                 env={**os.environ, "LC_ALL": "C"},
             )
         except OSError as error:
-            told = f"Triton needs a C compiler for vLLM's kernels, and CC={compiler} does not start ({error.strerror})"
+            told = f"Triton needs a C compiler, and CC={compiler} does not start ({error.strerror})"
             return Trouble(told, "set CC to the path of one, or unset it")
     if done.returncode == 0:
         return None
     if "Python.h" in done.stderr:
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         return Trouble(
-            f"Triton needs Python.h for vLLM's kernels, and {headers} has none",
+            f"Triton needs Python.h, and {headers} has none",
             f"install Python's headers, such as apt install python{version}-dev",
         )
     why = next((line for line in done.stderr.splitlines() if "error" in line), f"exit code {done.returncode}")
-    told = f"Triton needs a C compiler for vLLM's kernels, and {compiler} does not work ({why[:200]})"
+    told = f"Triton needs a C compiler, and {compiler} does not work ({why[:200]})"
     return Trouble(told, _ALL_OF_IT)

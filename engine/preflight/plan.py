@@ -106,10 +106,10 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
     dtype = choose_dtype(wanted.model.dtype, device, facts)
     runtime, why = choose_runtime(wanted.model.runtime, device)
     note("info", why)
+    check_compiler(device)
     if runtime == "vllm":
-        check_compiler(device)
         check_architecture(facts)
-    began = fold_of(run.info.read(), wanted.model.fold) if run else ""
+    began = fold_of(run.info.read(), wanted.model.fold) if run and run.steps_done() else ""
     folds = folds_for(wanted.model.fold, began, dtype=dtype, device=device, runtime=runtime)
     # The weights alone, before the data is read; the whole once the data says how long it is.
     least = _fit(

@@ -37,9 +37,10 @@ def train(run: RunDir, inbox: Inbox, outbox: Outbox, *, resume: bool) -> int:
         inbox.stop_when_alone()
     sampler = Sampler(outbox.emit, Gpus.open(mask_gpus(wanted.model.device)))
     sampler.start()
-    if resume and (recorded := run.info.read().runtime):
-        # The runtime that took the first steps takes the others too.
-        wanted = wanted.model_copy(update={"model": wanted.model.model_copy(update={"runtime": recorded})})
+    if resume and (recorded := run.info.read()).runtime:
+        # What took the first steps, and in which precision, takes the others too: auto may be another one here.
+        as_before = {"runtime": recorded.runtime, "dtype": recorded.dtype or wanted.model.dtype}
+        wanted = wanted.model_copy(update={"model": wanted.model.model_copy(update=as_before)})
 
     def report(name: str, progress: float | None, detail: str) -> None:
         logging.getLogger("engine").info("%s %s", name, detail)

@@ -12,6 +12,7 @@ import re
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -51,7 +52,11 @@ def _all(arguments: argparse.Namespace) -> int:
             left_out += 1
             print(f"left out  {part.name}: the {arguments.minutes:g} minutes are over", flush=True)
         else:
-            results[part.name] = work(part, settings, folder)
+            # What is cut off by others, at the end of their time, would be lost with its log.
+            left = arguments.minutes * 60 - (time.monotonic() - began)
+            results[part.name] = work(
+                replace(part, most_seconds=min(part.most_seconds, max(60, left))), settings, folder
+            )
             write(folder, results[part.name])
             _say(results[part.name])
         (folder / "table.md").write_text(table(settings, every, results))
@@ -87,7 +92,9 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     gpus = Gpus.open(mask_gpus(device))  # from here on it is the only one that the parts see
     if gpus is None:
         raise UserError(f"--device {device}: NVIDIA's driver knows no such GPU here; --device cpu --small rehearses it")
-    return Settings(device="cuda", card=gpus.read()[0].name, model=model, small=arguments.small)
+    return Settings(
+        device="cuda", card=next((gpu.name for gpu in gpus.read()), "a GPU"), model=model, small=arguments.small
+    )
 
 
 def _chosen(every: Sequence[Part], names: str | None) -> list[Part]:

@@ -29,7 +29,7 @@ def weigh(settings: Settings, folder: Path, *, of: str, size: int) -> Found:
 
     def used() -> int:
         """Bytes of the card that all processes have."""
-        return gpus.read()[0].memory_used if gpus else 0
+        return sum(gpu.memory_used for gpu in gpus.read()) if gpus else 0
 
     others = used()
     with tempfile.TemporaryDirectory() as aside:
@@ -42,39 +42,36 @@ def weigh(settings: Settings, folder: Path, *, of: str, size: int) -> Found:
             side = Vllm(config)
         except UserError as why:
             raise Skipped(str(why)) from None
-        held, starting = _now(settings)
-        for step in (1, 2):
+        held = _now(settings)
+        for step in (1, 2, 3):  # an ordinary pass and its recording, replays
             side.take("vllm", step)
-        stepping = side.peak(lambda: side.take("vllm", 3)).bytes
-        folding = side.peak(lambda: side.take("fold", 4)).bytes
-    reserved = _reserved(settings)
-    libraries = max(0, used() - others - reserved) if gpus else 0
-    peak = max(starting, stepping, folding)
+        side.take("fold", 4)
+    # What torch has taken of the device for good: freed blocks, and what recorded passes have, are in it.
+    taken = _reserved(settings)
+    libraries = max(0, used() - others - taken) if gpus else 0
     estimate = side.fit.memory
+    expected = estimate.total - estimate.libraries
     figures = {
         "estimated": {"total": estimate.total, **estimate.parts},
         "taken": {
-            "total": peak + libraries,
             "held from the start": held,
-            "peak of the start": starting,
-            "peak of a step": stepping,
-            "peak of a fold": folding,
-            "reserved by torch": reserved,
+            "by torch in the end": taken,
             "CUDA and libraries, by the driver": libraries,
         },
         "estimated alike": {
-            "held from the start": estimate.total - estimate.passing - estimate.recordings - estimate.libraries,
-            "for a while": estimate.passing + estimate.recordings,
-            "libraries": estimate.libraries,
+            "held from the start": expected - estimate.passing - estimate.recordings,
+            "by torch in the end": expected,
+            "CUDA and libraries, by the driver": estimate.libraries,
         },
     }
-    told = f"taken {(peak + libraries) / _GiB:.2f} GiB, estimated {estimate.total / _GiB:.2f} GiB"
+    told = f"torch took {taken / _GiB:.2f} GiB, estimated {expected / _GiB:.2f} GiB"
+    told += f"; CUDA and libraries {libraries / _GiB:.2f}, estimated {estimate.libraries / _GiB:.2f} GiB"
     if settings.device == "cpu":
         return verdict(True, f"{told} (resident memory: not judged on a CPU)", **figures)
-    if not peak:
+    if not taken:
         return verdict(True, f"{told} (torch counts no memory here: not judged)", **figures)
-    off = (peak + libraries) / estimate.total - 1
-    return verdict(abs(off) <= _TOLERANCE, f"{told}: {off:+.1%}", **figures, off=off)
+    off = taken / expected - 1
+    return verdict(abs(off) <= _TOLERANCE, f"{told}: torch's {off:+.1%}", **figures, off=off)
 
 
 def _device(settings: Settings) -> str:
@@ -83,20 +80,21 @@ def _device(settings: Settings) -> str:
     return choose_device(settings.device)
 
 
-def _now(settings: Settings) -> tuple[int, int]:
-    """Bytes that are held now, and the most until now."""
+def _now(settings: Settings) -> int:
+    """Bytes that are held now."""
     if settings.device == "cpu":
         import psutil
 
-        return (resident := psutil.Process().memory_info().rss), resident
+        return int(psutil.Process().memory_info().rss)
     import torch
 
-    return torch.cuda.memory_allocated(), torch.cuda.max_memory_allocated()
+    return torch.cuda.memory_allocated()
 
 
 def _reserved(settings: Settings) -> int:
+    """The most that torch took of the device."""
     if settings.device == "cpu":
-        return 0
+        return _now(settings)
     import torch
 
-    return torch.cuda.memory_reserved()
+    return torch.cuda.max_memory_reserved()

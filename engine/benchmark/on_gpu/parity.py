@@ -14,7 +14,7 @@ from engine.protocol.figures import AnyParity, ParityRow, ParitySummary
 
 # Nats, of either loss of a step. In 16 bits the two round otherwise, for the loop moves its weights in place: by up to
 # 0.006 in 30 steps of the demo on a CPU (AMD EPYC), where float32 differs by 8e-6.
-_TOLERANCE = {"float32": 1e-4, "float16": 1e-2}
+_TOLERANCE = {"float32": 1e-4, "float16": 3e-2}
 
 
 def compare(settings: Settings, folder: Path, *, dtype: str) -> Found:

@@ -19,13 +19,14 @@ def time(settings: Settings, folder: Path, *, of: str, size: int) -> Found:
 
     Raises `Skipped` where neither fits the card.
     """
-    log = folder / f"steps-{of}-{size}.log"
+    log, sides = folder / f"steps-{of}-{size}.log", folder / f"steps-{of}-{size}.sides.log"
     model = of if of in SHAPES else str(demo_folder())
 
     def measured(*paths: str) -> BenchFigures:
         (line,) = children.output(
             log, "engine.benchmark", f"--model={model}", f"--batch-size={size}", f"--rounds={settings.sizes.rounds}",
-            f"--dtype={settings.dtype}", f"--device={settings.device}", *(f"--path={path}" for path in paths),
+            f"--dtype={settings.dtype}", f"--device={settings.device}", f"--log={sides}",
+            *(f"--path={path}" for path in paths),
         )  # fmt: skip
         return msgspec.json.decode(line, type=BenchFigures)
 

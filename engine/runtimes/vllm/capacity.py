@@ -45,9 +45,11 @@ def plan_capacity(needs: Needs, block: int) -> Capacity:
 
 def with_padding(plan: Capacity, block: int) -> Capacity:
     """The same with room for the fillers of a recorded pass."""
-    tokens, blocks, sequences = (
-        plan.signs * more for more in padding_room(plan.tokens // plan.signs, plan.sequences // plan.signs, block)
-    )
+    rooms = [
+        [signs * more for more in padding_room(plan.tokens // signs, plan.sequences // signs, block)]
+        for signs in range(2, plan.signs + 1, 2)  # the self-check takes a pass of two, whatever a step takes
+    ]
+    tokens, blocks, sequences = (max(room) for room in zip(*rooms, strict=True))
     return replace(plan, tokens=plan.tokens + tokens, blocks=plan.blocks + blocks, sequences=plan.sequences + sequences)
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from engine.errors import UserError
-from engine.protocol.commands import Change, Pause, Resume
-from engine.protocol.events import Changed, State, Step
+from engine.protocol.commands import Change, Pause, Resume, Stop
+from engine.protocol.events import Changed, Hello, State, Step
 from engine.runs.changes import Changes, changed_preset
 from engine.runs.directory import RunDir
 from engine.runs.fork import fork
@@ -91,3 +91,17 @@ def load(tiny_run: Runner) -> Any:
     from engine.preset.load import load
 
     return load("tiny", tiny_run.preset.read_text(), [f"run.steps={STEPS}"])
+
+
+def test_a_run_that_is_resumed_keeps_the_precision_that_auto_was(start: Any) -> None:
+    """As if it had begun where `auto` is another one: on a GPU it is the model's own."""
+    engine = start("model.runtime=training-loop", "model.dtype=auto", "run.steps=400", "run.batch_size=4")
+    engine.until(Step, step=2)
+    engine.send(Stop())
+    assert engine.finish() == 130
+    assert engine.run.info.read().dtype == "float32"
+    engine.run.info.update(dtype="bfloat16")
+    resumed = Engine(engine.run, resume=True)
+    assert resumed.until(Hello).dtype == "bfloat16"
+    resumed.send(Stop())
+    resumed.finish()

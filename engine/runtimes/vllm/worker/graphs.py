@@ -60,10 +60,21 @@ class Graphs:
             for there, new in zip(known.inputs.sent, batch.sent, strict=True):
                 there.copy_(new, non_blocking=True)
             return known.replay()
-        expected = work(batch)  # also what warms the kernels up, before they are recorded
+        expected = self._done(batch, work)  # also what warms the kernels up, before they are recorded
         if len(self._recordings) < _MOST:
             self._add(self._record, key, batch, work, expected)
         return expected
+
+    def _done(self, batch: Batch, work: Work) -> torch.Tensor:
+        """`work(batch)`; where recordings have taken the memory that it needs, they are given up for it."""
+        try:
+            return work(batch)
+        except torch.OutOfMemoryError:
+            if not self._recordings:
+                raise
+        self._turn_off("their memory is needed for a pass")
+        torch.cuda.empty_cache()
+        return work(batch)
 
     def _add(self, record: Record, key: tuple[object, ...], batch: Batch, work: Work, expected: torch.Tensor) -> None:
         try:
