@@ -7,7 +7,7 @@ import random
 import pytest
 
 from engine.runtimes.base import Needs
-from engine.runtimes.vllm.capacity import plan_capacity
+from engine.runtimes.vllm.capacity import Layouts, plan_capacity, with_padding
 from engine.runtimes.vllm.packing import Packed, chunks, one_token_options, pack, pack_for_launches
 from engine.runtimes.vllm.padding import pad, padding_room
 from engine.tasks.example import Example
@@ -184,6 +184,22 @@ def test_the_planned_capacity_holds_a_whole_batch_of_the_longest_examples(querie
         assert len(packed.token_ids) * plan.signs <= plan.tokens
         assert packed.blocks * plan.signs <= plan.blocks - 1
         assert len(packed.query_lens) * plan.signs <= plan.sequences
+
+
+@pytest.mark.parametrize("queries", [1, 2, 3, 5])
+@pytest.mark.parametrize("longest", [30, 300])
+def test_padded_passes_of_two_signs_have_room_whatever_a_step_takes(queries: int, longest: int) -> None:
+    """As the self-check takes them, with more examples than a step of few has."""
+    for batch in (1, 2, 3):
+        plan = plan_capacity(Needs(batch, longest, options=2, option_tokens=1, queries=queries), 16)
+        room = with_padding(plan, 16)
+        examples = [example(longest - 1, 1, 1, first=1000 * n) for n in range(1, 5)]
+        for part in Layouts(plan, 16).of(examples, 2):
+            packed = pack_for_launches(part, 16)
+            pad(packed, part, plan.longest)
+            assert 2 * len(packed.token_ids) <= room.tokens
+            assert 2 * packed.blocks <= room.blocks - 1
+            assert 2 * len(packed.query_lens) <= room.sequences
 
 
 def test_more_than_a_pass_is_worth_is_chunked() -> None:
