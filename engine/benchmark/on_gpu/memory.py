@@ -54,11 +54,13 @@ def weigh(settings: Settings, folder: Path, *, of: str, size: int) -> Found:
     figures = {
         "estimated": {"total": estimate.total, **estimate.parts},
         "taken": {
+            "total": taken + libraries,
             "held from the start": held,
             "by torch in the end": taken,
             "CUDA and libraries, by the driver": libraries,
         },
         "estimated alike": {
+            "total": estimate.total,
             "held from the start": expected - estimate.passing - estimate.recordings,
             "by torch in the end": expected,
             "CUDA and libraries, by the driver": estimate.libraries,

@@ -91,20 +91,15 @@ def _memory(parts: Sequence[Part], results: dict[str, Result]) -> list[str]:
         if not part.name.startswith("memory-") or result is None or "taken" not in result.figures:
             continue
         taken, estimated, alike = (result.figures[key] for key in ("taken", "estimated", "estimated alike"))
-        whiles = (
-            max(taken[f"peak of {what}"] for what in ("the start", "a step", "a fold")) - taken["held from the start"]
-        )
         rows.append(
             (
                 part.title.removeprefix("memory, "),
-                _gib(taken["total"], estimated["total"]),
-                _gib(taken["held from the start"], alike["held from the start"]),
-                _gib(whiles, alike["for a while"]),
-                _gib(taken["CUDA and libraries, by the driver"], alike["libraries"]),
+                *(_gib(size, alike[what]) for what, size in taken.items()),
                 ", ".join(f"{name} {_two(size)}" for name, size in estimated.items() if name != "total"),
             )
         )
-    head = ("GiB taken / estimated", "in all", "held from the start", "for a while", "libraries", "estimated by part")
+    columns = ("in all", "held from the start", "by torch in the end", "CUDA and libraries")
+    head = ("GiB taken / estimated", *columns, "estimated by part")
     return ["", _cells(head), _cells(["---"] * len(head)), *map(_cells, rows)] if rows else []
 
 

@@ -130,7 +130,10 @@ def test_what_cannot_be_begun_is_refused_in_one_line(tmp_path: Path) -> None:
     for given, reason in (
         ([*whole, "--device=cpu"], "--device cpu: would take hours at these sizes; add --small"),
         ([*whole, "--device=gpu"], "--device gpu: not a device"),
-        ([*small, "--parts=draws,dreams"], "--parts dreams: no such part; there are start, graphs, parity-float32,"),
+        (
+            [*small, "--parts=draws,dreams"],
+            "--parts dreams: no such part; there are start, draws, graphs, parity-float32,",
+        ),
         ([*small, "--minutes=0"], "--minutes 0: give more than 0"),
         ([*small, f"--model={tmp_path}"], f"--model {tmp_path}: not a model's folder"),
     ):

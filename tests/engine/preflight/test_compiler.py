@@ -45,7 +45,7 @@ def test_a_compiler_that_is_missing_or_broken_is_told(monkeypatch: pytest.Monkey
     assert f"{tmp_path}/gcc does not work (exit code 1)" in told(compiler.trouble())
     monkeypatch.setenv("CC", "/not/there")  # Triton takes it all the same
     assert "CC=/not/there does not start (No such file or directory)" in told(compiler.trouble())
-    with pytest.raises(UserError, match=r"^model.runtime: Triton needs a C compiler .*, or use --set model.runtime="):
+    with pytest.raises(UserError, match=r"^model.device: Triton needs a C compiler.*, or use --set model.device=cpu$"):
         compiler.check_compiler("cuda:0")
     compiler.check_compiler("cpu")
 
