@@ -62,9 +62,11 @@ def problems(case: Case, found: dict[str, Any], eager: dict[str, Any] | None, ro
     if case.model == "opt-40" and row.kernels > KERNELS_OF_40_BLOCKS:
         lines = _where(found, "step", "kernel_lines")
         wrong.append(f"kernels a step: {row.kernels}, {KERNELS_OF_40_BLOCKS} are allowed{lines}")
-    if row.fold_kernels > KERNELS_A_MATRIX * row.matrices:
+    # A residual of the host's is copied there and back.
+    a_matrix = KERNELS_A_MATRIX + (2 if case.fold == "host-residual" else 0)
+    if row.fold_kernels > a_matrix * row.matrices:
         lines = _where(found, "fold", "kernel_lines")
-        wrong.append(f"kernels a fold: {row.fold_kernels}, {KERNELS_A_MATRIX} x {row.matrices} are allowed{lines}")
+        wrong.append(f"kernels a fold: {row.fold_kernels}, {a_matrix} x {row.matrices} are allowed{lines}")
     if row.fold_waits > WAITS_A_FOLD:
         wrong.append(f"waits a fold: {row.fold_waits}, {WAITS_A_FOLD} is allowed{_where(found, 'fold', 'wait_lines')}")
     if not isinstance(found["generated"], list) and case.dtype != "float32":
