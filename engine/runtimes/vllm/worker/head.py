@@ -22,7 +22,9 @@ def option_logits(model: Any, hidden: torch.Tensor, batch: Batch) -> torch.Tenso
 
     hidden is (signs, rows, width), of the rows that predict something.
     """
-    head, processor = model.lm_head, model.logits_processor
+    # Gemma 2 has no head of its own, only the embeddings.
+    head = model.lm_head if hasattr(model, "lm_head") else model.model.embed_tokens
+    processor = model.logits_processor
     parts = []
     for picked, targets in zip(batch.picked.split(_PICKS), batch.targets.split(_PICKS), strict=True):
         logits = (hidden[:, picked].float() * head.weight[targets].float()).sum(-1)
