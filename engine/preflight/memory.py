@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from engine.directions.fold import RESIDUAL_BYTES, FoldMode
 from engine.directions.kept import sample_bytes
@@ -29,9 +30,42 @@ _SAMPLED = 28
 _HEAD = 12
 
 
+class _Parts:
+    """What `Memory` and `Host` have in common: bytes by what takes them, named by `_WORDS`."""
+
+    _WORDS: ClassVar[dict[str, str]]
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return sum(getattr(self, name) for name in self._WORDS)
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """The bytes by what takes them, in words; what takes none is left out."""
+        sizes = {words: getattr(self, name) for name, words in self._WORDS.items()}
+        return {words: size for words, size in sizes.items() if size}
+
+    def __str__(self) -> str:
+        named = ", ".join(f"{words} {in_bytes(size)}" for words, size in self.parts.items())
+        return f"{in_bytes(self.total)} in all ({named})"
+
+
 @dataclass(frozen=True)
-class Memory:
+class Memory(_Parts):
     """Bytes of the device, by what takes them."""
+
+    _WORDS = {
+        "weights": "weights",
+        "copies": "plain copies of those that vLLM packs",
+        "residuals": "residuals",
+        "staged": "what a fold has on its way",
+        "kv": "KV space, which vLLM takes at its start",
+        "directions": "slots and directions",
+        "passing": "activations and logits",
+        "recordings": "recorded passes",
+        "libraries": "libraries",
+    }
 
     weights: int
     copies: int  # of the weights in scope, plain beside those that vLLM packs on a CPU
@@ -43,60 +77,24 @@ class Memory:
     recordings: int = 0  # passes as CUDA graphs: activations of their own
     libraries: int = _LIBRARIES
 
-    @property
-    def total(self) -> int:
-        """All of it."""
-        return sum(astuple(self))
-
-    @property
-    def parts(self) -> dict[str, int]:
-        """The bytes by what takes them, in words; what takes none is left out."""
-        parts = {
-            "weights": self.weights,
-            "plain copies of those that vLLM packs": self.copies,
-            "residuals": self.residuals,
-            "what a fold has on its way": self.staged,
-            "KV space, which vLLM takes at its start": self.kv,
-            "slots and directions": self.directions,
-            "activations and logits": self.passing,
-            "recorded passes": self.recordings,
-            "libraries": self.libraries,
-        }
-        return {name: size for name, size in parts.items() if size}
-
     def without_copies(self) -> Memory:
         """What it is where there is no room for plain copies."""
         return replace(self, copies=0)
 
-    def __str__(self) -> str:
-        return _listed(self.total, self.parts)
-
 
 @dataclass(frozen=True)
-class Host:
+class Host(_Parts):
     """Bytes of the host's memory, for a run on a GPU; on a CPU the device's memory is the host's."""
+
+    _WORDS = {
+        "residuals": "residuals",
+        "piece": "a piece of a checkpoint, which is written so",
+        "libraries": "libraries",
+    }
 
     residuals: int  # pinned: never swapped out
     piece: int  # of a tensor, on its way into a checkpoint
     libraries: int = _LIBRARIES
-
-    @property
-    def total(self) -> int:
-        """All of it."""
-        return sum(astuple(self))
-
-    @property
-    def parts(self) -> dict[str, int]:
-        """The bytes by what takes them, in words; what takes none is left out."""
-        parts = {
-            "residuals": self.residuals,
-            "a piece of a checkpoint, which is written so": self.piece,
-            "libraries": self.libraries,
-        }
-        return {name: size for name, size in parts.items() if size}
-
-    def __str__(self) -> str:
-        return _listed(self.total, self.parts)
 
 
 def estimate_memory(
@@ -174,8 +172,3 @@ def residual_bytes(facts: ModelFacts, *, runtime: str, fold: FoldMode) -> int:
     if runtime != "vllm" or fold not in ("residual", "host-residual"):
         return 0
     return RESIDUAL_BYTES * sum(m.rows * m.cols for m in facts.matrices)
-
-
-def _listed(total: int, parts: dict[str, int]) -> str:
-    named = ", ".join(f"{name} {in_bytes(size)}" for name, size in parts.items())
-    return f"{in_bytes(total)} in all ({named})"
