@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -365,3 +366,33 @@ def test_free_memory_evaluations_and_what_was_made_ready_change_no_bit(
 def worker_of(runtime: Any) -> Any:
     """vLLM's worker, in this process."""
     return runtime._llm.llm_engine.engine_core.engine_core.model_executor.driver_worker.worker
+
+
+@dataclass(frozen=True)
+class OneShape:
+    """As much of a batch as recordings look at."""
+
+    signs: int
+    sent: list[torch.Tensor]
+    ids: torch.Tensor
+
+
+def test_recordings_are_given_up_for_the_memory_of_a_pass(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    graphs = Graphs(lambda work: work)
+    small, large = (OneShape(2, [ids], ids) for ids in (torch.zeros(3), torch.zeros(5)))
+    assert graphs.run(small, lambda batch: batch.ids + 1, "").tolist() == [1.0] * 3 and graphs.recorded == 1
+    turns = iter([True])
+
+    def work(batch: OneShape) -> torch.Tensor:
+        if next(turns, False):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return batch.ids + 2
+
+    assert graphs.run(large, work, "").tolist() == [2.0] * 5
+    assert not graphs.on and graphs.recorded == 0
+    assert [record.getMessage() for record in caplog.records] == [
+        "CUDA graphs are off: their memory is needed for a pass"
+    ]

@@ -61,7 +61,7 @@ class Graphs:
                 there.copy_(new, non_blocking=True)
             return known.replay()
         expected = self._done(batch, work)  # also what warms the kernels up, before they are recorded
-        if len(self._recordings) < _MOST:
+        if self._record is not None and len(self._recordings) < _MOST:
             self._add(self._record, key, batch, work, expected)
         return expected
 
