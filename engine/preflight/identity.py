@@ -26,6 +26,7 @@ from engine.errors import UserError
 from engine.models import hub
 from engine.models.weights import weight_files
 from engine.preflight.demo import with_demo
+from engine.preset.paths import there
 from engine.preset.schema import BUILTIN_DEMO
 from engine.runs.directory import RunDir
 from engine.runs.info import FileMark, SplitMark, StartedOn
@@ -100,11 +101,13 @@ def check_data(now: Splits, was: Splits) -> None:
         before = was.get(split)
         if before is None or found == before:
             continue
+        why = "its data, template or tokenizer have changed"
         if found.examples == before.examples:
+            why += ", or zotui 0.3 or older changed numbers, dates or truth values as it read them"
             what = f"gives {found.examples:,} examples as when this run was started, but not the same ones"
         else:
             what = f"gives {found.examples:,} examples, this run was started on {before.examples:,}"
-        raise UserError(f"task.{split}: {what}; its data, template or tokenizer have changed: {_REMEDY}")
+        raise UserError(f"task.{split}: {what}; {why}: {_REMEDY}")
 
 
 def _of_file(path: Path) -> FileMark:
@@ -172,7 +175,7 @@ def started_on(run: RunDir, note: Note) -> StartedOn | None:
 def check_still_there(run: RunDir, paths: dict[str, str | None]) -> None:
     """Raise `UserError` for a path of a run's preset, by its key, that leads nowhere any more."""
     for key, text in paths.items():
-        if text and Path(text).is_absolute() and not Path(text).exists():
+        if text and Path(text).is_absolute() and not there(Path(text)):
             raise UserError(
                 f"{key}: {text}: is not there any more; put it back, or write its new place into {run.preset_file}"
             )

@@ -6,13 +6,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import tomlkit
 from pydantic import Field
 
 from engine.preset.method import Method
 from engine.preset.model import Model
+from engine.preset.paths import local, there
 from engine.preset.run import Run
 from engine.preset.section import Section
 from engine.preset.task import Task
@@ -33,8 +32,8 @@ class Preset(Section):
         """The same with local paths made absolute: a run is resumed from any folder."""
 
         def fix(text: str | None) -> str | None:
-            path = Path(text).expanduser() if text else None
-            return str(path.absolute()) if path and path.exists() else text
+            path = local(text) if text else None
+            return str(path.absolute()) if path and there(path) else text
 
         sources = {split: fix(getattr(self.task, split)) for split in ("train", "validation", "test")}
         return self.model_copy(

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from engine.errors import UserError
 from engine.preset.task import Task as PresetTask
-from engine.runs.home import home
 from engine.tasks import sources
 from engine.tasks.batches import permutation
+from engine.tasks.classes import keys_of
 from engine.tasks.example import Example
 from engine.tasks.spec import TaskSpec
+from engine.tasks.table import Table, Value
 from engine.tasks.tokenize import Encoder, Raw, encode
 
 Split = Literal["train", "validation", "test"]
@@ -48,7 +48,7 @@ def check_sources(task: PresetTask) -> None:
         if text is None:
             continue
         source = sources.parse(f"task.{split}", text)
-        present = sources.columns(source)
+        present = sources.columns(source, list(spec.used))
         if present is not None:
             spec.check_columns(source, present)
 
@@ -59,7 +59,6 @@ def load_task(
     *,
     seed: int,
     max_length: int,
-    cache: Path | None = None,
     report: Report = lambda text, fraction: None,
 ) -> Task:
     """Read, fill in, sample and tokenise the training and validation splits. Raises `UserError`.
@@ -74,7 +73,6 @@ def load_task(
         task,
         Encoder(tokenizer, bos=task.bos == "auto"),
         max_length,
-        cache or home() / "cache",
         report,
         notes,
     )
@@ -93,8 +91,9 @@ class _Rows:
     """Rows of a source by their index in it."""
 
     source: sources.Source
-    data: Any  # datasets.Dataset
+    data: Table
     indices: Sequence[int]
+    keys: dict[str, str] = field(default_factory=dict)  # of the verbalizer, by the number of a class that has a name
 
 
 def _hold_out(rows: _Rows, notes: list[str]) -> tuple[_Rows, _Rows]:
@@ -105,8 +104,8 @@ def _hold_out(rows: _Rows, notes: list[str]) -> tuple[_Rows, _Rows]:
     order = permutation(count, f"{_FIXED_SEED}/held out")
     notes.append(f"no task.validation: {held:,} of {count:,} rows of {rows.source} are held out to validate on")
     return (
-        _Rows(rows.source, rows.data, sorted(order[held:])),
-        _Rows(rows.source, rows.data, sorted(order[:held])),
+        replace(rows, indices=sorted(order[held:])),
+        replace(rows, indices=sorted(order[:held])),
     )
 
 
@@ -118,20 +117,23 @@ class _Loader:
     task: PresetTask
     encoder: Encoder
     max_length: int
-    cache: Path
     report: Report
     notes: list[str]
 
     def rows(self, split: Split) -> _Rows:
         """All rows of a split."""
-        text = self.spec.sources.get(split)
+        spec = self.spec
+        text = spec.sources.get(split)
         if text is None:
             raise UserError(f"task.{split}: missing; set it to a file or a hub id")
         source = sources.parse(f"task.{split}", text)
         self.report(f"reading {source}", None)
-        data = sources.read(source, self.cache)
-        self.spec.check_columns(source, data.column_names)
-        return _Rows(source, data.select_columns(list(self.spec.used)), range(data.num_rows))
+        if len(source.paths) > 1:
+            self.notes.append(f"task.{split}: {source}: {len(source.paths):,} Parquet files are read as one")
+        data = sources.read(source, list(spec.used), lambda present: spec.check_columns(source, present))
+        names = data.classes.get(spec.label, [])
+        keys = keys_of(names, spec.options, f"column '{spec.label}' of {source}") if names else {}
+        return _Rows(source, data, range(len(data)), keys)
 
     def examples(self, split: Split, rows: _Rows, wanted: int | None, seed: int) -> list[Example]:
         """A seeded sample of `wanted` rows (all without), in the order of the source, as token ids."""
@@ -141,11 +143,7 @@ class _Loader:
         elif wanted is not None:
             order = permutation(len(indices), f"{seed}/sample/{split}")
             indices = sorted(indices[i] for i in order[:wanted])
-        table = rows.data.select(indices).to_dict()
-        raw = [
-            self._raw({name: values[i] for name, values in table.items()}, f"{rows.source}: row {number + 1}")
-            for i, number in enumerate(indices)
-        ]
+        raw = [self._raw(rows, index) for index in indices]
         return encode(
             raw,
             self.encoder,
@@ -156,11 +154,14 @@ class _Loader:
             report=lambda fraction: self.report(f"tokenising {split}", fraction),
         )
 
-    def _raw(self, row: dict[str, Any], where: str) -> Raw:
-        spec = self.spec
+    def _raw(self, rows: _Rows, index: int) -> Raw:
+        spec, row, where = self.spec, rows.data.row(index), rows.data.where(index)
         prompt = spec.template.fill(row, where)
         if spec.target is None:
-            return Raw(where, prompt, list(spec.options.values()), spec.option_of(row[spec.label], where))
+            label: Value = rows.data.columns[spec.label][index]
+            if isinstance(label, str):
+                label = rows.keys.get(label.strip(), label)
+            return Raw(where, prompt, list(spec.options.values()), spec.option_of(label, where))
         target = spec.target.fill(row, where).strip()
         if not target:
             raise UserError(f"{where}: task.target is empty there; mend or remove the row")

@@ -36,7 +36,7 @@ def test_the_exported_model_scores_as_the_run_ended(
     assert done.stdout.strip() == str(target)
     wanted = load_file(run.folder / "preset.toml")
     tokenizer = AutoTokenizer.from_pretrained(target)
-    task = load_task(wanted.task, tokenizer, seed=0, max_length=256, cache=tmp_path)
+    task = load_task(wanted.task, tokenizer, seed=0, max_length=256)
     model = TrainingLoop(str(target), dtype="float32", device="cpu", rank=2, seed=0)
     found = objective.metrics("classification", task.validation, model.score(task.validation))
     before, after = (run.of("eval")[i]["metrics"]["loss"] for i in (0, -1))

@@ -89,8 +89,11 @@ def test_local_paths_become_absolute_and_hub_ids_stay(tmp_path: Path, monkeypatc
     monkeypatch.chdir(tmp_path)
     (tmp_path / "here.jsonl").touch()
     (tmp_path / "weights").mkdir()
-    loaded = load("p", MINIMAL, ["task.train=here.jsonl", "task.validation=a/b@train", "model.path=weights"])
+    (tmp_path / "part-0.parquet").touch()
+    paths = ["task.train=here.jsonl", "task.validation=a/b@train", "task.test=part-*.parquet", "model.path=weights"]
+    loaded = load("p", MINIMAL, paths)
     fixed = loaded.absolute()
+    assert fixed.task.test == str(tmp_path / "part-*.parquet")
     assert fixed.task.train == str(tmp_path / "here.jsonl")
     assert fixed.task.validation == "a/b@train"
     assert fixed.model.path == str(tmp_path / "weights")

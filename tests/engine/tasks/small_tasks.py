@@ -35,6 +35,28 @@ class Words:
         return " ".join(words.get(i, f"<{i}>") for i in ids)
 
 
+class Bytes:
+    """A stand-in tokenizer: a token per byte of UTF-8, so that ids give back exactly the text that they are of."""
+
+    bos_token_id = None
+
+    def __call__(self, texts: Any, add_special_tokens: bool = True) -> dict[str, Any]:
+        if isinstance(texts, list):
+            return {"input_ids": [list(text.encode()) for text in texts]}
+        return {"input_ids": list(texts.encode())}
+
+    def text(self, ids: tuple[int, ...]) -> str:
+        return bytes(ids).decode()
+
+
+def prompts(path: str, template: str = "{text}", label: str = "label", **keys: Any) -> list[str]:
+    """The prompts that a file's rows make; whatever labels it has are options."""
+    options = {"0": "no", "1": "yes"}
+    given = {"name": None, "train": path, "validation": path, "template": template, "label": label}
+    loaded = load(Bytes(), max_length=10**9, **{**given, "verbalizer": options, **keys})
+    return [Bytes().text(example.prompt) for example in loaded.train]
+
+
 def write(path: str, rows: list[dict[str, Any]]) -> str:
     """Rows as a file of the kind that its name says."""
     if path.endswith(".jsonl"):

@@ -1,13 +1,18 @@
 """What is read from files and the hub, and what is refused in which words."""
 
+import gzip
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import engine
 from engine.preset.task import Task
 from engine.tasks.load import check_sources
-from tests.engine.tasks.small_tasks import ROWS, Words, load, refused, unchecked, write
+from tests.engine.tasks.small_tasks import ROWS, Words, load, prompts, refused, unchecked, write
 
 
 @pytest.fixture(autouse=True)
@@ -31,19 +36,83 @@ def test_every_kind_of_file_reads_the_same(name: str) -> None:
     )
 
 
-def test_csv_text_stays_as_written() -> None:
-    write("train.csv", [{"sentence": "NA", "label": "007"}, {"sentence": "007", "label": "NA"}])
-    tokenizer = Words()
-    loaded = load(tokenizer, train="train.csv", validation="train.csv", verbalizer={"007": "yes", "NA": "no"})
-    assert [tokenizer.text(e.prompt) for e in loaded.train] == ["NA It was", "007 It was"]
-    assert [e.label for e in loaded.train] == [0, 1]
-
-
 def test_a_file_that_changed_is_read_again() -> None:
     write("train.jsonl", ROWS)
     assert len(load().train) == 20
     write("train.jsonl", ROWS[:3])
     assert len(load().train) == 3
+
+
+def test_a_file_of_the_same_size_and_time_is_read_again() -> None:
+    for text in ("first", "other"):
+        write("train.jsonl", [{"text": text, "label": 1}] * 2)
+        os.utime("train.jsonl", (1_700_000_000, 1_700_000_000))
+        assert prompts("train.jsonl") == [text] * 2
+
+
+def test_files_are_read_as_utf_8_whatever_the_locale() -> None:
+    rows = [{"text": "Größe 日本", "label": 1}]
+    read = (
+        "import sys; from engine.tasks import sources; print(ascii([sources.read(sources.parse('k', name), ['text'], "
+    )
+    read += "lambda found: None).columns['text'] for name in sys.argv[1:]]))"
+    names = ["t.csv", "t.jsonl", "t.json", "t.parquet"]
+    for name in names:
+        write(name, rows)
+    odd = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    odd["PYTHONPATH"] = str(Path(engine.__file__).parents[1])
+    done = subprocess.run([sys.executable, "-c", read, *names], env=odd, capture_output=True, text=True)
+    assert done.stdout.strip() == ascii([["Größe 日本"]] * 4), done.stderr
+
+
+def test_a_name_is_a_name_whatever_is_in_it() -> None:
+    for name in ("reviews1.jsonl", "star-old.csv", "~odd.csv", "a b.jsonl", "x{y}.jsonl"):
+        write(name, [{"text": f"in {name}", "label": 1}])
+    for name in ("reviews[1].jsonl", "star*.csv", "st?r*.csv", "~odd.csv", "a b.jsonl", "x{y}.jsonl"):
+        write(name, [{"text": f"in {name}", "label": 1}])
+        assert prompts(name) == [f"in {name}"]
+    Path("star*.csv").unlink()
+    assert unchecked(train="star*.csv").startswith("task.train: star*.csv: no such file")
+    assert unchecked(train="reviews[2].jsonl").startswith("task.train: reviews[2].jsonl: no such file")
+    assert unchecked(train="~nobody-of-that-name/x.csv").startswith("task.train: ~nobody-of-that-name/x.csv: no such")
+    assert "xxx.csv: no such file" in unchecked(train="x" * 300 + ".csv")
+
+
+def test_what_cannot_be_read_twice_or_at_all() -> None:
+    os.mkfifo("pipe.csv")
+    assert unchecked(train="pipe.csv") == "task.train: pipe.csv: is not a file that can be read again; save it as one"
+    Path("packed.parquet.gz").touch()
+    assert unchecked(train="packed.parquet.gz").startswith("task.train: packed.parquet.gz: unknown kind of file")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("t.csv", "text,label\nx,1\n".encode("utf-16"), "is UTF-16; save it as UTF-8"),
+        ("t.jsonl", gzip.compress(b"{}"), "is compressed; give it a name that ends in .gz"),
+        ("t.csv", b"PK\x03\x04 and so on", "is a zip archive or a spreadsheet; unpack it, or save it as CSV"),
+        ("t.json", b"PAR1 and so on", "is a Parquet file; give it a name that ends in .parquet"),
+        ("t.csv.gz", b"text,label\n", "cannot be read (Not a gzipped file (b'te'))"),
+        (
+            "t.csv.gz",
+            gzip.compress(b"text,label\n" + b"x,1\n" * 99)[:-20],
+            "cannot be read (Compressed file ended before the end-of-stream marker was reached)",
+        ),
+    ],
+)
+def test_files_that_are_not_what_their_name_says(name: str, content: bytes, message: str) -> None:
+    Path(name).write_bytes(content)
+    assert refused(train=name, template="{text}") == f"{name}: {message}"
+
+
+@pytest.mark.parametrize("name", ["t.csv.gz", "t.tsv.GZ", "t.jsonl.gz", "t.ndjson.gz", "t.json.gz"])
+def test_compressed_files(name: str) -> None:
+    plain = name.lower().removesuffix(".gz").replace("tsv", "csv").replace("ndjson", "jsonl")
+    rows = [{"text": "Größe\n2", "label": 1}] * 3
+    write(plain, rows)
+    packed = Path(plain).read_bytes()
+    Path(name).write_bytes(gzip.compress(packed[:20]) + gzip.compress(packed[20:]))  # as `cat a.gz b.gz` makes it
+    assert prompts(name) == ["Größe\n2"] * 3
 
 
 @pytest.mark.parametrize(
@@ -101,10 +170,10 @@ def test_a_file_that_is_not_there() -> None:
 
 def test_what_is_no_source() -> None:
     Path("notes.txt").touch()
-    kinds = ".jsonl, .json, .csv, .parquet"
+    kinds = ".jsonl, .ndjson, .json, .csv, .tsv, all of them also as .gz, or .parquet"
     assert unchecked(train="notes.txt") == f"task.train: notes.txt: unknown kind of file; give one of {kinds}"
     assert unchecked(train="glue") == (f"task.train: glue: neither a file ({kinds}) nor a hub id name[:config]@split")
-    assert unchecked(train=".") == f"task.train: . is a folder; give one file ({kinds})"
+    assert unchecked(train=".") == f"task.train: . is a folder without Parquet files; give one file ({kinds})"
 
 
 @pytest.mark.parametrize("name", ["t.jsonl", "t.csv", "t.parquet", "t.json"])
@@ -172,7 +241,7 @@ def test_an_empty_option() -> None:
 
 def test_a_label_without_an_option() -> None:
     write("train.jsonl", [*ROWS[:2], {"sentence": "a", "label": -1}])
-    assert refused() == ("train.jsonl: row 3: label '-1' is not in task.verbalizer (it has 0, 1); add it there")
+    assert refused() == ("train.jsonl: line 3: label '-1' is not in task.verbalizer (it has 0, 1); add it there")
 
 
 @pytest.mark.parametrize(
@@ -185,26 +254,26 @@ def test_a_label_without_an_option() -> None:
 )
 def test_a_value_that_is_missing(row: dict[str, Any], message: str) -> None:
     write("train.jsonl", [{"sentence": "a", "label": 0}, row])
-    assert refused() == f"train.jsonl: row 2: {message}"
+    assert refused() == f"train.jsonl: line 2: {message}"
 
 
 def test_an_empty_cell_of_a_csv_is_missing() -> None:
     Path("t.csv").write_text("sentence,label\nfine,1\nfine,\n")
     assert refused(train="t.csv", validation="t.csv") == (
-        "t.csv: row 2: column 'label' has no label; mend or remove the row"
+        "t.csv: line 3: column 'label' has no label; mend or remove the row"
     )
 
 
 def test_an_empty_target() -> None:
     write("train.jsonl", [{"q": "a", "a": " "}] * 2)
     assert refused(name=None, template="{q}", target="{a}") == (
-        "train.jsonl: row 1: task.target is empty there; mend or remove the row"
+        "train.jsonl: line 1: task.target is empty there; mend or remove the row"
     )
 
 
 def test_an_empty_prompt() -> None:
     write("train.jsonl", [{"sentence": " ", "label": 0}])
-    message = "train.jsonl: row 1: the prompt is empty; the model needs a token before the options"
+    message = "train.jsonl: line 1: the prompt is empty; the model needs a token before the options"
     assert refused(template="{sentence}") == message
     assert load(Words(begin=[1]), template="{sentence}").train[0].prompt == (1,)
 
@@ -219,13 +288,13 @@ def test_a_file_without_rows() -> None:
 
 def test_a_file_that_is_damaged() -> None:
     Path("bad.jsonl").write_text('{"sentence": "a", "label": 0}\n{"sentence": \n')
-    assert unchecked(train="bad.jsonl") == "bad.jsonl: line 2 is not JSON; write one object per line"
+    message = "bad.jsonl: line 2 is not JSON (Expecting value, character 15); write one object per line"
+    assert unchecked(train="bad.jsonl") == refused(train="bad.jsonl") == message
     Path("list.jsonl").write_text("[1, 2]\n")
     assert unchecked(train="list.jsonl") == "list.jsonl: line 1 is not an object; write one object per line"
     Path("bad.parquet").write_text("PAR?")
-    assert unchecked(train="bad.parquet").startswith("bad.parquet: cannot be read (")
-    assert refused(train="bad.parquet").startswith("bad.parquet: cannot be read as PARQUET (")
-    assert refused(train="bad.jsonl").startswith("bad.jsonl: cannot be read as JSON (")
+    assert unchecked(train="bad.parquet").startswith("bad.parquet: cannot be read as Parquet (")
+    assert refused(train="bad.parquet").startswith("bad.parquet: cannot be read as Parquet (")
 
 
 def test_a_hub_id_out_of_reach_is_asked_for_once_and_refused(monkeypatch: pytest.MonkeyPatch) -> None:

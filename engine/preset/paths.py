@@ -1,0 +1,55 @@
+"""A path as a preset writes it. A name is what it says, unless it is a pattern and nothing has that very name."""
+
+from __future__ import annotations
+
+import fnmatch
+from pathlib import Path
+
+_PARQUET = ".parquet"
+
+
+def local(text: str) -> Path:
+    """The path that `text` means: `~` is the home folder, unless something here is called so."""
+    path = Path(text)
+    if text.startswith("~") and not _exists(path):
+        try:
+            return path.expanduser()
+        except RuntimeError:  # nobody of that name
+            return path
+    return path
+
+
+def there(path: Path) -> bool:
+    """Whether a path leads to something: a file, a folder, or files that its pattern names."""
+    return _exists(path) or bool(matching(path))
+
+
+def matching(path: Path) -> list[Path]:
+    """The Parquet files that a pattern such as `train-*.parquet` names, by name; none where `path` is no pattern.
+
+    Stars and question marks of the file's name alone mean others: brackets and the names of folders are letters.
+    """
+    if not is_pattern(path):
+        return []
+    pattern = path.name.replace("[", "[[]")
+    return [found for found in parquet_files(path.parent) if fnmatch.fnmatchcase(found.name, pattern)]
+
+
+def is_pattern(path: Path) -> bool:
+    """Whether a path can be read as a pattern: nothing has that name, and it asks for Parquet files."""
+    return path.suffix.lower() == _PARQUET and any(mark in path.name for mark in "*?") and not _exists(path)
+
+
+def parquet_files(folder: Path) -> list[Path]:
+    """The Parquet files that lie in a folder itself, by name, without hidden ones."""
+    if not folder.is_dir():
+        return []
+    found = (path for path in folder.iterdir() if path.suffix.lower() == _PARQUET and not path.name.startswith("."))
+    return sorted(path for path in found if path.is_file())
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long for a file is none
+        return False

@@ -1,0 +1,1 @@
+"""Files of data, a kind each: read without a guess at types, and without a cache."""

@@ -1,0 +1,61 @@
+"""Columns of Arrow as text: of Parquet files, and of data sets of the hub.
+
+Text and bytes that are UTF-8 are taken as they are, numbers by their shortest digits, dates and times as ISO 8601 has
+them. Whatever else a column may hold (lists, maps, pictures) is no text.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow
+from pyarrow import types
+
+from engine.tasks.table import Unfit, Value
+
+
+def texts(values: Any, column: str) -> list[Value]:
+    """The values of an `Array` or `ChunkedArray`. Raises `Unfit`, with its row, for one that is no text."""
+    kind = values.type
+    if isinstance(kind, pyarrow.BaseExtensionType) and _is_text(kind.storage_type):
+        return texts(values.cast(kind.storage_type), column)
+    if types.is_dictionary(kind):
+        return texts(values.cast(kind.value_type), column)
+    if _is_text(kind):
+        return _decoded(values, column)
+    if types.is_null(kind) or types.is_boolean(kind):
+        return values.to_pylist()
+    if types.is_float16(kind) or types.is_float32(kind):  # in float64 they would have digits that nobody wrote
+        numbers = pyarrow.chunked_array([values]) if isinstance(values, pyarrow.Array) else values
+        return [str(n) if ok.as_py() else None for n, ok in zip(numbers.to_numpy(), numbers.is_valid(), strict=True)]
+    if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind) or _is_moment(kind):
+        return [None if value is None else str(value) for value in values.to_pylist()]
+    raise Unfit(column, f"is of type {kind}, no text; name a column of text, or write one from it")
+
+
+def _is_text(kind: Any) -> bool:
+    tests = (
+        types.is_string, types.is_large_string, types.is_string_view, types.is_binary, types.is_large_binary,
+        types.is_binary_view,
+    )  # fmt: skip
+    return any(test(kind) for test in tests)
+
+
+def _is_moment(kind: Any) -> bool:
+    return any(test(kind) for test in (types.is_date, types.is_time, types.is_timestamp))
+
+
+def _decoded(values: Any, column: str) -> list[Value]:
+    """Arrow trusts whoever wrote a file that its texts are UTF-8."""
+    try:
+        found = values.to_pylist()
+        return [value.decode() if isinstance(value, bytes) else value for value in found]
+    except UnicodeDecodeError:
+        for row, value in enumerate(values):
+            try:
+                raw = value.as_py()
+                raw.decode() if isinstance(raw, bytes) else None
+            except UnicodeDecodeError as error:
+                why = f"holds a byte that is not UTF-8 (0x{error.object[error.start]:02x}); mend or remove the row"
+                raise Unfit(column, why, row) from None
+        raise
