@@ -20,7 +20,7 @@ _FORCED = {
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
-    "HF_UPDATE_DOWNLOAD_COUNTS": "0",  # or `datasets` tells the hub of every local file that it reads
+    "HF_UPDATE_DOWNLOAD_COUNTS": "0",  # or `datasets` tells the hub what it reads
     # The worker lives in this process: no port is opened, and a call costs a function call.
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     # No pickle that could run code is loaded, neither as weights nor as a message.

@@ -42,10 +42,11 @@ def is_pattern(path: Path) -> bool:
 
 def parquet_files(folder: Path) -> list[Path]:
     """The Parquet files that lie in a folder itself, by name, without hidden ones."""
-    if not folder.is_dir():
+    try:
+        found = [path for path in folder.iterdir() if path.suffix.lower() == _PARQUET and path.is_file()]
+    except OSError:  # no folder, or one that may not be read
         return []
-    found = (path for path in folder.iterdir() if path.suffix.lower() == _PARQUET and not path.name.startswith("."))
-    return sorted(path for path in found if path.is_file())
+    return sorted(path for path in found if not path.name.startswith("."))
 
 
 def _exists(path: Path) -> bool:

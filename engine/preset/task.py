@@ -21,7 +21,9 @@ class Task(Section):
         None, description="A built-in task; every other task.* key overrides what it brings."
     )
     train: str | None = Field(
-        None, description="A .jsonl, .json, .csv or .parquet file, or a hub id name[:config]@split."
+        None,
+        description="A .jsonl, .ndjson, .json, .csv or .tsv file, each also as .gz; .parquet, a folder of such or a "
+        "pattern for their names; or a hub id name[:config]@split.",
     )
     validation: str | None = Field(None, description="Held-out examples; same forms as task.train.")
     test: str | None = Field(None, description="Kept for a last evaluation: no run reads it. Same forms as task.train.")

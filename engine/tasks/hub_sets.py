@@ -23,11 +23,17 @@ def read(name: str, config: str | None, split: str, wanted: Sequence[str], check
     """
     import datasets
 
-    from engine.tasks.files.arrow import texts
-
     where = f"{name}{f':{config}' if config else ''}@{split}"
     datasets.disable_progress_bars()  # they would fill the engine's log
-    loaded = _load(name, config, split, f"{key}: {where}")
+    return table_of(_load(name, config, split, f"{key}: {where}"), wanted, check, where)
+
+
+def table_of(loaded: Dataset, wanted: Sequence[str], check: Check, where: str) -> Table:
+    """The `wanted` columns of a split that was loaded; `where` is what messages call it. Raises `UserError`."""
+    import datasets
+
+    from engine.tasks.files.arrow import texts
+
     check(loaded.column_names)
     values: dict[str, list[Value]] = {column: [] for column in wanted}
     for batch in loaded.select_columns(list(wanted)).with_format("arrow").iter(_BATCH):

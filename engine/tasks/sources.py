@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,7 +89,7 @@ def columns(source: Source, wanted: Sequence[str]) -> list[str] | None:
     if source.kind in (".csv", ".tsv"):
         return delimited.columns(path, wanted, name)
     found = json_lines.columns(path, name)
-    if not found:
+    if found is None:
         raise UserError(f"{source}: has no rows; {source.key} needs at least one")
     return found
 
@@ -146,4 +147,6 @@ def _neighbour(path: Path) -> str:
     """A file of nearly that name in the same folder."""
     if not path.parent.is_dir():
         return f"; there is no folder {path.parent}"
-    return suggest(path.name, [p.name for p in path.parent.iterdir() if _kind(p)])
+    with suppress(OSError):  # a folder that may not be read
+        return suggest(path.name, [p.name for p in path.parent.iterdir() if _kind(p) and p.exists()])
+    return ""

@@ -6,12 +6,15 @@ them. Whatever else a column may hold (lists, maps, pictures) is no text.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow
 from pyarrow import types
 
 from engine.tasks.table import Unfit, Value
+
+_CANNOT = (ValueError, OverflowError, KeyError)  # no UTF-8; outside the years 1 to 9999; a zone that nobody knows
 
 
 def texts(values: Any, column: str) -> list[Value]:
@@ -28,8 +31,10 @@ def texts(values: Any, column: str) -> list[Value]:
     if types.is_float16(kind) or types.is_float32(kind):  # in float64 they would have digits that nobody wrote
         numbers = pyarrow.chunked_array([values]) if isinstance(values, pyarrow.Array) else values
         return [str(n) if ok.as_py() else None for n, ok in zip(numbers.to_numpy(), numbers.is_valid(), strict=True)]
-    if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind) or _is_moment(kind):
+    if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
         return [None if value is None else str(value) for value in values.to_pylist()]
+    if _is_moment(kind):
+        return _each(values, column, lambda value: str(value), f"is of type {kind} and no date of a calendar")
     raise Unfit(column, f"is of type {kind}, no text; name a column of text, or write one from it")
 
 
@@ -47,15 +52,23 @@ def _is_moment(kind: Any) -> bool:
 
 def _decoded(values: Any, column: str) -> list[Value]:
     """Arrow trusts whoever wrote a file that its texts are UTF-8."""
+    return _each(
+        values,
+        column,
+        lambda value: value.decode() if isinstance(value, bytes) else value,
+        "holds bytes that are no UTF-8",
+    )
+
+
+def _each(values: Any, column: str, convert: Callable[[Any], str], why: str) -> list[Value]:
+    """All values by `convert`; raises `Unfit` with the row of the first for which it, or Arrow, cannot."""
     try:
-        found = values.to_pylist()
-        return [value.decode() if isinstance(value, bytes) else value for value in found]
-    except UnicodeDecodeError:
+        return [None if value is None else convert(value) for value in values.to_pylist()]
+    except _CANNOT:
         for row, value in enumerate(values):
             try:
-                raw = value.as_py()
-                raw.decode() if isinstance(raw, bytes) else None
-            except UnicodeDecodeError as error:
-                why = f"holds a byte that is not UTF-8 (0x{error.object[error.start]:02x}); mend or remove the row"
-                raise Unfit(column, why, row) from None
+                if value.is_valid:
+                    convert(value.as_py())
+            except _CANNOT:
+                raise Unfit(column, f"{why}; mend or remove the row", row) from None
         raise

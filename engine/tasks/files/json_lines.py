@@ -17,13 +17,11 @@ from engine.tasks.table import Check, Table, Unfit, Value
 _PEEK = 100  # rows that are looked at for columns
 
 
-def columns(path: Path, name: str) -> list[str]:
-    """The columns of the first rows. Raises `UserError` where one of them is no object, or there is none."""
-    found: dict[str, None] = {}
+def columns(path: Path, name: str) -> list[str] | None:
+    """The columns of the first rows, None without any. Raises `UserError` where one of them is no object."""
     with opened(path, name) as lines:
-        for _, row in islice(_rows(lines, name), _PEEK):
-            found.update(dict.fromkeys(row))
-    return list(found)
+        rows = [row for _, row in islice(_rows(lines, name), _PEEK)]
+    return list({column: None for row in rows for column in row}) if rows else None
 
 
 def read(path: Path, wanted: Sequence[str], check: Check, name: str) -> Table:

@@ -34,7 +34,7 @@ def read(files: Files, wanted: Sequence[str], check: Check) -> Table:
         first = len(values[wanted[0]])
         starts.append(first)
         with _read_as_parquet(path, name) as file:
-            _read_one(file, name, values, check, first)
+            _read_one(file, name, values, check if len(files) == 1 else _naming(name, check), first)
             for column, names in class_names(file.schema_arrow.metadata).items():
                 if column in values and classes.setdefault(column, names) != names:
                     raise UserError(
@@ -78,6 +78,18 @@ def _read_one(file: Any, name: str, values: dict[str, list[Value]], check: Check
                 into += texts(batch.column(batch.schema.names.index(column)), column)
             except Unfit as fault:
                 raise UserError(f"{name}: row {done + fault.row + 1}: {fault}") from None
+
+
+def _naming(name: str, check: Check) -> Check:
+    """`check`, that says in which of several files a column is missing."""
+
+    def named(present: Sequence[str]) -> None:
+        try:
+            check(present)
+        except UserError as error:
+            raise UserError(f"{name}: {error}") from None
+
+    return named
 
 
 @contextmanager

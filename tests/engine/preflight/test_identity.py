@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from engine.errors import UserError
 from engine.preflight import identity
-from engine.preflight.identity import model_of
+from engine.preflight.identity import check_still_there, model_of
 from engine.preflight.open import Opened, open_run
 from engine.preset.load import load
 from engine.protocol.events import Error, Log, Step
@@ -299,3 +299,12 @@ def test_a_refused_resume_leaves_the_run_as_it_is_and_one_without_a_record_goes_
     said = [(event.level, event.text) for event in again.seen if isinstance(event, Log)]
     assert ["no record of the model and the data" in text for text in warnings(said)] == [True]
     assert "config.json" in run.info.read().started_on.model  # from then on
+
+
+def test_a_pattern_for_files_leads_somewhere_while_one_of_them_is_there(begun: Begun, tmp_path: Path) -> None:
+    pattern = str(tmp_path / "part-*.parquet")
+    (tmp_path / "part-0.parquet").touch()
+    check_still_there(begun.run, {"task.train": pattern})
+    (tmp_path / "part-0.parquet").unlink()
+    with pytest.raises(UserError, match=r"part-\*\.parquet: is not there any more"):
+        check_still_there(begun.run, {"task.train": pattern})

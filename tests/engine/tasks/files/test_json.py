@@ -91,6 +91,7 @@ def test_lines_that_are_no_object() -> None:
     )
     deep = f'{{"text": "a", "label": 1, "x": {"[" * 10**5}{"]" * 10**5}}}'
     assert message("t.jsonl", deep) == "t.jsonl: line 1 is nested too deeply to be read"
+    assert "no column 'text' in t.jsonl (it has )" in message("t.jsonl", "{}\n{}\n")
     file("t.jsonl", "\n\n")
     assert unchecked(train="t.jsonl") == "t.jsonl: has no rows; task.train needs at least one"
 

@@ -61,14 +61,18 @@ def test_text_of_every_type(values: Any, texts: list[str]) -> None:
         (pyarrow.array([{"a": 1}] * 5), "row 1: column 'text' is of type struct<a: int64>, no text; name a column"),
         (
             pyarrow.array([b"a", b"b", None, b"caf\xe9", b"c"]),
-            "row 4: column 'text' holds a byte that is not UTF-8 (0xe9); mend or remove the row",
+            "row 4: column 'text' holds bytes that are no UTF-8; mend or remove the row",
         ),
         (
             pyarrow.array([b"a", b"b", None, b"caf\xe9", b"c"]).view(pyarrow.string()),
-            "row 4: column 'text' holds a byte that is not UTF-8 (0xe9); mend or remove the row",
+            "row 4: column 'text' holds bytes that are no UTF-8; mend or remove the row",
         ),
         (pyarrow.array(["a", None, "c", "d", "e"]), "row 2: column 'text' has no text; mend or remove the row"),
         (pyarrow.array([0.1, 0, None, 1, 2], pyarrow.float32()), "row 3: column 'text' has no text; mend or remove"),
+        (
+            pyarrow.array([0, None, 2**62, 1, 1], pyarrow.timestamp("us")),
+            "row 3: column 'text' is of type timestamp[us] and no date of a calendar; mend or remove the row",
+        ),
         (pyarrow.nulls(5), "row 1: column 'text' has no text; mend or remove the row"),
     ],
 )
@@ -111,7 +115,12 @@ def test_several_files_are_one_where_they_are_written_as_one() -> None:
         "task.train: data/train_*.parquet: no such file, and no Parquet file that it is a pattern of; "
         "did you mean 'train-2.parquet'?"
     )
+    parquet("data/train-2.parquet", texts=["2a"])
+    assert refused(**{**KEYS, "train": "data", "validation": "data"}) == (
+        "data/train-2.parquet: task.template: no column 'text' in data (it has texts, label); did you mean 'texts'?"
+    )
     parquet("data/train-1.parquet", text=["1a", None])
+    Path("data/train-2.parquet").unlink()
     assert refused(**{**KEYS, "train": "data", "validation": "data"}) == (
         "data/train-1.parquet: row 2: column 'text' has no text; mend or remove the row"
     )
