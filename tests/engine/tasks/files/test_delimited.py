@@ -36,6 +36,8 @@ def test_the_delimiter_is_the_one_that_gives_the_columns() -> None:
         file = csv(f"text{delimiter}label\na{rest}b{delimiter}1\n")
         assert prompts(file) == [f"a{rest}b"]
     assert prompts(csv("text,label\na\tb,1\n", "t.tsv")) == ["a\tb"]
+    lone = csv("text\na, b\n", "t.tsv")  # of one column every delimiter makes one: the name tells
+    assert prompts(lone, target="{text}", label=None, verbalizer=None, train=lone, validation=lone) == ["a, b"]
     assert prompts(csv('"a;b";text;label\n1,5;x;1\n')) == ["x"]
 
 
@@ -78,6 +80,7 @@ def test_rows_of_another_length_than_the_header() -> None:
     assert message("text,label\nfine,1\nI liked it, really,1\n") == (
         "t.csv: line 3: 3 fields, the header has 2 (text, label); put quotes around a text that holds a comma"
     )
+    assert message('text,label\n\n"a\nb",1\n\n"c\n\n\n",7\n').startswith("t.csv: line 6: label '7' is not in")
     assert message('text,label,id\n"a\n\nb",1,7\n\nfine,1\n') == (
         "t.csv: line 6: 2 fields, the header has 3 (text, label, id); every row needs a field for each, empty ones too"
     )
