@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from engine.errors import UserError, first_line
 from engine.machine import give_back
@@ -77,7 +78,7 @@ def without_packed(
         if public is None or off or by_loop.seconds < public.seconds:
             loop.abandon_probe()  # its weights were moved there and back
             note("warning", f"{why}: the training loop is used")
-            note("info", updates)
+            note(*_what_becomes_of_updates(updates, plan.dtype))
             return loop
     loop = None
     give_back(plan.device)
@@ -86,6 +87,13 @@ def without_packed(
     assert isinstance(reopened, VllmRuntime)
     reopened.use_public_api()
     return reopened
+
+
+def _what_becomes_of_updates(told: str, dtype: str) -> tuple[Literal["info", "warning"], str]:
+    """In 16 bits the loop's steps, be they quick, lose most of what vLLM's would keep."""
+    if dtype == "float32":
+        return "info", told
+    return "warning", f"{told}; --set model.runtime=vllm keeps what that loses, at its public API's pace"
 
 
 def _fit_of_loop(prepared: Prepared) -> Fit:

@@ -9,8 +9,10 @@ layer that does not work with LoRA. Too little memory is ours wherever it shows:
 from __future__ import annotations
 
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from engine.errors import first_line
+from engine.errors import RunFailed, first_line
 
 _RUNS_THE_MODEL = ("execute_model", "sample_tokens")  # methods of vLLM's workers and model runners
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # of CUDA, of torch on a CPU
@@ -38,6 +40,15 @@ def our_fault(error: BaseException) -> str:
         f"vLLM was asked wrongly ({named(error)}), a fault of zotui's: please report it with the run's log; "
         "--set model.runtime=training-loop does without vLLM"
     )
+
+
+@contextmanager
+def writing_slots() -> Iterator[None]:
+    """What fails within it is ours, and leaves neither path anything to score. Raises `RunFailed`."""
+    try:
+        yield
+    except Exception as error:
+        raise RunFailed(f"directions could not be written into vLLM's slots: {our_fault(error)}") from error
 
 
 def named(error: BaseException) -> str:

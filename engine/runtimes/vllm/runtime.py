@@ -16,12 +16,12 @@ from engine.directions.fold import FoldMode
 from engine.directions.kept import UpdateKept
 from engine.directions.low_rank import Drawn
 from engine.directions.official import OfficialRun
-from engine.errors import RunFailed, UserError
+from engine.errors import UserError
 from engine.models.facts import ModelFacts, dtype_of
 from engine.models.weights import Matrix, check_room_aside
 from engine.runtimes.base import Needs, Probe, Upcoming
 from engine.runtimes.vllm import self_check
-from engine.runtimes.vllm.blame import our_fault
+from engine.runtimes.vllm.blame import writing_slots
 from engine.runtimes.vllm.capacity import Layouts, block_size, plan_capacity, with_padding, with_prompt
 from engine.runtimes.vllm.process_group import alone
 from engine.runtimes.vllm.public_api import generate_scores, generate_tokens
@@ -209,7 +209,11 @@ class VllmRuntime:
         slots = self._adaptable  # else the weights as they are must do
 
         def packed(eps: float) -> list[Scores]:
-            return self._at(some, eps) if slots else [self.score(some)]
+            if not slots:
+                return [self.score(some)]
+            with writing_slots():
+                self._call("zo_perturb", 0, [0], eps)
+            return self._score(some, 2)[0]
 
         def public() -> list[Scores]:
             return self._public(some, 2) if slots else [generate_scores(self._llm, some, None)]
@@ -218,15 +222,6 @@ class VllmRuntime:
         self.paths = found.paths
         self._direct = "packed" in found.paths
         return found.level, found.text
-
-    def _at(self, examples: Sequence[Example], eps: float) -> list[Scores]:
-        """Scores of both signs of the first direction."""
-        try:
-            self._call("zo_perturb", 0, [0], eps)
-        except Exception as error:  # neither path has anything to score
-            raise RunFailed(f"directions could not be written into vLLM's slots: {our_fault(error)}") from error
-        self._settled = False
-        return self._score(examples, 2)[0]
 
     def use_public_api(self, yes: bool = True) -> None:
         """Score through vLLM's public API from now on, or by packed passes again."""

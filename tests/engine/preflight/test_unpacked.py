@@ -95,6 +95,15 @@ def test_the_training_loop_is_taken_where_it_is_faster_with_the_weights_of_the_f
         assert torch.equal(one, other)
 
 
+def test_in_16_bits_who_gets_the_training_loop_is_told_what_it_loses(
+    packed_raises: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_clock(monkeypatch, 9.0, 1.9, 5.0, 1.2)
+    assert packed_raises("model.runtime=auto", "model.dtype=bfloat16").name == "training-loop"
+    level, told = packed_raises.notes[-1]
+    assert level == "warning" and "in place, rounded to bfloat16 at every step" in told and "model.runtime=vllm" in told
+
+
 def test_the_public_api_is_kept_where_it_is_faster_and_vllm_is_opened_once_more(
     packed_raises: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
