@@ -12,10 +12,12 @@ import pytest
 
 from engine.runs.directory import RunDir
 from tests.engine.conftest import Runner
-from zotui.text.encoding import _written_out
+from zotui.text.output import written_out
 
 # No locale of another encoding is sure to be installed; this one has none at all, and Python's help is declined.
 NO_UTF8 = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
+# With these, set for other programs, libraries do not load, and Python asks on after the end.
+SWITCHES = {"PYTHONWARNINGS": "error", "PYTHONOPTIMIZE": "2", "PYTHONINSPECT": "1"}
 TEXT = "très bon café 文字 ☕ 𝄞"
 
 
@@ -37,12 +39,15 @@ def abroad(tiny_run: Runner, tmp_path: Path) -> Runner:
     return Runner(tiny_run.home, preset, ["run.steps=2"])
 
 
-def test_a_run_is_the_same_in_a_locale_without_utf8(abroad: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_is_the_same_in_a_locale_without_utf8_and_under_switches_for_another_python(
+    abroad: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
     at_home = abroad()
-    for name, value in NO_UTF8.items():
+    for name, value in {**NO_UTF8, **SWITCHES}.items():
         monkeypatch.setenv(name, value)
     away = abroad()
     assert (at_home.code, away.code) == (0, 0), away.stderr
+    assert "Traceback" not in away.stderr
     assert [_losses(run) for run in (at_home, away)] == [_losses(at_home)] * 2 != [[], []]
     assert RunDir(away.folder).preset() == RunDir(at_home.folder).preset()
     assert RunDir(away.folder).preset().task.template == "{avis} — c’était"
@@ -56,7 +61,7 @@ def _losses(run: Any) -> list[float]:
 
 
 def test_what_an_encoding_cannot_hold_is_written_out_as_json_reads_it() -> None:
-    codecs.register_error("tested", _written_out)
+    codecs.register_error("tested", written_out)
     for encoding in ("ascii", "latin-1", "cp437"):
         stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="tested")
         stream.write(json.dumps(TEXT, ensure_ascii=False))
