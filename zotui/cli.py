@@ -23,8 +23,9 @@ from zotui.commands.preflight import preflight
 from zotui.commands.run import attach, fork, open_app, resume, run
 from zotui.commands.show import list_runs, show
 from zotui.commands.stop import stop
+from zotui.interpreter import settle
 from zotui.terminal import has_terminal
-from zotui.text.output import close_stdout
+from zotui.text.output import close_stdout, write_out_the_unwritable
 
 
 class _Group(TyperGroup):
@@ -91,5 +92,7 @@ app.command()(completion)
 
 def main() -> None:
     """Entry point of the `zotui` command."""
+    settle()
+    write_out_the_unwritable()
     prepare()
     app(prog_name="zotui")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 from collections.abc import Sequence
@@ -12,6 +13,24 @@ import msgspec
 import typer
 
 from engine.text import plain
+
+_HANDLER = "written-out"
+
+
+def write_out_the_unwritable() -> None:
+    """From now on a character that standard output or error cannot hold is `\\uXXXX`, which JSON reads as the same."""
+    codecs.register_error(_HANDLER, written_out)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors=_HANDLER)
+
+
+def written_out(error: UnicodeError) -> tuple[str, int]:
+    """A handler of `codecs` for what cannot be encoded."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4)), error.end
 
 
 def print_json(value: Any) -> None:
