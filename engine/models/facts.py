@@ -136,6 +136,8 @@ def _odd() -> tuple[type[Exception], ...]:
         LookupError,
         ArithmeticError,
         RuntimeError,
+        AssertionError,
+        ImportError,
         StrictDataclassError,
     )
 
@@ -191,4 +193,8 @@ def explained(path: str, error: Exception, what: str) -> UserError:
             f"model.path: {path}: brings Python code of its own, which is not run; if you have read it and trust it, "
             "--set model.trust_remote_code=true"
         )
-    return UserError(f"model.path: {path}: {what}: {first_line(error)}")
+    text = str(error).strip().splitlines()
+    # Of a check of types the first line names the key alone; what is none of these two says little without its kind.
+    said = " ".join(text[:2])[:300] if text and text[0].endswith(":") else first_line(error)
+    kind = "" if isinstance(error, (OSError, ValueError)) or len(text) > 1 else f"{type(error).__name__}: "
+    return UserError(f"model.path: {path}: {what}: {kind}{said}")

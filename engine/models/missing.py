@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 _MOST = 3  # tensors to name
 
 
-def check_weights(path: str, *, trust_remote_code: bool) -> None:
+def check_weights(path: str, *, trust_remote_code: bool) -> list[str]:
     """Raise `UserError` unless the files in the folder `path` are whole and hold every weight of the model.
+
+    What they hold beyond that is returned by name; transformers passes over it.
 
     transformers itself says what it would read from where, with its renaming, tying and converting of weights; it is
     given tensors without data.
@@ -37,16 +39,18 @@ def check_weights(path: str, *, trust_remote_code: bool) -> None:
     with torch.device("meta"), hushed():
         skeleton = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
     shapes = {name: tuple(tensor.shape) for name, tensor in skeleton.state_dict().items()}
-    missing, wrong = _compare(skeleton, found)
+    missing, wrong, unused = _compare(skeleton, found)
     where = f"model.path: {path}"
     if missing:
         named = ", ".join(f"{name} {_by(shapes[name])}" for name in missing[:_MOST])
         more = f" and {len(missing) - _MOST} more" if len(missing) > _MOST else ""
-        tied = ""
+        hint = ""
         if set(missing) == {"lm_head.weight"}:
-            tied = "; if the head is the embeddings, its config.json has to say so (tie_word_embeddings)"
+            hint = "; if the head is the embeddings, its config.json has to say so (tie_word_embeddings)"
+        elif len(missing) == len(shapes) and found:
+            hint = f"; its files have other names, such as {next(iter(found))}"
         raise UserError(
-            f"{where}: its files lack weights that the model needs: {named}{more}; take a whole model{tied}"
+            f"{where}: its files lack weights that the model needs: {named}{more}; take a whole model{hint}"
         )
     if wrong:
         name, there, needed = wrong[0]
@@ -55,12 +59,13 @@ def check_weights(path: str, *, trust_remote_code: bool) -> None:
             f"{where}: its config.json does not fit its files: {name} is {_by(there)} there, the model needs "
             f"{_by(needed)}{more}; take both from one model"
         )
+    return unused
 
 
 def _compare(
     skeleton: PreTrainedModel, found: Mapping[str, TensorHeader]
-) -> tuple[list[str], list[tuple[str, tuple[int, ...], tuple[int, ...]]]]:
-    """The names that no file has, and name, shape there and shape needed of those that do not fit; both sorted."""
+) -> tuple[list[str], list[tuple[str, tuple[int, ...], tuple[int, ...]]], list[str]]:
+    """The names that no file has; name, shape there and shape needed of those that do not fit; and names too many."""
     from transformers.conversion_mapping import get_model_conversion_mapping
     from transformers.modeling_utils import LoadStateDictConfig
 
@@ -79,7 +84,7 @@ def _compare(
     allowed = [re.compile(pattern) for pattern in skeleton._keys_to_ignore_on_load_missing or ()]
     missing = {name for name in told.missing_keys if not any(pattern.search(name) for pattern in allowed)}
     wrong = [(name, tuple(there), tuple(needed)) for name, there, needed in told.mismatched_keys]
-    return sorted(missing), sorted(wrong)
+    return sorted(missing), sorted(wrong), sorted(told.unexpected_keys)
 
 
 def _by(shape: tuple[int, ...]) -> str:

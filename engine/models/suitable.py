@@ -54,6 +54,8 @@ def check_config(path: str, config: dict[str, Any]) -> None:
     ]
     for part in texts:
         for key in ("quantization_config", "compression_config"):
+            if part.get(key) == {}:
+                raise UserError(f"{where}: its config.json has an empty {key}, which no library reads; remove it")
             if part.get(key):
                 raise UserError(f"{where}: its weights are quantised ({_method(part[key])}); {_WHOLE_PRECISION}")
         for key in ("dtype", "torch_dtype"):
@@ -63,6 +65,11 @@ def check_config(path: str, config: dict[str, Any]) -> None:
                 raise UserError(
                     f'{where}: its config.json has "{key}": {said!r}, which is no type of weights; {remedy}'
                 )
+    pad, words = config.get("pad_token_id"), config.get("vocab_size")
+    if type(pad) is int and type(words) is int and pad >= words:
+        raise UserError(
+            f"{where}: its config.json has pad_token_id {pad}, beyond its vocabulary of {words:,}; set it to null"
+        )
     if config.get("is_encoder_decoder"):
         raise UserError(
             f"{where}: is an encoder-decoder model ({config.get('model_type')}); take a causal language model"

@@ -94,6 +94,8 @@ def read_pickles(folder: Path) -> dict[str, TensorHeader]:
         how: dict[str, Any] = {"map_location": "meta", "mmap": True} if is_zipfile(path) else {"map_location": "cpu"}
         try:
             tensors = torch.load(path, weights_only=True, **how)
+            if not (isinstance(tensors, dict) and all(isinstance(one, torch.Tensor) for one in tensors.values())):
+                raise ValueError("it holds more than tensors by their names")
             found |= {name: TensorHeader(str(one.dtype), tuple(one.shape)) for name, one in tensors.items()}
         except Exception as error:  # noqa: BLE001 - whatever a file that is something else may raise
             wanted = re.search(r"GLOBAL (\S+)", str(error))

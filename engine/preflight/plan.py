@@ -148,9 +148,12 @@ def prepare(plan: Plan, report: Report, note: Note = lambda level, text: None) -
     trust = wanted.model.trust_remote_code
     path = hub.download(plan.found, lambda fraction, detail: report("downloading", fraction, detail))
     files = plan.files or identify(Path(path), was, code=trust)
-    check_weights(path, trust_remote_code=trust)
+    unused = check_weights(path, trust_remote_code=trust)
     facts = replace(plan.facts, path=path)
     if plan.runtime == "vllm":
+        if unused:
+            named = f"{unused[0]} and {len(unused) - 1} more" if len(unused) > 1 else unused[0]
+            note("warning", f"model: its files hold weights that it has no use for ({named}); vLLM may refuse them")
         check_vllm(facts, plan.dtype, trust_remote_code=trust)
 
     context = min(facts.context, wanted.model.max_length or facts.context)

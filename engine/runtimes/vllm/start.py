@@ -10,7 +10,7 @@ import torch
 from pydantic import ValidationError
 from vllm import LLM
 
-from engine.errors import UserError
+from engine.errors import UserError, first_line
 from engine.models.facts import ModelFacts
 from engine.models.weights import Matrix
 from engine.runtimes.vllm.capacity import Capacity, adapter_rank
@@ -60,6 +60,11 @@ def start(
         return LLM(**asked)
     except ValidationError as error:
         raise UserError(f"model.path: {facts.path}: vLLM refuses it: {reason(error)}") from None
+    except (ValueError, KeyError) as error:  # of a loader that has no place for a tensor of the files
+        raise UserError(
+            f"model.path: {facts.path}: vLLM cannot load it ({type(error).__name__}: {first_line(error)}); "
+            "use --set model.runtime=training-loop"
+        ) from error
 
 
 def _memory_share(device: str, needed: int) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import importlib.util
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -71,6 +72,9 @@ def refusal(facts: ModelFacts, dtype: str, *, trust_remote_code: bool) -> str:
         facts.path
     ):  # it lists the files by the folder's name as a pattern, and may find another folder's
         return "vLLM reads *, ? and [ in a folder's name as a pattern; rename the folder"
+    folder = Path(facts.path)
+    if any(folder.glob("*/**/consolidated*.safetensors")) and not any(folder.glob("consolidated*.safetensors")):
+        return "vLLM would look for consolidated*.safetensors, which is in a folder within; move that folder away"
     asked = EngineArgs(**model_arguments(facts, dtype, trust_remote_code), skip_tokenizer_init=True)
     try:
         with hushed():

@@ -231,6 +231,14 @@ def test_a_precision_that_is_none(refused: Any, model: Path, key: str, said: Any
         {"rope_scaling": {"type": "never"}},
         {"rope_parameters": {"rope_type": "yarn"}},
         {"architectures": "LlamaForCausalLM"},
+        {"pad_token_id": 32000},
+        {"head_dim": 0},
+        {"num_key_value_heads": 0},
+        {"vocab_size": "512"},
+        {"model_type": ["llama"]},
+        {"text_config": {"hidden_size": 7}},
+        {"attn_implementation": "flash_attention_2"},
+        {"quantization_config": {}},
         {"architectures": ["OPTForCausalLM"]},
         {"architectures": ["LlamaModel"]},
         {"architectures": ["LlamaForSequenceClassification"]},
@@ -355,6 +363,37 @@ def test_weights_as_a_pickle_are_looked_through_as_well(refused: Any, model: Pat
 def test_weights_of_another_shape(refused: Any, model: Path) -> None:
     line = refused(configured(model, intermediate_size=320))
     assert "model.layers.0.mlp.down_proj.weight is (128 x 256) there, the model needs (128 x 320); and 5 more" in line
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "base_model.model."])
+def test_weights_under_the_names_of_a_wrapper(refused: Any, model: Path, prefix: str) -> None:
+    holding(model, lambda tensors: {prefix + name: tensor.clone() for name, tensor in tensors.items()})
+    assert f"its files have other names, such as {prefix}lm_head.weight" in refused(model)
+
+
+@needs_vllm
+def test_weights_that_vllm_has_no_place_for_end_in_a_line_and_a_preflight_warns(
+    tiny_run: Runner, model: Path, home: Path
+) -> None:
+    holding(model, lambda tensors: {**tensors, "score.weight": torch.zeros(2, 128)})
+    settings = [f"model.path={model}", "model.runtime=vllm"]
+    code, found, _ = preflight("-", given=load("tiny", tiny_run.preset.read_text(), settings).to_toml())
+    warned = [log.text for log in found if isinstance(log, findings.Log) and log.level == "warning"]
+    assert code == 0
+    assert warned == ["model: its files hold weights that it has no use for (score.weight); vLLM may refuse them"]
+    done = tiny_run(*settings)
+    assert done.code == 2
+    assert "vLLM cannot load it (ValueError: There is no module or parameter named 'score'" in done.stderr
+    assert done.stderr.rstrip().endswith("use --set model.runtime=training-loop")
+    assert not done.folder.exists()
+    assert tiny_run(f"model.path={model}", "run.steps=1").code == 0
+
+
+@pytest.mark.parametrize("held", [[1, 2], {"model": {"a": 1}, "epoch": 3}])
+def test_a_pickle_that_is_no_set_of_weights(refused: Any, model: Path, held: Any) -> None:
+    (model / WEIGHTS).unlink()
+    torch.save(held, model / "pytorch_model.bin")
+    assert "it holds more than tensors by their names" in refused(model)
 
 
 def family(name: str) -> Any:
