@@ -103,7 +103,7 @@ def preflight(wanted: Preset, say: Say, *, calibrated: bool = False) -> None:
         Model(
             path=wanted.model.path, architecture=facts.architecture, parameters=facts.parameters,
             scope=sum(m.rows * m.cols for m in facts.matrices), matrices=len(facts.matrices), context=facts.context,
-            download=sum(plan.found.sizes.values()),
+            download=sum(plan.found.sizes.values()), still=str(facts.still),
         )
     )  # fmt: skip
     device = describe_device(plan.device)

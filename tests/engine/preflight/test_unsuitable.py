@@ -16,6 +16,7 @@ from engine.preset.load import load
 from engine.protocol import findings
 from tests.engine.conftest import Runner, needs_vllm
 from tests.engine.preflight.test_command import one, preflight
+from zotui.text.findings import rows as findings_rows
 
 POINTER = (
     "version https://git-lfs.github.com/spec/v1\n"
@@ -511,3 +512,26 @@ def test_what_does_not_move_is_said(tiny_run: Runner, model: Path, home: Path) -
     assert code == 0
     (line,) = [log.text for log in found if isinstance(log, findings.Log) and log.text.startswith("model: ")]
     assert line == "model: 69% of the parameters move; not: embeddings and output head (31%)"
+    shown = findings_rows(one(found, findings.Model))
+    assert shown[1] == ("", "69% of the parameters move; not: embeddings and output head (31%)")
+
+
+def test_experts_that_stay_are_named_and_warned_of(tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    from engine.models.still import still_of
+    from engine.models.weights import Matrix
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(family("MixtralConfig"))
+    attention = [
+        Matrix(f"{name}.weight", layer.out_features, layer.in_features)
+        for name, layer in model.named_modules()
+        if isinstance(layer, torch.nn.Linear) and "self_attn" in name
+    ]
+    experts = 2 * 4 * 3 * 64 * 96
+    still = still_of(model, attention)
+    assert still.experts == experts and "; not: experts (" in str(still)
+    # Each expert a matrix of its own, cut out of the tensor that holds them all.
+    apart = [Matrix(f"model.layers.{n}.mlp.experts.{k}.w.weight", 96, 64) for n in range(2) for k in range(12)]
+    assert still_of(model, [*attention, *apart]).experts == 0
