@@ -22,7 +22,7 @@ from engine.clients.inbox import Inbox, Stopped
 from engine.clients.outbox import Outbox
 from engine.clients.socket import ControlSocket
 from engine.environment import prepare
-from engine.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, RunFailed, UserError
+from engine.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, RunFailed, UserError, unforeseen
 from engine.protocol.events import Done, Error
 from engine.protocol.order import Order
 from engine.runs.directory import RunDir
@@ -74,8 +74,14 @@ def main() -> int:
         record_end(run, state="failed", error=str(error))
     except BaseException as error:  # noqa: BLE001 - the last resort: say it, log it, and leave the journal as it is
         traceback.print_exc()
-        text = f"{type(error).__name__}: {str(error).strip() or 'no message'}".splitlines()[0]
-        outbox.emit(Error(kind="failure", text=text))
+        text, exit_code = unforeseen(error)
+        kept = None if order.resume or run.begun() else run.keep_log()
+        if kept is None:
+            text = f"{type(error).__name__}: {str(error).strip() or 'no message'}".splitlines()[0]
+            outbox.emit(Error(kind="failure", text=text))
+        else:  # whoever started it takes it back
+            code = exit_code
+            outbox.emit(Error(kind="start", text=f"{text}; its log is {kept}"))
         record_end(run, state="failed", error=text)
     finally:
         outbox.close()

@@ -1,5 +1,10 @@
 """The one exception that is shown to people, and the exit codes."""
 
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
 from engine.text import plain
 
 EXIT_DONE = 0
@@ -31,6 +36,20 @@ class RunFailed(Exception):
 
     What was journaled is sound; whoever catches it exits with `EXIT_FAILED`.
     """
+
+
+def unforeseen(error: BaseException) -> tuple[str, int]:
+    """What nobody foresaw before a run's first step, in one line; and the exit code, by whose fault it is.
+
+    What a library raises is of the model, the data or the machine that it was given: `EXIT_USAGE`. What our own code
+    raises is ours: `EXIT_FAILED`.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = bool(frames) and Path(frames[-1].filename).is_relative_to(Path(__file__).parent)
+    what = plain(f"{type(error).__name__}: {first_line(error)}" if str(error).strip() else type(error).__name__)
+    if ours:
+        return f"a fault of zotui's own before the first step ({what}); please report it", EXIT_FAILED
+    return f"the run cannot start: a library failed on its model, its data or this machine ({what})", EXIT_USAGE
 
 
 def first_line(error: BaseException) -> str:

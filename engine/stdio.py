@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from engine.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, RunFailed, UserError
@@ -34,6 +36,17 @@ def exit_code(act: Callable[[], int]) -> int:
         return EXIT_INTERRUPTED
     print(f"zotui: {text}", file=sys.stderr)
     return code
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Libraries warn of nothing meanwhile: a model is only looked at, and what is wrong with it is said in one line."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def leave(code: int) -> NoReturn:

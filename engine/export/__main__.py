@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 
 from engine.environment import prepare
 from engine.errors import EXIT_DONE, UserError
@@ -18,23 +20,36 @@ from engine.runs.directory import RunDir
 from engine.runs.home import home
 from engine.stdio import exit_code
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 def main() -> int:
     """The command; its one line of data is the folder."""
     parser = argparse.ArgumentParser(prog="python -m engine.export")
     parser.add_argument("run")
     parser.add_argument("target", type=Path)
+    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"))
     arguments = parser.parse_args()
+    for number in _SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup leaves it
+            signal.signal(number, _interrupt)
     prepare()
     os.environ.setdefault("ZOTUI_HOME", str(home()))
-    return exit_code(lambda: _export(arguments.run, arguments.target))
+    return exit_code(lambda: _export(arguments.run, arguments.target, arguments.dtype))
 
 
-def _export(name: str, target: Path) -> int:
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Unwind, and take back what was written; a second signal must not break that off."""
+    for one in _SIGNALS:
+        signal.signal(one, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _export(name: str, target: Path, dtype: str | None) -> int:
     try:
-        steps = export_merged(RunDir.find(name), target)
+        steps = export_merged(RunDir.find(name), target, dtype)
     except OSError as error:
-        raise UserError(f"{target}: cannot be written ({error.strerror})") from None
+        raise UserError(f"{target}: cannot be written ({error.strerror}); nothing of it was left") from None
     print(f"the model after {steps} steps is in {target}", file=sys.stderr)
     print(target)
     return EXIT_DONE

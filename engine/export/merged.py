@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,12 @@ from engine.errors import UserError
 from engine.runs.directory import RunDir
 
 
-def export_merged(run: RunDir, target: Path) -> int:
-    """Write the tuned model into `target`; returns the number of steps in it. Raises `UserError`."""
+def export_merged(run: RunDir, target: Path, dtype: str | None = None) -> int:
+    """Write the tuned model into `target`; returns the number of steps in it.
+
+    Its weights are in `dtype`; where that is None, in the run's precision, and those of a run in float32 in the base
+    model's own. Raises `UserError`, `OSError`, and leaves nothing behind.
+    """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target}: is not an empty folder; give --to a new one")
     steps = list(run.journal())
@@ -20,17 +23,19 @@ def export_merged(run: RunDir, target: Path) -> int:
         raise UserError(f"{run.name}: has taken no step yet, there is nothing to export")
     wanted = run.preset()
 
-    import torch
-
     from engine.directions.low_rank import drawn_by
+    from engine.export.folder import carry_along, own_precision, write_config, write_weights, written_aside
+    from engine.export.kept import Rounding
     from engine.export.rebuild import FoldingLoop
     from engine.methods.lozo import Lozo
-    from engine.models.tokenizer import read_tokenizer
+    from engine.models.facts import dtype_of
+    from engine.models.suitable import check_folder
+    from engine.models.weights import read_pickles
     from engine.preflight.folds import fold_of, folds_for
     from engine.preflight.identity import model_of
     from engine.runtimes.training_loop import TrainingLoop
 
-    path = model_of(run, lambda level, text: print(f"{level}: {text}", file=sys.stderr))
+    path = model_of(run, lambda level, text: _say(f"{level}: {text}"))
     info = run.info.read()
     common: dict[str, Any] = {
         "dtype": info.dtype,
@@ -47,6 +52,7 @@ def export_merged(run: RunDir, target: Path) -> int:
         loop: TrainingLoop = FoldingLoop(path, fold=folds.modes[0], **common)
     else:
         loop = TrainingLoop(path, **common)
+    rounding = Rounding(loop.model)
     method = Lozo(wanted.method, wanted.run.steps, "classification")
     for taken in steps:
         method.replay(loop, taken)
@@ -54,12 +60,25 @@ def export_merged(run: RunDir, target: Path) -> int:
             print(f"\rrebuilding: step {taken.step + 1}/{len(steps)}", end="", file=sys.stderr)
     loop.redraw(len(steps))  # folds what the last interval learned
     print(f"\rrebuilding: step {len(steps)}/{len(steps)}", file=sys.stderr)
-    aside = target.with_name(f".{target.name}.writing")
-    shutil.rmtree(aside, ignore_errors=True)
-    with torch.inference_mode():
-        loop.model.save_pretrained(aside)
-    read_tokenizer(path, trust_remote_code=wanted.model.trust_remote_code).save_pretrained(aside)
-    if target.exists():
-        target.rmdir()
-    aside.rename(target)
+    base = Path(path)
+    headers = check_folder(path) or read_pickles(base)
+    ran_in = dtype_of(info.dtype)
+    if dtype is not None:
+        main, why = dtype_of(dtype), "as asked for"
+    elif info.dtype == "float32":
+        main, why = own_precision(headers), "the model's own precision"
+    else:
+        main, why = ran_in, "as the run was"
+    keeps = ""
+    if main.itemsize < ran_in.itemsize and (kept := rounding.kept(main)) is not None:
+        keeps = f"; rounding keeps {kept:.0%} of the update, --dtype {info.dtype} all of it"
+    _say(f"written in {str(main).removeprefix('torch.')}, {why}{keeps}")
+    with written_aside(target) as folder:
+        carry_along(base, folder, _say)
+        write_config(base, folder, main, type(loop.model).__name__)
+        write_weights(loop.model, folder, main, headers if why.startswith("the model") else None)
     return len(steps)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from engine.errors import UserError, first_line
-from engine.models.weights import Matrix, weight_files
+from engine.models.headers import TensorHeader
+from engine.models.still import Still, still_of
+from engine.models.suitable import DTYPES, check_config, check_folder, check_kind, read_config
+from engine.models.weights import Matrix
+from engine.stdio import hushed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 # Positions that OPT's learned table keeps for padding are already left out of its context length.
 _CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx")
+_OF_HEADERS = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,9 @@ class ModelFacts:
     dtype: torch.dtype  # the files' own
     vocabulary: int
     kv_elements_per_token: int  # keys and values of every layer
+    head_size: int  # of attention
+    still: Still  # parameters that do not move
+    names_architecture: bool = True  # whether its configuration does
 
     def kv_bytes_per_token(self, dtype: str) -> int:
         """KV-cache bytes that one token takes."""
@@ -40,15 +51,17 @@ class ModelFacts:
 def read_model(path: str, *, trust_remote_code: bool, weights: bool = True) -> ModelFacts:
     """Read a model's configuration and build its skeleton; `weights` says whether its folder must hold some.
 
-    Raises `UserError` if there is no such model, it is no causal language model, or it would run code of its own.
+    Raises `UserError` if there is no such model, it is no causal language model, it would run code of its own, or no
+    run can start on it (`engine.models.suitable`).
     """
     from transformers import AutoConfig
 
-    if weights:
-        _check_folder(path)
+    found = _check_folder(path) if weights else {}
     try:
-        config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError) as error:
+        check_config(path, read_config(path))
+        with hushed():
+            config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
+    except _odd() as error:
         raise explained(path, error, "cannot be read as a model") from None
     attention = getattr(config, "_attn_implementation", None)
     if isinstance(attention, str) and "/" in attention:  # a kernel that transformers would download and run
@@ -56,29 +69,76 @@ def read_model(path: str, *, trust_remote_code: bool, weights: bool = True) -> M
             f"model.path: {path}: its config.json asks for code from the hub (attn_implementation: {attention}); "
             "remove that line"
         )
-    return facts_of(path, config, trust_remote_code=trust_remote_code)
+    return facts_of(path, config, trust_remote_code=trust_remote_code, headers=found)
 
 
-def facts_of(path: str, config: Any, *, trust_remote_code: bool = False) -> ModelFacts:
-    """What a configuration says, by the skeleton it describes. Raises `UserError` if that is no causal model."""
+def facts_of(
+    path: str,
+    config: Any,
+    *,
+    trust_remote_code: bool = False,
+    headers: Mapping[str, TensorHeader] = MappingProxyType({}),
+) -> ModelFacts:
+    """What a configuration says, by the skeleton it describes; and `headers`, where it does not say the precision.
+
+    Raises `UserError` if that is no causal model, or none of which anything would move.
+    """
     from transformers import AutoModelForCausalLM
 
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), hushed():
             skeleton = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
-    except (ValueError, KeyError) as error:
+        check_kind(path, skeleton)
+        text_config = config.get_text_config()
+        sizes = {
+            "context": context_of(config),
+            "kv_elements_per_token": _kv_elements(text_config),
+            "head_size": _head_size(text_config),
+        }
+    except _odd() as error:
         raise explained(path, error, "is not a causal language model") from None
-    text_config = config.get_text_config()
-    dtype = getattr(config, "dtype", None)
+    matrices = linear_matrices(skeleton)
+    if not matrices:
+        raise UserError(
+            f"model.path: {path}: nothing of it would move: {type(skeleton).__name__} has no linear layers; "
+            "take another model"
+        )
     return ModelFacts(
         path=path,
         architecture=(config.architectures or [type(skeleton).__name__])[0],
         parameters=sum(p.numel() for p in skeleton.parameters()),
-        context=context_of(config),
-        matrices=linear_matrices(skeleton),
-        dtype=dtype if isinstance(dtype, torch.dtype) else torch.float32,
+        matrices=matrices,
+        dtype=_dtype_of(config, headers),
         vocabulary=int(text_config.vocab_size),
-        kv_elements_per_token=_kv_elements(text_config),
+        still=still_of(skeleton, matrices),
+        names_architecture=bool(config.architectures),
+        **sizes,
+    )
+
+
+def _dtype_of(config: Any, headers: Mapping[str, TensorHeader]) -> torch.dtype:
+    """The precision of the weights; what is none that a run computes in is read as float32."""
+    said = getattr(config, "dtype", None)
+    if said is None and headers:
+        said = _OF_HEADERS.get(Counter(one.dtype for one in headers.values()).most_common(1)[0][0])
+    return said if isinstance(said, torch.dtype) and said in DTYPES.values() else torch.float32
+
+
+def _odd() -> tuple[type[Exception], ...]:
+    """What transformers may raise for a configuration that makes no sense, its own kinds apart."""
+    from huggingface_hub.errors import StrictDataclassError
+
+    return (
+        OSError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        LookupError,
+        ArithmeticError,
+        RuntimeError,
+        AssertionError,
+        ImportError,
+        StrictDataclassError,
     )
 
 
@@ -90,7 +150,7 @@ def context_of(config: Any) -> int:
 
 def dtype_of(name: str) -> torch.dtype:
     """The torch dtype called `name`, such as "bfloat16"."""
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
+    return DTYPES[name]
 
 
 def linear_matrices(model: PreTrainedModel) -> list[Matrix]:
@@ -104,28 +164,26 @@ def linear_matrices(model: PreTrainedModel) -> list[Matrix]:
 
 
 def _kv_elements(config: Any) -> int:
-    heads = config.num_attention_heads
-    head_size = getattr(config, "head_dim", None) or config.hidden_size // heads
-    kv_heads = getattr(config, "num_key_value_heads", None) or heads
-    return int(2 * config.num_hidden_layers * kv_heads * head_size)
+    kv_heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    return int(2 * config.num_hidden_layers * kv_heads * _head_size(config))
 
 
-def _check_folder(path: str) -> None:
-    """A local path must hold a model; anything with one slash at most may also be a hub id."""
+def _head_size(config: Any) -> int:
+    return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
+
+
+def _check_folder(path: str) -> dict[str, TensorHeader]:
+    """What the headers of a local model say; anything with one slash at most may also be a hub id."""
     folder = Path(path).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise UserError(f"model.path: {path}: no config.json in this folder; give the folder of a model")
-        if not weight_files(folder):
-            raise UserError(f"model.path: {path}: no weights in this folder (*.safetensors or *.bin)")
-        if (folder / "adapter_config.json").is_file():  # transformers would load what that names instead
-            raise UserError(
-                f"model.path: {path}: holds an adapter (adapter_config.json); give the folder of a whole model"
-            )
-        return
+        return check_folder(path)
     looks_local = path.startswith(("/", "./", "../", "~")) or path.count("/") > 1 or folder.exists()
     if looks_local:
-        raise UserError(f"model.path: {path}: no such folder; give the folder of a model or a hub id")
+        gguf = "; a GGUF file is for llama.cpp" if folder.suffix == ".gguf" and folder.exists() else ""
+        raise UserError(f"model.path: {path}: no such folder; give the folder of a model or a hub id{gguf}")
+    return {}
 
 
 def explained(path: str, error: Exception, what: str) -> UserError:
@@ -135,4 +193,8 @@ def explained(path: str, error: Exception, what: str) -> UserError:
             f"model.path: {path}: brings Python code of its own, which is not run; if you have read it and trust it, "
             "--set model.trust_remote_code=true"
         )
-    return UserError(f"model.path: {path}: {what}: {first_line(error)}")
+    text = str(error).strip().splitlines()
+    # Of a check of types the first line names the key alone; what is none of these two says little without its kind.
+    said = " ".join(text[:2])[:300] if text and text[0].endswith(":") else first_line(error)
+    kind = "" if isinstance(error, (OSError, ValueError)) or len(text) > 1 else f"{type(error).__name__}: "
+    return UserError(f"model.path: {path}: {what}: {kind}{said}")

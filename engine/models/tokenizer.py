@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    pass
 from engine.models.facts import explained
 
 
@@ -20,5 +18,5 @@ def read_tokenizer(path: str, *, trust_remote_code: bool) -> Any:
         if asked.get("auto_map") and known is None and not trust_remote_code:
             raise ValueError("without trust_remote_code it would be read as another one")
         return AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # noqa: BLE001 - whatever a file that is something else may raise; `tokenizers` has no kinds
         raise explained(path, error, "has no usable tokenizer") from None

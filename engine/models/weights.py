@@ -13,6 +13,7 @@ import torch
 
 from engine.errors import UserError, first_line
 from engine.machine import available_memory
+from engine.models.headers import TensorHeader
 from engine.text import in_bytes
 
 if TYPE_CHECKING:
@@ -79,21 +80,27 @@ def weight_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.safetensors")) or sorted(pickled)
 
 
-def check_pickles(folder: Path) -> None:
-    """Raise `UserError` if weights are pickles that hold more than weights, which unpickling would run.
+def read_pickles(folder: Path) -> dict[str, TensorHeader]:
+    """The tensors of a folder's weights that are pickles, without their data; none where there are safetensors.
 
-    Whoever loads them later refuses to run it as well, but later, and in many words.
+    Raises `UserError` if they hold more than weights, which unpickling would run. Whoever loads them later refuses to
+    run it as well, but later, and in many words.
     """
+    found: dict[str, TensorHeader] = {}
     for path in weight_files(folder):
         if path.suffix == ".safetensors":
-            return
+            return {}
         # Of a zip archive, what all but very old ones are, only the description of the tensors is read.
         how: dict[str, Any] = {"map_location": "meta", "mmap": True} if is_zipfile(path) else {"map_location": "cpu"}
         try:
-            torch.load(path, weights_only=True, **how)
+            tensors = torch.load(path, weights_only=True, **how)
+            if not (isinstance(tensors, dict) and all(isinstance(one, torch.Tensor) for one in tensors.values())):
+                raise ValueError("it holds more than tensors by their names")
+            found |= {name: TensorHeader(str(one.dtype), tuple(one.shape)) for name, one in tensors.items()}
         except Exception as error:  # noqa: BLE001 - whatever a file that is something else may raise
             wanted = re.search(r"GLOBAL (\S+)", str(error))
             what = f"would run code ({wanted[1]})" if wanted else f"cannot be read ({first_line(error)})"
             raise UserError(
                 f"model.path: {folder}: {path.name} is a pickle that {what}; take the model in safetensors"
             ) from None
+    return found

@@ -15,12 +15,13 @@ import os
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 from engine import environment
-from engine.errors import EXIT_DONE, EXIT_INTERRUPTED, NotFinite, UserError
+from engine.errors import EXIT_DONE, EXIT_INTERRUPTED, NotFinite, UserError, unforeseen
 from engine.gpus import mask_gpus
 from engine.preflight.plan import Prepared, plan_run, prepare
 from engine.preset.load import load, load_file
@@ -67,6 +68,11 @@ def main() -> int:
         except UserError as error:
             say(Error(kind="usage", text=str(error)))
             raise
+        except Exception as error:  # noqa: BLE001 - the last resort, as in `engine.__main__`
+            traceback.print_exc()
+            told, code = unforeseen(error)
+            say(Error(kind="start", text=f"{told}; `python -m engine.preflight PRESET.toml` shows where"))
+            return code
         return EXIT_DONE
 
     return exit_code(act)
@@ -97,7 +103,7 @@ def preflight(wanted: Preset, say: Say, *, calibrated: bool = False) -> None:
         Model(
             path=wanted.model.path, architecture=facts.architecture, parameters=facts.parameters,
             scope=sum(m.rows * m.cols for m in facts.matrices), matrices=len(facts.matrices), context=facts.context,
-            download=sum(plan.found.sizes.values()),
+            download=sum(plan.found.sizes.values()), still=str(facts.still),
         )
     )  # fmt: skip
     device = describe_device(plan.device)

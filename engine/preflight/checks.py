@@ -1,4 +1,4 @@
-"""What is checked and decided before anything is loaded: device, runtime, memory, disk."""
+"""What is checked and decided before anything is loaded: memory, tokens, disk."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from engine.preflight.folds import Folds, Tried, describe_fold, lacking_room, tr
 from engine.preflight.memory import Host, Memory, estimate_memory
 from engine.preset.method import Method
 from engine.runtimes.base import Needs
+from engine.tasks.example import Example
 from engine.text import in_bytes
 
 _GiB = 2**30
@@ -89,6 +90,22 @@ def _refusal(tried: Sequence[Tried], folds: Folds, device: str) -> str:
         f"needs about {last.memory.total / _GiB:.1f} GiB of memory on {device}, "
         f"{last.available / _GiB:.1f} GiB are available; take a smaller model, dtype or run.batch_size{without}"
     )
+
+
+def check_ids(where: str, examples: Sequence[Example], tokenizer: Any, vocabulary: int) -> None:
+    """Raise `UserError`, which begins with `where`, for a token that the model has no embedding of.
+
+    vLLM pads the vocabulary, and would score such a token by rows that mean nothing.
+    """
+    for number, example in enumerate(examples, start=1):
+        for ids in (example.prompt, *example.options):
+            if ids and max(ids) >= vocabulary:
+                beyond = max(ids)
+                token = tokenizer.convert_ids_to_tokens(beyond)
+                raise UserError(
+                    f"{where}: example {number} has the token {token!r} (id {beyond}), beyond the model's vocabulary "
+                    f"of {vocabulary:,}: tokenizer and model do not belong together; take the model's own tokenizer"
+                )
 
 
 def check_disk(needed: Disk, folder: Path) -> tuple[Literal["info", "warning"], str]:

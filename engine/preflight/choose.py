@@ -72,3 +72,19 @@ def check_architecture(facts: ModelFacts) -> None:
             f"model.path: {facts.path}: vLLM has no LoRA support for {facts.architecture}; "
             "use --set model.runtime=training-loop"
         )
+
+
+def check_head_size(facts: ModelFacts, device: str) -> None:
+    """Raise `UserError` if vLLM's attention on `device` has no code for heads of this size."""
+    known = support.head_sizes(device)
+    if known and facts.head_size not in known:
+        raise UserError(
+            f"model.path: {facts.path}: its attention heads have {facts.head_size} dimensions, vLLM on {device} has "
+            f"code for {', '.join(map(str, known))}; use --set model.runtime=training-loop"
+        )
+
+
+def check_vllm(facts: ModelFacts, dtype: str, *, trust_remote_code: bool) -> None:
+    """Raise `UserError` for a model that vLLM would not take by its configuration; its folder must be there."""
+    if refused := support.refusal(facts, dtype, trust_remote_code=trust_remote_code):
+        raise UserError(f"model.path: {facts.path}: {refused}; or use --set model.runtime=training-loop")

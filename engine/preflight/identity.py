@@ -24,6 +24,7 @@ import msgspec
 
 from engine.errors import UserError
 from engine.models import hub
+from engine.models.headers import LONGEST_HEADER
 from engine.models.weights import weight_files
 from engine.preflight.demo import with_demo
 from engine.preset.paths import there
@@ -37,7 +38,6 @@ from engine.tasks.load import Task
 _WHOLE = 64 * 2**20
 _EVERY = 16 * 2**20
 _BLOCK = 16 * 2**10
-_LONGEST_HEADER = 100_000_000  # bytes, as safetensors itself allows
 
 _SMALL = (
     "config.json",
@@ -116,7 +116,7 @@ def _of_file(path: Path) -> FileMark:
         if size <= _WHOLE:
             return FileMark(size=size, sha256=hashlib.file_digest(file, "sha256").hexdigest())
         header = 8 + int.from_bytes(file.read(8), "little") if path.suffix == ".safetensors" else 0
-        return FileMark(size=size, sampled_sha256=_sampled(file, size, min(header, _LONGEST_HEADER)))
+        return FileMark(size=size, sampled_sha256=_sampled(file, size, min(header, LONGEST_HEADER)))
 
 
 def _sampled(file: IO[bytes], size: int, header: int) -> str:
@@ -141,7 +141,7 @@ def _of_examples(task: Task, examples: Sequence[Example]) -> SplitMark:
 
 def model_of(run: RunDir, note: Note) -> str:
     """The folder of the model that a run was started on. Raises `UserError` if it is gone or has changed."""
-    from engine.models.weights import check_pickles
+    from engine.models.missing import check_weights
 
     wanted = run.preset()
     was = started_on(run, note)
@@ -152,13 +152,16 @@ def model_of(run: RunDir, note: Note) -> str:
     folder = Path(hub.download(hub.find_model(path, was.revision if was else None), lambda fraction, detail: None))
     if was:
         identify(folder, was, code=wanted.model.trust_remote_code)
-    check_pickles(folder)
+    check_weights(str(folder), trust_remote_code=wanted.model.trust_remote_code)
     return str(folder)
 
 
 def identify(folder: Path, was: StartedOn | None, *, code: bool) -> Files:
     """What a model's files are. Raises `UserError` if the run was started on others."""
-    files = of_model(folder, code=code)
+    try:
+        files = of_model(folder, code=code)
+    except OSError as error:
+        raise UserError(f"model.path: {error.filename or folder}: cannot be read ({error.strerror})") from None
     if was and was.model:
         check_model(folder, files, was.model)
     return files

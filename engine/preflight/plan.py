@@ -87,7 +87,13 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
     from engine.directions.low_rank import drawn_by
     from engine.models.facts import read_model
     from engine.preflight.checks import check_disk
-    from engine.preflight.choose import check_architecture, choose_device, choose_dtype, choose_runtime
+    from engine.preflight.choose import (
+        check_architecture,
+        check_head_size,
+        choose_device,
+        choose_dtype,
+        choose_runtime,
+    )
     from engine.preflight.compiler import check_compiler
     from engine.preflight.disk import estimate_disk
     from engine.preflight.folds import fold_of, folds_for
@@ -99,16 +105,20 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
     trust = wanted.model.trust_remote_code
     report("checking", None, "reading the model's configuration")
     found = hub.find_model(path, was.revision if was else None)
-    files = identify(Path(found.folder), was, code=trust) if found.folder else {}
+    folder = Path(found.folder) if found.folder else None
+    files = identify(folder, was, code=trust) if folder and was else {}  # another model than it was is said first
     if trust:
         note("warning", f"model.trust_remote_code: Python code that comes with {path} may run here")
     facts = read_model(found.readable, trust_remote_code=trust)
+    files = files or (identify(folder, was, code=trust) if folder else {})
+    note("warning" if facts.still.experts else "info", f"model: {facts.still}")
     dtype = choose_dtype(wanted.model.dtype, device, facts)
     runtime, why = choose_runtime(wanted.model.runtime, device)
     note("info", why)
     check_compiler(device)
     if runtime == "vllm":
         check_architecture(facts)
+        check_head_size(facts, device)
     began = fold_of(run.info.read(), wanted.model.fold) if run and run.steps_done() else ""
     folds = folds_for(wanted.model.fold, began, dtype=dtype, device=device, runtime=runtime)
     # The weights alone, before the data is read; the whole once the data says how long it is.
@@ -129,15 +139,22 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
 
 def prepare(plan: Plan, report: Report, note: Note = lambda level, text: None) -> Prepared:
     """Download the model, read the data, and check that both fit. Raises `UserError`."""
+    from engine.models.missing import check_weights
     from engine.models.tokenizer import read_tokenizer
-    from engine.models.weights import check_pickles
+    from engine.preflight.checks import check_ids
+    from engine.preflight.choose import check_vllm
 
     wanted, was = plan.wanted, plan.was
     trust = wanted.model.trust_remote_code
     path = hub.download(plan.found, lambda fraction, detail: report("downloading", fraction, detail))
     files = plan.files or identify(Path(path), was, code=trust)
-    check_pickles(Path(path))
+    unused = check_weights(path, trust_remote_code=trust)
     facts = replace(plan.facts, path=path)
+    if plan.runtime == "vllm":
+        if unused:
+            named = f"{unused[0]} and {len(unused) - 1} more" if len(unused) > 1 else unused[0]
+            note("warning", f"model: its files hold weights that it has no use for ({named}); vLLM may refuse them")
+        check_vllm(facts, plan.dtype, trust_remote_code=trust)
 
     context = min(facts.context, wanted.model.max_length or facts.context)
     tokenizer = read_tokenizer(path, trust_remote_code=trust)
@@ -151,6 +168,8 @@ def prepare(plan: Plan, report: Report, note: Note = lambda level, text: None) -
     )
     for line in task.notes:
         note("info", line)
+    for split, examples in (("train", task.train), ("validation", task.validation)):
+        check_ids(f"task.{split}", examples, tokenizer, facts.vocabulary)
     data = identity.of_data(task)
     if was and was.data:
         identity.check_data(data, was.data)

@@ -174,9 +174,13 @@ class Log(Event, frozen=True):
 
 
 class Error(Event, frozen=True):
-    """Why the run ended early. `usage` means that the user can mend it and nothing was started."""
+    """Why the run ended early.
 
-    kind: Literal["usage", "failure"]
+    `usage` means that the user can mend it and nothing was started; `start` that something failed which nobody foresaw,
+    and nothing was started either.
+    """
+
+    kind: Literal["usage", "start", "failure"]
     text: str
 
 

@@ -20,6 +20,7 @@ class Model(Event, frozen=True):
     matrices: Whole  # that those are in
     context: Whole  # tokens
     download: Whole = 0  # bytes that are not here yet
+    still: str = ""  # which share moves, and what does not
 
 
 class Setting(Event, frozen=True):

@@ -35,13 +35,15 @@ from engine.preset.load import load_file
 from engine.preset.schema import Preset
 from engine.protocol.events import Changed, Eval, Step
 from engine.runs import usage
-from engine.runs.home import runs_home
+from engine.runs.home import home, runs_home
 from engine.runs.info import Info, RunInfo
 from engine.runs.journal import LineReader, append, last_line, misplaced, read
 from engine.runs.lock import RunLock
 from engine.runs.usage import Usage
 
 _CHECKPOINT = re.compile(r"step-\d{8,}")
+
+_KEPT_LOGS = 20
 
 ASIDE = ".writing-"
 """How the folder of a checkpoint begins that is not complete."""
@@ -158,6 +160,24 @@ class RunDir:
             self._lock.file,
             self.control_file,
         )
+
+    def begun(self) -> bool:
+        """Whether anything is on record beside the log: a step, an evaluation, a checkpoint."""
+        evaluated = self.evaluations_file.exists() and self.evaluations_file.stat().st_size
+        return bool(evaluated or self.steps_done() or any(self.checkpoints.glob("*")))
+
+    def keep_log(self) -> Path | None:
+        """Copy the log to where it outlasts a run that is taken back; None where that cannot be written."""
+        kept = home() / "logs" / f"{self.name}.log"
+        try:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self.log_file, kept)
+            oldest = sorted(kept.parent.glob("*.log"), key=lambda file: file.stat().st_mtime)[:-_KEPT_LOGS]
+            for file in oldest:
+                file.unlink(missing_ok=True)
+        except OSError:
+            return None
+        return kept
 
     def discard(self) -> None:
         """Take back what `create` made, for a run that was refused before its first step.

@@ -21,7 +21,7 @@ from engine.directions.fold import FoldMode
 from engine.environment import prepare, prepare_device
 from engine.errors import UserError
 from engine.models.facts import read_model
-from engine.models.weights import check_pickles
+from engine.models.weights import read_pickles
 from engine.preflight.choose import check_architecture
 from engine.preset.load import load
 from engine.protocol.commands import Evaluate, Pause, Resume
@@ -91,7 +91,7 @@ def test_weights_that_are_a_pickle_with_code_in_it_are_refused(
 def test_a_bare_pickle_is_refused_too(pickled: Any, tmp_path: Path) -> None:
     model = pickled({"evil": Evil(tmp_path / "marker")}, plain=True)
     with pytest.raises(UserError, match=r"pytorch_model.bin is a pickle that"):
-        check_pickles(model)
+        read_pickles(model)
     assert not (tmp_path / "marker").exists()
 
 

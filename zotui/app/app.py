@@ -205,7 +205,8 @@ class ZotuiApp(BaseApp):
         """The engine would not start: say why where it will be seen."""
         if self._feed is not None:
             self.refusal = message.text
-            self.exit(EXIT_USAGE)
+            cockpit = self.cockpit
+            self.exit(EXIT_FAILED if cockpit is not None and cockpit.exit_code == EXIT_FAILED else EXIT_USAGE)
         else:
             while len(self.screen_stack) > 1 and not isinstance(self.screen, Start):
                 self.pop_screen()

@@ -13,9 +13,12 @@ from engine.errors import UserError
 from engine.runs.directory import RunDir
 from engine.text import plain
 from zotui.commands.options import RunName
+from zotui.headless.watch import SignalRelay
 from zotui.runs.curves import Columns
 from zotui.runs.export_files import FORMATS, Format
 from zotui.runs.export_files import export as write_export
+
+DTYPES = ("float32", "bfloat16", "float16")
 
 
 def export(
@@ -31,18 +34,36 @@ def export(
             show_default=False,
         ),
     ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            "--dtype",
+            metavar="|".join(DTYPES),
+            help="The precision of the model's weights. Default: the run's; of a run in float32, the base model's own.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Write the fine-tuned model, for any tool that loads a model; or a run's numbers, or a chart of them."""
     ending = to.suffix.removeprefix(".").lower()
     format = format or (ending if ending in FORMATS else "merged")
     if format not in ("merged", *FORMATS):
         raise UserError(f"--format {format}: not a format; use --format {', '.join(('merged', *FORMATS[:-1]))} or png")
+    if dtype is not None and dtype not in DTYPES:
+        raise UserError(f"--dtype {dtype}: not a precision; use one of {', '.join(DTYPES)}")
+    if dtype is not None and format != "merged":
+        raise UserError(f"--dtype {dtype}: is for --format merged")
     found = RunDir.find(run)
     if format != "merged":
         taken_away(found, to, format)
         return
     command = [sys.executable, "-P", "-m", "engine.export", str(found.path), str(to.expanduser().absolute())]
-    code = subprocess.run(command, check=False).returncode
+    if dtype is not None:
+        command += ["--dtype", dtype]
+    with SignalRelay() as relay:
+        process = subprocess.Popen(command)
+        relay.deliver_to(process.send_signal)  # it takes back what it has written
+        code = process.wait()
     raise typer.Exit(128 - code if code < 0 else code)
 
 

@@ -8,9 +8,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import IO, ClassVar
 
-from engine.errors import EXIT_USAGE, UserError
+from engine.errors import UserError
 from engine.protocol.codec import encode
 from engine.protocol.commands import AnyCommand
 from engine.protocol.events import AnyEvent, Error
@@ -102,14 +103,26 @@ class EngineProcess:
     def wait(self) -> int:
         """The engine's exit code (128 + n when signal n ended it), once it has ended.
 
-        A new run that was refused before its first step leaves no directory behind.
+        A new run that was refused, or failed, before its first step leaves no directory behind.
         """
         code = self._process.wait()
         code = 128 - code if code < 0 else code
         last = self._listener.last_word
-        if code == EXIT_USAGE and isinstance(last, Error) and last.kind == "usage" and not self._resume:
+        if isinstance(last, Error) and last.kind in ("usage", "start") and code > 0 and not self._resume:
             self.run.discard()
         return code
+
+    def take_back(self) -> Path | None:
+        """Take back a new run whose engine is gone before its first step and without a word; where its log is kept.
+
+        None for any other run: it stays.
+        """
+        if self._resume or self._listener.greeted or self._listener.last_word is not None or self.run.begun():
+            return None
+        kept = self.run.keep_log()
+        if kept is not None:
+            self.run.discard()
+        return kept
 
 
 def start_engine(run: RunDir, *, resume: bool = False, spare: Spare | None = None) -> EngineProcess:

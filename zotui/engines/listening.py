@@ -24,7 +24,7 @@ class Listener:
         self.last_word: Done | Error | None = None
         self._run = run
         self._frames = frames(_in_batches(read), decode_event)
-        self._greeted = False
+        self.greeted = False  # whether it had opened what it trains
 
     def events(self, gone: Callable[[], object]) -> Iterator[AnyEvent]:
         """Every event until the engine says no more; may be left and taken up again.
@@ -37,11 +37,11 @@ class Listener:
                 self.ignored += 1
                 continue
             if isinstance(event, Hello):
-                self._greeted = True
+                self.greeted = True
             elif isinstance(event, (Done, Error)):
                 self.last_word = event
             yield event
-        if self._greeted and self.last_word is None:
+        if self.greeted and self.last_word is None:
             gone()
             self.last_word = _recorded_end(self._run)
             if self.last_word is not None:

@@ -99,6 +99,11 @@ def run_headless(launch: EngineProcess, json: bool, relay: SignalRelay | None = 
     if not watched.error and not watched.done and any(code == 128 + number for number in relay.received):
         talk(f"zotui: interrupted; `zotui resume {reference(launch.run)}` goes on where it was")
         return EXIT_INTERRUPTED
+    if not watched.error and not watched.done and (kept := launch.take_back()):
+        told = f"the engine {_how(code)} before its first step and without a word; its log is {kept}"
+        watched.error, code = Error(kind="start", text=told), EXIT_FAILED
+        if json:
+            _print_event(watched.error)
     return _tell_end(launch.run, watched, code, json, held)
 
 
@@ -145,9 +150,9 @@ def _tell_end(run: RunDir, watched: _Watched, code: int | None, json: bool, held
     error, done = watched.error, watched.done
     watched.notifier.tell(watched.notices.ended())
     watched.notifier.close()
-    if error and error.kind == "usage":
+    if error and error.kind != "failure":
         talk(f"zotui: {error.text}")
-        return EXIT_USAGE
+        return EXIT_FAILED if code == EXIT_FAILED else EXIT_USAGE
     if error or not done:
         return _failed(run, error, code, json, held)
     name = reference(run)
@@ -169,11 +174,8 @@ def _failed(run: RunDir, error: Error | None, code: int | None, json: bool, held
     `held` means that it had paused by itself: it has said all there is, and the same again would not help.
     """
     if error is None:
-        if code is None:
-            how = "ended"
-        else:
-            how = f"was killed by signal {code - 128}" if code > 128 else f"ended with code {code}"
-        error = Error(kind="failure", text=f"the engine {how} without a word; the journal keeps every finished step")
+        text = f"the engine {_how(code)} without a word; the journal keeps every finished step"
+        error = Error(kind="failure", text=text)
         if json:
             _print_event(error)
     talk(f"zotui: {error.text}")
@@ -188,6 +190,13 @@ def _failed(run: RunDir, error: Error | None, code: int | None, json: bool, held
             talk(f"  {line}")
     talk(f"go on with: zotui resume {reference(run)}")
     return EXIT_FAILED
+
+
+def _how(code: int | None) -> str:
+    """How an engine ended, by its exit code."""
+    if code is None:
+        return "ended"
+    return f"was killed by signal {code - 128}" if code > 128 else f"ended with code {code}"
 
 
 def _notifier() -> Notifier:

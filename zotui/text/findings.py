@@ -31,7 +31,8 @@ def _model(found: Model) -> list[tuple[str, str]]:
         f"context {numbers.count(found.context)} tokens"
     )
     download = [("", f"{numbers.size(found.download)} to be downloaded first")] if found.download else []
-    return [("model", line), *download]
+    still = [("", found.still)] if found.still else []
+    return [("model", line), *still, *download]
 
 
 def _setting(found: Setting) -> list[tuple[str, str]]:

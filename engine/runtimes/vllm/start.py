@@ -10,10 +10,11 @@ import torch
 from pydantic import ValidationError
 from vllm import LLM
 
-from engine.errors import UserError
+from engine.errors import UserError, first_line
 from engine.models.facts import ModelFacts
 from engine.models.weights import Matrix
 from engine.runtimes.vllm.capacity import Capacity, adapter_rank
+from engine.runtimes.vllm.support import model_arguments, reason
 
 _WORKER = "engine.runtimes.vllm.worker.worker.ZoWorker"  # one for all: vLLM mixes it into its own class for good
 
@@ -37,12 +38,9 @@ def start(
     if not gc.get_freeze_count():
         gc.freeze()  # the libraries' million objects stay; vLLM would look through them five times, 0.3 s each
     asked: dict[str, Any] = dict(
-        model=facts.path,
-        dtype=dtype,
-        seed=0,
+        **model_arguments(facts, dtype, trust_remote_code),
         load_format="dummy" if random_weights else "auto",
         skip_tokenizer_init=random_weights,
-        trust_remote_code=trust_remote_code,
         enforce_eager=True,
         enable_prefix_caching=False,  # it would return scores of overwritten slots
         enable_lora=True,
@@ -61,8 +59,12 @@ def start(
     try:
         return LLM(**asked)
     except ValidationError as error:
-        why = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
-        raise UserError(f"model.path: {facts.path}: vLLM refuses it: {why}") from None
+        raise UserError(f"model.path: {facts.path}: vLLM refuses it: {reason(error)}") from None
+    except (ValueError, KeyError) as error:  # of a loader that has no place for a tensor of the files
+        raise UserError(
+            f"model.path: {facts.path}: vLLM cannot load it ({type(error).__name__}: {first_line(error)}); "
+            "use --set model.runtime=training-loop"
+        ) from error
 
 
 def _memory_share(device: str, needed: int) -> float:

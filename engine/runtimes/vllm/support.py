@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import glob
 import importlib.util
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
 
 from engine.errors import first_line
+from engine.models.facts import ModelFacts
+from engine.stdio import hushed
 
 
 def problem(device: str) -> str:
@@ -46,3 +53,43 @@ def adaptable(architecture: str) -> bool:
     model_class = lazy.load_model_cls()
     ModelRegistry.register_model(architecture, model_class)
     return bool(supports_lora(model_class))
+
+
+def head_sizes(device: str) -> list[int]:
+    """The sizes of attention heads that vLLM serves on `device`, in order; none where it serves whatever there is."""
+    if device != "cpu":
+        return []  # FlexAttention, its last resort there, takes any
+    from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
+
+    return sorted(CPUAttentionBackend.get_supported_head_sizes())
+
+
+def refusal(facts: ModelFacts, dtype: str, *, trust_remote_code: bool) -> str:
+    """Why vLLM would refuse a model's folder by its configuration, such as Gemma 3 in float16, or nothing."""
+    from vllm.engine.arg_utils import EngineArgs
+
+    if glob.has_magic(
+        facts.path
+    ):  # it lists the files by the folder's name as a pattern, and may find another folder's
+        return "vLLM reads *, ? and [ in a folder's name as a pattern; rename the folder"
+    folder = Path(facts.path)
+    if any(folder.glob("*/**/consolidated*.safetensors")) and not any(folder.glob("consolidated*.safetensors")):
+        return "vLLM would look for consolidated*.safetensors, which is in a folder within; move that folder away"
+    asked = EngineArgs(**model_arguments(facts, dtype, trust_remote_code), skip_tokenizer_init=True)
+    try:
+        with hushed():
+            asked.create_model_config()
+    except ValidationError as error:
+        return f"vLLM refuses it: {reason(error)}"
+    return ""
+
+
+def model_arguments(facts: ModelFacts, dtype: str, trust_remote_code: bool) -> dict[str, Any]:
+    """What vLLM is told of the model, whoever asks."""
+    own = {} if facts.names_architecture else {"hf_overrides": {"architectures": [facts.architecture]}}
+    return {"model": facts.path, "dtype": dtype, "seed": 0, "trust_remote_code": trust_remote_code, **own}
+
+
+def reason(error: ValidationError) -> str:
+    """What vLLM says of a setting that it refuses, in a line."""
+    return str(error.errors()[0]["msg"]).removeprefix("Value error, ").partition("\n")[0][:300].rstrip(". ")

@@ -57,6 +57,7 @@ EVENTS = [
     State(state="stopping", step=2),
     Log(level="info", text="two\nlines"),
     Error(kind="usage", text="no"),
+    Error(kind="start", text="no"),
     Done(outcome="finished", steps=3, seconds=1.0, metrics={}, run="/r"),
 ]
 COMMANDS = [

@@ -106,6 +106,20 @@ def test_discard_leaves_a_run_that_took_a_step() -> None:
     assert len(list(run.journal())) == 1
 
 
+def test_a_log_outlasts_the_run_and_the_oldest_make_room(home: Path) -> None:
+    for number in range(25):
+        run = make(home / "runs" / f"r{number}")
+        run.log_file.write_text(f"log {number}")
+        kept = run.keep_log()
+        assert kept is not None
+        os.utime(kept, (number, number))
+        assert not run.begun()
+        run.discard()
+    assert sorted(int(file.stem[1:]) for file in (home / "logs").iterdir()) == list(range(5, 25))
+    assert (home / "logs/r24.log").read_text() == "log 24"
+    assert make(home / "runs" / "none").keep_log() is None
+
+
 def test_standing_follows_the_lock_and_the_record() -> None:
     run = make()
     assert run.summary().standing == "new"

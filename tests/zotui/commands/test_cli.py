@@ -217,6 +217,17 @@ def test_an_engine_that_dies_without_a_word_is_a_failure(tmp_path: Path, end: st
     assert (tmp_path / "d" / "preset.toml").exists()
 
 
+def test_an_engine_that_dies_before_it_has_opened_its_model_leaves_its_log_alone(tmp_path: Path) -> None:
+    body = 'print("all that there is to know", file=sys.stderr, flush=True); os.kill(os.getpid(), signal.SIGKILL)'
+    code, out, err = zotui("run", "p.toml", "--json", "--run-dir", "d", engine=scripted(tmp_path, body))
+    log = tmp_path / "home/logs/d.log"
+    text = f"the engine was killed by signal 9 before its first step and without a word; its log is {log}"
+    assert (code, err) == (1, f"zotui: {text}\n")
+    assert json.loads(out.splitlines()[-1]) == {"type": "error", "kind": "start", "text": text}
+    assert "all that there is to know" in log.read_text()
+    assert not (tmp_path / "d").exists()
+
+
 def test_lines_that_are_no_events_are_skipped(tmp_path: Path) -> None:
     engine = scripted(tmp_path, "print('INFO vllm', flush=True)" + scripted_engine.GOOD)
     code, out, _ = zotui("run", "p.toml", "--json", engine=engine)

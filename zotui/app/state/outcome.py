@@ -41,7 +41,7 @@ def outcome_without_goodbye(code: int | None, error: Error | None, fault: str) -
     if error is not None and error.text == fault:
         return Outcome("stopped", fault)  # as it was asked to, while it could not go on
     if error is not None:
-        return Outcome("refused" if error.kind == "usage" else "died", error.text)
+        return Outcome("died" if error.kind == "failure" else "refused", error.text)
     how = "" if code is None else f" ({explain_exit(code)})"
     return Outcome("died", f"the engine ended without saying why{how}")
 

@@ -174,6 +174,11 @@ def test_best_is_highest_accuracy_and_lowest_loss() -> None:
         ([Done(outcome="stopped", steps=7, seconds=9.0, metrics={}, run="/r"), Ended(130)], "stopped", ""),
         ([Error(kind="failure", text="out of memory"), Ended(1)], "died", "out of memory"),
         ([Error(kind="usage", text="no such file"), Ended(2)], "refused", "no such file"),
+        (
+            [Error(kind="start", text="a library failed; its log is l"), Ended(2)],
+            "refused",
+            "a library failed; its log is l",
+        ),
         ([Ended(139)], "died", "SIGSEGV"),
         ([Ended(0)], "died", "without saying why"),
     ],
