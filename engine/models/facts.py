@@ -75,7 +75,7 @@ def facts_of(path: str, config: Any, *, trust_remote_code: bool = False) -> Mode
         architecture=(config.architectures or [type(skeleton).__name__])[0],
         parameters=sum(p.numel() for p in skeleton.parameters()),
         context=context_of(config),
-        matrices=linear_matrices(skeleton),
+        matrices=[matrix for matrix, _ in weights_in_scope(skeleton)],
         dtype=dtype if isinstance(dtype, torch.dtype) else torch.float32,
         vocabulary=int(text_config.vocab_size),
         kv_elements_per_token=_kv_elements(text_config),
@@ -93,14 +93,24 @@ def dtype_of(name: str) -> torch.dtype:
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
 
 
-def linear_matrices(model: PreTrainedModel) -> list[Matrix]:
-    """Scope `linear`: the weights of every linear layer of the blocks, the output head left out."""
+def weights_in_scope(model: PreTrainedModel) -> list[tuple[Matrix, torch.Tensor]]:
+    """Scope `linear`: the weights of every linear layer of the blocks, the output head left out.
+
+    Each with its tensor, (rows, cols). Of a model that sees or hears as well they are those of its language model.
+    """
+    from transformers.pytorch_utils import Conv1D
+
     head: nn.Module | None = model.get_output_embeddings()
-    return [
-        Matrix(f"{name}.weight", module.out_features, module.in_features)
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and module is not head
-    ]
+    reads = {id(module) for module in model.get_decoder().modules()}
+    found = []
+    for name, module in model.named_modules():
+        if module is head or id(module) not in reads:
+            continue
+        if isinstance(module, nn.Linear):
+            found.append((Matrix(f"{name}.weight", module.out_features, module.in_features), module.weight.data))
+        elif isinstance(module, Conv1D):
+            found.append((Matrix(f"{name}.weight", module.nf, module.nx, transposed=True), module.weight.data.T))
+    return found
 
 
 def _kv_elements(config: Any) -> int:
