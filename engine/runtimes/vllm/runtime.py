@@ -79,7 +79,8 @@ class VllmRuntime:
                 trust_remote_code=trust_remote_code,
                 random_weights=random_weights,
             )
-        opened = self._call("zo_open", rank, seed, plan.signs, fold, drawn, plan.longest if record else None)
+        names = [matrix.name for matrix in facts.matrices]
+        opened = self._call("zo_open", names, rank, seed, plan.signs, fold, drawn, plan.longest if record else None)
         self._matrices = [Matrix(*row) for row in opened]
         _check_matrices(facts.matrices, self._matrices)
         if (size := self._call("zo_block_size")) != self._block:

@@ -17,6 +17,8 @@ from vllm.lora.request import LoRARequest
 from engine.directions.fold import FoldMode
 from engine.directions.low_rank import Drawn
 from engine.directions.official import OfficialDraws, OfficialRun
+from engine.errors import UserError
+from engine.models.names import Names
 from engine.models.weights import Matrix
 from engine.runtimes.vllm.packing import Packed, one_token_options, pack, pack_for_launches
 from engine.runtimes.vllm.padding import pad
@@ -45,11 +47,19 @@ class ZoWorker(WeightsWorker):
     vllm_config: Any
 
     def zo_open(
-        self, rank: int, seed: int, signs: int, fold: FoldMode, drawn: Drawn, record_longest: int | None
+        self,
+        names: list[str],
+        rank: int,
+        seed: int,
+        signs: int,
+        fold: FoldMode,
+        drawn: Drawn,
+        record_longest: int | None,
     ) -> list[tuple[str, int, int]]:
         """Make slots for `signs` probes a pass; returns (name, rows, cols) of every matrix that they cover.
 
-        `record_longest` is the longest sequence in tokens, where passes are to be recorded.
+        `names` are those that transformers has for what is to move. `record_longest` is the longest sequence in
+        tokens, where passes are to be recorded.
         """
         device = torch.device(self.device)
         self._zo_on_gpu = device.type == "cuda"
@@ -60,11 +70,12 @@ class ZoWorker(WeightsWorker):
             manager.activate_adapter(adapter)
             manager.pin_adapter(adapter)
         self._zo_public = [manager.lora_index_to_id.index(adapter) for adapter in (PLUS, MINUS)]
-        self._zo_slices = _find_slices(manager)
+        self._zo_slices = _find_slices(manager, Names(names))
         for piece in self._zo_slices:
             # vLLM's own slots hold noise from its dummy adapter, and padding above our rank.
-            piece.layer.lora_a_stacked[piece.index].zero_()
-            piece.layer.lora_b_stacked[piece.index].zero_()
+            for part in piece.parts:
+                piece.layer.lora_a_stacked[part].zero_()
+                piece.layer.lora_b_stacked[part].zero_()
         dtype = self.vllm_config.model_config.dtype
         self._zo_slots = Slots(
             self._zo_slices, rank=rank, seed=seed, signs=signs, dtype=dtype, device=device, fold=fold, drawn=drawn
@@ -128,9 +139,11 @@ class ZoWorker(WeightsWorker):
         rank = self._zo_slots.rank
         for sign, slot in enumerate(self._zo_public[:signs]):
             for piece, added in zip(self._zo_slices, self._zo_slots.by_definition(sign), strict=True):
-                a, b = (stacked[piece.index] for stacked in (piece.layer.lora_a_stacked, piece.layer.lora_b_stacked))
-                a[slot, 0, :rank].copy_(piece.state.v.T)
-                b[slot, 0, :, :rank].copy_(added)
+                for part in piece.parts:
+                    a, b = piece.layer.lora_a_stacked[part], piece.layer.lora_b_stacked[part]
+                    rows, added = added[: b.shape[2]], added[b.shape[2] :]
+                    a[slot, 0, :rank].copy_(piece.state.v.T)
+                    b[slot, 0, :, :rank].copy_(rows)
 
     # -- scoring --------------------------------------------------------------------------------
 
@@ -218,19 +231,26 @@ class ZoWorker(WeightsWorker):
             return self._zo_graphs.run(batch, work, f"{one_token} {adapted}")
 
 
-def _find_slices(manager: Any) -> list[Slice]:
-    """Every wrapped linear layer, cut into the Hugging Face matrices that it packs."""
+def _find_slices(manager: Any, known: Names) -> list[Slice]:
+    """Every wrapped linear layer, cut into the Hugging Face matrices that it packs; `known` has their names.
+
+    Raises `UserError` for a layer that vLLM cuts in another way.
+    """
     slices = []
     for name, layer in manager.modules.items():
         if not hasattr(layer, "n_slices") or "lm_head" in name:
             continue
         parent, _, last = name.rpartition(".")
+        sizes = [b.shape[2] for b in layer.lora_b_stacked]
+        cols = layer.lora_a_stacked[0].shape[3]
+        if (whole := known.find(f"{name}.weight")) is not None:  # one matrix, into how many slices vLLM may cut it
+            slices.append(Slice(Matrix(whole, sum(sizes), cols), layer, 0, 0, len(sizes)))
+            continue
         names = manager.packed_modules_mapping.get(last, [last])
-        if len(names) != layer.n_slices:
-            raise NotImplementedError(f"{name}: packs {layer.n_slices} matrices, expected {names}")
-        offset = 0
+        if len(names) != len(sizes):
+            raise UserError(f"model.path: vLLM cuts {name} into {len(sizes)} matrices, not into {', '.join(names)}")
         for index, own in enumerate(names):
-            rows, cols = layer.lora_b_stacked[index].shape[2], layer.lora_a_stacked[index].shape[3]
-            slices.append(Slice(Matrix(f"{parent}.{own}.weight", rows, cols), layer, index, offset))
-            offset += rows
+            full = f"{parent}.{own}.weight"
+            matrix = Matrix(known.find(full) or full, sizes[index], cols)
+            slices.append(Slice(matrix, layer, index, sum(sizes[:index])))
     return slices
