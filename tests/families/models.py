@@ -57,7 +57,10 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "cohere": ("CohereConfig", {**_GROUPED, "logit_scale": 0.25}),
-    "cohere2": ("Cohere2Config", {**_GROUPED, **_MIXED, "logit_scale": 0.25, "head_dim": 32}),
+    # vLLM's window has one token more than transformers': longer than the prompts, the two mean the same.
+    "cohere2": ("Cohere2Config", {**_GROUPED, **_MIXED, "logit_scale": 0.25, "head_dim": 32, "sliding_window": 128}),
+    # One matrix in transformers, two in vLLM.
+    "glm4": ("Glm4Config", {**_GEMMA, "partial_rotary_factor": 0.5}),
     "starcoder2": ("Starcoder2Config", {**_GROUPED, "sliding_window": WINDOW}),
     "gpt2": ("GPT2Config", _SMALL),
     "gpt-neox": ("GPTNeoXConfig", {**_WIDE, "rotary_pct": 0.5}),
@@ -66,6 +69,7 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
 """By name: a configuration's class in transformers, and its values."""
 MULTIMODAL = {"gemma3-vision": ("Gemma3Config", SHAPES["gemma3"][1], _VISION)}
 """By name: as above, the values of the language model, and those of its vision tower."""
+FAMILIES = [name for name in (*SHAPES, *MULTIMODAL) if name != "opt-40"]
 
 
 def write_model(name: str, folder: Path) -> Path:

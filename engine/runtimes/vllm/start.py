@@ -45,6 +45,7 @@ def start(
         trust_remote_code=trust_remote_code,
         enforce_eager=True,
         enable_prefix_caching=False,  # it would return scores of overwritten slots
+        language_model_only=True,  # of a model that sees as well, whose tower stays unloaded
         enable_lora=True,
         max_loras=2,
         max_lora_rank=adapter_rank(rank),
