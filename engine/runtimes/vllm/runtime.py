@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -84,8 +85,11 @@ class VllmRuntime:
         opened = self._call("zo_open", names, rank, seed, plan.signs, fold, drawn, plan.longest if record else None)
         self._matrices = [Matrix(*row) for row in opened]
         _check_matrices(facts.matrices, self._matrices)
-        if (size := self._call("zo_block_size")) != self._block:
+        if self._block % (size := self._call("zo_block_size")):
             raise RuntimeError(f"vLLM made KV blocks of {size} tokens, {self._block} were asked for")
+        # Where all layers look through a window, some versions make the smallest blocks there are: as much room.
+        plan = replace(plan, blocks=1 + (plan.blocks - 1) * (self._block // size))
+        self._block = size
         self._layouts = Layouts(plan, self._block)
         self._signs, self.longest = plan.signs, room.longest
 

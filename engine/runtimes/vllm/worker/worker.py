@@ -17,18 +17,16 @@ from vllm.lora.request import LoRARequest
 from engine.directions.fold import FoldMode
 from engine.directions.low_rank import Drawn
 from engine.directions.official import OfficialDraws, OfficialRun
-from engine.errors import UserError
 from engine.models.names import Names
-from engine.models.weights import Matrix
 from engine.runtimes.vllm.packing import Packed, one_token_options, pack, pack_for_launches
 from engine.runtimes.vllm.padding import pad
 from engine.runtimes.vllm.worker.clock import Clock
-from engine.runtimes.vllm.worker.factors import Slice
 from engine.runtimes.vllm.worker.forward import Batch, Forward
 from engine.runtimes.vllm.worker.graphs import Graphs, cuda_recorder
 from engine.runtimes.vllm.worker.head import log_probabilities, option_logits
 from engine.runtimes.vllm.worker.in_place import Parameters
 from engine.runtimes.vllm.worker.layers import Layers
+from engine.runtimes.vllm.worker.matrices import find_slices
 from engine.runtimes.vllm.worker.slots import Slots
 from engine.runtimes.vllm.worker.weights import WeightsWorker
 from engine.tasks.example import Example
@@ -70,7 +68,7 @@ class ZoWorker(WeightsWorker):
             manager.activate_adapter(adapter)
             manager.pin_adapter(adapter)
         self._zo_public = [manager.lora_index_to_id.index(adapter) for adapter in (PLUS, MINUS)]
-        self._zo_slices = _find_slices(manager, Names(names))
+        self._zo_slices = find_slices(manager, Names(names))
         for piece in self._zo_slices:
             # vLLM's own slots hold noise from its dummy adapter, and padding above our rank.
             for part in piece.parts:
@@ -229,28 +227,3 @@ class ZoWorker(WeightsWorker):
             if not batch.packed.padding:
                 return work(batch)
             return self._zo_graphs.run(batch, work, f"{one_token} {adapted}")
-
-
-def _find_slices(manager: Any, known: Names) -> list[Slice]:
-    """Every wrapped linear layer, cut into the Hugging Face matrices that it packs; `known` has their names.
-
-    Raises `UserError` for a layer that vLLM cuts in another way.
-    """
-    slices = []
-    for name, layer in manager.modules.items():
-        if not hasattr(layer, "n_slices") or "lm_head" in name:
-            continue
-        parent, _, last = name.rpartition(".")
-        sizes = [b.shape[2] for b in layer.lora_b_stacked]
-        cols = layer.lora_a_stacked[0].shape[3]
-        if (whole := known.find(f"{name}.weight")) is not None:  # one matrix, into how many slices vLLM may cut it
-            slices.append(Slice(Matrix(whole, sum(sizes), cols), layer, 0, 0, len(sizes)))
-            continue
-        names = manager.packed_modules_mapping.get(last, [last])
-        if len(names) != len(sizes):
-            raise UserError(f"model.path: vLLM cuts {name} into {len(sizes)} matrices, not into {', '.join(names)}")
-        for index, own in enumerate(names):
-            full = f"{parent}.{own}.weight"
-            matrix = Matrix(known.find(full) or full, sizes[index], cols)
-            slices.append(Slice(matrix, layer, index, sum(sizes[:index])))
-    return slices
