@@ -22,6 +22,7 @@ from engine.models.facts import ModelFacts, dtype_of
 from engine.models.weights import Matrix, check_room_aside
 from engine.runtimes.base import Needs, Probe, Upcoming
 from engine.runtimes.vllm import self_check
+from engine.runtimes.vllm.blame import writing_slots
 from engine.runtimes.vllm.capacity import Layouts, block_size, plan_capacity, with_padding, with_prompt
 from engine.runtimes.vllm.process_group import alone
 from engine.runtimes.vllm.public_api import generate_scores, generate_tokens
@@ -63,6 +64,7 @@ class VllmRuntime:
         self._settled = False  # whether the first sign holds U_acc itself
         self._usage = 0.0
         self._direct = True
+        self.paths: tuple[self_check.Path, ...] = ("packed", "public")  # that work, the better first
         self._block = block_size(device)
         plan = plan_capacity(needs, self._block)
         room = with_prompt(with_padding(plan, self._block), facts.context, self._block)
@@ -198,33 +200,34 @@ class VllmRuntime:
 
     def close(self) -> None:
         self._llm.llm_engine.engine_core.shutdown()
+        del self._llm  # and with it the model's weights
 
     # -- the packed path and the public one -----------------------------------------------------
 
     def self_check(self, examples: Sequence[Example]) -> tuple[Literal["info", "warning"], str]:
         """Score a few examples by both paths; keep the packed one only if they agree. Returns a line for the log.
 
-        A warning where it is the public API from then on, which scores every prompt once for each option and sign.
+        A warning where `paths` has the packed one no more: the public API scores every prompt once for each option
+        and sign. Raises `RunFailed` where the check could not be made by a fault of our own.
         """
         some = self_check.shortest(examples)
         self.redraw(0)
         slots = self._adaptable  # else the weights as they are must do
 
         def packed(eps: float) -> list[Scores]:
-            return self._at(some, eps) if slots else [self.score(some)]
+            if not slots:
+                return [self.score(some)]
+            with writing_slots():
+                self._call("zo_perturb", 0, [0], eps)
+            return self._score(some, 2)[0]
 
         def public() -> list[Scores]:
             return self._public(some, 2) if slots else [generate_scores(self._llm, some, None)]
 
         found = self_check.check(packed, public, some, self._dtype, slots=slots)
-        self._direct = found.packed
+        self.paths = found.paths
+        self._direct = "packed" in found.paths
         return found.level, found.text
-
-    def _at(self, examples: Sequence[Example], eps: float) -> list[Scores]:
-        """Scores of both signs of the first direction."""
-        self._call("zo_perturb", 0, [0], eps)
-        self._settled = False
-        return self._score(examples, 2)[0]
 
     def use_public_api(self, yes: bool = True) -> None:
         """Score through vLLM's public API from now on, or by packed passes again."""
