@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.errors import UserError
 from engine.models.names import Names
 from engine.models.weights import Matrix
+from engine.runtimes.vllm.support import CannotAdapt
 from engine.runtimes.vllm.worker.factors import Slice
 
 
 def find_slices(manager: Any, known: Names) -> list[Slice]:
     """Every wrapped linear layer, cut into the Hugging Face matrices that it packs; `known` has their names.
 
-    Raises `UserError` for a layer that vLLM cuts in another way.
+    Raises `CannotAdapt` for a layer that vLLM cuts in another way.
     """
     slices = []
     for name, layer in manager.modules.items():
@@ -27,7 +27,10 @@ def find_slices(manager: Any, known: Names) -> list[Slice]:
             continue
         names = manager.packed_modules_mapping.get(last, [last])
         if len(names) != len(sizes):
-            raise UserError(f"model.path: vLLM cuts {name} into {len(sizes)} matrices, not into {', '.join(names)}")
+            raise CannotAdapt(
+                f"model.path: vLLM cuts {name} into {len(sizes)} matrices, not into {', '.join(names)}; "
+                "use --set model.runtime=training-loop"
+            )
         for index, own in enumerate(names):
             full = f"{parent}.{own}.weight"
             matrix = Matrix(known.find(full) or full, sizes[index], cols)
