@@ -97,7 +97,7 @@ def facts_of(
         }
     except _odd() as error:
         raise explained(path, error, "is not a causal language model") from None
-    matrices = linear_matrices(skeleton)
+    matrices = [matrix for matrix, _ in weights_in_scope(skeleton)]
     if not matrices:
         raise UserError(
             f"model.path: {path}: nothing of it would move: {type(skeleton).__name__} has no linear layers; "
@@ -153,14 +153,24 @@ def dtype_of(name: str) -> torch.dtype:
     return DTYPES[name]
 
 
-def linear_matrices(model: PreTrainedModel) -> list[Matrix]:
-    """Scope `linear`: the weights of every linear layer of the blocks, the output head left out."""
+def weights_in_scope(model: PreTrainedModel) -> list[tuple[Matrix, torch.Tensor]]:
+    """Scope `linear`: the weights of every linear layer of the blocks, the output head left out.
+
+    Each with its tensor, (rows, cols). Of a model that sees or hears as well they are those of its language model.
+    """
+    from transformers.pytorch_utils import Conv1D
+
     head: nn.Module | None = model.get_output_embeddings()
-    return [
-        Matrix(f"{name}.weight", module.out_features, module.in_features)
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and module is not head
-    ]
+    reads = {id(module) for module in model.get_decoder().modules()}
+    found = []
+    for name, module in model.named_modules():
+        if module is head or id(module) not in reads:
+            continue
+        if isinstance(module, nn.Linear):
+            found.append((Matrix(f"{name}.weight", module.out_features, module.in_features), module.weight.data))
+        elif isinstance(module, Conv1D):
+            found.append((Matrix(f"{name}.weight", module.nf, module.nx, transposed=True), module.weight.data.T))
+    return found
 
 
 def _kv_elements(config: Any) -> int:

@@ -65,23 +65,29 @@ def choose_runtime(wanted: str, device: str) -> tuple[str, str]:
     return "training-loop", f"{problem}: the slower training-loop runtime is used"
 
 
+def choose_for(facts: ModelFacts, wanted: str, runtime: str, why: str, device: str) -> tuple[str, str]:
+    """The same as `choose_runtime` found, or the training loop where that is vLLM, not asked for, and no use here.
+
+    Raises `UserError` where vllm is asked for and cannot adapt the model.
+    """
+    if runtime != "vllm":
+        return runtime, why
+    lacking = support.unadaptable(facts.architecture) or support.without_heads(facts.head_size, device)
+    if not lacking:
+        return runtime, why
+    if wanted == "vllm":
+        raise _unadaptable(facts, lacking)
+    return "training-loop", f"{lacking}: the slower training-loop runtime is used"
+
+
 def check_architecture(facts: ModelFacts) -> None:
     """Raise `UserError` if vLLM cannot adapt this model."""
-    if not support.adaptable(facts.architecture):
-        raise UserError(
-            f"model.path: {facts.path}: vLLM has no LoRA support for {facts.architecture}; "
-            "use --set model.runtime=training-loop"
-        )
+    if lacking := support.unadaptable(facts.architecture):
+        raise _unadaptable(facts, lacking)
 
 
-def check_head_size(facts: ModelFacts, device: str) -> None:
-    """Raise `UserError` if vLLM's attention on `device` has no code for heads of this size."""
-    known = support.head_sizes(device)
-    if known and facts.head_size not in known:
-        raise UserError(
-            f"model.path: {facts.path}: its attention heads have {facts.head_size} dimensions, vLLM on {device} has "
-            f"code for {', '.join(map(str, known))}; use --set model.runtime=training-loop"
-        )
+def _unadaptable(facts: ModelFacts, lacking: str) -> UserError:
+    return UserError(f"model.path: {facts.path}: {lacking}; use --set model.runtime=training-loop")
 
 
 def check_vllm(facts: ModelFacts, dtype: str, *, trust_remote_code: bool) -> None:

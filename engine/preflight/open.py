@@ -54,12 +54,16 @@ def open_run(
 
 def load_runtime(prepared: Prepared, report: Report, note: Note) -> Runtime:
     """Load the model into the runtime that was chosen, or the one that does better here. Raises `UserError`."""
-    runtime = _load(prepared, prepared.plan.runtime, report)
     if prepared.plan.runtime == "training-loop":
-        return runtime
-    from engine.preflight.unpacked import without_packed
+        return _load(prepared, "training-loop", report)
+    from engine.preflight.unpacked import without_packed, without_vllm
     from engine.runtimes.vllm.runtime import VllmRuntime
+    from engine.runtimes.vllm.support import CannotAdapt
 
+    try:
+        runtime = _load(prepared, "vllm", report)
+    except CannotAdapt as error:
+        return without_vllm(prepared, error, lambda name: _load(prepared, name, report), note)
     assert isinstance(runtime, VllmRuntime)
     report("self-check", None, "scoring one batch by two paths")
     level, text = runtime.self_check(prepared.task.train)

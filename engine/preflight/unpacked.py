@@ -20,6 +20,7 @@ from engine.preflight.plan import Prepared
 from engine.runtimes.base import Note, Probe, Report, Runtime
 from engine.runtimes.vllm.runtime import VllmRuntime
 from engine.runtimes.vllm.self_check import verdict
+from engine.runtimes.vllm.support import CannotAdapt
 from engine.tasks.batches import batch
 from engine.tasks.example import Example
 
@@ -87,6 +88,19 @@ def without_packed(
     assert isinstance(reopened, VllmRuntime)
     reopened.use_public_api()
     return reopened
+
+
+def without_vllm(prepared: Prepared, why: CannotAdapt, load: Callable[[str], Runtime], note: Note) -> Runtime:
+    """The training loop, where vLLM was loaded and cannot adapt the model. Raises `why` where vllm was asked for."""
+    plan = prepared.plan
+    if plan.wanted.model.runtime != "auto":
+        raise why
+    give_back(plan.device)
+    updates = _fit_of_loop(prepared).updates
+    loop = load("training-loop")
+    note("warning", f"{str(why).partition(';')[0]}: the slower training-loop runtime is used")
+    note(*_what_becomes_of_updates(updates, plan.dtype))
+    return loop
 
 
 def _what_becomes_of_updates(told: str, dtype: str) -> tuple[Literal["info", "warning"], str]:

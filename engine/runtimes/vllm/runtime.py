@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +27,9 @@ from engine.runtimes.vllm.capacity import Layouts, block_size, plan_capacity, wi
 from engine.runtimes.vllm.process_group import alone
 from engine.runtimes.vllm.public_api import generate_scores, generate_tokens
 from engine.runtimes.vllm.start import start
+from engine.runtimes.vllm.support import CannotAdapt, check_matrices
 from engine.runtimes.vllm.worker.linear import keeping_plain_weights
+from engine.runtimes.vllm.worker.plain_classes import plain_classes
 from engine.tasks.example import Example
 from engine.tasks.objective import Scores
 
@@ -69,7 +72,7 @@ class VllmRuntime:
         # Always, on a GPU: where a pass takes longer than its launches, a recording costs no more than the padding of
         # its layout, and saves the processor's time.
         record = cuda_graphs and device != "cpu"
-        with alone(), keeping_plain_weights() if plain_copies else nullcontext():
+        with alone(), plain_classes(), keeping_plain_weights() if plain_copies else nullcontext():
             self._llm = start(
                 facts,
                 room,
@@ -81,11 +84,19 @@ class VllmRuntime:
                 trust_remote_code=trust_remote_code,
                 random_weights=random_weights,
             )
-        opened = self._call("zo_open", rank, seed, plan.signs, fold, drawn, plan.longest if record else None)
-        self._matrices = [Matrix(*row) for row in opened]
-        _check_matrices(facts.matrices, self._matrices)
-        if (size := self._call("zo_block_size")) != self._block:
+        names = [matrix.name for matrix in facts.matrices]
+        try:
+            opened = self._call("zo_open", names, rank, seed, plan.signs, fold, drawn, plan.longest if record else None)
+            self._matrices = [Matrix(*row) for row in opened]
+            check_matrices(facts.matrices, self._matrices)
+        except CannotAdapt:
+            self.close()  # another runtime may want its memory
+            raise
+        if self._block % (size := self._call("zo_block_size")):
             raise RuntimeError(f"vLLM made KV blocks of {size} tokens, {self._block} were asked for")
+        # Where all layers look through a window, some versions make the smallest blocks there are: as much room.
+        plan = replace(plan, blocks=1 + (plan.blocks - 1) * (self._block // size))
+        self._block = size
         self._layouts = Layouts(plan, self._block)
         self._signs, self.longest = plan.signs, room.longest
 
@@ -293,13 +304,3 @@ class VllmRuntime:
 
     def _call(self, method: str, *args: Any) -> Any:
         return self._llm.collective_rpc(method, args=args)[0]
-
-
-def _check_matrices(wanted: Sequence[Matrix], adaptable: Sequence[Matrix]) -> None:
-    if set(wanted) != set(adaptable):
-        missing = sorted({m.name for m in wanted} - {m.name for m in adaptable})
-        example = missing[0] if missing else sorted(m.name for m in set(adaptable) ^ set(wanted))[0]
-        raise UserError(
-            f"model.path: vLLM cannot adapt {max(1, len(missing))} of the model's {len(wanted)} linear layers "
-            f"(such as {example}); use --set model.runtime=training-loop"
-        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,8 +15,9 @@ from engine.errors import UserError, first_line
 from engine.models.facts import ModelFacts
 from engine.models.weights import Matrix
 from engine.runtimes.vllm.capacity import Capacity, adapter_rank
-from engine.runtimes.vllm.support import model_arguments, reason
+from engine.runtimes.vllm.support import CannotAdapt, model_arguments, reason
 
+_UNWRAPPED = re.compile(r"LoRA target module (\S+) .*could not be wrapped")
 _WORKER = "engine.runtimes.vllm.worker.worker.ZoWorker"  # one for all: vLLM mixes it into its own class for good
 
 
@@ -33,7 +35,8 @@ def start(
 ) -> LLM:
     """Load the model with KV space for `room`, in pages of `block` tokens; `memory_needed`: bytes of the whole run.
 
-    Raises `UserError` for a model that vLLM does not take in this way, such as Gemma 3 in float16.
+    Raises `UserError` for a model that vLLM does not take in this way, such as Gemma 3 in float16, and `CannotAdapt`
+    for one of which it does not adapt a layer.
     """
     if not gc.get_freeze_count():
         gc.freeze()  # the libraries' million objects stay; vLLM would look through them five times, 0.3 s each
@@ -43,6 +46,7 @@ def start(
         skip_tokenizer_init=random_weights,
         enforce_eager=True,
         enable_prefix_caching=False,  # it would return scores of overwritten slots
+        language_model_only=True,  # of a model that sees as well, whose tower stays unloaded
         enable_lora=True,
         max_loras=2,
         max_lora_rank=adapter_rank(rank),
@@ -60,8 +64,12 @@ def start(
         return LLM(**asked)
     except ValidationError as error:
         raise UserError(f"model.path: {facts.path}: vLLM refuses it: {reason(error)}") from None
-    except (ValueError, KeyError) as error:  # of a loader that has no place for a tensor of the files
-        raise UserError(
+    except (ValueError, KeyError) as error:
+        if layer := _UNWRAPPED.search(str(error)):
+            raise CannotAdapt(
+                f"model.path: {facts.path}: vLLM cannot adapt {layer[1]}; use --set model.runtime=training-loop"
+            ) from None
+        raise UserError(  # of a loader that has no place for a tensor of the files
             f"model.path: {facts.path}: vLLM cannot load it ({type(error).__name__}: {first_line(error)}); "
             "use --set model.runtime=training-loop"
         ) from error

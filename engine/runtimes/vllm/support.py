@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import glob
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from engine.errors import first_line
+from engine.errors import UserError, first_line
 from engine.models.facts import ModelFacts
+from engine.models.weights import Matrix
 from engine.stdio import hushed
+
+
+class CannotAdapt(UserError):
+    """vLLM takes the model, but cannot adapt all that is to move: known only when it is loaded."""
 
 
 def problem(device: str) -> str:
@@ -38,8 +44,8 @@ def version() -> str:
     return str(vllm.__version__)
 
 
-def adaptable(architecture: str) -> bool:
-    """Whether vLLM has this architecture with LoRA support.
+def unadaptable(architecture: str) -> str:
+    """Why vLLM cannot adapt this architecture here, as a clause; empty if it can.
 
     Registers the class that it looks at. vLLM would otherwise inspect it in a subprocess, which knows
     nothing of the libraries that this process treats as absent (`engine.environment`).
@@ -47,30 +53,38 @@ def adaptable(architecture: str) -> bool:
     from vllm import ModelRegistry
     from vllm.model_executor.models.interfaces import supports_lora
 
+    without = f"vLLM has no LoRA support for {architecture}"
     lazy = ModelRegistry.models.get(architecture)
     if lazy is None:
-        return False
-    model_class = lazy.load_model_cls()
+        return without
+    try:
+        model_class = lazy.load_model_cls()
+    except Exception as error:  # noqa: BLE001 - whatever its imports may raise: many read images by torchvision
+        return f"vLLM's {architecture} does not load here ({type(error).__name__}: {first_line(error)[:120]})"
     ModelRegistry.register_model(architecture, model_class)
-    return bool(supports_lora(model_class))
+    return "" if supports_lora(model_class) else without
 
 
-def head_sizes(device: str) -> list[int]:
-    """The sizes of attention heads that vLLM serves on `device`, in order; none where it serves whatever there is."""
+def without_heads(head_size: int, device: str) -> str:
+    """Why vLLM's attention on `device` cannot serve heads of this size, as a clause; empty if it can."""
     if device != "cpu":
-        return []  # FlexAttention, its last resort there, takes any
+        return ""  # FlexAttention, its last resort there, takes any
     from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
 
-    return sorted(CPUAttentionBackend.get_supported_head_sizes())
+    known = sorted(CPUAttentionBackend.get_supported_head_sizes())
+    if not known or head_size in known:
+        return ""
+    return (
+        f"its attention heads have {head_size} dimensions, vLLM on {device} has code for {', '.join(map(str, known))}"
+    )
 
 
 def refusal(facts: ModelFacts, dtype: str, *, trust_remote_code: bool) -> str:
     """Why vLLM would refuse a model's folder by its configuration, such as Gemma 3 in float16, or nothing."""
     from vllm.engine.arg_utils import EngineArgs
 
-    if glob.has_magic(
-        facts.path
-    ):  # it lists the files by the folder's name as a pattern, and may find another folder's
+    # It lists the files by the folder's name as a pattern, and may find another folder's.
+    if glob.has_magic(facts.path):
         return "vLLM reads *, ? and [ in a folder's name as a pattern; rename the folder"
     folder = Path(facts.path)
     if any(folder.glob("*/**/consolidated*.safetensors")) and not any(folder.glob("consolidated*.safetensors")):
@@ -93,3 +107,14 @@ def model_arguments(facts: ModelFacts, dtype: str, trust_remote_code: bool) -> d
 def reason(error: ValidationError) -> str:
     """What vLLM says of a setting that it refuses, in a line."""
     return str(error.errors()[0]["msg"]).removeprefix("Value error, ").partition("\n")[0][:300].rstrip(". ")
+
+
+def check_matrices(wanted: Sequence[Matrix], adaptable: Sequence[Matrix]) -> None:
+    """Raise `CannotAdapt` unless the two are the same."""
+    if set(wanted) != set(adaptable):
+        missing = sorted({m.name for m in wanted} - {m.name for m in adaptable})
+        example = missing[0] if missing else sorted(m.name for m in set(adaptable) ^ set(wanted))[0]
+        raise CannotAdapt(
+            f"model.path: vLLM cannot adapt {max(1, len(missing))} of the model's {len(wanted)} linear layers "
+            f"(such as {example}); use --set model.runtime=training-loop"
+        )

@@ -17,16 +17,16 @@ from vllm.lora.request import LoRARequest
 from engine.directions.fold import FoldMode
 from engine.directions.low_rank import Drawn
 from engine.directions.official import OfficialDraws, OfficialRun
-from engine.models.weights import Matrix
+from engine.models.names import Names
 from engine.runtimes.vllm.packing import Packed, one_token_options, pack, pack_for_launches
 from engine.runtimes.vllm.padding import pad
 from engine.runtimes.vllm.worker.clock import Clock
-from engine.runtimes.vllm.worker.factors import Slice
 from engine.runtimes.vllm.worker.forward import Batch, Forward
 from engine.runtimes.vllm.worker.graphs import Graphs, cuda_recorder
 from engine.runtimes.vllm.worker.head import log_probabilities, option_logits
 from engine.runtimes.vllm.worker.in_place import Parameters
 from engine.runtimes.vllm.worker.layers import Layers
+from engine.runtimes.vllm.worker.matrices import find_slices
 from engine.runtimes.vllm.worker.slots import Slots
 from engine.runtimes.vllm.worker.weights import WeightsWorker
 from engine.tasks.example import Example
@@ -45,11 +45,19 @@ class ZoWorker(WeightsWorker):
     vllm_config: Any
 
     def zo_open(
-        self, rank: int, seed: int, signs: int, fold: FoldMode, drawn: Drawn, record_longest: int | None
+        self,
+        names: list[str],
+        rank: int,
+        seed: int,
+        signs: int,
+        fold: FoldMode,
+        drawn: Drawn,
+        record_longest: int | None,
     ) -> list[tuple[str, int, int]]:
         """Make slots for `signs` probes a pass; returns (name, rows, cols) of every matrix that they cover.
 
-        `record_longest` is the longest sequence in tokens, where passes are to be recorded.
+        `names` are those that transformers has for what is to move. `record_longest` is the longest sequence in
+        tokens, where passes are to be recorded.
         """
         device = torch.device(self.device)
         self._zo_on_gpu = device.type == "cuda"
@@ -60,11 +68,12 @@ class ZoWorker(WeightsWorker):
             manager.activate_adapter(adapter)
             manager.pin_adapter(adapter)
         self._zo_public = [manager.lora_index_to_id.index(adapter) for adapter in (PLUS, MINUS)]
-        self._zo_slices = _find_slices(manager)
+        self._zo_slices = find_slices(manager, Names(names))
         for piece in self._zo_slices:
             # vLLM's own slots hold noise from its dummy adapter, and padding above our rank.
-            piece.layer.lora_a_stacked[piece.index].zero_()
-            piece.layer.lora_b_stacked[piece.index].zero_()
+            for part in piece.parts:
+                piece.layer.lora_a_stacked[part].zero_()
+                piece.layer.lora_b_stacked[part].zero_()
         dtype = self.vllm_config.model_config.dtype
         self._zo_slots = Slots(
             self._zo_slices, rank=rank, seed=seed, signs=signs, dtype=dtype, device=device, fold=fold, drawn=drawn
@@ -128,9 +137,11 @@ class ZoWorker(WeightsWorker):
         rank = self._zo_slots.rank
         for sign, slot in enumerate(self._zo_public[:signs]):
             for piece, added in zip(self._zo_slices, self._zo_slots.by_definition(sign), strict=True):
-                a, b = (stacked[piece.index] for stacked in (piece.layer.lora_a_stacked, piece.layer.lora_b_stacked))
-                a[slot, 0, :rank].copy_(piece.state.v.T)
-                b[slot, 0, :, :rank].copy_(added)
+                for part in piece.parts:
+                    a, b = piece.layer.lora_a_stacked[part], piece.layer.lora_b_stacked[part]
+                    rows, added = added[: b.shape[2]], added[b.shape[2] :]
+                    a[slot, 0, :rank].copy_(piece.state.v.T)
+                    b[slot, 0, :, :rank].copy_(rows)
 
     # -- scoring --------------------------------------------------------------------------------
 
@@ -216,21 +227,3 @@ class ZoWorker(WeightsWorker):
             if not batch.packed.padding:
                 return work(batch)
             return self._zo_graphs.run(batch, work, f"{one_token} {adapted}")
-
-
-def _find_slices(manager: Any) -> list[Slice]:
-    """Every wrapped linear layer, cut into the Hugging Face matrices that it packs."""
-    slices = []
-    for name, layer in manager.modules.items():
-        if not hasattr(layer, "n_slices") or "lm_head" in name:
-            continue
-        parent, _, last = name.rpartition(".")
-        names = manager.packed_modules_mapping.get(last, [last])
-        if len(names) != layer.n_slices:
-            raise NotImplementedError(f"{name}: packs {layer.n_slices} matrices, expected {names}")
-        offset = 0
-        for index, own in enumerate(names):
-            rows, cols = layer.lora_b_stacked[index].shape[2], layer.lora_a_stacked[index].shape[3]
-            slices.append(Slice(Matrix(f"{parent}.{own}.weight", rows, cols), layer, index, offset))
-            offset += rows
-    return slices
