@@ -41,6 +41,7 @@ class StartedOn(msgspec.Struct, frozen=True, kw_only=True):
     revision: str | None = None  # of a model from the hub
     model: dict[str, FileMark] | None = None  # by the file's name
     data: dict[str, SplitMark] | None = None  # by split
+    rules: int | msgspec.UnsetType = msgspec.UNSET  # by which texts became tokens; see `engine.tasks.tokenize`
 
 
 class NoiseRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,8 +13,10 @@ from engine.runs.home import home
 from engine.tasks import sources
 from engine.tasks.batches import permutation
 from engine.tasks.example import Example
+from engine.tasks.remarks import Remarks, remark_on_classes, remark_on_overlap
 from engine.tasks.spec import TaskSpec
-from engine.tasks.tokenize import Encoder, Raw, encode
+from engine.tasks.template import Filled
+from engine.tasks.tokenize import RULES, Encoder, Raw, encode
 
 Split = Literal["train", "validation", "test"]
 Report = Callable[[str, float | None], None]
@@ -34,6 +36,7 @@ class Task:
     validation: list[Example]
     option_texts: list[str]  # in verbalizer order; empty for objective lm
     notes: list[str] = field(default_factory=list)  # things worth a log line
+    warnings: list[str] = field(default_factory=list)
 
 
 def check_sources(task: PresetTask) -> None:
@@ -60,19 +63,30 @@ def load_task(
     seed: int,
     max_length: int,
     cache: Path | None = None,
+    rules: int = RULES,
     report: Report = lambda text, fraction: None,
 ) -> Task:
     """Read, fill in, sample and tokenise the training and validation splits. Raises `UserError`.
 
     The training sample depends on `seed`; the validation sample does not, so that runs with
-    different seeds can be compared.
+    different seeds can be compared. `rules` are those that the run began by.
     """
     spec = TaskSpec.of(task)
-    notes: list[str] = []
+    said = Remarks()
+    notes = said.notes
+    encoder = Encoder(tokenizer, bos=task.bos == "auto", rules=rules)
+    if encoder.bos is not None and spec.template.begins_with(tokenizer.bos_token):
+        notes.append(
+            f"task.template begins with the tokenizer's BOS token, {tokenizer.bos_token}: no other is put there"
+        )
+    if spec.end == "eos" and tokenizer.eos_token_id is None:
+        raise UserError("task.end: eos, but this model's tokenizer has no EOS token; set task.end to none")
     loader = _Loader(
         spec,
         task,
-        Encoder(tokenizer, bos=task.bos == "auto"),
+        encoder,
+        tokenizer.eos_token_id if spec.end == "eos" else None,
+        rules,
         max_length,
         cache or home() / "cache",
         report,
@@ -85,7 +99,12 @@ def load_task(
         train_rows, validation_rows = _hold_out(train_rows, notes)
     train = loader.examples("train", train_rows, task.train_examples, seed)
     validation = loader.examples("validation", validation_rows, task.validation_examples, _FIXED_SEED)
-    return Task(spec.objective, train, validation, list(spec.options.values()), notes)
+    if spec.objective == "classification":
+        remark_on_classes(spec.options, "train", train, said)
+        remark_on_classes(spec.options, "validation", validation, said)
+    same_file = "validation" in spec.sources and _same(train_rows.source, validation_rows.source)
+    remark_on_overlap(spec.objective, train, validation, same_file=same_file, said=said)
+    return Task(spec.objective, train, validation, list(spec.options.values()), notes, said.warnings)
 
 
 @dataclass(frozen=True)
@@ -95,6 +114,12 @@ class _Rows:
     source: sources.Source
     data: Any  # datasets.Dataset
     indices: Sequence[int]
+
+
+def _same(one: sources.Source, other: sources.Source) -> bool:
+    if one.path is None or other.path is None:
+        return (one.name, one.config, one.split) == (other.name, other.config, other.split) and one.path is other.path
+    return one.path.samefile(other.path)
 
 
 def _hold_out(rows: _Rows, notes: list[str]) -> tuple[_Rows, _Rows]:
@@ -117,10 +142,15 @@ class _Loader:
     spec: TaskSpec
     task: PresetTask
     encoder: Encoder
+    end: int | None  # token that a target ends in
+    rules: int
     max_length: int
     cache: Path
     report: Report
     notes: list[str]
+
+    def __post_init__(self) -> None:
+        self.options = [Filled(text) for text in self.spec.options.values()]
 
     def rows(self, split: Split) -> _Rows:
         """All rows of a split."""
@@ -153,6 +183,7 @@ class _Loader:
             too_long=self.task.too_long,
             name=str(rows.source),
             notes=self.notes,
+            end=self.end,
             report=lambda fraction: self.report(f"tokenising {split}", fraction),
         )
 
@@ -160,8 +191,9 @@ class _Loader:
         spec = self.spec
         prompt = spec.template.fill(row, where)
         if spec.target is None:
-            return Raw(where, prompt, list(spec.options.values()), spec.option_of(row[spec.label], where))
-        target = spec.target.fill(row, where).strip()
-        if not target:
+            return Raw(where, prompt, self.options, spec.option_of(row[spec.label], where))
+        # What it ends in is learned, as in "{answer}\n"; a prompt and what follows are joined by one space.
+        target = spec.target.fill(row, where).stripped(left=None, right="" if self.rules > 1 else None)
+        if not target.text.strip():
             raise UserError(f"{where}: task.target is empty there; mend or remove the row")
         return Raw(where, prompt, [target], 0)
