@@ -24,7 +24,7 @@ from zotui.commands.run import attach, fork, open_app, resume, run
 from zotui.commands.show import list_runs, show
 from zotui.commands.stop import stop
 from zotui.terminal import has_terminal
-from zotui.text.output import close_stdout
+from zotui.text.output import close_stdout, write_any_text
 
 
 class _Group(TyperGroup):
@@ -92,4 +92,5 @@ app.command()(completion)
 def main() -> None:
     """Entry point of the `zotui` command."""
     prepare()
+    write_any_text()
     app(prog_name="zotui")

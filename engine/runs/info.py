@@ -130,7 +130,7 @@ class RunInfo:
         """
         if not self._exists():
             raise FileNotFoundError(errno.ENOENT, "the run was deleted", str(self.file.parent))
-        with self.aside.open("w") as file:
+        with self.aside.open("w", encoding="utf-8") as file:
             file.write(json.dumps({**self._held(), **msgspec.to_builtins(changes)}, indent=1))
             file.flush()
             os.fsync(file.fileno())  # or a power cut may leave the new name with nothing in it

@@ -104,7 +104,8 @@ def load_task(
         remark_on_classes(spec.options, "validation", validation, said)
     same_file = "validation" in spec.sources and _same(train_rows.source, validation_rows.source)
     remark_on_overlap(spec.objective, train, validation, same_file=same_file, said=said)
-    return Task(spec.objective, train, validation, list(spec.options.values()), notes, said.warnings)
+    once = list(dict.fromkeys(notes))  # of a file that is both splits the same may be said twice
+    return Task(spec.objective, train, validation, list(spec.options.values()), once, said.warnings)
 
 
 @dataclass(frozen=True)

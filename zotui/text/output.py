@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,20 @@ from engine.text import plain
 def print_json(value: Any) -> None:
     """Anything that msgspec can encode, as one line on stdout."""
     typer.echo(plain(msgspec.json.encode(value).decode()))
+
+
+def write_any_text() -> None:
+    """From now on stdout takes what the locale's encoding has no sign for, as `\\u00e9`: JSON stays JSON."""
+
+    def escaped(error: UnicodeError) -> tuple[str, int]:
+        assert isinstance(error, UnicodeEncodeError)
+        units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+        pairs = zip(units[::2], units[1::2], strict=True)
+        return "".join(f"\\u{high:02x}{low:02x}" for high, low in pairs), error.end
+
+    codecs.register_error("zotui", escaped)
+    if hasattr(sys.stdout, "reconfigure"):  # a test may have put something else there
+        sys.stdout.reconfigure(errors="zotui")
 
 
 def close_stdout() -> None:

@@ -94,7 +94,7 @@ def test_the_log_says_how_many_and_which() -> None:
         "train.jsonl: 1 of 2 examples hold the text of special tokens (<s>, </s>, <pad>): in a column's value it is "
         "text, no token"
     )
-    assert loaded.notes.count(line) == 2  # train and validation
+    assert loaded.notes.count(line) == 1  # though the file is both splits
     assert trained("byte-level").decode(loaded.train[0].prompt) == "<s><s>old</s> <pad> price It was"
 
 
