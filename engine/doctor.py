@@ -42,7 +42,7 @@ class Finding:
 
 def main() -> int:
     """The command."""
-    answers = os.fdopen(take_stdout(), "w", buffering=1)
+    answers = os.fdopen(take_stdout(), "w", buffering=1, encoding="utf-8")
     prepare()
     wrong = False
     for finding in examine():

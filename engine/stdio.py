@@ -68,4 +68,4 @@ class _Forgiving(io.FileIO):
 def log_to_stderr() -> None:
     """From now on whatever this process prints goes to its standard error, its log, and printing never fails."""
     file = io.BufferedWriter(_Forgiving(2, "wb", closefd=False))
-    sys.stderr = sys.stdout = io.TextIOWrapper(file, errors="backslashreplace", line_buffering=True)
+    sys.stderr = sys.stdout = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", line_buffering=True)

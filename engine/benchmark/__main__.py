@@ -39,7 +39,7 @@ def _measure_all(arguments: argparse.Namespace) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))  # both sides alike
     mask_gpus(arguments.device, key="--device")
     log_path = arguments.log or Path(tempfile.gettempdir()) / f"zotui-bench-{os.getpid()}.log"
-    with log_path.open("w") as log, tempfile.TemporaryDirectory() as folder:
+    with log_path.open("w", encoding="utf-8") as log, tempfile.TemporaryDirectory() as folder:
         grid = _grid(arguments, Path(folder))
         measured = 0
         for case in grid:

@@ -63,5 +63,5 @@ def write_shape(name: str, folder: Path) -> Path:
     """The folder of a configuration without weights, made under `folder`. Raises `KeyError`."""
     path = folder / name
     path.mkdir(parents=True, exist_ok=True)
-    (path / "config.json").write_text(json.dumps(SHAPES[name], indent=1))
+    (path / "config.json").write_text(json.dumps(SHAPES[name], indent=1), encoding="utf-8")
     return path

@@ -23,7 +23,7 @@ from engine.errors import EXIT_DONE, EXIT_FAILED, UserError
 from engine.gpus import mask_gpus
 from engine.parity.compare import Pair, StepTaken, summarise
 from engine.parity.recording import RecordedStep, read_trajectory
-from engine.preset.load import load
+from engine.preset.load import load, read_text
 from engine.preset.schema import Preset
 from engine.protocol.figures import ParitySummary
 from engine.stdio import exit_code, leave, take_stdout
@@ -88,7 +88,7 @@ def _recorded(arguments: argparse.Namespace) -> _Comparing:
 
 def _runtimes(arguments: argparse.Namespace) -> _Comparing:
     """Our two runtimes against each other."""
-    wanted = load(str(arguments.source), arguments.source.read_text(), arguments.set)
+    wanted = load(str(arguments.source), read_text(arguments.source), arguments.set)
     if arguments.runtime == "training-loop":
         raise UserError("--runtime training-loop: a preset is taken by vllm and compared with the training loop")
     prepare()

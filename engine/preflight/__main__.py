@@ -151,6 +151,7 @@ def _data(prepared: Prepared) -> Data:
         prompt=text(first.prompt),
         options=[text(option) for option in first.options],
         label=first.label,
+        notes=task.notes,
     )
 
 

@@ -37,13 +37,13 @@ def trouble() -> Trouble | None:
     headers = sysconfig.get_paths(scheme="posix_prefix" if scheme == "posix_local" else scheme)["include"]
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "launcher.c")
-        source.write_text("".join(f"#include <{name}>\n" for name in _HEADERS))
+        source.write_text("".join(f"#include <{name}>\n" for name in _HEADERS), encoding="utf-8")
         command = [compiler, str(source), "-shared", "-fPIC", "-Wno-psabi", "-o", f"{folder}/launcher.so"]
         try:
             done = subprocess.run(
                 [*command, f"-I{headers}"],
                 capture_output=True,
-                text=True,
+                encoding="utf-8",
                 errors="replace",
                 env={**os.environ, "LC_ALL": "C"},
             )

@@ -34,6 +34,7 @@ from engine.runs.info import FileMark, SplitMark, StartedOn
 from engine.runtimes.base import Note
 from engine.tasks.example import Example
 from engine.tasks.load import Task
+from engine.tasks.tokenize import RULES
 
 _WHOLE = 64 * 2**20
 _EVERY = 16 * 2**20
@@ -173,6 +174,13 @@ def started_on(run: RunDir, note: Note) -> StartedOn | None:
     if known is None and run.steps_done():
         note("warning", "the run has no record of the model and the data that it was started on: taken as they are now")
     return known
+
+
+def rules_of(run: RunDir | None, was: StartedOn | None) -> int:
+    """By which rules a run's texts become tokens: those that it began by, so that a resumed one goes on as it did."""
+    if was is not None:
+        return was.rules if isinstance(was.rules, int) else 1
+    return 1 if run and run.steps_done() else RULES
 
 
 def check_still_there(run: RunDir, paths: dict[str, str | None]) -> None:

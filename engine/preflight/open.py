@@ -43,9 +43,9 @@ def open_run(
 
     prepared = prepare(plan_run(wanted, report, note, run), report, note)
     runtime = load_runtime(prepared, report, note)
-    device = describe_device(prepared.plan.device)
-    encoder = Encoder(prepared.tokenizer, bos=prepared.plan.task.bos == "auto")
     plan = prepared.plan
+    device = describe_device(plan.device)
+    encoder = Encoder(prepared.tokenizer, bos=plan.task.bos == "auto", rules=plan.rules)
     fold = prepared.fit.fold if runtime.name == "vllm" else ""
     return Opened(
         runtime, prepared.task, prepared.path, device, plan.dtype, prepared.started_on, fold, encoder, plan.drawn

@@ -48,6 +48,7 @@ class Plan:
     least: Fit  # of the run, without its data: the data may leave less room
     disk: Disk
     was: StartedOn | None  # what the run was started on, if it was
+    rules: int  # by which texts become tokens
 
     def fit(self, needs: Needs) -> Fit:
         """What the run takes, and the fold that leaves room for it. Raises `UserError` if it is more than there is."""
@@ -123,7 +124,8 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
         facts, wanted, dtype=dtype, runtime=runtime, fold=least.fold,
         steps_done=run.steps_done() if run else 0, saved=len(run.checkpoint_folders()) if run else 0,
     )  # fmt: skip
-    plan = Plan(wanted, task, found, files, facts, device, dtype, runtime, why, drawn, folds, least, disk, was)
+    rules = identity.rules_of(run, was)
+    plan = Plan(wanted, task, found, files, facts, device, dtype, runtime, why, drawn, folds, least, disk, was, rules)
     if run:
         note(*check_disk(disk, run.path))
     return plan
@@ -156,10 +158,13 @@ def prepare(plan: Plan, report: Report, note: Note = lambda level, text: None) -
         tokenizer,
         seed=wanted.run.seed,
         max_length=context,
+        rules=plan.rules,
         report=lambda text, fraction: report("loading data", fraction, text),
     )
     for line in task.notes:
         note("info", line)
+    for line in task.warnings:
+        note("warning", line)
     for split, examples in (("train", task.train), ("validation", task.validation)):
         check_ids(f"task.{split}", examples, tokenizer, facts.vocabulary)
     data = identity.of_data(task)
@@ -169,7 +174,7 @@ def prepare(plan: Plan, report: Report, note: Note = lambda level, text: None) -
     fit = plan.fit(needs)
     for line in (fit.updates, *fit.lines):
         note("info", line)
-    on = StartedOn(revision=plan.found.revision, model=files, data=data)
+    on = StartedOn(revision=plan.found.revision, model=files, data=data, rules=plan.rules)
     return Prepared(plan, path, facts, tokenizer, task, needs, fit, on)
 
 

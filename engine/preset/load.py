@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from engine.errors import UserError
+from engine.preset.elsewhere import meant, needless
 from engine.preset.schema import Preset
 from engine.preset.section import Section
 from engine.text import suggest
@@ -34,11 +36,17 @@ def load(source: str, text: str, overrides: Iterable[str] = ()) -> Preset:
 
 def load_file(path: Path) -> Preset:
     """Read and validate a preset file. Raises `UserError`."""
+    return load(str(path), read_text(path))
+
+
+def read_text(path: Path) -> str:
+    """What a file of keys says, in UTF-8 whatever the locale; a byte order mark is read over. Raises `UserError`."""
     try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from None
-    return load(str(path), text)
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is not UTF-8 (at byte {error.start:,}); save it as UTF-8") from None
 
 
 def keys(schema: type[Section] | None = None) -> dict[str, str]:
@@ -61,7 +69,7 @@ def _apply(data: dict[str, Any], override: str) -> None:
         raise UserError(f"--set {override}: expected key=value, for example --set method.lr=1e-6")
     parts = key.split(".")
     if key not in keys() and not key.startswith("task.verbalizer."):
-        raise UserError(f"--set {key}: unknown key{suggest(key, keys())}")
+        raise UserError(f"--set {key}: unknown key{_did_you_mean(key, Preset)}")
     section = data
     for part in parts[:-1]:
         section = section.setdefault(part, {})
@@ -83,6 +91,25 @@ def _holds_text(key: str) -> bool:
     return model.model_fields[name].annotation in (str, str | None)
 
 
+def _did_you_mean(key: str, schema: type[Section]) -> str:
+    """By what other trainers call it, else by how it is spelt."""
+    if schema is Preset:
+        if means := meant(key):
+            return f"; did you mean '{means}'?"
+        if why := needless(key):
+            return f"; {why}"
+    return suggest(key.lower(), [*keys(schema), *schema.model_fields])
+
+
+def _within(key: str, value: Any, schema: type[Section]) -> str:
+    """Of a section that is not there, such as [training], the key in it that is called otherwise here."""
+    if not isinstance(value, dict) or schema is not Preset or get_close_matches(key, schema.model_fields):
+        return key
+    inside = [_within(f"{key}.{name}", inner, schema) for name, inner in value.items()]
+    known = [name for name in inside if meant(name)] or [name for name in inside if _did_you_mean(name, schema)]
+    return known[0] if known else key
+
+
 def explain(error: ValidationError, schema: type[Section] = Preset) -> str:
     """The first fault, as `key: what is wrong; what to do`."""
     # A misspelt key comes first: what it leaves missing follows from it.
@@ -90,7 +117,8 @@ def explain(error: ValidationError, schema: type[Section] = Preset) -> str:
     key = ".".join(str(part) for part in first["loc"])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
-        return f"{key}: unknown key{suggest(key, [*keys(schema), *schema.model_fields])}{more}"
+        key = _within(key, first["input"], schema)
+        return f"{key}: unknown key{_did_you_mean(key, schema)}{more}"
     if first["type"] == "missing":
         return f"{key}: missing; {keys(schema).get(key, 'a required section')}{more}"
     message = first["msg"].removeprefix("Value error, ")

@@ -33,7 +33,14 @@ class Task(Section):
         None, description="Label -> option text, joined to the prompt by one space."
     )
     target: str | None = Field(
-        None, description="Objective lm: the text to learn after the prompt, with {column} fields."
+        None,
+        description="Objective lm: the text to learn after the prompt, with {column} fields; white space that it ends "
+        "in is learned too.",
+    )
+    end: Literal["eos", "none"] | None = Field(
+        None,
+        description="Objective lm: what follows the target. eos: the tokenizer's EOS token, which is learned with it; "
+        "none: nothing; unset is as the task says, none where it says nothing.",
     )
     objective: Literal["classification", "lm"] | None = Field(
         None, description="classification over the options, or lm: likelihood of the target."

@@ -50,6 +50,7 @@ class Data(Event, frozen=True):
     prompt: Text
     options: list[Text]
     label: Whole  # which option is right
+    notes: list[str] = []  # what is worth knowing of them, such as how many there are of each class
 
 
 class Room(Event, frozen=True):

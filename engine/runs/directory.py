@@ -123,7 +123,7 @@ class RunDir:
                 run._made_folder = not run.path.exists()
                 run.path.mkdir(parents=True, exist_ok=True)
             begun = True
-            run.preset_file.write_text(preset.absolute().to_toml())
+            run.preset_file.write_text(preset.absolute().to_toml(), encoding="utf-8")
             fill(run)
             new = structs.replace(info, preset=preset_name, started=time.time(), steps=preset.run.steps)
             run.info.update(**structs.asdict(new))

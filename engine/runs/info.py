@@ -41,6 +41,7 @@ class StartedOn(msgspec.Struct, frozen=True, kw_only=True):
     revision: str | None = None  # of a model from the hub
     model: dict[str, FileMark] | None = None  # by the file's name
     data: dict[str, SplitMark] | None = None  # by split
+    rules: int | msgspec.UnsetType = msgspec.UNSET  # by which texts became tokens; see `engine.tasks.tokenize`
 
 
 class NoiseRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,7 +130,7 @@ class RunInfo:
         """
         if not self._exists():
             raise FileNotFoundError(errno.ENOENT, "the run was deleted", str(self.file.parent))
-        with self.aside.open("w") as file:
+        with self.aside.open("w", encoding="utf-8") as file:
             file.write(json.dumps({**self._held(), **msgspec.to_builtins(changes)}, indent=1))
             file.flush()
             os.fsync(file.fileno())  # or a power cut may leave the new name with nothing in it

@@ -143,7 +143,7 @@ def _balanced(rng: random.Random, count: int, seen: set[str]) -> list[Review]:
 
 def _write(path: Path, reviews: list[Review]) -> None:
     lines = (json.dumps({"sentence": review.sentence, "label": review.label}) for review in reviews)
-    path.write_text("".join(f"{line}\n" for line in lines))
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def _tokenizer(documents: list[str]) -> Any:

@@ -12,9 +12,11 @@ from engine.tasks import sources
 from engine.tasks.batches import permutation
 from engine.tasks.classes import keys_of
 from engine.tasks.example import Example
+from engine.tasks.remarks import Remarks, remark_on_classes, remark_on_overlap
 from engine.tasks.spec import TaskSpec
 from engine.tasks.table import Table, Value
-from engine.tasks.tokenize import Encoder, Raw, encode
+from engine.tasks.template import Filled
+from engine.tasks.tokenize import RULES, Encoder, Raw, encode
 
 Split = Literal["train", "validation", "test"]
 Report = Callable[[str, float | None], None]
@@ -34,6 +36,7 @@ class Task:
     validation: list[Example]
     option_texts: list[str]  # in verbalizer order; empty for objective lm
     notes: list[str] = field(default_factory=list)  # things worth a log line
+    warnings: list[str] = field(default_factory=list)
 
 
 def check_sources(task: PresetTask) -> None:
@@ -59,19 +62,30 @@ def load_task(
     *,
     seed: int,
     max_length: int,
+    rules: int = RULES,
     report: Report = lambda text, fraction: None,
 ) -> Task:
     """Read, fill in, sample and tokenise the training and validation splits. Raises `UserError`.
 
     The training sample depends on `seed`; the validation sample does not, so that runs with
-    different seeds can be compared.
+    different seeds can be compared. `rules` are those that the run began by.
     """
     spec = TaskSpec.of(task)
-    notes: list[str] = []
+    said = Remarks()
+    notes = said.notes
+    encoder = Encoder(tokenizer, bos=task.bos == "auto", rules=rules)
+    if encoder.bos is not None and spec.template.begins_with(tokenizer.bos_token):
+        notes.append(
+            f"task.template begins with the tokenizer's BOS token, {tokenizer.bos_token}: no other is put there"
+        )
+    if spec.end == "eos" and tokenizer.eos_token_id is None:
+        raise UserError("task.end: eos, but this model's tokenizer has no EOS token; set task.end to none")
     loader = _Loader(
         spec,
         task,
-        Encoder(tokenizer, bos=task.bos == "auto"),
+        encoder,
+        tokenizer.eos_token_id if spec.end == "eos" else None,
+        rules,
         max_length,
         report,
         notes,
@@ -83,7 +97,13 @@ def load_task(
         train_rows, validation_rows = _hold_out(train_rows, notes)
     train = loader.examples("train", train_rows, task.train_examples, seed)
     validation = loader.examples("validation", validation_rows, task.validation_examples, _FIXED_SEED)
-    return Task(spec.objective, train, validation, list(spec.options.values()), notes)
+    if spec.objective == "classification":
+        remark_on_classes(spec.options, "train", train, said)
+        remark_on_classes(spec.options, "validation", validation, said)
+    same_file = "validation" in spec.sources and _same(train_rows.source, validation_rows.source)
+    remark_on_overlap(spec.objective, train, validation, same_file=same_file, said=said)
+    once = list(dict.fromkeys(notes))  # of a file that is both splits the same may be said twice
+    return Task(spec.objective, train, validation, list(spec.options.values()), once, said.warnings)
 
 
 @dataclass(frozen=True)
@@ -94,6 +114,12 @@ class _Rows:
     data: Table
     indices: Sequence[int]
     keys: dict[str, str] = field(default_factory=dict)  # of the verbalizer, by the number of a class that has a name
+
+
+def _same(one: sources.Source, other: sources.Source) -> bool:
+    if one.paths and other.paths:
+        return [path.resolve() for path in one.paths] == [path.resolve() for path in other.paths]
+    return (one.name, one.config, one.split, one.paths) == (other.name, other.config, other.split, other.paths)
 
 
 def _hold_out(rows: _Rows, notes: list[str]) -> tuple[_Rows, _Rows]:
@@ -116,9 +142,14 @@ class _Loader:
     spec: TaskSpec
     task: PresetTask
     encoder: Encoder
+    end: int | None  # token that a target ends in
+    rules: int
     max_length: int
     report: Report
     notes: list[str]
+
+    def __post_init__(self) -> None:
+        self.options = [Filled(text) for text in self.spec.options.values()]
 
     def rows(self, split: Split) -> _Rows:
         """All rows of a split."""
@@ -151,6 +182,7 @@ class _Loader:
             too_long=self.task.too_long,
             name=str(rows.source),
             notes=self.notes,
+            end=self.end,
             report=lambda fraction: self.report(f"tokenising {split}", fraction),
         )
 
@@ -161,8 +193,9 @@ class _Loader:
             label: Value = rows.data.columns[spec.label][index]
             if isinstance(label, str):
                 label = rows.keys.get(label.strip(), label)
-            return Raw(where, prompt, list(spec.options.values()), spec.option_of(label, where))
-        target = spec.target.fill(row, where).strip()
-        if not target:
+            return Raw(where, prompt, self.options, spec.option_of(label, where))
+        # What it ends in is learned, as in "{answer}\n"; a prompt and what follows are joined by one space.
+        target = spec.target.fill(row, where).stripped(left=None, right="" if self.rules > 1 else None)
+        if not target.text.strip():
             raise UserError(f"{where}: task.target is empty there; mend or remove the row")
         return Raw(where, prompt, [target], 0)

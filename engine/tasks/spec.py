@@ -25,6 +25,7 @@ class TaskSpec:
     target: Template | None
     label: str
     options: dict[str, str]  # label -> option text
+    end: Literal["eos", "none"]  # what a target ends in
 
     @classmethod
     def of(cls, task: Task) -> TaskSpec:
@@ -39,15 +40,28 @@ class TaskSpec:
         template = Template("task.template", merged["template"], varies=objective == "classification")
         if objective == "lm":
             target = Template("task.target", merged["target"], varies=True)
-            return cls(objective, sources, template, target, "", {})
+            return cls(objective, sources, template, target, "", {}, merged.get("end", "none"))
+        if merged.get("end", "none") != "none":
+            raise UserError(
+                "task.end: eos is for objective lm, whose target the model learns to end; options of a classification "
+                "are compared as they are; remove the key"
+            )
         if "label" not in merged:
             raise UserError("task.label: missing; the column that holds the label")
         options = {label.strip(): text.strip() for label, text in merged["verbalizer"].items()}
-        if len(set(options.values())) < 2 or len(set(options.values())) < len(merged["verbalizer"]):
+        if len(options) < 2 or len(options) < len(merged["verbalizer"]):
             raise UserError("task.verbalizer: needs two or more labels, each with an option text of its own")
+        by_text: dict[str, str] = {}
+        for label, text in options.items():
+            if text in by_text:
+                raise UserError(
+                    f"task.verbalizer: labels {by_text[text]} and {label} both stand for {text!r}; give each an option "
+                    "text of its own"
+                )
+            by_text[text] = label
         if not all(options.values()):
             raise UserError("task.verbalizer: an option text is empty; the model is asked which one follows")
-        return cls(objective, sources, template, None, merged["label"], options)
+        return cls(objective, sources, template, None, merged["label"], options, "none")
 
     @property
     def used(self) -> dict[str, str]:

@@ -3,9 +3,31 @@
 from __future__ import annotations
 
 import string
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.errors import UserError
+
+
+class Filled(NamedTuple):
+    """A text that knows what of it came from columns: special tokens are text there."""
+
+    text: str
+    data: tuple[tuple[int, int], ...] = ()  # where each column's value begins and ends
+
+    def before(self, other: Filled) -> Filled:
+        """The two, joined by one space."""
+        start = len(self.text) + 1
+        return Filled(
+            f"{self.text} {other.text}", (*self.data, *((start + begin, start + end) for begin, end in other.data))
+        )
+
+    def stripped(self, *, left: str | None = "", right: str | None = "") -> Filled:
+        """Without these characters at its ends; None is all white space."""
+        text = self.text.lstrip(left)
+        gone = len(self.text) - len(text)
+        text = text.rstrip(right)
+        spans = ((max(0, begin - gone), min(end - gone, len(text))) for begin, end in self.data)
+        return Filled(text, tuple((begin, end) for begin, end in spans if begin < end))
 
 
 class Template:
@@ -24,13 +46,22 @@ class Template:
         if varies and not self.columns:
             raise UserError(f"{key}: {text!r} names no column; write one in braces, as in {{sentence}}")
 
-    def fill(self, row: dict[str, Any], where: str) -> str:
+    def begins_with(self, text: str) -> bool:
+        """Whether the template itself does, before any column."""
+        literal = next((literal for literal, _ in self._parts), "")
+        return literal.startswith(text)
+
+    def fill(self, row: dict[str, Any], where: str) -> Filled:
         """The text for one row. Raises `UserError` where a column has no value."""
-        filled = []
+        filled, data, length = [], [], 0
         for literal, column in self._parts:
             filled.append(literal)
+            length += len(literal)
             if column is not None:
                 if row[column] is None:
                     raise UserError(f"{where}: column '{column}' has no text; mend or remove the row")
-                filled.append(str(row[column]).strip())
-        return "".join(filled)
+                value = str(row[column]).strip()
+                filled.append(value)
+                data.append((length, length + len(value)))
+                length += len(value)
+        return Filled("".join(filled), tuple(data))

@@ -9,9 +9,16 @@ from typing import Any, Literal
 import msgspec
 
 from engine.errors import UserError
+from engine.tasks.border import Border
 from engine.tasks.example import Example
+from engine.tasks.special import Specials
+from engine.tasks.template import Filled
 
 _CHUNK = 512  # examples that are handed to the tokenizer at once
+
+RULES = 2
+"""By which texts become tokens, for a run's record: since 2 special tokens in the data are text, a BOS token that a
+text begins with is the only one, and a target keeps the white space that it ends in. Runs that began by 1 go on so."""
 
 
 @dataclass(frozen=True)
@@ -19,8 +26,8 @@ class Raw:
     """An example before it is tokenised."""
 
     where: str  # file and row, for messages
-    prompt: str
-    options: list[str]
+    prompt: Filled
+    options: Sequence[Filled]
     label: int
 
 
@@ -31,8 +38,8 @@ class Encoder:
     to its caller: models are trained on documents that begin with it (OPT's with `</s>`).
     """
 
-    def __init__(self, tokenizer: Any, *, bos: bool = True) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, tokenizer: Any, *, bos: bool = True, rules: int = RULES) -> None:
+        self.tokenizer = tokenizer
         bare = tokenizer("a", add_special_tokens=False)["input_ids"]
         full = tokenizer("a")["input_ids"]
         extra = len(full) - len(bare)
@@ -43,17 +50,36 @@ class Encoder:
         if self._prefix and self.leading and full[0] == self._prefix[0]:
             self._prefix = []
         self.leading += len(self._prefix)
+        last = [*self._prefix, *full][self.leading - 1] if self.leading else None
+        #: The BOS token of which a text that begins with it gets no second one.
+        self.bos = tokenizer.bos_token_id if rules > 1 and last == tokenizer.bos_token_id else None
+        self.specials = Specials(tokenizer) if rules > 1 else None
 
-    def __call__(self, texts: list[str]) -> list[list[int]]:
-        """The ids of every text."""
-        if not texts:
-            return []
-        encoded = self._tokenizer(texts)["input_ids"]
-        return [[*self._prefix, *ids[: len(ids) - self._trailing]] for ids in encoded]
+    def __call__(self, texts: Sequence[Filled]) -> list[list[int]]:
+        """The ids of every text. Raises `UserError` where special tokens in the data cannot be taken for text."""
+        apart = [text for text in texts if self.specials and self.specials.inside(text)]
+        if not apart or self.specials is None:
+            return [self._begun(ids) for ids in self._encode(texts)]
+        taken = iter(self.specials.encode(apart))
+        others = iter(self._encode([text for text in texts if not self.specials.inside(text)]))
+        return [self._begun(next(taken if self.specials.inside(text) else others)) for text in texts]
+
+    def _encode(self, texts: Sequence[Filled]) -> list[list[int]]:
+        return list(self.tokenizer([text.text for text in texts])["input_ids"]) if texts else []
+
+    def _begun(self, ids: list[int]) -> list[int]:
+        ids = [*self._prefix, *ids[: len(ids) - self._trailing]]
+        if self.bos is not None and ids[self.leading - 1 : self.leading + 1] == [self.bos, self.bos]:
+            del ids[self.leading]
+        return ids
+
+    def held(self, texts: Sequence[Filled]) -> list[str]:
+        """The special tokens that are text in one of these, because they came from a column."""
+        return [token for text in texts for token in self.specials.inside(text)] if self.specials else []
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of these ids, for people: special tokens are left out."""
-        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
 
 def encode(
@@ -64,45 +90,140 @@ def encode(
     too_long: Literal["refuse", "truncate", "skip"],
     name: str,
     notes: list[str],
+    end: int | None = None,
     report: Callable[[float], None] = lambda fraction: None,
 ) -> list[Example]:
     """Tokenise examples, each option joined to the prompt by one space. Raises `UserError`.
 
-    `name` is what messages call the data; `notes` gets what is worth a log line.
+    `name` is what messages call the data; `notes` gets what is worth a log line; `end` is the token that options end
+    in, each once.
     """
-    examples: list[Example] = []
-    astride = 0  # options that do not begin where the prompt's tokens end
-    for start in range(0, len(raw), _CHUNK):
-        chunk = raw[start : start + _CHUNK]
-        report(start / len(raw))
-        prompts = [item.prompt.rstrip(" ") for item in chunk]  # "one space" also after a template that ends in one
-        bare = encoder(prompts)
-        fulls = iter(encoder([f"{p} {o}" for p, item in zip(prompts, chunk, strict=True) for o in item.options]))
-        for item, prompt in zip(chunk, bare, strict=True):
-            example = _split(prompt, [next(fulls) for _ in item.options], item)
-            astride += len(example.prompt) < len(prompt)
-            examples.append(example)
-    report(1.0)
-    if astride:
-        notes.append(
-            f"{name}: in {astride:,} of {len(examples):,} examples the options begin inside the prompt's last token"
-        )
+    try:
+        examples = _Joint(encoder, end, report).examples(raw, notes, name)
+    except _NotTheSame:
+        examples = _Joint(encoder, end, report, once=False).examples(raw, notes, name)
     return _fit(examples, encoder, max_length, too_long, name, notes)
 
 
-def _split(prompt: list[int], fulls: list[list[int]], item: Raw) -> Example:
-    """Find where the options begin.
+class _NotTheSame(Exception):
+    """An option has other tokens behind another prompt after all."""
 
-    Usually after the prompt's own tokens. Where a tokenizer merges across the border the prompt is
-    cut back to what all share with it, never on into the options: their mean log-probability is
-    over all of their tokens, common ones included.
+
+class _Joint:
+    """Prompts and options, tokenised as one text each; or each option once, where that is the same.
+
+    Where it is (`engine.tasks.border`), one option of every example is tokenised behind its prompt all the same, in
+    turn: what was concluded is seen to hold on the data at hand.
     """
-    shared = min(len(prompt), *(len(full) - 1 for full in fulls))
-    for full in fulls:
-        shared = next((i for i in range(shared) if prompt[i] != full[i]), shared)
-    if shared < 1:
-        raise UserError(f"{item.where}: the prompt is empty; the model needs a token before the options")
-    return Example(tuple(prompt[:shared]), tuple(tuple(full[shared:]) for full in fulls), item.label)
+
+    def __init__(
+        self, encoder: Encoder, end: int | None, report: Callable[[float], None], *, once: bool = True
+    ) -> None:
+        self._encoder, self._end, self._report = encoder, end, report
+        self._border = Border(encoder.tokenizer) if once else None
+        self._shared: Sequence[Filled] = ()  # the options that are tokenised once
+        self._known: tuple[tuple[int, ...], ...] = ()  # their tokens
+        self._distinct: object = None  # the last options that were found to be
+
+    def examples(self, raw: Sequence[Raw], notes: list[str], name: str) -> list[Example]:
+        """All of them. Raises `UserError`, and `_NotTheSame`."""
+        examples: list[Example] = []
+        astride = 0  # options that do not begin where the prompt's tokens end
+        held: dict[str, None] = {}
+        holding = 0  # examples in which special tokens are text
+        for start in range(0, len(raw), _CHUNK):
+            chunk = raw[start : start + _CHUNK]
+            self._report(start / len(raw))
+            # "one space" also after a template that ends in one
+            prompts = [item.prompt.stripped(right=" ") for item in chunk]
+            bare = self._encoder(prompts)
+            for item, ids, example in zip(chunk, bare, self._join(chunk, prompts, bare), strict=True):
+                self._check_distinct(example, item)
+                astride += len(example.prompt) < len(ids)
+                examples.append(example)
+                found = self._encoder.held((item.prompt, *item.options))
+                held |= dict.fromkeys(found)
+                holding += bool(found)
+        self._report(1.0)
+        if holding:
+            which = ", ".join(list(held)[:5]) + (f" and {len(held) - 5} more" if len(held) > 5 else "")
+            notes.append(
+                f"{name}: {holding:,} of {len(examples):,} examples hold the text of special tokens ({which}): "
+                "in a column's value it is text, no token"
+            )
+        if astride:
+            notes.append(
+                f"{name}: in {astride:,} of {len(examples):,} examples the options begin inside the prompt's last token"
+            )
+        return examples
+
+    def _join(self, chunk: Sequence[Raw], prompts: list[Filled], bare: list[list[int]]) -> list[Example]:
+        behind: list[Sequence[int]] = []  # of each example the options that are tokenised behind its prompt
+        for number, (item, prompt, ids) in enumerate(zip(chunk, prompts, bare, strict=True)):
+            every = range(len(item.options))
+            behind.append([number % len(every)] if self._once(item, prompt, ids) else every)
+        texts = [
+            p.before(item.options[n]) for item, p, which in zip(chunk, prompts, behind, strict=True) for n in which
+        ]
+        fulls = iter(self._encoder(texts))
+        joined = []
+        for item, ids, which in zip(chunk, bare, behind, strict=True):
+            found = [next(fulls) for _ in which]
+            if len(found) == len(item.options):
+                joined.append(self._split(ids, found, item))
+                continue
+            if found[0] != [*ids, *self._known[which[0]]]:
+                raise _NotTheSame
+            joined.append(Example(tuple(ids), self._known, item.label))
+        return joined
+
+    def _once(self, item: Raw, prompt: Filled, ids: list[int]) -> bool:
+        """Whether the options behind this prompt are known."""
+        if self._border is None or len(item.options) < 2 or not self._border.ends(prompt.text):
+            return False
+        if self._encoder.held((prompt,)):
+            return False
+        if self._shared is not item.options:
+            if not self._border.allows([option.text for option in item.options]):
+                self._border = None
+                return False
+            fulls = self._encoder([prompt.before(option) for option in item.options])
+            if any(full[: len(ids)] != ids or len(full) == len(ids) for full in fulls):
+                raise _NotTheSame
+            self._shared, self._known = item.options, tuple(tuple(full[len(ids) :]) for full in fulls)
+        return True
+
+    def _split(self, prompt: list[int], fulls: list[list[int]], item: Raw) -> Example:
+        """Find where the options begin.
+
+        Usually after the prompt's own tokens. Where a tokenizer merges across the border the prompt is
+        cut back to what all share with it, never on into the options: their mean log-probability is
+        over all of their tokens, common ones included.
+        """
+        shared = min(len(prompt), *(len(full) - 1 for full in fulls))
+        for full in fulls:
+            shared = next((i for i in range(shared) if prompt[i] != full[i]), shared)
+        if shared < 1:
+            raise UserError(f"{item.where}: the prompt is empty; the model needs a token before the options")
+        last = () if self._end is None else (self._end,)
+        options = (tuple(full[shared:]) for full in fulls)
+        ended = tuple(option if option[-1:] == last else option + last for option in options)
+        return Example(tuple(prompt[:shared]), ended, item.label)
+
+    def _check_distinct(self, example: Example, item: Raw) -> None:
+        """Raise `UserError` for options that nothing tells apart: their losses are the same for ever."""
+        if example.options is self._distinct:
+            return
+        first: dict[tuple[int, ...], str] = {}
+        for tokens, option in zip(example.options, item.options, strict=True):
+            if tokens in first:
+                shown = self._encoder.tokenizer.decode(list(tokens))
+                raise UserError(
+                    f"{item.where}: the options {first[tokens]!r} and {option.text!r} are the same tokens to this "
+                    f"model's tokenizer ({shown!r}): nothing tells them apart; choose other option texts"
+                )
+            first[tokens] = option.text
+        self._distinct = example.options
 
 
 def _fit(

@@ -14,6 +14,7 @@ from engine.runtimes.base import Runtime
 from engine.tasks.example import Example
 from engine.tasks.load import Task
 from engine.tasks.objective import probabilities
+from engine.tasks.template import Filled
 from engine.tasks.tokenize import Encoder, Raw, encode
 
 _MOST_OPTIONS = 64  # of a prompt: a run waits while they are scored
@@ -62,10 +63,10 @@ class Trying:
             if len(asked.options) > _MOST_OPTIONS:
                 raise UserError(f"{len(asked.options)} options are too many: {_MOST_OPTIONS} can be tried at once")
             if asked.options:
-                raw = Raw("the prompt", asked.prompt, asked.options, 0)
+                raw = Raw("the prompt", Filled(asked.prompt), [Filled(option) for option in asked.options], 0)
                 (example,) = encode([raw], self._encoder, max_length=2**31, too_long="refuse", name="", notes=[])
                 return _Question(example.prompt, example, 0), asked.prompt, asked.options, None
-            (prompt,) = self._encoder([asked.prompt])
+            (prompt,) = self._encoder([Filled(asked.prompt)])
             most = max(1, min(asked.max_tokens, self._runtime.longest - len(prompt)))
             return _Question(tuple(prompt), None, most), asked.prompt, [], None
         held_out = self._task.validation

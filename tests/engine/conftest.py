@@ -76,10 +76,11 @@ def made_demo(once: Any) -> Path:
 
 @pytest.fixture(scope="session")
 def reviews(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Path:
-    """48 real reviews, as a file."""
-    lines = (shared / "data/sst2/validation.jsonl").read_text().splitlines()[:48]
+    """48 real reviews, as a file, and 48 others beside it, as held-out.jsonl."""
+    lines = (shared / "data/sst2/validation.jsonl").read_text().splitlines()
     path = tmp_path_factory.mktemp("data") / "reviews.jsonl"
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(lines[:48]) + "\n")
+    path.with_name("held-out.jsonl").write_text("\n".join(lines[48:96]) + "\n")
     return path
 
 
@@ -147,7 +148,7 @@ def tiny_run(tmp_path: Path, tiny_models: dict[str, Path], reviews: Path) -> Run
         [task]
         name = "sst2"
         train = "{reviews}"
-        validation = "{reviews}"
+        validation = "{reviews.with_name("held-out.jsonl")}"
         [method]
         interval = 10
         lr = 1e-4

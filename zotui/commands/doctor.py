@@ -25,7 +25,7 @@ def run_doctor(*, as_json: bool) -> int:
         _print(finding, as_json)
     command = [sys.executable, "-P", "-m", "engine.doctor"]
     # The libraries' own talk says nothing that a finding does not.
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8") as process:
         assert process.stdout is not None
         for line in process.stdout:
             _print(json.loads(line), as_json)

@@ -13,7 +13,7 @@ import tomlkit
 from pydantic import BeforeValidator, Field, ValidationError
 
 from engine.errors import UserError
-from engine.preset.load import explain
+from engine.preset.load import explain, read_text
 from engine.preset.section import Section
 from engine.runs.home import home
 
@@ -98,7 +98,7 @@ def remember_theme(name: str) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         aside = target.with_suffix(".tmp")
-        aside.write_text(tomlkit.dumps(document))
+        aside.write_text(tomlkit.dumps(document), encoding="utf-8")
         aside.replace(target)
     except OSError as error:
         raise UserError(f"{target}: cannot be written ({error.strerror})") from None
@@ -125,12 +125,7 @@ def describe(chosen: Config, keys: dict[str, tuple[str, str]]) -> str:
 
 
 def _text() -> str:
-    try:
-        return file().read_text()
-    except FileNotFoundError:
-        return ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file()}: cannot be read ({error})") from None
+    return read_text(file()) if file().exists() else ""
 
 
 def _dotted(table: Mapping[str, object], before: str = "") -> dict[str, object]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from engine.errors import UserError
-from engine.preset.load import load, load_file
+from engine.preset.load import load, load_file, read_text
 from engine.preset.schema import Preset
 from engine.runs.home import home
 from engine.text import suggest
@@ -52,10 +52,7 @@ def read(preset: str, overrides: Iterable[str] = ()) -> Preset:
 
 def text(path: Path) -> str:
     """What a preset's file says. Raises `UserError` if it cannot be read."""
-    try:
-        return path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from None
+    return read_text(path)
 
 
 def describe(path: Path) -> str:
@@ -99,10 +96,10 @@ def save(name: str, content: str, *, replace: bool = False) -> Path:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if replace:  # whole or not at all
-            aside.write_text(content)
+            aside.write_text(content, encoding="utf-8")
             aside.replace(target)
             return target
-        with target.open("x") as file:
+        with target.open("x", encoding="utf-8") as file:
             file.write(content)
     except FileExistsError:
         raise UserError(f"{target}: exists already; give the copy another name") from None

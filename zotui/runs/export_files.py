@@ -76,7 +76,7 @@ def as_object(runs: Sequence[Columns]) -> dict[str, object]:
 
 def _as_text(write: Callable[[Sequence[Columns], IO[str]], object]) -> Callable[[Sequence[Columns], Path], None]:
     def into(runs: Sequence[Columns], to: Path) -> None:
-        with to.open("w", newline="") as file:
+        with to.open("w", newline="", encoding="utf-8") as file:
             write(runs, file)
 
     return into

@@ -48,7 +48,8 @@ def _data(found: Data) -> list[tuple[str, str]]:
         f"{numbers.count(found.train)} examples to train on, {numbers.count(found.validation)} to validate on; "
         f"the longest has {numbers.count(found.longest)} tokens"
     )
-    lines = [("data", counted), ("prompt", f"{found.prompt.text!r} ({tokens(found.prompt.tokens)})")]
+    lines = [("data", counted), *(("", note) for note in found.notes)]
+    lines.append(("prompt", f"{found.prompt.text!r} ({tokens(found.prompt.tokens)})"))
     for number, option in enumerate(found.options):
         right = ", the right one" if number == found.label and len(found.options) > 1 else ""
         lines.append(("option", f"{option.text!r} ({tokens(option.tokens)}{right})"))

@@ -59,7 +59,7 @@ def _all(arguments: argparse.Namespace) -> int:
             )
             write(folder, results[part.name])
             _say(results[part.name])
-        (folder / "table.md").write_text(table(settings, every, results))
+        (folder / "table.md").write_text(table(settings, every, results), encoding="utf-8")
     if left_out:
         print(f"{left_out} left out; the same command again goes on with them", flush=True)
     failed = any(results[part.name].outcome == "failed" for part in chosen if part.name in results)

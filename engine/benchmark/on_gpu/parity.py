@@ -23,7 +23,7 @@ def compare(settings: Settings, folder: Path, *, dtype: str) -> Found:
     wanted = preset(settings, f"model.dtype={dtype}", f"method.interval={max(2, sizes.compared // 3)}")
     with tempfile.TemporaryDirectory() as aside:
         file = Path(aside) / "on_gpu.toml"
-        file.write_text(wanted.to_toml())
+        file.write_text(wanted.to_toml(), encoding="utf-8")
         lines = children.output(
             folder / f"parity-{dtype}.log",
             *("engine.parity", str(file), f"--steps={sizes.compared}", f"--tolerance={_TOLERANCE[dtype]}"),

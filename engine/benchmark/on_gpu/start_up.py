@@ -31,6 +31,6 @@ def look(settings: Settings, log: Path, *changes: str, probed: int, steps: int) 
     """The settings' preset, with these changes, seen from within. Raises `UserError` and `RunFailed`."""
     with tempfile.TemporaryDirectory() as aside:
         file = Path(aside) / "on_gpu.toml"
-        file.write_text(preset(settings, *changes).to_toml())
+        file.write_text(preset(settings, *changes).to_toml(), encoding="utf-8")
         (answer,) = children.output(log, "engine.benchmark.on_gpu.probes", str(file), str(probed), str(steps))
     return msgspec.json.decode(answer, type=Seen)

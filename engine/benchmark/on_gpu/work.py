@@ -68,7 +68,7 @@ def _found(answer: bytes, code: int, log: Path) -> Found:
 
 
 def _last_words(log: Path) -> str:
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     return f"{log.name} ends with: {lines[-1][:200]}" if lines else f"{log.name} is empty"
 
 

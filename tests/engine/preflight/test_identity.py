@@ -23,9 +23,11 @@ from engine.preset.load import load
 from engine.protocol.events import Error, Log, Step
 from engine.runs.directory import RunDir
 from engine.runs.info import FileMark
+from engine.runs.journal import encode_line
 from engine.tasks.demo import VERSION
 from engine.tasks.example import Example
 from engine.tasks.load import Task
+from engine.tasks.tokenize import RULES
 from tests.engine.conftest import Runner
 from tests.live_engine import Engine
 
@@ -272,6 +274,29 @@ def test_many_changes_are_counted() -> None:
 def files(run: RunDir) -> dict[Path, bytes]:
     own = (run.log_file, run.path / "lock")  # which every engine writes
     return {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file() and path not in own}
+
+
+def test_a_run_that_began_by_the_first_rules_goes_on_by_them(begun: Begun) -> None:
+    """Its tokens are those that it was trained on: a special token's text in the data is the token, say."""
+    lines = [json.loads(line) for line in begun.data.read_text().splitlines()]
+    lines[0]["sentence"] += " </s> so it was"
+    begun.data.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    begun.run.info.update(started_on=None)
+    begun.run.journal_file.write_bytes(encode_line(Step(step=0, lr=1e-4, eps=1e-3, projected_grad=1.0)))
+    begun.run.info.update(started_on=begun.open().started_on)
+    opened = begun.open()
+    assert opened.started_on.rules == 1 and opened.encoder.specials is None
+    assert opened.task.train[0].prompt.count(1) == 2  # BOS is </s>, too
+
+    record = json.loads(begun.run.info.file.read_bytes())
+    del record["started_on"]["rules"]  # as an earlier version left it
+    begun.run.info.file.write_text(json.dumps(record))
+    assert begun.open().started_on.rules == 1
+
+    begun.run.journal_file.unlink()
+    begun.run.info.update(started_on=None)
+    opened = begun.open()
+    assert opened.started_on.rules == RULES and opened.task.train[0].prompt.count(1) == 1
 
 
 def test_a_refused_resume_leaves_the_run_as_it_is_and_one_without_a_record_goes_on(

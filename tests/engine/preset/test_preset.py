@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import UserError
+from engine.preset import elsewhere
 from engine.preset.load import keys, load, load_file
 
 MINIMAL = '[model]\npath = "m"\n[task]\nname = "sst2"\n'
@@ -59,6 +60,49 @@ def test_a_bad_override_is_refused(override: str, message: str) -> None:
     assert refused([override]).startswith(message)
 
 
+@pytest.mark.parametrize(
+    ("foreign", "ours"),
+    [
+        ("learning_rate", "method.lr"),
+        ("training.learning-rate", "method.lr"),
+        ("method.Learning_Rate", "method.lr"),
+        ("num_train_epochs", "run.steps"),
+        ("model_name_or_path", "model.path"),
+        ("train_file", "task.train"),
+        ("data.path", "task.train"),
+        ("bs", "run.batch_size"),
+        ("zo_eps", "method.eps"),
+        ("step_interval", "method.interval"),
+        ("lozo_rank", "method.rank"),
+        ("LR", "method.lr"),
+    ],
+)
+def test_what_other_trainers_call_a_key_is_understood(foreign: str, ours: str) -> None:
+    assert refused([f"{foreign}=1"]) == f"--set {foreign}: unknown key; did you mean '{ours}'?"
+    section, _, name = foreign.rpartition(".")
+    head = f"[{section}]\n" if section else ""
+    text = f"{head}{name} = 1\n" if section != "method" else f"[method]\n{name} = 1\n"
+    line = refused(text=f"{text}{MINIMAL}")
+    assert line.startswith(f"p: {foreign}: unknown key; did you mean '{ours}'?")
+
+
+def test_a_key_of_another_trainer_within_a_section_of_its_own_is_found() -> None:
+    text = MINIMAL + "[training]\nfancy = true\n[training.optim]\nfoo = 1\nlearning_rate = 1e-5\n"
+    assert refused(text=text) == "p: training.optim.learning_rate: unknown key; did you mean 'method.lr'?"
+    assert refused(text=MINIMAL + "[lora]\nfancy = 1\n") == "p: lora: unknown key"
+
+
+def test_a_key_that_is_not_needed_says_why() -> None:
+    line = refused(["gradient_checkpointing=true"])
+    assert line.startswith("--set gradient_checkpointing: unknown key; no gradient is taken here")
+
+
+def test_names_from_elsewhere_lead_to_keys_that_are_there() -> None:
+    assert set(elsewhere.KEYS.values()) <= set(keys())
+    tails = {key.rpartition(".")[2] for key in keys()}
+    assert not tails & {name.rpartition(".")[2] for name in elsewhere.KEYS if "." not in name}
+
+
 def test_a_misspelt_section_is_named_before_what_it_leaves_missing() -> None:
     text = MINIMAL.replace("[model]", "[modle]")
     assert refused(text=text) == "p: modle: unknown key; did you mean 'model'? (and 1 more)"
@@ -100,10 +144,17 @@ def test_local_paths_become_absolute_and_hub_ids_stay(tmp_path: Path, monkeypatc
     assert fixed.run == loaded.run
 
 
-def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "p.toml").write_bytes(b"\xff\xfe")
-    with pytest.raises(UserError, match=r"p\.toml: cannot be read"):
+def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "p.toml").write_text(f'description = "caf\u00e9"\n{MINIMAL}', encoding="utf-16")
+    with pytest.raises(UserError, match=r"p\.toml: is not UTF-8 \(at byte 0\); save it as UTF-8$"):
         load_file(tmp_path / "p.toml")
+    with pytest.raises(UserError, match=r"gone\.toml: cannot be read \(No such file or directory\)$"):
+        load_file(tmp_path / "gone.toml")
+
+
+def test_a_byte_order_mark_is_read_over(tmp_path: Path) -> None:
+    (tmp_path / "p.toml").write_text(f'description = "caf\u00e9"\n{MINIMAL}', encoding="utf-8-sig")
+    assert load_file(tmp_path / "p.toml").description == "caf\u00e9"
 
 
 FOLDER = Path(__file__).parents[3] / "presets"

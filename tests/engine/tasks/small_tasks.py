@@ -21,6 +21,7 @@ class Words:
         self.begin, self.end, self.merges = begin or [], end or [], merges
         self.ids: dict[str, int] = {}
         self.bos_token_id = self.begin[0] if self.begin else None
+        self.bos_token, self.eos_token_id = "<bos>", None
 
     def __call__(self, texts: Any, add_special_tokens: bool = True) -> dict[str, Any]:
         if isinstance(texts, list):
@@ -29,6 +30,9 @@ class Words:
             texts = texts.replace(self.merges, self.merges.replace(" ", "_"))
         ids = [self.ids.setdefault(word, 100 + len(self.ids)) for word in texts.split()]
         return {"input_ids": [*self.begin, *ids, *self.end] if add_special_tokens else ids}
+
+    def decode(self, ids: list[int]) -> str:
+        return self.text(tuple(ids))
 
     def text(self, ids: tuple[int, ...]) -> str:
         words = {number: word for word, number in self.ids.items()}
@@ -86,9 +90,9 @@ def load(tokenizer: Any = None, *, seed: int = 0, max_length: int = 64, **keys: 
     )
 
 
-def refused(**keys: Any) -> str:
+def refused(tokenizer: Any = None, **keys: Any) -> str:
     with pytest.raises(UserError) as caught:
-        load(**keys)
+        load(tokenizer, **keys)
     message = str(caught.value)
     assert "\n" not in message
     return message

@@ -30,7 +30,7 @@ def test_asking_for_more_than_there_is_takes_all_and_says_so() -> None:
     write("train.jsonl", ROWS)
     loaded = load(train_examples=21)
     assert len(loaded.train) == 20
-    assert loaded.notes == ["task.train_examples is 21, train.jsonl has 20: all are used"]
+    assert loaded.notes[0] == "task.train_examples is 21, train.jsonl has 20: all are used"
 
 
 def test_without_a_validation_split_a_part_is_held_out() -> None:
@@ -41,7 +41,7 @@ def test_without_a_validation_split_a_part_is_held_out() -> None:
     assert (len(first.train), len(first.validation)) == (18, 2)
     assert not {e.prompt for e in first.train} & {e.prompt for e in first.validation}
     assert first.validation == other.validation
-    assert first.notes == ["no task.validation: 2 of 20 rows of train.jsonl are held out to validate on"]
+    assert first.notes[0] == "no task.validation: 2 of 20 rows of train.jsonl are held out to validate on"
     write("train.jsonl", ROWS[:1])
     assert refused(**keys, verbalizer={"0": "no", "1": "yes"}) == (
         "train.jsonl: has one row, none is left to validate on; set task.validation"

@@ -8,6 +8,7 @@ import pytest
 
 from engine.preset.task import Task
 from engine.tasks.load import load_task
+from engine.tasks.template import Filled
 from engine.tasks.tokenize import Encoder
 from tests.engine.tasks.small_tasks import ROWS, Words, load, refused, write
 
@@ -30,8 +31,8 @@ def test_special_tokens_stay_at_the_start_and_go_at_the_end() -> None:
 def test_a_begin_token_that_is_also_the_end_token() -> None:
     encoder = Encoder(Words(begin=[2]))
     assert encoder.leading == 1
-    assert encoder(["a"])[0][0] == 2
-    assert len(encoder(["a"])[0]) == 2
+    assert encoder([Filled("a")])[0][0] == 2
+    assert len(encoder([Filled("a")])[0]) == 2
 
 
 def test_a_begin_token_that_the_tokenizer_leaves_out_is_put_there_unless_told_not_to() -> None:
@@ -127,7 +128,11 @@ def test_a_real_tokenizer_on_real_data(shared: Path) -> None:
         max_length=512,
         report=lambda text, fraction: told.append((text, fraction)),
     )
-    assert (len(loaded.train), len(loaded.validation), loaded.notes) == (100, 872, [])
+    assert (len(loaded.train), len(loaded.validation), loaded.warnings) == (100, 872, [])
+    assert loaded.notes == [
+        "task.train: examples of each class: 0 (terrible) 43, 1 (great) 57",
+        "task.validation: examples of each class: 0 (terrible) 428, 1 (great) 444",
+    ]
     first = json.loads((sst2 / "validation.jsonl").read_text().splitlines()[0])
     example = loaded.validation[0]
     assert tokenizer.decode(example.prompt) == f"</s>{first['sentence']} It was"

@@ -47,6 +47,29 @@ def make_run(name: str = "r", **info: Any) -> RunDir:
     return run
 
 
+# -- files and their encoding -----------------------------------------------------------------------
+
+
+def test_files_are_utf_8_whatever_the_locale_and_output_is_what_it_can_take() -> None:
+    text = Path("p.toml").read_text(encoding="utf-8")
+    folder = Path(os.environ["ZOTUI_HOME"]) / "presets"
+    folder.mkdir(parents=True)
+    (folder / "mine.toml").write_text(f'description = "caf\u00e9 \U0001f600"\n{text}', encoding="utf-8-sig")
+    (folder.parent / "config.toml").write_text('[notify]\ncommand = ["\u00e9"]\n', encoding="utf-8-sig")
+    env = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+
+    def in_c(*arguments: str) -> str:
+        done = subprocess.run([sys.executable, "-m", "zotui", *arguments], env=env, capture_output=True)
+        assert (done.returncode, done.stderr) == (0, b"")
+        return done.stdout.decode()
+
+    assert "mine  " in (listed := in_c("presets", "ls")) and "caf\\u00e9 \\ud83d\\ude00" in listed
+    assert 'command = ["\u00e9"]' in in_c("config", "show")
+    in_c("presets", "copy", "mine", "copied")
+    copied = (folder / "copied.toml").read_bytes().decode()
+    assert copied.startswith('description = "caf\u00e9 \U0001f600"\n')
+
+
 # -- help, and what is wrong with a command ---------------------------------------------------------
 
 

@@ -221,7 +221,7 @@ def _estimate(found: Estimate) -> list[tuple[str, Content]]:
 
 
 def _data(found: Data) -> list[tuple[str, Content]]:
-    rows = [(name, Content(line)) for name, line in findings.rows(found) if name == "data"]
+    rows = [(name, Content(line)) for name, line in findings.rows(found)[: 1 + len(found.notes)]]
     tokens = f"  {findings.tokens(found.prompt.tokens)}"
     rows.append(("prompt", Content.assemble((found.prompt.text, "$accent"), (tokens, "$quiet"))))
     for number, option in enumerate(found.options):
