@@ -30,7 +30,7 @@ class FoldingLoop(TrainingLoop):
     def redraw(self, step: int) -> None:
         if self.learned.dirty:
             for state in self.learned.states:
-                state.fold_into(self._weights[state.matrix.name].data, step)
+                state.fold_into(self._weights[state.matrix.name], step)
             self.learned.folded()
         self.learned.redraw(step)
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from engine.errors import UserError, first_line
+from engine.models.experts import expert_weights
 from engine.models.weights import Matrix, weight_files
 
 if TYPE_CHECKING:
@@ -31,14 +32,17 @@ class ModelFacts:
     dtype: torch.dtype  # the files' own
     vocabulary: int
     kv_elements_per_token: int  # keys and values of every layer
+    experts_per_token: int = 0  # of a mixture
 
     def kv_bytes_per_token(self, dtype: str) -> int:
         """KV-cache bytes that one token takes."""
         return self.kv_elements_per_token * dtype_of(dtype).itemsize
 
 
-def read_model(path: str, *, trust_remote_code: bool, weights: bool = True) -> ModelFacts:
+def read_model(path: str, *, trust_remote_code: bool, weights: bool = True, experts: bool = True) -> ModelFacts:
     """Read a model's configuration and build its skeleton; `weights` says whether its folder must hold some.
+
+    `experts`: whether those of a mixture are in scope, as they are but in runs of versions that left them still.
 
     Raises `UserError` if there is no such model, it is no causal language model, or it would run code of its own.
     """
@@ -56,10 +60,10 @@ def read_model(path: str, *, trust_remote_code: bool, weights: bool = True) -> M
             f"model.path: {path}: its config.json asks for code from the hub (attn_implementation: {attention}); "
             "remove that line"
         )
-    return facts_of(path, config, trust_remote_code=trust_remote_code)
+    return facts_of(path, config, trust_remote_code=trust_remote_code, experts=experts)
 
 
-def facts_of(path: str, config: Any, *, trust_remote_code: bool = False) -> ModelFacts:
+def facts_of(path: str, config: Any, *, trust_remote_code: bool = False, experts: bool = True) -> ModelFacts:
     """What a configuration says, by the skeleton it describes. Raises `UserError` if that is no causal model."""
     from transformers import AutoModelForCausalLM
 
@@ -75,10 +79,11 @@ def facts_of(path: str, config: Any, *, trust_remote_code: bool = False) -> Mode
         architecture=(config.architectures or [type(skeleton).__name__])[0],
         parameters=sum(p.numel() for p in skeleton.parameters()),
         context=context_of(config),
-        matrices=linear_matrices(skeleton),
+        matrices=[matrix for matrix, _ in weights_in_scope(skeleton, experts=experts)],
         dtype=dtype if isinstance(dtype, torch.dtype) else torch.float32,
         vocabulary=int(text_config.vocab_size),
         kv_elements_per_token=_kv_elements(text_config),
+        experts_per_token=getattr(text_config, "num_experts_per_tok", None) or 0,
     )
 
 
@@ -93,14 +98,19 @@ def dtype_of(name: str) -> torch.dtype:
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
 
 
-def linear_matrices(model: PreTrainedModel) -> list[Matrix]:
-    """Scope `linear`: the weights of every linear layer of the blocks, the output head left out."""
+def weights_in_scope(model: PreTrainedModel, *, experts: bool = True) -> list[tuple[Matrix, torch.Tensor]]:
+    """Scope `linear`: every linear layer of the blocks, the output head left out, and the experts of a mixture.
+
+    Each with its weight, (rows, cols); that of an expert is a part of a parameter. A mixture's router stands still: a
+    small step of it sends tokens elsewhere, and losses jump.
+    """
     head: nn.Module | None = model.get_output_embeddings()
-    return [
-        Matrix(f"{name}.weight", module.out_features, module.in_features)
+    linear = [
+        (Matrix(f"{name}.weight", module.out_features, module.in_features), module.weight.data)
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear) and module is not head
     ]
+    return [*linear, *(expert_weights(model) if experts else ())]
 
 
 def _kv_elements(config: Any) -> int:

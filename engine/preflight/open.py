@@ -28,6 +28,7 @@ class Opened:
     dtype: str
     started_on: StartedOn  # for the run's record
     fold: str  # as well, where there are any
+    experts: bool  # as well: whether those of a mixture move
     encoder: Encoder
     drawn: Drawn
 
@@ -48,8 +49,9 @@ def open_run(
     plan = prepared.plan
     fold = prepared.fit.fold if plan.runtime == "vllm" else ""
     return Opened(
-        runtime, prepared.task, prepared.path, device, plan.dtype, prepared.started_on, fold, encoder, plan.drawn
-    )
+        runtime, prepared.task, prepared.path, device, plan.dtype, prepared.started_on, fold, plan.experts, encoder,
+        plan.drawn,
+    )  # fmt: skip
 
 
 def load_runtime(prepared: Prepared, report: Report, note: Note) -> Runtime:
@@ -62,6 +64,7 @@ def load_runtime(prepared: Prepared, report: Report, note: Note) -> Runtime:
         "rank": plan.wanted.method.rank,
         "seed": plan.wanted.run.seed,
         "drawn": plan.drawn,
+        "experts": plan.experts,
         "trust_remote_code": plan.wanted.model.trust_remote_code,
     }
     if plan.runtime == "training-loop":

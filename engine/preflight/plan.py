@@ -44,6 +44,7 @@ class Plan:
     runtime: str
     why: str  # this runtime
     drawn: Drawn
+    experts: bool  # whether those of a mixture move
     folds: Folds  # that the run may take
     least: Fit  # of the run, without its data: the data may leave less room
     disk: Disk
@@ -102,14 +103,16 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
     files = identify(Path(found.folder), was, code=trust) if found.folder else {}
     if trust:
         note("warning", f"model.trust_remote_code: Python code that comes with {path} may run here")
-    facts = read_model(found.readable, trust_remote_code=trust)
+    begun = run.info.read() if run and run.steps_done() else None
+    experts = begun.experts if begun else True
+    facts = read_model(found.readable, trust_remote_code=trust, experts=experts)
     dtype = choose_dtype(wanted.model.dtype, device, facts)
     runtime, why = choose_runtime(wanted.model.runtime, device)
     note("info", why)
     check_compiler(device)
     if runtime == "vllm":
         check_architecture(facts)
-    began = fold_of(run.info.read(), wanted.model.fold) if run and run.steps_done() else ""
+    began = fold_of(begun, wanted.model.fold) if begun else ""
     folds = folds_for(wanted.model.fold, began, dtype=dtype, device=device, runtime=runtime)
     # The weights alone, before the data is read; the whole once the data says how long it is.
     least = _fit(
@@ -121,7 +124,7 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
         facts, wanted, dtype=dtype, runtime=runtime, fold=least.fold,
         steps_done=run.steps_done() if run else 0, saved=len(run.checkpoint_folders()) if run else 0,
     )  # fmt: skip
-    plan = Plan(wanted, task, found, files, facts, device, dtype, runtime, why, drawn, folds, least, disk, was)
+    plan = Plan(wanted, task, found, files, facts, device, dtype, runtime, why, drawn, experts, folds, least, disk, was)
     if run:
         note(*check_disk(disk, run.path))
     return plan

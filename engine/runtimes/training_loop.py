@@ -20,7 +20,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from engine.directions.kept import Sample, UpdateKept, update_kept
 from engine.directions.low_rank import Drawn, directions, views
-from engine.models.facts import context_of, dtype_of, linear_matrices
+from engine.models.facts import context_of, dtype_of, weights_in_scope
 from engine.models.streamed import Entry, write_streamed
 from engine.models.weights import BaseWeights, Matrix, check_room_aside
 from engine.runtimes.base import EVALUATION_SEQUENCES, Probe, Upcoming
@@ -42,10 +42,12 @@ class TrainingLoop:
         rank: int,
         seed: int,
         drawn: Drawn = "philox",
+        experts: bool = True,
         trust_remote_code: bool = False,
         random_weights: bool = False,
     ) -> None:
-        self.device = device
+        """`experts`: whether those of a mixture move."""
+        self.device, self._experts = device, experts
         self._path, self._dtype, self._trust_remote_code = path, dtype_of(dtype), trust_remote_code
         self._model: PreTrainedModel
         if random_weights:
@@ -55,10 +57,10 @@ class TrainingLoop:
             self._model = self._read_model().to(device)
         self._model.eval()
         self._model.requires_grad_(False)
-        self._matrices = linear_matrices(self._model)
+        in_scope = weights_in_scope(self._model, experts=experts)
+        self._matrices = [matrix for matrix, _ in in_scope]
         self.longest = context_of(self._model.config)
-        parameters = dict(self._model.named_parameters())
-        self._weights = {matrix.name: parameters[matrix.name] for matrix in self._matrices}
+        self._weights = {matrix.name: weight for matrix, weight in in_scope}
         there = torch.device(device)
         self._directions = directions(drawn, self._matrices, rank, seed, there)
         self._v, self._u = (
@@ -67,7 +69,7 @@ class TrainingLoop:
         self._v_of = self._by_name(self._v, "cols")
         self._u_of = self._by_name(self._u, "rows")
         self._steps_done = 0
-        self._samples = {m.name: Sample(m, rank, seed, there) for m in self._matrices}
+        self._samples = {m.name: Sample(m, rank, seed, there, len(self._matrices)) for m in self._matrices}
         self._begin_samples()
 
     @property
@@ -92,9 +94,8 @@ class TrainingLoop:
 
     def abandon_probe(self) -> bool:
         # Moving there and back rounds, and what overflowed on the way is lost.
-        parameters = dict(self._read_model().named_parameters())
-        for name, weight in self._weights.items():
-            weight.data.copy_(parameters[name])
+        for matrix, weight in weights_in_scope(self._read_model(), experts=self._experts):
+            self._weights[matrix.name].copy_(weight)
         self._steps_done = 0
         self._begin_samples()
         return False
@@ -128,12 +129,12 @@ class TrainingLoop:
         aside = {}
         try:
             for name, weight in self._weights.items():
-                aside[name] = weight.data.to("cpu", copy=True)
-                weight.data.copy_(base.read(name))
+                aside[name] = weight.to("cpu", copy=True)
+                weight.copy_(base.read(name))
             yield
         finally:
             for name, kept in aside.items():
-                self._weights[name].data.copy_(kept)
+                self._weights[name].copy_(kept)
 
     @torch.inference_mode()
     def _score(self, examples: Sequence[Example], at_once: int | None = None) -> Scores:
@@ -153,7 +154,7 @@ class TrainingLoop:
     def load_weights(self, path: Path, step: int) -> None:
         with safe_open(path, framework="pt") as file:
             for name, weight in self._weights.items():
-                weight.data.copy_(file.get_tensor(name))
+                weight.copy_(file.get_tensor(name))
         self._steps_done = step
         self._begin_samples()
 
@@ -192,7 +193,7 @@ class TrainingLoop:
         for name, weight in self._weights.items():
             u = self._u_of[name]
             z = u @ self._v_of[name].T
-            weight.data.add_(z.to(weight.dtype), alpha=scale)
+            weight.add_(z.to(weight.dtype), alpha=scale)
             if intended:
                 self._samples[name].learn(u, scale)
 

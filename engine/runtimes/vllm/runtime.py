@@ -47,13 +47,14 @@ class VllmRuntime:
         memory_needed: int,
         fold: FoldMode,
         drawn: Drawn = "philox",
+        experts: bool = True,
         plain_copies: bool = True,
         trust_remote_code: bool = False,
         random_weights: bool = False,
         cuda_graphs: bool = True,
     ) -> None:
-        """`memory_needed`: bytes of the whole run. `plain_copies`: whether a CPU keeps the plain weights beside
-        the packed ones, which makes folds quicker and changes nothing else.
+        """`memory_needed`: bytes of the whole run. `experts`: whether those of a mixture move. `plain_copies`: whether
+        a CPU keeps the plain weights beside the packed ones, which makes folds quicker and changes nothing else.
         """
         self.device = device
         self._facts, self._dtype, self._needs = facts, dtype, needs
@@ -79,7 +80,8 @@ class VllmRuntime:
                 trust_remote_code=trust_remote_code,
                 random_weights=random_weights,
             )
-        opened = self._call("zo_open", rank, seed, plan.signs, fold, drawn, plan.longest if record else None)
+        longest = plan.longest if record else None
+        opened = self._call("zo_open", rank, seed, plan.signs, fold, drawn, experts, longest)
         self._matrices = [Matrix(*row) for row in opened]
         _check_matrices(facts.matrices, self._matrices)
         if (size := self._call("zo_block_size")) != self._block:
@@ -147,8 +149,8 @@ class VllmRuntime:
         if not self._adaptable:
             raise UserError("vLLM generates no text from float32 weights on a GPU; probabilities of options work")
         self._settle()
-        self._call("zo_publish", 1)
-        return generate_tokens(self._llm, prompt, 1, most)
+        with self._published(0) as adapter:
+            return generate_tokens(self._llm, prompt, adapter, most)
 
     @contextmanager
     def at_base(self) -> Iterator[None]:
@@ -285,8 +287,19 @@ class VllmRuntime:
 
     def _public(self, examples: Sequence[Example], signs: int) -> list[Scores]:
         """Score the first one or two signs through `generate`, in vLLM's own slots."""
-        self._call("zo_publish", signs)
-        return [generate_scores(self._llm, examples, adapter) for adapter in (1, 2)[:signs]]
+        scores = []
+        for sign in range(min(signs, 2)):
+            with self._published(sign) as adapter:
+                scores.append(generate_scores(self._llm, examples, adapter))
+        return scores
+
+    @contextmanager
+    def _published(self, sign: int) -> Iterator[int]:
+        """Within it, vLLM's public API scores a sign by the adapter that this gives."""
+        try:
+            yield self._call("zo_publish", sign)
+        finally:
+            self._call("zo_unpublish")
 
     def _call(self, method: str, *args: Any) -> Any:
         return self._llm.collective_rpc(method, args=args)[0]

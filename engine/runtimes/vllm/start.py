@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from vllm import LLM
 
 from engine.errors import UserError
+from engine.models.experts import dense
 from engine.models.facts import ModelFacts
 from engine.models.weights import Matrix
 from engine.runtimes.vllm.capacity import Capacity, adapter_rank
@@ -74,6 +75,6 @@ def _memory_share(device: str, needed: int) -> float:
 
 
 def _target_modules(matrices: Sequence[Matrix]) -> list[str]:
-    """Names of the layers that get slots; embeddings and the output head must not."""
-    names = {matrix.name.removesuffix(".weight").rpartition(".")[2] for matrix in matrices}
+    """Names of the layers that get vLLM's slots; embeddings and the output head must not, and experts need none."""
+    names = {matrix.name.removesuffix(".weight").rpartition(".")[2] for matrix in dense(matrices)}
     return sorted(names | {"qkv_proj", "gate_up_proj"})

@@ -113,17 +113,18 @@ def test_base_weights_are_found_under_either_name_and_refused_where_they_are_not
     from safetensors.torch import load_file, save_file
     from transformers import AutoModelForCausalLM
 
-    from engine.models.facts import linear_matrices
+    from engine.models.facts import weights_in_scope
     from engine.models.weights import BaseWeights
 
     for path in tiny_models.values():
         model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
-        matrices, parameters = linear_matrices(model), dict(model.named_parameters())
+        in_scope = weights_in_scope(model)
+        matrices = [matrix for matrix, _ in in_scope]
         base = BaseWeights(path, matrices)
-        assert all(torch.equal(base.read(m.name).float(), parameters[m.name]) for m in matrices)
+        assert all(torch.equal(base.read(m.name).float(), weight) for m, weight in in_scope)
         bare = {name.removeprefix("model."): tensor for name, tensor in load_file(path / "model.safetensors").items()}
         save_file(bare, tmp_path / "model.safetensors")
         base = BaseWeights(tmp_path, matrices)
-        assert all(torch.equal(base.read(m.name).float(), parameters[m.name]) for m in matrices)
+        assert all(torch.equal(base.read(m.name).float(), weight) for m, weight in in_scope)
         with pytest.raises(UserError, match="no 3 x 4 matrix model"):
             BaseWeights(tmp_path, [Matrix("model.other.weight", 3, 4)])

@@ -21,6 +21,7 @@ from engine.models.weights import Matrix
 from engine.runtimes.vllm.packing import Packed, one_token_options, pack, pack_for_launches
 from engine.runtimes.vllm.padding import pad
 from engine.runtimes.vllm.worker.clock import Clock
+from engine.runtimes.vllm.worker.experts import find_mixtures
 from engine.runtimes.vllm.worker.factors import Slice
 from engine.runtimes.vllm.worker.forward import Batch, Forward
 from engine.runtimes.vllm.worker.graphs import Graphs, cuda_recorder
@@ -45,11 +46,19 @@ class ZoWorker(WeightsWorker):
     vllm_config: Any
 
     def zo_open(
-        self, rank: int, seed: int, signs: int, fold: FoldMode, drawn: Drawn, record_longest: int | None
+        self,
+        rank: int,
+        seed: int,
+        signs: int,
+        fold: FoldMode,
+        drawn: Drawn,
+        experts: bool,
+        record_longest: int | None,
     ) -> list[tuple[str, int, int]]:
         """Make slots for `signs` probes a pass; returns (name, rows, cols) of every matrix that they cover.
 
-        `record_longest` is the longest sequence in tokens, where passes are to be recorded.
+        `experts`: whether those of a mixture move. `record_longest` is the longest sequence in tokens, where passes
+        are to be recorded.
         """
         device = torch.device(self.device)
         self._zo_on_gpu = device.type == "cuda"
@@ -65,11 +74,18 @@ class ZoWorker(WeightsWorker):
             # vLLM's own slots hold noise from its dummy adapter, and padding above our rank.
             piece.layer.lora_a_stacked[piece.index].zero_()
             piece.layer.lora_b_stacked[piece.index].zero_()
+        self._zo_dense = len(self._zo_slices)
+        # Where experts stand still, a GPU has vLLM's own kernel for them.
+        on_gpu, model = self._zo_on_gpu, self.model_runner.get_model()
+        self._zo_mixtures = find_mixtures(model, on_gpu=on_gpu) if experts or not on_gpu else []
+        self._zo_slices += [piece for mixture in self._zo_mixtures if experts for piece in mixture.slices]
         dtype = self.vllm_config.model_config.dtype
         self._zo_slots = Slots(
             self._zo_slices, rank=rank, seed=seed, signs=signs, dtype=dtype, device=device, fold=fold, drawn=drawn
         )
         self._zo_layers = Layers(manager, self._zo_slots)
+        for mixture in self._zo_mixtures:
+            mixture.begin(self._zo_layers, self._zo_slots.of_layer if experts else None)
         self._zo_forward = Forward(self.model_runner, self.vllm_config, device, self._zo_layers)
         self._zo_clock = Clock(device)
         self._zo_uploaded: tuple[list[Example], Batch] | None = None
@@ -120,17 +136,26 @@ class ZoWorker(WeightsWorker):
         for cache in self.model_runner.kv_caches:
             cache.zero_()
 
-    def zo_publish(self, signs: int) -> None:
-        """Bring the first one or two signs into vLLM's own slots, for its public API.
+    def zo_publish(self, sign: int) -> int:
+        """Bring the first or the second sign into vLLM's own slots, and show it to experts; returns the adapter's id.
 
-        They are reckoned anew, so that comparing the two paths finds a fault in what ours wrote.
+        It is reckoned anew, so that comparing the two paths finds a fault in what ours wrote.
         """
-        rank = self._zo_slots.rank
-        for sign, slot in enumerate(self._zo_public[:signs]):
-            for piece, added in zip(self._zo_slices, self._zo_slots.by_definition(sign), strict=True):
-                a, b = (stacked[piece.index] for stacked in (piece.layer.lora_a_stacked, piece.layer.lora_b_stacked))
-                a[slot, 0, :rank].copy_(piece.state.v.T)
-                b[slot, 0, :, :rank].copy_(added)
+        rank, slot = self._zo_slots.rank, self._zo_public[sign]
+        added = self._zo_slots.by_definition(sign)
+        for piece, u in zip(self._zo_slices[: self._zo_dense], added, strict=False):
+            a, b = (stacked[piece.index] for stacked in (piece.layer.lora_a_stacked, piece.layer.lora_b_stacked))
+            a[slot, 0, :rank].copy_(piece.state.v.T)
+            b[slot, 0, :, :rank].copy_(u)
+        shown = {id(piece): u for piece, u in zip(self._zo_slices, added, strict=True)}
+        for mixture in self._zo_mixtures:
+            mixture.shown = shown
+        return (PLUS, MINUS)[sign]
+
+    def zo_unpublish(self) -> None:
+        """Experts are shown no sign any more."""
+        for mixture in self._zo_mixtures:
+            mixture.shown = None
 
     # -- scoring --------------------------------------------------------------------------------
 
