@@ -92,7 +92,7 @@ class _Half:
 class Mixture:
     """The experts of one block.
 
-    Attributes: slices, their matrices; shown, U by the `id` of a slice, of the sign that the public API is asked for.
+    Attributes: slices, their matrices.
     """
 
     def __init__(self, name: str, routed: Any, *, on_gpu: bool) -> None:
@@ -104,7 +104,7 @@ class Mixture:
         self._second = _Half(routed.w2_weight.data, [down], name)
         self._adapted = self._scored_only = False
         self._layers: Layers | None = None
-        self.shown: dict[int, torch.Tensor] | None = None
+        self._shown: dict[int, torch.Tensor] | None = None
         self._original = routed.forward_modular
         routed.forward_modular = self.forward
 
@@ -120,6 +120,10 @@ class Mixture:
             for half in (self._first, self._second):
                 half.take(of_layer)
 
+    def show(self, added: dict[int, torch.Tensor] | None) -> None:
+        """U by the `id` of a slice, of the sign that the public API is asked for; None: the weights as they are."""
+        self._shown = added if self._adapted else None
+
     def forward(
         self, x: torch.Tensor, topk_weights: torch.Tensor, topk_ids: torch.Tensor, *others: Any, **named: Any
     ) -> Any:
@@ -129,7 +133,7 @@ class Mixture:
         """
         current = self._layers.current() if self._layers else None
         if current is None:
-            if self._on_gpu and self.shown is None:
+            if self._on_gpu and self._shown is None:
                 return self._original(x, topk_weights, topk_ids, *others, **named)
             return self._by_definition(x, topk_weights, topk_ids)
         if not self._scored_only:
@@ -161,13 +165,18 @@ class Mixture:
         for expert in topk_ids.unique().tolist():
             places = topk_ids == expert
             inputs = x[places.nonzero()[:, 0]]
-            inner = _activated(self._first.by_definition(expert, inputs, self.shown))
-            each[places] = self._second.by_definition(expert, inner, self.shown)
+            inner = _activated(self._first.by_definition(expert, inputs, self._shown))
+            each[places] = self._second.by_definition(expert, inner, self._shown)
         return _weighted(each, topk_weights)
 
 
-def find_mixtures(model: Any, *, on_gpu: bool) -> list[Mixture]:
-    """Every block's experts, taken over from vLLM. Raises `UserError` for experts of a kind that is not known here."""
+def find_mixtures(model: Any, *, moving: bool, on_gpu: bool) -> list[Mixture]:
+    """Every block's experts, taken over from vLLM; where they do not move, a GPU has vLLM's own kernel for them.
+
+    Raises `UserError` for experts of a kind that is not known here.
+    """
+    if on_gpu and not moving:
+        return []
     mixtures = []
     for name, module in model.named_modules():
         if (routed := getattr(module, "routed_experts", None)) is not None:

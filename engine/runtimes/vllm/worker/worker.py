@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from vllm.lora.request import LoRARequest
 
 from engine.directions.fold import FoldMode
 from engine.directions.low_rank import Drawn
@@ -28,17 +27,16 @@ from engine.runtimes.vllm.worker.graphs import Graphs, cuda_recorder
 from engine.runtimes.vllm.worker.head import log_probabilities, option_logits
 from engine.runtimes.vllm.worker.in_place import Parameters
 from engine.runtimes.vllm.worker.layers import Layers
+from engine.runtimes.vllm.worker.public import PublicWorker
 from engine.runtimes.vllm.worker.slots import Slots
 from engine.runtimes.vllm.worker.weights import WeightsWorker
 from engine.tasks.example import Example
-
-PLUS, MINUS = 1, 2  # adapter ids of the two pinned slots, which the public API scores
 
 Later = tuple[int, list[int], list[Example], int]
 """What the next call will ask for: step, queries, examples, signs."""
 
 
-class ZoWorker(WeightsWorker):
+class ZoWorker(WeightsWorker, PublicWorker):
     """Mixed into vLLM's worker. `self.model_runner`, `self.device` and `self.vllm_config` are vLLM's."""
 
     model_runner: Any
@@ -62,22 +60,13 @@ class ZoWorker(WeightsWorker):
         """
         device = torch.device(self.device)
         self._zo_on_gpu = device.type == "cuda"
-        lora = self.model_runner.lora_manager
-        manager = lora._adapter_manager
-        for adapter, name in ((PLUS, "plus"), (MINUS, "minus")):
-            lora.add_dummy_lora(LoRARequest(name, adapter, "/none"), rank=rank)
-            manager.activate_adapter(adapter)
-            manager.pin_adapter(adapter)
-        self._zo_public = [manager.lora_index_to_id.index(adapter) for adapter in (PLUS, MINUS)]
+        manager = self._zo_pin_slots(rank)
         self._zo_slices = _find_slices(manager)
         for piece in self._zo_slices:
             # vLLM's own slots hold noise from its dummy adapter, and padding above our rank.
             piece.layer.lora_a_stacked[piece.index].zero_()
             piece.layer.lora_b_stacked[piece.index].zero_()
-        self._zo_dense = len(self._zo_slices)
-        # Where experts stand still, a GPU has vLLM's own kernel for them.
-        on_gpu, model = self._zo_on_gpu, self.model_runner.get_model()
-        self._zo_mixtures = find_mixtures(model, on_gpu=on_gpu) if experts or not on_gpu else []
+        self._zo_mixtures = find_mixtures(self.model_runner.get_model(), moving=experts, on_gpu=self._zo_on_gpu)
         self._zo_slices += [piece for mixture in self._zo_mixtures if experts for piece in mixture.slices]
         dtype = self.vllm_config.model_config.dtype
         self._zo_slots = Slots(
@@ -135,27 +124,6 @@ class ZoWorker(WeightsWorker):
         """Zero the KV cache. Attention gives what lies behind a sequence the weight 0, and 0 * NaN is NaN."""
         for cache in self.model_runner.kv_caches:
             cache.zero_()
-
-    def zo_publish(self, sign: int) -> int:
-        """Bring the first or the second sign into vLLM's own slots, and show it to experts; returns the adapter's id.
-
-        It is reckoned anew, so that comparing the two paths finds a fault in what ours wrote.
-        """
-        rank, slot = self._zo_slots.rank, self._zo_public[sign]
-        added = self._zo_slots.by_definition(sign)
-        for piece, u in zip(self._zo_slices[: self._zo_dense], added, strict=False):
-            a, b = (stacked[piece.index] for stacked in (piece.layer.lora_a_stacked, piece.layer.lora_b_stacked))
-            a[slot, 0, :rank].copy_(piece.state.v.T)
-            b[slot, 0, :, :rank].copy_(u)
-        shown = {id(piece): u for piece, u in zip(self._zo_slices, added, strict=True)}
-        for mixture in self._zo_mixtures:
-            mixture.shown = shown
-        return (PLUS, MINUS)[sign]
-
-    def zo_unpublish(self) -> None:
-        """Experts are shown no sign any more."""
-        for mixture in self._zo_mixtures:
-            mixture.shown = None
 
     # -- scoring --------------------------------------------------------------------------------
 
