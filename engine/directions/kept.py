@@ -74,7 +74,7 @@ class Sample:
 
     def begin(self, weight: torch.Tensor, residual: torch.Tensor | None = None) -> None:
         """Take the entries as they are as the start, unless there is one already."""
-        if self._start is None and self._on_gpu:
+        if self._start is None and self._on_gpu and weight.is_contiguous():  # what is transposed is not
             from engine.directions import kernels
 
             self._start = torch.empty_like(self._intended)

@@ -45,9 +45,9 @@ _FAMILIES = {
 _OF_EXPERT = re.compile(r"\.experts\.\d+\.")
 
 
-def of_expert(matrix: Matrix) -> bool:
-    """Whether a matrix is one of an expert's."""
-    return _OF_EXPERT.search(matrix.name) is not None
+def of_expert(name: str) -> bool:
+    """Whether a matrix of this name is one of an expert's."""
+    return _OF_EXPERT.search(name) is not None
 
 
 def expert_weights(model: PreTrainedModel) -> Iterator[tuple[Matrix, torch.Tensor]]:
@@ -68,4 +68,4 @@ def expert_weights(model: PreTrainedModel) -> Iterator[tuple[Matrix, torch.Tenso
 
 def dense(matrices: Iterable[Matrix]) -> list[Matrix]:
     """Those of no expert."""
-    return [matrix for matrix in matrices if not of_expert(matrix)]
+    return [matrix for matrix in matrices if not of_expert(matrix.name)]

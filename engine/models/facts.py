@@ -101,16 +101,23 @@ def dtype_of(name: str) -> torch.dtype:
 def weights_in_scope(model: PreTrainedModel, *, experts: bool = True) -> list[tuple[Matrix, torch.Tensor]]:
     """Scope `linear`: every linear layer of the blocks, the output head left out, and the experts of a mixture.
 
-    Each with its weight, (rows, cols); that of an expert is a part of a parameter. A mixture's router stands still: a
-    small step of it sends tokens elsewhere, and losses jump.
+    Each with its weight, (rows, cols); that of an expert is a part of a parameter. Of a model that sees or hears as
+    well they are those of its language model. A mixture's router stands still: a small step of it sends tokens
+    elsewhere, and losses jump.
     """
+    from transformers.pytorch_utils import Conv1D
+
     head: nn.Module | None = model.get_output_embeddings()
-    linear = [
-        (Matrix(f"{name}.weight", module.out_features, module.in_features), module.weight.data)
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and module is not head
-    ]
-    return [*linear, *(expert_weights(model) if experts else ())]
+    reads = {id(module) for module in model.get_decoder().modules()}
+    found = []
+    for name, module in model.named_modules():
+        if module is head or id(module) not in reads:
+            continue
+        if isinstance(module, nn.Linear):
+            found.append((Matrix(f"{name}.weight", module.out_features, module.in_features), module.weight.data))
+        elif isinstance(module, Conv1D):
+            found.append((Matrix(f"{name}.weight", module.nf, module.nx, transposed=True), module.weight.data.T))
+    return [*found, *(expert_weights(model) if experts else ())]
 
 
 def _kv_elements(config: Any) -> int:

@@ -13,6 +13,7 @@ import torch
 
 from engine.errors import UserError, first_line
 from engine.machine import available_memory
+from engine.models.names import Names
 from engine.text import in_bytes
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 
 
 class BaseWeights:
-    """Finds every matrix under its parameter name; files may leave out the `model.` at its beginning, or add one."""
+    """Finds every matrix under its parameter name, which files may begin in another way (`engine.models.names`)."""
 
     def __init__(self, folder: Path, matrices: Sequence[Matrix]) -> None:
         """Raises `UserError` if the files do not hold exactly these matrices, as safetensors."""
@@ -39,19 +40,19 @@ class BaseWeights:
                         there[name], shapes[name] = path, file.get_slice(name).get_shape()
         except (OSError, SafetensorError) as error:
             raise UserError(f"{path}: cannot be read ({error})") from None
-        self._places: dict[str, tuple[Path, str]] = {}
+        names = Names(there)
+        self._places: dict[str, tuple[Path, str, bool]] = {}
         for matrix in matrices:
-            names = (matrix.name, matrix.name.removeprefix("model."), f"model.{matrix.name}")
-            own = next((name for name in names if name in there), None)
-            if own is None or shapes[own] != [matrix.rows, matrix.cols]:
+            own, shape = names.find(matrix.name), [matrix.rows, matrix.cols]
+            if own is None or shapes[own] != (shape[::-1] if matrix.transposed else shape):
                 raise UserError(f"{folder}: its files have no {matrix.rows} x {matrix.cols} matrix {matrix.name}")
-            self._places[matrix.name] = there[own], own
+            self._places[matrix.name] = there[own], own, matrix.transposed
 
     def read(self, name: str) -> torch.Tensor:
-        """The matrix of this parameter name, in the precision of the files, on the CPU."""
-        path, own = self._places[name]
+        """The matrix of this parameter name, (rows, cols), in the precision of the files, on the CPU."""
+        path, own, transposed = self._places[name]
         with safe_open(path, framework="pt") as file:
-            return file.get_tensor(own)
+            return file.get_tensor(own).T if transposed else file.get_tensor(own)
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Matrix:
     name: str
     rows: int  # out
     cols: int  # in
+    transposed: bool = False  # whether the model and its files hold it as (in, out), as GPT-2 does
 
 
 def check_room_aside(matrices: Sequence[Matrix], dtype: torch.dtype) -> None:

@@ -160,7 +160,7 @@ def activation_width(matrices: Sequence[Matrix], device: str, experts_per_token:
     """Numbers that a pass has at once of each token: between the two halves of an MLP, where it has the most."""
     if not matrices:
         return 0
-    if experts := [matrix for matrix in matrices if of_expert(matrix)]:
+    if experts := [matrix for matrix in matrices if of_expert(matrix.name)]:
         down = experts[-1]
         # In the first half what goes in, what comes out and what is added to that; in the second likewise. And the
         # hidden states, as below.

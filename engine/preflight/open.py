@@ -64,13 +64,12 @@ def load_runtime(prepared: Prepared, report: Report, note: Note) -> Runtime:
         "rank": plan.wanted.method.rank,
         "seed": plan.wanted.run.seed,
         "drawn": plan.drawn,
-        "experts": plan.experts,
         "trust_remote_code": plan.wanted.model.trust_remote_code,
     }
     if plan.runtime == "training-loop":
         from engine.runtimes.training_loop import TrainingLoop
 
-        return TrainingLoop(prepared.path, **common)
+        return TrainingLoop(prepared.path, experts=plan.experts, **common)
     from engine.runtimes.vllm.runtime import VllmRuntime
 
     runtime = VllmRuntime(

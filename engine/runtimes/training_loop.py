@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from safetensors import safe_open
@@ -51,8 +51,9 @@ class TrainingLoop:
         self._path, self._dtype, self._trust_remote_code = path, dtype_of(dtype), trust_remote_code
         self._model: PreTrainedModel
         if random_weights:
+            config = AutoConfig.from_pretrained(path)
             with torch.device(device):
-                self._model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(path), dtype=self._dtype)
+                self._model = AutoModelForCausalLM.from_config(config, dtype=self._dtype, **_attention(config))
         else:
             self._model = self._read_model().to(device)
         self._model.eval()
@@ -176,9 +177,9 @@ class TrainingLoop:
         return Probe(plus, minus, 2 * _tokens_scored(examples))
 
     def _read_model(self) -> PreTrainedModel:
-        return AutoModelForCausalLM.from_pretrained(
-            self._path, dtype=self._dtype, trust_remote_code=self._trust_remote_code
-        )
+        trust: dict[str, Any] = {"trust_remote_code": self._trust_remote_code}
+        config = AutoConfig.from_pretrained(self._path, **trust)
+        return AutoModelForCausalLM.from_pretrained(self._path, dtype=self._dtype, **trust, **_attention(config))
 
     def _begin_samples(self) -> None:
         for name, sample in self._samples.items():
@@ -218,6 +219,12 @@ class TrainingLoop:
             picked = rows.gather(1, ids[row, end - options : end, None])
             sums.append(picked.double().sum())
         return torch.stack(sums).tolist()
+
+
+def _attention(config: Any) -> dict[str, str]:
+    """How transformers is to attend: where scores are capped, as in Gemma 2, all but `eager` leave the cap out."""
+    capped = getattr(config.get_text_config(), "attn_logit_softcapping", None)
+    return {"attn_implementation": "eager"} if capped else {}
 
 
 def _tokens_scored(examples: Sequence[Example]) -> int:

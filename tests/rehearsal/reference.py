@@ -18,8 +18,8 @@ def main() -> None:
     prepare()
     from engine.models.facts import read_model
     from engine.runtimes.training_loop import TrainingLoop
+    from tests.families.models import write_model
     from tests.rehearsal import work
-    from tests.rehearsal.models import write_model
 
     folder, name, *numbers, file = sys.argv[1:]
     option_tokens, rank, queries = map(int, numbers)

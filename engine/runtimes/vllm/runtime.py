@@ -25,6 +25,7 @@ from engine.runtimes.vllm.capacity import Layouts, block_size, plan_capacity, wi
 from engine.runtimes.vllm.process_group import alone
 from engine.runtimes.vllm.public_api import generate_scores, generate_tokens
 from engine.runtimes.vllm.start import start
+from engine.runtimes.vllm.worker.experts import in_plain_order
 from engine.runtimes.vllm.worker.linear import keeping_plain_weights
 from engine.tasks.example import Example
 from engine.tasks.objective import Scores
@@ -47,14 +48,13 @@ class VllmRuntime:
         memory_needed: int,
         fold: FoldMode,
         drawn: Drawn = "philox",
-        experts: bool = True,
         plain_copies: bool = True,
         trust_remote_code: bool = False,
         random_weights: bool = False,
         cuda_graphs: bool = True,
     ) -> None:
-        """`memory_needed`: bytes of the whole run. `experts`: whether those of a mixture move. `plain_copies`: whether
-        a CPU keeps the plain weights beside the packed ones, which makes folds quicker and changes nothing else.
+        """`memory_needed`: bytes of the whole run. `plain_copies`: whether a CPU keeps the plain weights beside
+        the packed ones, which makes folds quicker and changes nothing else.
         """
         self.device = device
         self._facts, self._dtype, self._needs = facts, dtype, needs
@@ -68,7 +68,7 @@ class VllmRuntime:
         # Always, on a GPU: where a pass takes longer than its launches, a recording costs no more than the padding of
         # its layout, and saves the processor's time.
         record = cuda_graphs and device != "cpu"
-        with alone(), keeping_plain_weights() if plain_copies else nullcontext():
+        with alone(), in_plain_order(), keeping_plain_weights() if plain_copies else nullcontext():
             self._llm = start(
                 facts,
                 room,
@@ -80,8 +80,8 @@ class VllmRuntime:
                 trust_remote_code=trust_remote_code,
                 random_weights=random_weights,
             )
-        longest = plan.longest if record else None
-        opened = self._call("zo_open", rank, seed, plan.signs, fold, drawn, experts, longest)
+        names = [matrix.name for matrix in facts.matrices]
+        opened = self._call("zo_open", names, rank, seed, plan.signs, fold, drawn, plan.longest if record else None)
         self._matrices = [Matrix(*row) for row in opened]
         _check_matrices(facts.matrices, self._matrices)
         if (size := self._call("zo_block_size")) != self._block:

@@ -13,7 +13,8 @@ GPU's kernel for a mixture with LoRA. On a GPU this has never run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +58,7 @@ class _Half:
         for number in range(experts):
             layer = Weight(stacked, number)
             matrices = [Matrix(f"{parent}.{number}.{name}.weight", rows, cols) for name in names]
-            self.pieces.append([Slice(matrix, layer, i, i * rows) for i, matrix in enumerate(matrices)])
+            self.pieces.append([Slice(matrix, layer, 0, i * rows, 0) for i, matrix in enumerate(matrices)])
         self._a: torch.Tensor  # (experts, columns, in)
         self._products: list[_Product] = []
 
@@ -182,6 +183,25 @@ def find_mixtures(model: Any, *, moving: bool, on_gpu: bool) -> list[Mixture]:
         if (routed := getattr(module, "routed_experts", None)) is not None:
             mixtures.append(Mixture(name, routed, on_gpu=on_gpu))
     return mixtures
+
+
+@contextmanager
+def in_plain_order() -> Iterator[None]:
+    """Within this, vLLM takes on every GPU a kernel for experts that leaves their weights as the files have them.
+
+    On the newest it would take one that wants them in blocks.
+    """
+    try:
+        from vllm.model_executor.layers.fused_moe.oracle import unquantized
+    except ImportError:  # another vLLM: `find_mixtures` finds out
+        yield
+        return
+    asked = getattr(unquantized, "_trtllm_bf16_lora_supported", None)
+    unquantized._trtllm_bf16_lora_supported = lambda moe_config: False
+    try:
+        yield
+    finally:
+        unquantized._trtllm_bf16_lora_supported = asked
 
 
 def _activated(gate_up: torch.Tensor) -> torch.Tensor:

@@ -21,16 +21,16 @@ _ALIGNED = 64  # numbers, to a multiple of which a layer's factors begin: 128 by
 
 
 class Slice:
-    """One Hugging Face matrix inside a vLLM layer (qkv_proj holds three).
+    """One Hugging Face matrix inside a vLLM layer: qkv_proj holds three, or one that is as large as they are.
 
     Attributes: rows, of the layer's weight; state, what was learned of it; a, (rank, cols), and b, (signs, rank, rows),
     where its factors lie.
     """
 
-    def __init__(self, matrix: Matrix, layer: Any, index: int, offset: int) -> None:
+    def __init__(self, matrix: Matrix, layer: Any, index: int, offset: int, count: int = 1) -> None:
         self.matrix = matrix
         self.layer = layer
-        self.index = index  # among the layer's slices
+        self.parts = range(index, index + count)  # which of the slices that vLLM cuts the layer into
         self.rows = slice(offset, offset + matrix.rows)
         self.state: LowRank
         self.a: torch.Tensor

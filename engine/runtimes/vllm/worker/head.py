@@ -22,9 +22,7 @@ def option_logits(model: Any, hidden: torch.Tensor, batch: Batch) -> torch.Tenso
 
     hidden is (signs, rows, width), of the rows that predict something.
     """
-    # Gemma 2 has no head of its own, only the embeddings.
-    head = model.lm_head if hasattr(model, "lm_head") else model.model.embed_tokens
-    processor = model.logits_processor
+    head, processor = _head(model)
     parts = []
     for picked, targets in zip(batch.picked.split(_PICKS), batch.targets.split(_PICKS), strict=True):
         logits = (hidden[:, picked].float() * head.weight[targets].float()).sum(-1)
@@ -46,3 +44,11 @@ def log_probabilities(model: Any, hidden: torch.Tensor, batch: Batch) -> torch.T
     signs, rows, width = hidden.shape
     normalisers = [model.compute_logits(some).float().logsumexp(-1) for some in hidden.reshape(-1, width).split(_ROWS)]
     return option_logits(model, hidden, batch) - torch.cat(normalisers).view(signs, rows)[:, batch.picked]
+
+
+def _head(model: Any) -> tuple[Any, Any]:
+    """The output head and what is done to its logits: those of the language model, in one that sees as well."""
+    if not hasattr(model, "logits_processor"):
+        model = model.get_language_model()
+    # Gemma 2 and Cohere have no head of their own, only the embeddings.
+    return (model.lm_head if hasattr(model, "lm_head") else model.model.embed_tokens), model.logits_processor

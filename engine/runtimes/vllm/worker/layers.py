@@ -27,8 +27,10 @@ from engine.runtimes.vllm.worker.slots import Slots
 # takes up to five times longer than adding it rank by rank. Up to this rank that is worth it.
 _ONE_BY_ONE = 4
 _BLOCK = re.compile(r"\.(\d+)\.")
-_ATTENTION_INPUTS = {"qkv_proj", "q_proj", "k_proj", "v_proj"}
-_AFTER_ATTENTION = {"o_proj", "out_proj", "fc1", "fc2", "gate_up_proj", "gate_proj", "up_proj", "down_proj"}
+_ATTENTION_INPUTS = {"qkv_proj", "q_proj", "k_proj", "v_proj", "query_key_value"}
+# Also where the MLP stands beside the attention: it too takes every row by itself.
+_AFTER_ATTENTION = {"o_proj", "out_proj", "dense", "fc1", "fc2", "gate_up_proj", "gate_proj", "up_proj", "down_proj"}
+_AFTER_ATTENTION |= {"c_fc", "c_proj", "dense_h_to_4h", "dense_4h_to_h"}
 
 
 @dataclass(frozen=True)
@@ -102,10 +104,15 @@ class _Layer:
         layer.apply = self.apply
 
     def apply(self, x: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-        """x (signs * tokens, in) -> x W^T + bias + x A^T B^T, (signs * tokens, out)."""
+        """x (signs * tokens, in) -> x W^T + bias + x A^T B^T, (signs * tokens, out).
+
+        Models of transformers that vLLM takes as they are hand on (1, signs * tokens, in), and want as much back.
+        """
         current = self._owner.current()
         if current is None:
             return self._original(x, bias)
+        if x.dim() > 2:
+            return self.apply(x.flatten(0, -2), bias).unflatten(0, x.shape[:-1])
         if not self._scored_only:
             return self._scored(current, x, bias, current.tokens)
         by_sign = x.view(current.signs, current.tokens, -1)

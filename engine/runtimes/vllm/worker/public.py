@@ -8,6 +8,9 @@ from typing import Any
 import torch
 from vllm.lora.request import LoRARequest
 
+from engine.errors import UserError
+from engine.models.names import Names
+from engine.models.weights import Matrix
 from engine.runtimes.vllm.worker.experts import Mixture
 from engine.runtimes.vllm.worker.factors import Slice
 from engine.runtimes.vllm.worker.slots import Slots
@@ -30,10 +33,12 @@ class PublicWorker:
         rank, slot = self._zo_slots.rank, self._zo_slot_of[adapter]
         added = dict(zip(map(id, self._zo_slices), self._zo_slots.by_definition(sign), strict=True))
         for piece in self._zo_slices:
-            if hasattr(piece.layer, "lora_a_stacked"):  # experts have none
-                a, b = (stacked[piece.index] for stacked in (piece.layer.lora_a_stacked, piece.layer.lora_b_stacked))
+            u = added[id(piece)]
+            for part in piece.parts:  # of an expert's there are none
+                a, b = piece.layer.lora_a_stacked[part], piece.layer.lora_b_stacked[part]
+                rows, u = u[: b.shape[2]], u[b.shape[2] :]
                 a[slot, 0, :rank].copy_(piece.state.v.T)
-                b[slot, 0, :, :rank].copy_(added[id(piece)])
+                b[slot, 0, :, :rank].copy_(rows)
         self._zo_show(added)
         return adapter
 
@@ -55,3 +60,33 @@ class PublicWorker:
             manager.pin_adapter(adapter)
         self._zo_slot_of = {adapter: manager.lora_index_to_id.index(adapter) for adapter in _ADAPTERS}
         return manager
+
+
+def find_slices(manager: Any, known: Names) -> list[Slice]:
+    """Every wrapped linear layer, cut into the Hugging Face matrices that it packs; `known` has their names.
+
+    Raises `UserError` for a layer that vLLM cuts in another way.
+    """
+    slices: list[Slice] = []
+    for name, layer in manager.modules.items():
+        if not hasattr(layer, "n_slices") or "lm_head" in name:
+            continue
+        parent, _, last = name.rpartition(".")
+        sizes = [b.shape[2] for b in layer.lora_b_stacked]
+        cols = layer.lora_a_stacked[0].shape[3]
+        if (whole := known.find(f"{name}.weight")) is not None:  # one matrix, into how many slices vLLM may cut it
+            slices.append(Slice(Matrix(whole, sum(sizes), cols), layer, 0, 0, len(sizes)))
+            continue
+        names = manager.packed_modules_mapping.get(last, [last])
+        if len(names) != len(sizes):
+            raise UserError(f"model.path: vLLM cuts {name} into {len(sizes)} matrices, not into {', '.join(names)}")
+        for index, own in enumerate(names):
+            full = f"{parent}.{own}.weight"
+            matrix = Matrix(known.find(full) or full, sizes[index], cols)
+            slices.append(Slice(matrix, layer, index, sum(sizes[:index])))
+    for piece in slices:
+        # vLLM's own slots hold noise from its dummy adapter, and padding above our rank.
+        for part in piece.parts:
+            piece.layer.lora_a_stacked[part].zero_()
+            piece.layer.lora_b_stacked[part].zero_()
+    return slices

@@ -16,18 +16,18 @@ import torch
 from engine.directions.fold import FoldMode
 from engine.directions.low_rank import Drawn
 from engine.directions.official import OfficialDraws, OfficialRun
-from engine.models.weights import Matrix
+from engine.models.experts import of_expert
+from engine.models.names import Names
 from engine.runtimes.vllm.packing import Packed, one_token_options, pack, pack_for_launches
 from engine.runtimes.vllm.padding import pad
 from engine.runtimes.vllm.worker.clock import Clock
 from engine.runtimes.vllm.worker.experts import find_mixtures
-from engine.runtimes.vllm.worker.factors import Slice
 from engine.runtimes.vllm.worker.forward import Batch, Forward
 from engine.runtimes.vllm.worker.graphs import Graphs, cuda_recorder
 from engine.runtimes.vllm.worker.head import log_probabilities, option_logits
 from engine.runtimes.vllm.worker.in_place import Parameters
 from engine.runtimes.vllm.worker.layers import Layers
-from engine.runtimes.vllm.worker.public import PublicWorker
+from engine.runtimes.vllm.worker.public import PublicWorker, find_slices
 from engine.runtimes.vllm.worker.slots import Slots
 from engine.runtimes.vllm.worker.weights import WeightsWorker
 from engine.tasks.example import Example
@@ -45,36 +45,33 @@ class ZoWorker(WeightsWorker, PublicWorker):
 
     def zo_open(
         self,
+        names: list[str],
         rank: int,
         seed: int,
         signs: int,
         fold: FoldMode,
         drawn: Drawn,
-        experts: bool,
         record_longest: int | None,
     ) -> list[tuple[str, int, int]]:
         """Make slots for `signs` probes a pass; returns (name, rows, cols) of every matrix that they cover.
 
-        `experts`: whether those of a mixture move. `record_longest` is the longest sequence in tokens, where passes
-        are to be recorded.
+        `names` are those that transformers has for what is to move. `record_longest` is the longest sequence in
+        tokens, where passes are to be recorded.
         """
         device = torch.device(self.device)
         self._zo_on_gpu = device.type == "cuda"
         manager = self._zo_pin_slots(rank)
-        self._zo_slices = _find_slices(manager)
-        for piece in self._zo_slices:
-            # vLLM's own slots hold noise from its dummy adapter, and padding above our rank.
-            piece.layer.lora_a_stacked[piece.index].zero_()
-            piece.layer.lora_b_stacked[piece.index].zero_()
-        self._zo_mixtures = find_mixtures(self.model_runner.get_model(), moving=experts, on_gpu=self._zo_on_gpu)
-        self._zo_slices += [piece for mixture in self._zo_mixtures if experts for piece in mixture.slices]
+        self._zo_slices = find_slices(manager, Names(names))
+        moving = any(map(of_expert, names))
+        self._zo_mixtures = find_mixtures(self.model_runner.get_model(), moving=moving, on_gpu=self._zo_on_gpu)
+        self._zo_slices += [piece for mixture in self._zo_mixtures if moving for piece in mixture.slices]
         dtype = self.vllm_config.model_config.dtype
         self._zo_slots = Slots(
             self._zo_slices, rank=rank, seed=seed, signs=signs, dtype=dtype, device=device, fold=fold, drawn=drawn
         )
         self._zo_layers = Layers(manager, self._zo_slots)
         for mixture in self._zo_mixtures:
-            mixture.begin(self._zo_layers, self._zo_slots.of_layer if experts else None)
+            mixture.begin(self._zo_layers, self._zo_slots.of_layer if moving else None)
         self._zo_forward = Forward(self.model_runner, self.vllm_config, device, self._zo_layers)
         self._zo_clock = Clock(device)
         self._zo_uploaded: tuple[list[Example], Batch] | None = None
@@ -209,21 +206,3 @@ class ZoWorker(WeightsWorker, PublicWorker):
             if not batch.packed.padding:
                 return work(batch)
             return self._zo_graphs.run(batch, work, f"{one_token} {adapted}")
-
-
-def _find_slices(manager: Any) -> list[Slice]:
-    """Every wrapped linear layer, cut into the Hugging Face matrices that it packs."""
-    slices = []
-    for name, layer in manager.modules.items():
-        if not hasattr(layer, "n_slices") or "lm_head" in name:
-            continue
-        parent, _, last = name.rpartition(".")
-        names = manager.packed_modules_mapping.get(last, [last])
-        if len(names) != layer.n_slices:
-            raise NotImplementedError(f"{name}: packs {layer.n_slices} matrices, expected {names}")
-        offset = 0
-        for index, own in enumerate(names):
-            rows, cols = layer.lora_b_stacked[index].shape[2], layer.lora_a_stacked[index].shape[3]
-            slices.append(Slice(Matrix(f"{parent}.{own}.weight", rows, cols), layer, index, offset))
-            offset += rows
-    return slices
