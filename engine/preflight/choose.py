@@ -65,10 +65,23 @@ def choose_runtime(wanted: str, device: str) -> tuple[str, str]:
     return "training-loop", f"{problem}: the slower training-loop runtime is used"
 
 
+def choose_for(facts: ModelFacts, wanted: str, runtime: str, why: str) -> tuple[str, str]:
+    """The same as `choose_runtime` found, or the training loop where that is vLLM, not asked for, and no use here.
+
+    Raises `UserError` where vllm is asked for and cannot adapt the model.
+    """
+    if runtime != "vllm" or not (lacking := support.unadaptable(facts.architecture)):
+        return runtime, why
+    if wanted == "vllm":
+        raise _unadaptable(facts, lacking)
+    return "training-loop", f"{lacking}: the slower training-loop runtime is used"
+
+
 def check_architecture(facts: ModelFacts) -> None:
     """Raise `UserError` if vLLM cannot adapt this model."""
-    if not support.adaptable(facts.architecture):
-        raise UserError(
-            f"model.path: {facts.path}: vLLM has no LoRA support for {facts.architecture}; "
-            "use --set model.runtime=training-loop"
-        )
+    if lacking := support.unadaptable(facts.architecture):
+        raise _unadaptable(facts, lacking)
+
+
+def _unadaptable(facts: ModelFacts, lacking: str) -> UserError:
+    return UserError(f"model.path: {facts.path}: {lacking}; use --set model.runtime=training-loop")

@@ -88,7 +88,7 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
     from engine.directions.low_rank import drawn_by
     from engine.models.facts import read_model
     from engine.preflight.checks import check_disk
-    from engine.preflight.choose import check_architecture, choose_device, choose_dtype, choose_runtime
+    from engine.preflight.choose import choose_device, choose_dtype, choose_for, choose_runtime
     from engine.preflight.compiler import check_compiler
     from engine.preflight.disk import estimate_disk
     from engine.preflight.folds import fold_of, folds_for
@@ -108,10 +108,9 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
     facts = read_model(found.readable, trust_remote_code=trust, experts=experts)
     dtype = choose_dtype(wanted.model.dtype, device, facts)
     runtime, why = choose_runtime(wanted.model.runtime, device)
-    note("info", why)
     check_compiler(device)
-    if runtime == "vllm":
-        check_architecture(facts)
+    runtime, why = choose_for(facts, wanted.model.runtime, runtime, why)
+    note("info", why)
     began = fold_of(begun, wanted.model.fold) if begun else ""
     folds = folds_for(wanted.model.fold, began, dtype=dtype, device=device, runtime=runtime)
     # The weights alone, before the data is read; the whole once the data says how long it is.

@@ -57,15 +57,33 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "cohere": ("CohereConfig", {**_GROUPED, "logit_scale": 0.25}),
-    "cohere2": ("Cohere2Config", {**_GROUPED, **_MIXED, "logit_scale": 0.25, "head_dim": 32}),
+    # vLLM's window has one token more than transformers': longer than the prompts, the two mean the same.
+    "cohere2": ("Cohere2Config", {**_GROUPED, **_MIXED, "logit_scale": 0.25, "head_dim": 32, "sliding_window": 128}),
+    # One matrix in transformers, two in vLLM.
+    "glm4": ("Glm4Config", {**_GEMMA, "partial_rotary_factor": 0.5}),
     "starcoder2": ("Starcoder2Config", {**_GROUPED, "sliding_window": WINDOW}),
     "gpt2": ("GPT2Config", _SMALL),
     "gpt-neox": ("GPTNeoXConfig", {**_WIDE, "rotary_pct": 0.5}),
+    "qwen3-moe": (
+        "Qwen3MoeConfig",
+        {**_GEMMA, "num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 48, "norm_topk_prob": True},
+    ),
+    # A block without experts, and experts whose weights do not sum up to 1, beside one that every token has.
+    "qwen2-moe": (
+        "Qwen2MoeConfig",
+        {
+            **_GROUPED, "num_hidden_layers": 3, "mlp_only_layers": [1], "num_experts": 8, "num_experts_per_tok": 2,
+            "moe_intermediate_size": 48, "shared_expert_intermediate_size": 96,
+        },
+    ),
+    "mixtral": ("MixtralConfig", {**_GROUPED, "num_local_experts": 4, "num_experts_per_tok": 2}),
+    "olmoe": ("OlmoeConfig", {**_GROUPED, "intermediate_size": 48, "num_experts": 8, "num_experts_per_tok": 2}),
     "falcon": ("FalconConfig", {**_SMALL, "multi_query": True, "new_decoder_architecture": False}),
 }  # fmt: skip
 """By name: a configuration's class in transformers, and its values."""
 MULTIMODAL = {"gemma3-vision": ("Gemma3Config", SHAPES["gemma3"][1], _VISION)}
 """By name: as above, the values of the language model, and those of its vision tower."""
+FAMILIES = [name for name in (*SHAPES, *MULTIMODAL) if name != "opt-40"]
 
 
 def write_model(name: str, folder: Path) -> Path:

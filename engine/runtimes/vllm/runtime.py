@@ -27,6 +27,7 @@ from engine.runtimes.vllm.public_api import generate_scores, generate_tokens
 from engine.runtimes.vllm.start import start
 from engine.runtimes.vllm.worker.experts import in_plain_order
 from engine.runtimes.vllm.worker.linear import keeping_plain_weights
+from engine.runtimes.vllm.worker.plain_classes import plain_classes
 from engine.tasks.example import Example
 from engine.tasks.objective import Scores
 
@@ -68,7 +69,7 @@ class VllmRuntime:
         # Always, on a GPU: where a pass takes longer than its launches, a recording costs no more than the padding of
         # its layout, and saves the processor's time.
         record = cuda_graphs and device != "cpu"
-        with alone(), in_plain_order(), keeping_plain_weights() if plain_copies else nullcontext():
+        with alone(), plain_classes(), in_plain_order(), keeping_plain_weights() if plain_copies else nullcontext():
             self._llm = start(
                 facts,
                 room,

@@ -46,6 +46,7 @@ def start(
         trust_remote_code=trust_remote_code,
         enforce_eager=True,
         enable_prefix_caching=False,  # it would return scores of overwritten slots
+        language_model_only=True,  # of a model that sees as well, whose tower stays unloaded
         enable_lora=True,
         max_loras=2,
         max_lora_rank=adapter_rank(rank),
@@ -77,4 +78,6 @@ def _memory_share(device: str, needed: int) -> float:
 def _target_modules(matrices: Sequence[Matrix]) -> list[str]:
     """Names of the layers that get vLLM's slots; embeddings and the output head must not, and experts need none."""
     names = {matrix.name.removesuffix(".weight").rpartition(".")[2] for matrix in dense(matrices)}
-    return sorted(names | {"qkv_proj", "gate_up_proj"})
+    # The gate of experts that every token has is in use under a second name, which has slots if that is named as well.
+    gate = {"expert_gate"} if "shared_expert_gate" in names else set()
+    return sorted(names | gate | {"qkv_proj", "gate_up_proj"})

@@ -31,8 +31,8 @@ def version() -> str:
     return str(vllm.__version__)
 
 
-def adaptable(architecture: str) -> bool:
-    """Whether vLLM has this architecture with LoRA support.
+def unadaptable(architecture: str) -> str:
+    """Why vLLM cannot adapt this architecture here, as a clause; empty if it can.
 
     Registers the class that it looks at. vLLM would otherwise inspect it in a subprocess, which knows
     nothing of the libraries that this process treats as absent (`engine.environment`).
@@ -40,9 +40,13 @@ def adaptable(architecture: str) -> bool:
     from vllm import ModelRegistry
     from vllm.model_executor.models.interfaces import supports_lora
 
+    without = f"vLLM has no LoRA support for {architecture}"
     lazy = ModelRegistry.models.get(architecture)
     if lazy is None:
-        return False
-    model_class = lazy.load_model_cls()
+        return without
+    try:
+        model_class = lazy.load_model_cls()
+    except Exception as error:  # noqa: BLE001 - whatever its imports may raise: many read images by torchvision
+        return f"vLLM's {architecture} does not load here ({type(error).__name__}: {first_line(error)[:120]})"
     ModelRegistry.register_model(architecture, model_class)
-    return bool(supports_lora(model_class))
+    return "" if supports_lora(model_class) else without

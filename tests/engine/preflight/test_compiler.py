@@ -68,15 +68,16 @@ def test_a_run_of_vllm_on_a_gpu_is_refused_before_anything_is_loaded(
     monkeypatch.setattr(choose, "choose_runtime", lambda wanted, device: (runtime, ""))
     monkeypatch.setattr(plan, "prepare_device", lambda device: None)
 
-    def looked_at(facts: Any) -> None:
-        raise AssertionError("vLLM's models were loaded")
+    def looked_at(facts: Any, wanted: str, runtime: str, why: str) -> tuple[str, str]:
+        assert runtime != "vllm", "vLLM's models were loaded"
+        return runtime, why
 
     class FurtherOn(Exception): ...
 
     def folds_for(*arguments: Any, **settings: Any) -> Any:
         raise FurtherOn
 
-    monkeypatch.setattr(choose, "check_architecture", looked_at)
+    monkeypatch.setattr(choose, "choose_for", looked_at)
     monkeypatch.setattr("engine.preflight.folds.folds_for", folds_for)
     wanted = load("tiny", tiny_run.preset.read_text(), [f"model.runtime={runtime}"])
     with pytest.raises(UserError if refused else FurtherOn, match="Triton needs a C compiler" if refused else None):

@@ -54,10 +54,10 @@ def open_runtime(tiny_models: dict[str, Path]) -> Iterator[Callable[..., tuple[M
     def open_runtime(layout: str, needs: Needs, rank: int = 2, **setting: Any) -> tuple[ModelFacts, Any]:
         prepare_device("cpu")
         from engine.runtimes.vllm.runtime import VllmRuntime
-        from engine.runtimes.vllm.support import adaptable
+        from engine.runtimes.vllm.support import unadaptable
 
         facts = read_model(str(tiny_models[layout]), trust_remote_code=False)
-        assert adaptable(facts.architecture)
+        assert not unadaptable(facts.architecture)
         opened.append(VllmRuntime(facts, rank=rank, seed=0, needs=needs, memory_needed=2**30, device="cpu", **setting))
         return facts, opened[-1]
 

@@ -51,11 +51,11 @@ def open_runtime(tiny_models: dict[str, Path]) -> Iterator[Callable[..., VllmRun
     ) -> VllmRuntime:
         prepare_device("cpu")
         from engine.runtimes.vllm.runtime import VllmRuntime
-        from engine.runtimes.vllm.support import adaptable
+        from engine.runtimes.vllm.support import unadaptable
 
         folder = tiny_models[layout] if isinstance(layout, str) else layout
         facts = read_model(str(folder), trust_remote_code=False, weights=not random_weights)
-        assert adaptable(facts.architecture)
+        assert not unadaptable(facts.architecture)
         opened.append(
             VllmRuntime(
                 facts,
