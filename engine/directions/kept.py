@@ -22,6 +22,7 @@ from engine.models.weights import Matrix
 # share to about 1.5%, and 240, as OPT-13B has, to 0.3%; the cosine they give to 0.005.
 _SAMPLED = 4096
 _FACTORS = 2**16  # numbers of U_acc held for them: at a high rank, fewer entries
+_MANY = 1024  # matrices, up to which each has so many: the experts of a mixture may be twenty times as many
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,11 @@ class UpdateKept:
 class Sample:
     """Entries of one matrix, the same ones all through a run: drawn with replacement, by seed and name."""
 
-    def __init__(self, matrix: Matrix, rank: int, seed: int, device: torch.device) -> None:
+    def __init__(self, matrix: Matrix, rank: int, seed: int, device: torch.device, of: int = 1) -> None:
+        """`of`: how many matrices are sampled."""
         self._on_gpu = gpu.runs_kernels(device)
         generator = keyed_generator(f"{seed}/kept/{matrix.name}", device)
-        count = _entries(rank)
+        count = _entries(rank, of)
         self._rows = torch.randint(matrix.rows, (count,), generator=generator, device=device)
         self._cols = torch.randint(matrix.cols, (count,), generator=generator, device=device)
         self._learned = torch.zeros(count, rank, dtype=torch.float64, device=device)
@@ -98,14 +100,15 @@ class Sample:
         return state(weight[self._rows, self._cols], picked).double()
 
 
-def sample_bytes(rank: int) -> int:
-    """What the sample of one matrix takes."""
+def sample_bytes(rank: int, matrices: int) -> int:
+    """What the samples of so many matrices take."""
     # Row, column, start and intended update of every entry, and its factors.
-    return _entries(rank) * 8 * (4 + rank)
+    return matrices * _entries(rank, matrices) * 8 * (4 + rank)
 
 
-def _entries(rank: int) -> int:
-    return max(256, min(_SAMPLED, _FACTORS // rank))
+def _entries(rank: int, matrices: int) -> int:
+    each = max(256, min(_SAMPLED, _FACTORS // rank))
+    return max(32, each * _MANY // max(_MANY, matrices))
 
 
 def update_kept(samples: Iterable[Sample]) -> UpdateKept | None:

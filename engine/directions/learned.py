@@ -73,7 +73,9 @@ class Learned:
         self._drawn: list[tuple[int, int] | None] = [None] * len(self._u)  # (step, query) of each
         self._staging = staging = Staging(matrices, device) if fold == "host-residual" else None
         self.states = [
-            LowRank(m, v, learned, Fold(m, fold, seed, device, drawn, staging), Sample(m, rank, seed, device))
+            LowRank(
+                m, v, learned, Fold(m, fold, seed, device, drawn, staging), Sample(m, rank, seed, device, len(matrices))
+            )
             for m, v, learned in zip(
                 matrices, views(self.v, matrices, "cols"), views(self.learned, matrices, "rows"), strict=True
             )

@@ -41,6 +41,7 @@ class Staging:
         self._free = [len(chunk) for chunk in self._chunks]
         self._streams = [torch.cuda.Stream(device) for _ in range(places)]  # one a place: what is done there has order
         self._made: list[torch.Tensor] = []
+        self._index: dict[int, int] = {}  # of each, by its `id`
         self._fetched: dict[int, int] = {}  # matrix: place, of those that are there or on their way
         self._returned: dict[int, torch.cuda.Event] = {}  # matrix: when the host has it again
 
@@ -51,13 +52,14 @@ class Staging:
         start = len(self._chunks[index]) - self._free[index]
         self._free[index] -= size
         residual = self._chunks[index][start : start + size].view(matrix.rows, matrix.cols).zero_()
+        self._index[id(residual)] = len(self._made)
         self._made.append(residual)
         return residual
 
     @contextmanager
     def at_hand(self, residual: torch.Tensor) -> Iterator[torch.Tensor]:
         """Within it, the residual on the GPU; what the current stream does to it goes back."""
-        index = next(number for number, made in enumerate(self._made) if made is residual)
+        index = self._index[id(residual)]
         if index not in self._fetched:
             free = set(range(len(self._places))) - set(self._fetched.values())
             self._fetch(index, min(free) if free else self._fetched.pop(next(iter(self._fetched))))

@@ -43,6 +43,7 @@ def export_merged(run: RunDir, target: Path, dtype: str | None = None) -> int:
         "rank": wanted.method.rank,
         "seed": wanted.run.seed,
         "drawn": drawn_by(steps[0]),
+        "experts": info.experts,
         "trust_remote_code": wanted.model.trust_remote_code,
     }
     # The runtime that took the steps decides how low-precision weights were rounded.

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from engine.errors import UserError, first_line
+from engine.models.experts import expert_weights
 from engine.models.headers import TensorHeader
 from engine.models.still import Still, still_of
 from engine.models.suitable import DTYPES, check_config, check_folder, check_kind, read_config
@@ -42,14 +43,17 @@ class ModelFacts:
     head_size: int  # of attention
     still: Still  # parameters that do not move
     names_architecture: bool = True  # whether its configuration does
+    experts_per_token: int = 0  # of a mixture
 
     def kv_bytes_per_token(self, dtype: str) -> int:
         """KV-cache bytes that one token takes."""
         return self.kv_elements_per_token * dtype_of(dtype).itemsize
 
 
-def read_model(path: str, *, trust_remote_code: bool, weights: bool = True) -> ModelFacts:
+def read_model(path: str, *, trust_remote_code: bool, weights: bool = True, experts: bool = True) -> ModelFacts:
     """Read a model's configuration and build its skeleton; `weights` says whether its folder must hold some.
+
+    `experts`: whether those of a mixture are in scope, as they are but in runs of versions that left them still.
 
     Raises `UserError` if there is no such model, it is no causal language model, it would run code of its own, or no
     run can start on it (`engine.models.suitable`).
@@ -69,7 +73,7 @@ def read_model(path: str, *, trust_remote_code: bool, weights: bool = True) -> M
             f"model.path: {path}: its config.json asks for code from the hub (attn_implementation: {attention}); "
             "remove that line"
         )
-    return facts_of(path, config, trust_remote_code=trust_remote_code, headers=found)
+    return facts_of(path, config, trust_remote_code=trust_remote_code, experts=experts, headers=found)
 
 
 def facts_of(
@@ -77,6 +81,7 @@ def facts_of(
     config: Any,
     *,
     trust_remote_code: bool = False,
+    experts: bool = True,
     headers: Mapping[str, TensorHeader] = MappingProxyType({}),
 ) -> ModelFacts:
     """What a configuration says, by the skeleton it describes; and `headers`, where it does not say the precision.
@@ -97,7 +102,7 @@ def facts_of(
         }
     except _odd() as error:
         raise explained(path, error, "is not a causal language model") from None
-    matrices = [matrix for matrix, _ in weights_in_scope(skeleton)]
+    matrices = [matrix for matrix, _ in weights_in_scope(skeleton, experts=experts)]
     if not matrices:
         raise UserError(
             f"model.path: {path}: nothing of it would move: {type(skeleton).__name__} has no linear layers; "
@@ -112,6 +117,7 @@ def facts_of(
         vocabulary=int(text_config.vocab_size),
         still=still_of(skeleton, matrices),
         names_architecture=bool(config.architectures),
+        experts_per_token=getattr(text_config, "num_experts_per_tok", None) or 0,
         **sizes,
     )
 
@@ -153,10 +159,12 @@ def dtype_of(name: str) -> torch.dtype:
     return DTYPES[name]
 
 
-def weights_in_scope(model: PreTrainedModel) -> list[tuple[Matrix, torch.Tensor]]:
-    """Scope `linear`: the weights of every linear layer of the blocks, the output head left out.
+def weights_in_scope(model: PreTrainedModel, *, experts: bool = True) -> list[tuple[Matrix, torch.Tensor]]:
+    """Scope `linear`: every linear layer of the blocks, the output head left out, and the experts of a mixture.
 
-    Each with its tensor, (rows, cols). Of a model that sees or hears as well they are those of its language model.
+    Each with its weight, (rows, cols); that of an expert is a part of a parameter. Of a model that sees or hears as
+    well they are those of its language model. A mixture's router stands still: a small step of it sends tokens
+    elsewhere, and losses jump.
     """
     from transformers.pytorch_utils import Conv1D
 
@@ -170,7 +178,7 @@ def weights_in_scope(model: PreTrainedModel) -> list[tuple[Matrix, torch.Tensor]
             found.append((Matrix(f"{name}.weight", module.out_features, module.in_features), module.weight.data))
         elif isinstance(module, Conv1D):
             found.append((Matrix(f"{name}.weight", module.nf, module.nx, transposed=True), module.weight.data.T))
-    return found
+    return [*found, *(expert_weights(model) if experts else ())]
 
 
 def _kv_elements(config: Any) -> int:

@@ -58,7 +58,10 @@ class BaseWeights:
 
 @dataclass(frozen=True)
 class Matrix:
-    """A weight matrix that moves: its Hugging Face parameter name and its shape."""
+    """A weight matrix that moves: its name in the model's files and its shape.
+
+    That is its Hugging Face parameter name, but for an expert's (`engine.models.experts`): transformers stacks those.
+    """
 
     name: str
     rows: int  # out

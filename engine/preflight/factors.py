@@ -8,11 +8,12 @@ from dataclasses import astuple, dataclass
 from engine.directions.kept import sample_bytes
 from engine.directions.learned import draws_ahead
 from engine.directions.philox import QUANTILES
+from engine.models.experts import GATED, dense
 from engine.models.weights import Matrix
 from engine.runtimes.vllm.capacity import adapter_rank
 from engine.runtimes.vllm.worker.factors import Plan, Slice
 
-_PACKED = ({"q_proj", "k_proj", "v_proj"}, {"gate_proj", "up_proj"})  # what vLLM's models have as one layer
+_PACKED = ({"q_proj", "k_proj", "v_proj"}, *GATED)  # what vLLM's models have as one layer
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def factor_bytes(matrices: Sequence[Matrix], *, rank: int, signs: int, size: int
     queries = max(1, signs // 2)
     plan = Plan(_slices(matrices), rank, on_gpu)
     return Factors(
-        public=2 * adapter_rank(rank) * (rows + cols) * size,
+        public=2 * adapter_rank(rank) * sum(m.rows + m.cols for m in dense(matrices)) * size,
         learned=rows * rank * 4,
         drawn=queries * (2 if draws_ahead(rows * rank, queries) else 1) * rows * rank * 4,
         v=cols * rank * 4,
@@ -49,7 +50,7 @@ def factor_bytes(matrices: Sequence[Matrix], *, rank: int, signs: int, size: int
         b=signs * plan.b_size * size,
         signs=0 if on_gpu else signs * rows * rank * size,
         table=4 * QUANTILES if on_gpu else 0,
-        samples=sample_bytes(rank) * len(matrices),
+        samples=sample_bytes(rank, len(matrices)),
     )
 
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 from engine.directions.fold import RESIDUAL_BYTES, FoldMode
 from engine.directions.kept import sample_bytes
 from engine.directions.staging import PLACES, pinned_bytes
+from engine.models.experts import dense, of_expert
 from engine.models.facts import ModelFacts, dtype_of
 from engine.models.streamed import PIECE
 from engine.models.weights import Matrix
@@ -118,7 +119,7 @@ def estimate_memory(
     libraries = _LIBRARIES if on_cpu else _LIBRARIES_ON_GPU
     if runtime == "training-loop":
         rows, cols = (sum(getattr(m, side) for m in facts.matrices) for side in ("rows", "cols"))
-        samples = sample_bytes(method.rank) * len(facts.matrices)
+        samples = sample_bytes(method.rank, len(facts.matrices))
         widest = max((m.rows for m in facts.matrices), default=0)
         tokens = max(needs.batch * needs.options, EVALUATION_SEQUENCES) * needs.longest
         passing = largest * 8 + tokens * (facts.vocabulary + 3 * widest) * size
@@ -129,7 +130,7 @@ def estimate_memory(
     block = block_size(device)
     plan = plan_capacity(needs, block)
     room = with_prompt(with_padding(plan, block), facts.context, block)
-    activations = room.tokens * activation_width(facts.matrices, device) * size
+    activations = room.tokens * activation_width(facts.matrices, device, facts.experts_per_token) * size
     if on_cpu:
         logits = max(_WARM_UP_ROWS, plan.sequences) * (size + _HEAD)
     else:
@@ -137,7 +138,7 @@ def estimate_memory(
         logits = max(room.sequences * (size + _SAMPLED), ours)
     return Memory(
         weights=weights,
-        copies=sum(m.rows * m.cols for m in facts.matrices) * size if on_cpu else 0,
+        copies=sum(m.rows * m.cols for m in dense(facts.matrices)) * size if on_cpu else 0,
         residuals=residual_bytes(facts, runtime=runtime, fold=fold) if fold == "residual" else 0,
         staged=min(PLACES, len(facts.matrices)) * RESIDUAL_BYTES * largest if fold == "host-residual" else 0,
         kv=room.blocks * block * facts.kv_bytes_per_token(dtype),
@@ -155,10 +156,16 @@ def estimate_host(facts: ModelFacts, *, device: str, fold: FoldMode) -> Host:
     return Host(pinned_bytes(facts.matrices) if fold == "host-residual" else 0, PIECE)
 
 
-def activation_width(matrices: Sequence[Matrix], device: str) -> int:
+def activation_width(matrices: Sequence[Matrix], device: str, experts_per_token: int = 0) -> int:
     """Numbers that a pass has at once of each token: between the two halves of an MLP, where it has the most."""
     if not matrices:
         return 0
+    if experts := [matrix for matrix in matrices if of_expert(matrix.name)]:
+        down = experts[-1]
+        # In the first half what goes in, what comes out and what is added to that; in the second likewise. And the
+        # hidden states, as below.
+        of_experts = experts_per_token * max(down.rows + 4 * down.cols, down.cols + 2 * down.rows) + 4 * down.rows
+        return max(of_experts, activation_width(dense(matrices), device))
     wide = max(sum(m.rows for m in layer) for layer in packed_layers(matrices))
     hidden, inner = min(m.cols for m in matrices), max(m.cols for m in matrices)
     gated = device == "cpu" and wide >= 2 * inner  # what a GPU's kernel puts out at once, a CPU makes in two steps

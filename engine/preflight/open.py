@@ -28,6 +28,7 @@ class Opened:
     dtype: str
     started_on: StartedOn  # for the run's record
     fold: str  # as well, where there are any
+    experts: bool  # as well: whether those of a mixture move
     encoder: Encoder
     drawn: Drawn
 
@@ -48,8 +49,9 @@ def open_run(
     encoder = Encoder(prepared.tokenizer, bos=plan.task.bos == "auto", rules=plan.rules)
     fold = prepared.fit.fold if runtime.name == "vllm" else ""
     return Opened(
-        runtime, prepared.task, prepared.path, device, plan.dtype, prepared.started_on, fold, encoder, plan.drawn
-    )
+        runtime, prepared.task, prepared.path, device, plan.dtype, prepared.started_on, fold, plan.experts, encoder,
+        plan.drawn,
+    )  # fmt: skip
 
 
 def load_runtime(prepared: Prepared, report: Report, note: Note) -> Runtime:
@@ -88,7 +90,7 @@ def _load(prepared: Prepared, name: str, report: Report) -> Runtime:
     if name == "training-loop":
         from engine.runtimes.training_loop import TrainingLoop
 
-        return TrainingLoop(prepared.path, **common)
+        return TrainingLoop(prepared.path, experts=plan.experts, **common)
     from engine.runtimes.vllm.runtime import VllmRuntime
 
     return VllmRuntime(

@@ -44,6 +44,7 @@ class Plan:
     runtime: str
     why: str  # this runtime
     drawn: Drawn
+    experts: bool  # whether those of a mixture move
     folds: Folds  # that the run may take
     least: Fit  # of the run, without its data: the data may leave less room
     disk: Disk
@@ -104,7 +105,9 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
     files = identify(folder, was, code=trust) if folder and was else {}  # another model than it was is said first
     if trust:
         note("warning", f"model.trust_remote_code: Python code that comes with {path} may run here")
-    facts = read_model(found.readable, trust_remote_code=trust)
+    begun = run.info.read() if run and run.steps_done() else None
+    experts = begun.experts if begun else True
+    facts = read_model(found.readable, trust_remote_code=trust, experts=experts)
     files = files or (identify(folder, was, code=trust) if folder else {})
     note("warning" if facts.still.experts else "info", f"model: {facts.still}")
     dtype = choose_dtype(wanted.model.dtype, device, facts)
@@ -112,7 +115,7 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
     check_compiler(device)
     runtime, why = choose_for(facts, wanted.model.runtime, runtime, why, device)
     note("info", why)
-    began = fold_of(run.info.read(), wanted.model.fold) if run and run.steps_done() else ""
+    began = fold_of(begun, wanted.model.fold) if begun else ""
     folds = folds_for(wanted.model.fold, began, dtype=dtype, device=device, runtime=runtime)
     # The weights alone, before the data is read; the whole once the data says how long it is.
     least = _fit(
@@ -125,7 +128,9 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
         steps_done=run.steps_done() if run else 0, saved=len(run.checkpoint_folders()) if run else 0,
     )  # fmt: skip
     rules = identity.rules_of(run, was)
-    plan = Plan(wanted, task, found, files, facts, device, dtype, runtime, why, drawn, folds, least, disk, was, rules)
+    plan = Plan(
+        wanted, task, found, files, facts, device, dtype, runtime, why, drawn, experts, folds, least, disk, was, rules
+    )
     if run:
         note(*check_disk(disk, run.path))
     return plan

@@ -92,6 +92,7 @@ def fork(run: RunDir, step: int | None = None, changes: Sequence[str] = (), path
         device=was.device,
         dtype=was.dtype,
         fold=was.fold,
+        experts=was.experts,
         versions=was.versions,
         hardware=was.hardware,
         started_on=was.started_on,

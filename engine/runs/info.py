@@ -88,6 +88,7 @@ class Info(msgspec.Struct, frozen=True, kw_only=True):
     device: str = ""
     dtype: str = ""
     fold: str = ""  # as in `engine.directions.fold`, for a run that folds
+    experts: bool = False  # whether those of a mixture move; earlier versions left them still
     versions: dict[str, str] = {}
     pid: int = 0
     hardware: dict[str, str | int] = {}

@@ -42,10 +42,12 @@ class TrainingLoop:
         rank: int,
         seed: int,
         drawn: Drawn = "philox",
+        experts: bool = True,
         trust_remote_code: bool = False,
         random_weights: bool = False,
     ) -> None:
-        self.device = device
+        """`experts`: whether those of a mixture move."""
+        self.device, self._experts = device, experts
         self._path, self._dtype, self._trust_remote_code = path, dtype_of(dtype), trust_remote_code
         self._model: PreTrainedModel
         if random_weights:
@@ -56,7 +58,7 @@ class TrainingLoop:
             self._model = self._read_model().to(device)
         self._model.eval()
         self._model.requires_grad_(False)
-        in_scope = weights_in_scope(self._model)
+        in_scope = weights_in_scope(self._model, experts=experts)
         self._matrices = [matrix for matrix, _ in in_scope]
         self.longest = context_of(self._model.config)
         self._weights = {matrix.name: weight for matrix, weight in in_scope}
@@ -68,7 +70,7 @@ class TrainingLoop:
         self._v_of = self._by_name(self._v, "cols")
         self._u_of = self._by_name(self._u, "rows")
         self._steps_done = 0
-        self._samples = {m.name: Sample(m, rank, seed, there) for m in self._matrices}
+        self._samples = {m.name: Sample(m, rank, seed, there, len(self._matrices)) for m in self._matrices}
         self._begin_samples()
 
     @property
@@ -93,7 +95,7 @@ class TrainingLoop:
 
     def abandon_probe(self) -> bool:
         # Moving there and back rounds, and what overflowed on the way is lost.
-        for matrix, weight in weights_in_scope(self._read_model()):
+        for matrix, weight in weights_in_scope(self._read_model(), experts=self._experts):
             self._weights[matrix.name].copy_(weight)
         self._steps_done = 0
         self._begin_samples()

@@ -82,7 +82,7 @@ def train(run: RunDir, inbox: Inbox, outbox: Outbox, *, resume: bool) -> int:
     record = dict(
         state="running", paused=False, error="", runtime=hello.runtime, device=hello.device, dtype=hello.dtype,
         versions=versions, pid=hello.pid, hardware=hardware, started_on=opened.started_on, fold=opened.fold,
-        formerly=formerly,
+        experts=opened.experts, formerly=formerly,
         noise=NoiseRecord(nats=noise.nats, measured=noise.measured, resolution=noise.resolution) if noise else None,
     )  # fmt: skip
     disk_wait.write("run.json", trainer.steps_done, lambda: run.info.update(**record))

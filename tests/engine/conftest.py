@@ -86,15 +86,23 @@ def reviews(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_models(once: Any, shared: Path) -> dict[str, Path]:
-    """Random models of a few layers: OPT as shared and cut off after one, Llama and Qwens made here, one tokenizer."""
+    """Random models of a few layers: OPT as shared and cut off after one, others made here, one tokenizer."""
     opt = shared / "models/tiny-opt"
     folder = once("models", lambda folder: _make_models(opt, folder))
-    return {"opt": opt, **{name: folder / name for name in ("one-layer", "llama", "qwen2", "qwen3")}}
+    made = ("one-layer", "llama", "qwen2", "qwen3", "qwen3-moe", "mixtral")
+    return {"opt": opt, **{name: folder / name for name in made}}
 
 
 def _make_models(opt: Path, folder: Path) -> None:
     import torch
-    from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
+    from transformers import (
+        AutoModelForCausalLM,
+        LlamaConfig,
+        MixtralConfig,
+        Qwen2Config,
+        Qwen3Config,
+        Qwen3MoeConfig,
+    )
 
     shape = {
         "vocab_size": 512,
@@ -112,7 +120,15 @@ def _make_models(opt: Path, folder: Path) -> None:
         "llama": LlamaConfig(**shape),
         "qwen2": Qwen2Config(**shape),
         "qwen3": Qwen3Config(**shape, head_dim=32, tie_word_embeddings=True),
-    }
+        # Weights of a size that tells tokens apart: where a router hardly does, rounding chooses the expert.
+        "qwen3-moe": Qwen3MoeConfig(
+            **shape, head_dim=32, num_experts=8, num_experts_per_tok=2, moe_intermediate_size=48,
+            norm_topk_prob=True, initializer_range=0.05,
+        ),
+        "mixtral": MixtralConfig(
+            **{**shape, "intermediate_size": 96}, num_local_experts=4, num_experts_per_tok=2, initializer_range=0.05
+        ),
+    }  # fmt: skip
     for name, config in configs.items():
         with torch.random.fork_rng():
             torch.manual_seed(0)

@@ -66,6 +66,20 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
     # vLLM wraps all but its attention.
     "gpt-bigcode": ("GPTBigCodeConfig", {**_SMALL, "multi_query": True}),
     "gpt-neox": ("GPTNeoXConfig", {**_WIDE, "rotary_pct": 0.5}),
+    "qwen3-moe": (
+        "Qwen3MoeConfig",
+        {**_GEMMA, "num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 48, "norm_topk_prob": True},
+    ),
+    # A block without experts, and experts whose weights do not sum up to 1, beside one that every token has.
+    "qwen2-moe": (
+        "Qwen2MoeConfig",
+        {
+            **_GROUPED, "num_hidden_layers": 3, "mlp_only_layers": [1], "num_experts": 8, "num_experts_per_tok": 2,
+            "moe_intermediate_size": 48, "shared_expert_intermediate_size": 96,
+        },
+    ),
+    "mixtral": ("MixtralConfig", {**_GROUPED, "num_local_experts": 4, "num_experts_per_tok": 2}),
+    "olmoe": ("OlmoeConfig", {**_GROUPED, "intermediate_size": 48, "num_experts": 8, "num_experts_per_tok": 2}),
     "falcon": ("FalconConfig", {**_SMALL, "multi_query": True, "new_decoder_architecture": False}),
 }  # fmt: skip
 """By name: a configuration's class in transformers, and its values."""

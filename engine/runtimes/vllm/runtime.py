@@ -28,6 +28,7 @@ from engine.runtimes.vllm.process_group import alone
 from engine.runtimes.vllm.public_api import generate_scores, generate_tokens
 from engine.runtimes.vllm.start import start
 from engine.runtimes.vllm.support import CannotAdapt, check_matrices
+from engine.runtimes.vllm.worker.experts import in_plain_order
 from engine.runtimes.vllm.worker.linear import keeping_plain_weights
 from engine.runtimes.vllm.worker.plain_classes import plain_classes
 from engine.tasks.example import Example
@@ -72,7 +73,7 @@ class VllmRuntime:
         # Always, on a GPU: where a pass takes longer than its launches, a recording costs no more than the padding of
         # its layout, and saves the processor's time.
         record = cuda_graphs and device != "cpu"
-        with alone(), plain_classes(), keeping_plain_weights() if plain_copies else nullcontext():
+        with alone(), plain_classes(), in_plain_order(), keeping_plain_weights() if plain_copies else nullcontext():
             self._llm = start(
                 facts,
                 room,
@@ -160,8 +161,8 @@ class VllmRuntime:
         if not self._adaptable:
             raise UserError("vLLM generates no text from float32 weights on a GPU; probabilities of options work")
         self._settle()
-        self._call("zo_publish", 1)
-        return generate_tokens(self._llm, prompt, 1, most)
+        with self._published(0) as adapter:
+            return generate_tokens(self._llm, prompt, adapter, most)
 
     @contextmanager
     def at_base(self) -> Iterator[None]:
@@ -299,8 +300,19 @@ class VllmRuntime:
 
     def _public(self, examples: Sequence[Example], signs: int) -> list[Scores]:
         """Score the first one or two signs through `generate`, in vLLM's own slots."""
-        self._call("zo_publish", signs)
-        return [generate_scores(self._llm, examples, adapter) for adapter in (1, 2)[:signs]]
+        scores = []
+        for sign in range(min(signs, 2)):
+            with self._published(sign) as adapter:
+                scores.append(generate_scores(self._llm, examples, adapter))
+        return scores
+
+    @contextmanager
+    def _published(self, sign: int) -> Iterator[int]:
+        """Within it, vLLM's public API scores a sign by the adapter that this gives."""
+        try:
+            yield self._call("zo_publish", sign)
+        finally:
+            self._call("zo_unpublish")
 
     def _call(self, method: str, *args: Any) -> Any:
         return self._llm.collective_rpc(method, args=args)[0]

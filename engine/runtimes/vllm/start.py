@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from vllm import LLM
 
 from engine.errors import UserError, first_line
+from engine.models.experts import dense
 from engine.models.facts import ModelFacts
 from engine.models.weights import Matrix
 from engine.runtimes.vllm.capacity import Capacity, adapter_rank
@@ -84,6 +85,8 @@ def _memory_share(device: str, needed: int) -> float:
 
 
 def _target_modules(matrices: Sequence[Matrix]) -> list[str]:
-    """Names of the layers that get slots; embeddings and the output head must not."""
-    names = {matrix.name.removesuffix(".weight").rpartition(".")[2] for matrix in matrices}
-    return sorted(names | {"qkv_proj", "gate_up_proj"})
+    """Names of the layers that get vLLM's slots; embeddings and the output head must not, and experts need none."""
+    names = {matrix.name.removesuffix(".weight").rpartition(".")[2] for matrix in dense(matrices)}
+    # The gate of experts that every token has is in use under a second name, which has slots if that is named as well.
+    gate = {"expert_gate"} if "shared_expert_gate" in names else set()
+    return sorted(names | gate | {"qkv_proj", "gate_up_proj"})

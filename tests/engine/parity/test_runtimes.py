@@ -41,7 +41,7 @@ def compare(run: Runner, model: Path, *settings: str) -> None:
 
 
 @needs_vllm
-@pytest.mark.parametrize("layout", ["opt", "llama", "qwen2"])
+@pytest.mark.parametrize("layout", ["opt", "llama", "qwen2", "qwen3-moe", "mixtral"])
 def test_same_losses_and_weights_on_every_layout(tiny_run: Runner, tiny_models: dict[str, Path], layout: str) -> None:
     compare(tiny_run, tiny_models[layout])
 

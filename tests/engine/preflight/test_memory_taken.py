@@ -73,6 +73,7 @@ def open_runtime(tiny_models: dict[str, Path]) -> Iterator[Callable[..., tuple[M
         ("opt", "float32", "nearest", 2, 1),
         ("llama", "bfloat16", "residual", 2, 3),
         ("qwen3", "float16", "residual", 9, 1),  # three matrices of rank 9 share no product with B
+        ("mixtral", "bfloat16", "residual", 2, 1),
     ],
 )
 def test_every_part_is_what_is_there(
@@ -94,13 +95,18 @@ def test_every_part_is_what_is_there(
     pieces = worker._zo_slices
     plain = [m.zo_plain_weight for m in model.modules() if hasattr(m, "zo_plain_weight")]
     public = [
-        stacked[piece.index] for piece in pieces for stacked in (piece.layer.lora_a_stacked, piece.layer.lora_b_stacked)
+        stacked[part]
+        for piece in pieces
+        for part in piece.parts
+        for stacked in (piece.layer.lora_a_stacked, piece.layer.lora_b_stacked)
     ]
     residuals = [piece.state.fold.residual for piece in pieces if fold == "residual"]
+    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     ours = [
         tensor
-        for tensor in held(worker._zo_slots, worker._zo_layers)
+        for tensor in held(worker._zo_slots, worker._zo_layers, worker._zo_mixtures)
         if not any(tensor is residual for residual in residuals)
+        and tensor.untyped_storage().data_ptr() not in weights  # experts of ours know where theirs are
     ]
     samples = held(*(piece.state.sample for piece in pieces))
     rest = [tensor for tensor in ours if not any(tensor is sample for sample in samples)]
@@ -124,7 +130,9 @@ def test_every_part_is_what_is_there(
 
 
 @needs_vllm
-@pytest.mark.parametrize(("layout", "dtype"), [("opt", "float32"), ("llama", "bfloat16")])
+@pytest.mark.parametrize(
+    ("layout", "dtype"), [("opt", "float32"), ("llama", "bfloat16"), ("qwen3-moe", "float32"), ("mixtral", "bfloat16")]
+)
 def test_the_activations_of_a_pass_are_those_that_are_there(open_runtime: Any, layout: str, dtype: str) -> None:
     needs = Needs(batch=32, longest=64, options=2, option_tokens=1)
     facts, runtime = open_runtime(layout, needs, dtype=dtype, fold="nearest")
@@ -136,5 +144,7 @@ def test_the_activations_of_a_pass_are_those_that_are_there(open_runtime: Any, l
     events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
     events.sort(key=lambda event: event.start_ns())
     most = max(accumulate(event.nbytes() for event in events))
-    size = dtype_of(dtype).itemsize
-    assert most == pytest.approx(probe.tokens * activation_width(facts.matrices, "cpu") * size, rel=0.05)
+    size, width = dtype_of(dtype).itemsize, activation_width(facts.matrices, "cpu", facts.experts_per_token)
+    # In so small a mixture what the router gives, and the order of it, is some of it.
+    rel = 0.1 if facts.experts_per_token else 0.05
+    assert most == pytest.approx(probe.tokens * width * size, rel=rel)

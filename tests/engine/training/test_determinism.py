@@ -60,11 +60,18 @@ def stop_within_an_interval(engine: Engine, interval: int) -> int:
     return done.steps
 
 
-@pytest.mark.parametrize("runtime", ["training-loop", pytest.param("vllm", marks=needs_vllm)])
+@pytest.mark.parametrize(
+    ("runtime", "layout"),
+    [
+        ("training-loop", "opt"),
+        pytest.param("vllm", "opt", marks=needs_vllm),
+        pytest.param("vllm", "qwen3-moe", marks=needs_vllm),
+    ],
+)
 def test_pauses_evaluations_checkpoints_tries_a_resume_and_a_reader_that_leaves_change_no_bit(
-    start: Any, tiny_models: dict[str, Path], runtime: str
+    start: Any, tiny_models: dict[str, Path], runtime: str, layout: str
 ) -> None:
-    model = tiny_models["opt"]
+    model = tiny_models[layout]
     settings = (
         f"model.path={model}",
         f"model.runtime={runtime}",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -118,10 +119,10 @@ class Plan:
                         offset = piece.rows.start - group[0].rows.start
                         place_of[id(piece)] = b_start + above * height + offset, height
         counts = [getattr(piece.matrix, side) * self._rank for piece in self._slices]
-        starts = [sum(counts[:index]) for index in range(len(counts))]
+        starts = accumulate(counts, initial=0)
         places = [
             (start, count, *place_of[id(piece)])
-            for piece, start, count in zip(self._slices, starts, counts, strict=True)
+            for piece, start, count in zip(self._slices, starts, counts, strict=False)
         ]
         return torch.tensor(places).to(device), write_programs(counts, device)
 

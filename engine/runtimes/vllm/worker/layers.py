@@ -51,10 +51,12 @@ class Layers:
         names = {id(layer): name for name, layer in manager.modules.items()}
         of_layer: dict[int, list[Slice]] = {}
         for piece in slots.slices:
-            of_layer.setdefault(id(piece.layer), []).append(piece)
+            if id(piece.layer) in names:  # the others are an expert's (`engine.runtimes.vllm.worker.experts`)
+                of_layer.setdefault(id(piece.layer), []).append(piece)
         blocks = {key: _block(names[key]) for key in of_layer}
         numbers = [number for number in blocks.values() if number is not None]
         whole = len(numbers) == len(blocks)  # nothing that is adapted lies outside the blocks
+        self._last = max(numbers) if whole and numbers else None
         for key, pieces in of_layer.items():
             last_name = names[key].rpartition(".")[2]
             _Layer(
@@ -77,6 +79,10 @@ class Layers:
 
     def current(self) -> Pass | None:
         return self._pass
+
+    def is_last(self, name: str) -> bool:
+        """Whether what is called so lies in the last block: after its attention only rows that are scored matter."""
+        return self._last is not None and _block(name) == self._last
 
 
 class _Layer:

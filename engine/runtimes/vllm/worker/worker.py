@@ -12,32 +12,32 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from vllm.lora.request import LoRARequest
 
 from engine.directions.fold import FoldMode
 from engine.directions.low_rank import Drawn
 from engine.directions.official import OfficialDraws, OfficialRun
+from engine.models.experts import of_expert
 from engine.models.names import Names
 from engine.runtimes.vllm.packing import Packed, one_token_options, pack, pack_for_launches
 from engine.runtimes.vllm.padding import pad
 from engine.runtimes.vllm.worker.clock import Clock
+from engine.runtimes.vllm.worker.experts import find_mixtures
 from engine.runtimes.vllm.worker.forward import Batch, Forward
 from engine.runtimes.vllm.worker.graphs import Graphs, cuda_recorder
 from engine.runtimes.vllm.worker.head import log_probabilities, option_logits
 from engine.runtimes.vllm.worker.in_place import Parameters
 from engine.runtimes.vllm.worker.layers import Layers
 from engine.runtimes.vllm.worker.matrices import find_slices
+from engine.runtimes.vllm.worker.public import PublicWorker
 from engine.runtimes.vllm.worker.slots import Slots
 from engine.runtimes.vllm.worker.weights import WeightsWorker
 from engine.tasks.example import Example
-
-PLUS, MINUS = 1, 2  # adapter ids of the two pinned slots, which the public API scores
 
 Later = tuple[int, list[int], list[Example], int]
 """What the next call will ask for: step, queries, examples, signs."""
 
 
-class ZoWorker(WeightsWorker):
+class ZoWorker(WeightsWorker, PublicWorker):
     """Mixed into vLLM's worker. `self.model_runner`, `self.device` and `self.vllm_config` are vLLM's."""
 
     model_runner: Any
@@ -61,24 +61,18 @@ class ZoWorker(WeightsWorker):
         """
         device = torch.device(self.device)
         self._zo_on_gpu = device.type == "cuda"
-        lora = self.model_runner.lora_manager
-        manager = lora._adapter_manager
-        for adapter, name in ((PLUS, "plus"), (MINUS, "minus")):
-            lora.add_dummy_lora(LoRARequest(name, adapter, "/none"), rank=rank)
-            manager.activate_adapter(adapter)
-            manager.pin_adapter(adapter)
-        self._zo_public = [manager.lora_index_to_id.index(adapter) for adapter in (PLUS, MINUS)]
+        manager = self._zo_pin_slots(rank)
         self._zo_slices = find_slices(manager, Names(names))
-        for piece in self._zo_slices:
-            # vLLM's own slots hold noise from its dummy adapter, and padding above our rank.
-            for part in piece.parts:
-                piece.layer.lora_a_stacked[part].zero_()
-                piece.layer.lora_b_stacked[part].zero_()
+        moving = any(map(of_expert, names))
+        self._zo_mixtures = find_mixtures(self.model_runner.get_model(), moving=moving, on_gpu=self._zo_on_gpu)
+        self._zo_slices += [piece for mixture in self._zo_mixtures if moving for piece in mixture.slices]
         dtype = self.vllm_config.model_config.dtype
         self._zo_slots = Slots(
             self._zo_slices, rank=rank, seed=seed, signs=signs, dtype=dtype, device=device, fold=fold, drawn=drawn
         )
         self._zo_layers = Layers(manager, self._zo_slots)
+        for mixture in self._zo_mixtures:
+            mixture.begin(self._zo_layers, self._zo_slots.of_layer if moving else None)
         self._zo_forward = Forward(self.model_runner, self.vllm_config, device, self._zo_layers)
         self._zo_clock = Clock(device)
         self._zo_uploaded: tuple[list[Example], Batch] | None = None
@@ -128,20 +122,6 @@ class ZoWorker(WeightsWorker):
         """Zero the KV cache. Attention gives what lies behind a sequence the weight 0, and 0 * NaN is NaN."""
         for cache in self.model_runner.kv_caches:
             cache.zero_()
-
-    def zo_publish(self, signs: int) -> None:
-        """Bring the first one or two signs into vLLM's own slots, for its public API.
-
-        They are reckoned anew, so that comparing the two paths finds a fault in what ours wrote.
-        """
-        rank = self._zo_slots.rank
-        for sign, slot in enumerate(self._zo_public[:signs]):
-            for piece, added in zip(self._zo_slices, self._zo_slots.by_definition(sign), strict=True):
-                for part in piece.parts:
-                    a, b = piece.layer.lora_a_stacked[part], piece.layer.lora_b_stacked[part]
-                    rows, added = added[: b.shape[2]], added[b.shape[2] :]
-                    a[slot, 0, :rank].copy_(piece.state.v.T)
-                    b[slot, 0, :, :rank].copy_(rows)
 
     # -- scoring --------------------------------------------------------------------------------
 
