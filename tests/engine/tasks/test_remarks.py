@@ -93,7 +93,7 @@ def test_options_of_the_same_tokens_are_refused() -> None:
     write("train.jsonl", [{"text": "good film", "label": "c"}] * 2)
     same = {"a": "bad", "b": "\U0001f621", "c": "\U0001f600"}
     assert refused(tokenizer=tokenizer, **THREE, verbalizer=same) == (
-        "train.jsonl: row 1: the options '\U0001f621' and '\U0001f600' are the same tokens to this model's "
+        "train.jsonl: line 1: the options '\U0001f621' and '\U0001f600' are the same tokens to this model's "
         "tokenizer ('<unk>'): nothing tells them apart; choose other option texts"
     )
     cased = {"a": "Good", "c": "good"}
@@ -112,7 +112,7 @@ def test_options_that_only_some_prompts_make_the_same() -> None:
 
     write("train.jsonl", [{"text": "film", "label": "a"}, {"text": "odd", "label": "b"}])
     line = refused(tokenizer=Joining(), **THREE, verbalizer=VERBALIZER)
-    assert line.startswith("train.jsonl: row 2: the options 'bad' and 'so-so' are the same tokens")
+    assert line.startswith("train.jsonl: line 2: the options 'bad' and 'so-so' are the same tokens")
 
 
 QA: dict[str, Any] = {"name": None, "template": "{q}"}
@@ -129,7 +129,7 @@ def test_a_target_keeps_what_it_ends_in() -> None:
     assert answers(tokenizer, target="{a}\n") == [" it was\n", " was</s>\n"]
     assert answers(tokenizer, target="\n {a} .\n\n") == [" it was .\n\n", " was</s> .\n\n"]
     write("train.jsonl", [{"q": "good?", "a": " "}])
-    assert refused(tokenizer=tokenizer, **QA, target="{a}\n").startswith("train.jsonl: row 1: task.target is empty")
+    assert refused(tokenizer=tokenizer, **QA, target="{a}\n").startswith("train.jsonl: line 1: task.target is empty")
 
 
 def test_a_target_can_end_in_the_eos_token() -> None:

@@ -85,13 +85,13 @@ def test_what_cannot_be_read_twice_or_at_all() -> None:
     ("name", "content", "message"),
     [
         ("t.csv", "text,label\nx,1\n".encode("utf-16"), "is UTF-16; save it as UTF-8"),
-        ("t.jsonl", gzip.compress(b"{}"), "is compressed; give it a name that ends in .gz"),
+        ("t.jsonl", gzip.compress(b"{}", mtime=0), "is compressed; give it a name that ends in .gz"),
         ("t.csv", b"PK\x03\x04 and so on", "is a zip archive or a spreadsheet; unpack it, or save it as CSV"),
         ("t.json", b"PAR1 and so on", "is a Parquet file; give it a name that ends in .parquet"),
         ("t.csv.gz", b"text,label\n", "cannot be read (Not a gzipped file (b'te'))"),
         (
             "t.csv.gz",
-            gzip.compress(b"text,label\n" + b"x,1\n" * 99)[:-20],
+            gzip.compress(b"text,label\n" + b"x,1\n" * 99, mtime=0)[:-20],
             "cannot be read (Compressed file ended before the end-of-stream marker was reached)",
         ),
     ],
