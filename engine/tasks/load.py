@@ -75,7 +75,8 @@ def load_task(
     said = Remarks()
     notes = said.notes
     encoder = Encoder(tokenizer, bos=task.bos == "auto", rules=rules)
-    if encoder.bos is not None and spec.template.begins_with(tokenizer.bos_token):
+    begins_with_bos = encoder.bos is not None and spec.template.begins_with(tokenizer.bos_token)
+    if begins_with_bos:
         notes.append(
             f"task.template begins with the tokenizer's BOS token, {tokenizer.bos_token}: no other is put there"
         )
@@ -87,6 +88,7 @@ def load_task(
         encoder,
         tokenizer.eos_token_id if spec.end == "eos" else None,
         rules,
+        begins_with_bos,
         max_length,
         cache or home() / "cache",
         report,
@@ -145,6 +147,7 @@ class _Loader:
     encoder: Encoder
     end: int | None  # token that a target ends in
     rules: int
+    begins_with_bos: bool  # the template: white space before it is dropped, so that it is the only one
     max_length: int
     cache: Path
     report: Report
@@ -190,7 +193,7 @@ class _Loader:
 
     def _raw(self, row: dict[str, Any], where: str) -> Raw:
         spec = self.spec
-        prompt = spec.template.fill(row, where)
+        prompt = spec.template.fill(row, where).stripped(left=None if self.begins_with_bos else "", right="")
         if spec.target is None:
             return Raw(where, prompt, self.options, spec.option_of(row[spec.label], where))
         # What it ends in is learned, as in "{answer}\n"; a prompt and what follows are joined by one space.
