@@ -74,7 +74,8 @@ def load_task(
     said = Remarks()
     notes = said.notes
     encoder = Encoder(tokenizer, bos=task.bos == "auto", rules=rules)
-    if encoder.bos is not None and spec.template.begins_with(tokenizer.bos_token):
+    begins_with_bos = encoder.bos is not None and spec.template.begins_with(tokenizer.bos_token)
+    if begins_with_bos:
         notes.append(
             f"task.template begins with the tokenizer's BOS token, {tokenizer.bos_token}: no other is put there"
         )
@@ -86,6 +87,7 @@ def load_task(
         encoder,
         tokenizer.eos_token_id if spec.end == "eos" else None,
         rules,
+        begins_with_bos,
         max_length,
         report,
         notes,
@@ -144,6 +146,7 @@ class _Loader:
     encoder: Encoder
     end: int | None  # token that a target ends in
     rules: int
+    begins_with_bos: bool  # the template: white space before it is dropped, so that it is the only one
     max_length: int
     report: Report
     notes: list[str]
@@ -188,7 +191,7 @@ class _Loader:
 
     def _raw(self, rows: _Rows, index: int) -> Raw:
         spec, row, where = self.spec, rows.data.row(index), rows.data.where(index)
-        prompt = spec.template.fill(row, where)
+        prompt = spec.template.fill(row, where).stripped(left=None if self.begins_with_bos else "", right="")
         if spec.target is None:
             label: Value = rows.data.columns[spec.label][index]
             if isinstance(label, str):

@@ -47,9 +47,9 @@ class Template:
             raise UserError(f"{key}: {text!r} names no column; write one in braces, as in {{sentence}}")
 
     def begins_with(self, text: str) -> bool:
-        """Whether the template itself does, before any column."""
+        """Whether the template itself does, before any column; white space before it does not count."""
         literal = next((literal for literal, _ in self._parts), "")
-        return literal.startswith(text)
+        return literal.lstrip().startswith(text)
 
     def fill(self, row: dict[str, Any], where: str) -> Filled:
         """The text for one row. Raises `UserError` where a column has no value."""

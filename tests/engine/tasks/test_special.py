@@ -112,6 +112,7 @@ def test_a_template_that_begins_with_bos_gets_no_second_one() -> None:
     loaded = read(tokenizer, template="<s>{text} It was")
     assert loaded.train == read(tokenizer).train
     assert loaded.notes[0] == "task.template begins with the tokenizer's BOS token, <s>: no other is put there"
+    assert read(tokenizer, template=" \n<s>{text} It was").train == loaded.train
     never = read(tokenizer, template="<s>{text} It was", bos="never")
     assert never.train == loaded.train and "BOS" not in never.notes[0]
     assert [e.prompt[:3] for e in read(tokenizer, template="<s><s>{text}").train][1][:2] == (0, 0)

@@ -62,6 +62,7 @@ def preflight() -> int:
     say(
         Data(
             train=6920, validation=872, longest=71, objective="classification", prompt=prompt, options=options, label=1,
+            notes=script.get("notes", []),
         )
     )  # fmt: skip
     parts = {

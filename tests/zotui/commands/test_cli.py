@@ -537,6 +537,9 @@ def test_preflight_says_what_a_run_would_take_and_starts_none(tmp_path: Path, sh
     assert done.returncode == 0
     for said in ("OPTForCausalLM", "9 examples to train on", "It was", " great", "free on cpu: fits", "journal 900 B"):
         assert said in done.stdout
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if line.startswith("warning ") and "are the same file; " in line]
+    assert [line for line in lines if line.startswith("            task.train: examples of each class: 0 (terrible) ")]
     told = subprocess.run(
         [sys.executable, "-m", "zotui", "preflight", str(preset), "--json", "--set", "task.label=nope"],
         capture_output=True,

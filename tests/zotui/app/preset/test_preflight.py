@@ -67,6 +67,21 @@ async def test_what_was_found_is_shown_and_enter_launches(
         await until_shown(pilot, "● finished")
 
 
+async def test_what_is_worth_knowing_of_the_data_is_shown_in_full(
+    write_preset: WritePreset, preflight_script: Script
+) -> None:
+    write_preset("demo", preset_text(steps=20))
+    many = ", ".join(f"{n} ([class] {n}) 12" for n in range(12))
+    preflight_script(notes=[f"task.train: examples of each class: {many}", "the last one"])
+    app = ZotuiApp()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_shown(pilot, "Reviews")
+        await pilot.press("enter")
+        await until_shown(
+            pilot, "0 ([class] 0) 12, 1 ([class] 1) 12", "11 ([class] 11) 12", "the last one", "seductive"
+        )
+
+
 @pytest.mark.parametrize("key", ["enter", "escape", "ctrl+q"])
 async def test_what_is_still_being_found_out_is_ended_first(
     write_preset: WritePreset, script: Script, preflight_script: Script, tmp_path: Path, key: str
