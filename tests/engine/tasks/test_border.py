@@ -63,6 +63,7 @@ class _Plain:
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
         self.bos_token_id, self.added_tokens_decoder = tokenizer.bos_token_id, tokenizer.added_tokens_decoder
+        self.all_special_tokens = tokenizer.all_special_tokens
 
     def __call__(self, texts: Any, **settings: Any) -> Any:
         return self._tokenizer(texts, **settings)
