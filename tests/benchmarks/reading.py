@@ -1,8 +1,7 @@
 """`python -m tests.benchmarks.reading`: what it takes to read a data file, of every kind.
 
 Each file is read in a process of its own, as a run reads it: the columns that a preset names, of rows that have more.
-Prints Markdown; the peak is that of the whole process. On a machine that has other things to do the processor's seconds are
-those to go by.
+Prints Markdown; the peak is that of the whole process. Where other programs are at work, go by the processor's seconds.
 """
 
 from __future__ import annotations
