@@ -76,7 +76,8 @@ def test_text_of_every_type(values: Any, texts: list[str]) -> None:
         (pyarrow.nulls(5), "row 1: column 'text' has no text; mend or remove the row"),
     ],
 )
-def test_values_that_are_no_text(values: Any, why: str) -> None:
+def test_values_that_are_no_text(values: Any, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.tasks.files.parquet._BATCH", 2)
     parquet("t.parquet", text=values)
     assert refused(**{**KEYS, "train": "t.parquet", "validation": "t.parquet"}).startswith(f"t.parquet: {why}")
 
