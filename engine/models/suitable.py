@@ -90,9 +90,11 @@ def check_kind(path: str, model: PreTrainedModel) -> None:
             f"{where}: {own} has layers with a running state (state-space or linear attention), in which probes cannot "
             "share a prompt; take a model with attention in every layer"
         )
-    both_ways = any(getattr(module, "is_causal", None) is False for module in model.modules())
-    if both_ways and getattr(config, "is_decoder", None) is False:
+    causal = {module.is_causal for module in model.modules() if isinstance(getattr(module, "is_causal", None), bool)}
+    if causal == {False} and getattr(config, "is_decoder", None) is False:
         raise UserError(f"{where}: {own} reads in both directions, it is an encoder; take a causal language model")
+    if not type(model).__module__.startswith("transformers."):  # its own code says what it is
+        return
     first = next(iter(config.architectures or ()), own)
     if first.lower() == own.lower():
         return

@@ -254,6 +254,11 @@ def test_a_configuration_that_contradicts_itself_or_is_of_another_kind(
     assert "\n" not in line and len(line) < 400
 
 
+def test_a_model_of_which_nothing_would_move(refused: Any, model: Path) -> None:
+    line = refused(configured(model, num_hidden_layers=0))
+    assert line == "nothing of it would move: LlamaForCausalLM has no linear layers; take another model"
+
+
 def test_an_encoder_is_no_causal_model(refused: Any, model: Path) -> None:
     from transformers import AutoModelForMaskedLM, BertConfig
 
