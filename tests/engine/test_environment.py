@@ -51,6 +51,7 @@ MORE_OF_THEIRS = {
     "VLLM_BATCH_INVARIANT": "1",
     "VLLM_CONFIGURE_LOGGING": "0",
     "VLLM_LOGGING_CONFIG_PATH": "/nowhere/logging.json",
+    "VLLM_LOGGING_LEVEL": "what",
     "VLLM_LOGGING_STREAM": "ext://sys.stdout",
     "VLLM_MODEL_REDIRECT_PATH": "/nowhere/redirect.json",
     "VLLM_USE_MODELSCOPE": "1",
@@ -80,7 +81,6 @@ THEIR_RIGHT = {
     "TRANSFORMERS_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "true",
     "VLLM_CACHE_ROOT": "/nowhere/vllm",
-    "VLLM_LOGGING_LEVEL": "ERROR",
     "TRITON_CACHE_DIR": "/nowhere/triton",
     "TORCHINDUCTOR_CACHE_DIR": "/nowhere/inductor",
 }
