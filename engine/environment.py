@@ -89,7 +89,7 @@ def prepare_device(device: str) -> None:
     """Settings that depend on the device, after torch is imported and before vLLM is."""
     if device == "cpu":
         # vLLM with LoRA compiles nothing on CPU but a sampler function, for 20 s, at the first call.
-        os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
+        _overrule("TORCHDYNAMO_DISABLE", "1")
     else:
         # Attention in float32 runs on Triton there, which would round its products to TF32.
         _overrule("TRITON_F32_DEFAULT", "ieee")

@@ -98,10 +98,8 @@ _DROPPED_FAMILIES = (
 
 _KEPT = frozenset(
     {
-        # Only what is logged.
-        "VLLM_LOGGING_LEVEL",
-        "VLLM_LOGGING_PREFIX",
-        "VLLM_LOGGING_COLOR",
+        # Only what torch and Triton log. vLLM's lines are the run's log, which is ours, and a level that it does not
+        # know keeps it from loading.
         "TORCHDYNAMO_VERBOSE",
         "TRITON_PRINT_AUTOTUNING",
         # Where things lie on this machine.

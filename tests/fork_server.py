@@ -51,8 +51,8 @@ _IMPORTED_WITH_VLLM = (
     *("vllm.v1.engine.llm_engine", "vllm.v1.worker.cpu_worker", "vllm.v1.worker.cpu_model_runner"),
     *("vllm.lora.punica_wrapper.punica_cpu", "vllm.v1.attention.backends.cpu_attn", "vllm.v1.core.sched.scheduler"),
     *("vllm.model_executor.layers.quantization.online.base", "vllm.distributed.elastic_ep.elastic_execute"),
-    *("compressed_tensors.quantization", "vllm.plugins.lora_resolvers.filesystem_resolver"),
-    *("vllm.model_executor.layers.quantization.compressed_tensors.compressed_tensors",),
+    "compressed_tensors.quantization",
+    "vllm.model_executor.layers.quantization.compressed_tensors.compressed_tensors",
 )
 _HARMLESS_THREADS = ("jemalloc_bg_thd",)  # pyarrow's allocator, which stops and starts it around a fork
 

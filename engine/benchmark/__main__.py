@@ -17,7 +17,7 @@ import msgspec
 
 from engine.benchmark.measure import PATHS, Case, measure, say
 from engine.benchmark.side import Config
-from engine.environment import prepare
+from engine.environment import overruled, prepare
 from engine.errors import EXIT_DONE, RunFailed, UserError
 from engine.gpus import mask_gpus
 from engine.models.known_shapes import SHAPES, write_shape
@@ -38,6 +38,8 @@ def _measure_all(arguments: argparse.Namespace) -> int:
     prepare()
     os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))  # both sides alike
     mask_gpus(arguments.device, key="--device")
+    if line := overruled():
+        say(line)
     log_path = arguments.log or Path(tempfile.gettempdir()) / f"zotui-bench-{os.getpid()}.log"
     with log_path.open("w", encoding="utf-8") as log, tempfile.TemporaryDirectory() as folder:
         grid = _grid(arguments, Path(folder))

@@ -15,7 +15,9 @@ class Model(Section):
         "auto", description="Precision of the weights; auto is float32 on CPU, the model's own on a GPU."
     )
     runtime: Literal["auto", "vllm", "training-loop"] = Field(
-        "auto", description="What scores the probes; auto is vllm when it loads, else training-loop."
+        "auto",
+        description="What scores the probes; auto is vllm when it loads, else training-loop; the faster of the two "
+        "where packed passes do not work.",
     )
     fold: Literal["auto", "residual", "host-residual", "stochastic", "nearest"] = Field(
         "auto",

@@ -51,6 +51,7 @@ MORE_OF_THEIRS = {
     "VLLM_BATCH_INVARIANT": "1",
     "VLLM_CONFIGURE_LOGGING": "0",
     "VLLM_LOGGING_CONFIG_PATH": "/nowhere/logging.json",
+    "VLLM_LOGGING_LEVEL": "what",
     "VLLM_LOGGING_STREAM": "ext://sys.stdout",
     "VLLM_MODEL_REDIRECT_PATH": "/nowhere/redirect.json",
     "VLLM_USE_MODELSCOPE": "1",
@@ -80,7 +81,6 @@ THEIR_RIGHT = {
     "TRANSFORMERS_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "true",
     "VLLM_CACHE_ROOT": "/nowhere/vllm",
-    "VLLM_LOGGING_LEVEL": "ERROR",
     "TRITON_CACHE_DIR": "/nowhere/triton",
     "TORCHINDUCTOR_CACHE_DIR": "/nowhere/inductor",
 }
@@ -172,12 +172,14 @@ def test_a_run_tells_once_what_it_overruled(start: Any, monkeypatch: pytest.Monk
 def test_a_run_has_the_kv_space_that_was_sized_whatever_a_server_was_given(start: Any, tiny_models: Any) -> None:
     settings = ("model.runtime=vllm", f"model.path={tiny_models['llama']}", "run.steps=3")
     plain: Engine = start(*settings)
-    under: Engine = start(*settings, environment=MORE_OF_THEIRS)
+    under: Engine = start(*settings, environment={**MORE_OF_THEIRS, "TORCHDYNAMO_DISABLE": "0"})
     assert [engine.finish() for engine in (plain, under)] == [0, 0]
     losses = [[(step.loss_plus, step.loss_minus) for step in engine.of(Step)] for engine in (plain, under)]
     assert len(losses[0]) == 3 and losses[0] == losses[1]
     spaces = [_kv_space(engine.run) for engine in (plain, under)]
     assert spaces[0] == spaces[1] and float(spaces[0]) < 0.1  # GiB; vLLM would have taken 8
+    (told,) = [event.text for event in under.of(Log) if "your environment" in event.text]
+    assert all(name in told for name in (*MORE_OF_THEIRS, "TORCHDYNAMO_DISABLE"))
     assert [engine.run.info.read().runtime for engine in (plain, under)] == ["vllm", "vllm"]
 
 
