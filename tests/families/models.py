@@ -45,7 +45,8 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
     "gemma": ("GemmaConfig", _GEMMA),
     "gemma2": ("Gemma2Config", {**_GEMMA_2, "attn_logit_softcapping": 5.0, "final_logit_softcapping": 3.0}),
     "gemma3": ("Gemma3TextConfig", {**_GEMMA_2, **_MIXED}),
-    "phi": ("PhiConfig", {**_WIDE, "partial_rotary_factor": 0.5}),
+    # Older versions of vLLM take its MLP to be four times as wide as the rest, as it always is.
+    "phi": ("PhiConfig", {**_SMALL, "intermediate_size": 512, "partial_rotary_factor": 0.5}),
     "phi3": ("Phi3Config", {**_GROUPED, "sliding_window": WINDOW}),
     "olmo2": ("Olmo2Config", _GROUPED),
     "smollm3": ("SmolLM3Config", {**_GROUPED, "no_rope_layers": [1, 0], "tie_word_embeddings": True}),

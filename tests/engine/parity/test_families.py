@@ -48,6 +48,7 @@ def test_windows_of_cohere_2_end_where_vllm_says_on_either_path(tmp_path: Path, 
 
     prepare_device("cpu")
     path = write_model("cohere2", tmp_path)
+    assert not unadaptable("Cohere2ForCausalLM")
     config = AutoConfig.from_pretrained(path)
     scores = []
     for window in (4, 8):
@@ -86,6 +87,7 @@ def test_layers_that_hand_on_a_dimension_more_are_given_it_back(tmp_path: Path) 
 
     prepare_device("cpu")
     facts = read_model(str(write_model("llama", tmp_path)), trust_remote_code=False)
+    assert not unadaptable(facts.architecture)
     needs = Needs(batch=1, longest=8, options=1, option_tokens=1)
     runtime = VllmRuntime(
         facts, needs=needs, memory_needed=2**30, fold="nearest", dtype="float32", device="cpu", rank=2, seed=0
