@@ -83,7 +83,7 @@ def refusal(facts: ModelFacts, dtype: str, *, trust_remote_code: bool) -> str:
     """Why vLLM would refuse a model's folder by its configuration, such as Gemma 3 in float16, or nothing."""
     from vllm.engine.arg_utils import EngineArgs
 
-    # It lists the files by the folder's name as a pattern, and may find another folder's.
+    # It lists the files by the folder's name as a pattern, and may find those of another folder.
     if glob.has_magic(facts.path):
         return "vLLM reads *, ? and [ in a folder's name as a pattern; rename the folder"
     folder = Path(facts.path)
