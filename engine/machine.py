@@ -5,6 +5,8 @@ torch is imported when it is asked for: whoever asks has prepared the environmen
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import importlib
 import importlib.metadata
 import importlib.util
@@ -86,3 +88,17 @@ def available_memory(device: str, limit_gib: float | None) -> int:
         free, total = torch.cuda.mem_get_info(device)
         free = min(free + _CONTEXT, total)
     return int(free) if limit_gib is None else min(int(free), int(limit_gib * 2**30))
+
+
+def give_back(device: str) -> None:
+    """What this process holds of the device's memory, or the host's, and needs no more is free for others.
+
+    malloc keeps what it once had (`engine.environment`), and torch what CUDA gave it.
+    """
+    import torch
+
+    gc.collect()
+    if device != "cpu":
+        torch.cuda.empty_cache()
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)

@@ -24,6 +24,7 @@ from zotui.commands.run import attach, fork, open_app, resume, run
 from zotui.commands.show import list_runs, show
 from zotui.commands.stop import stop
 from zotui.terminal import has_terminal
+from zotui.text.encoding import take_utf8, write_out_the_unwritable
 from zotui.text.output import close_stdout
 
 
@@ -91,5 +92,7 @@ app.command()(completion)
 
 def main() -> None:
     """Entry point of the `zotui` command."""
+    take_utf8()
+    write_out_the_unwritable()
     prepare()
     app(prog_name="zotui")

@@ -47,7 +47,7 @@ def open_run(
     device = describe_device(prepared.plan.device)
     encoder = Encoder(prepared.tokenizer, bos=prepared.plan.task.bos == "auto")
     plan = prepared.plan
-    fold = prepared.fit.fold if plan.runtime == "vllm" else ""
+    fold = prepared.fit.fold if runtime.name == "vllm" else ""
     return Opened(
         runtime, prepared.task, prepared.path, device, plan.dtype, prepared.started_on, fold, plan.experts, encoder,
         plan.drawn,
@@ -55,9 +55,30 @@ def open_run(
 
 
 def load_runtime(prepared: Prepared, report: Report, note: Note) -> Runtime:
-    """Load the model into the runtime that was chosen. Raises `UserError`."""
+    """Load the model into the runtime that was chosen, or the one that does better here. Raises `UserError`."""
+    if prepared.plan.runtime == "training-loop":
+        return _load(prepared, "training-loop", report)
+    from engine.preflight.unpacked import without_packed, without_vllm
+    from engine.runtimes.vllm.runtime import VllmRuntime
+    from engine.runtimes.vllm.support import CannotAdapt
+
+    try:
+        runtime = _load(prepared, "vllm", report)
+    except CannotAdapt as error:
+        return without_vllm(prepared, error, lambda name: _load(prepared, name, report), note)
+    assert isinstance(runtime, VllmRuntime)
+    report("self-check", None, "scoring one batch by two paths")
+    level, text = runtime.self_check(prepared.task.train)
+    if "packed" not in runtime.paths:
+        return without_packed(prepared, runtime, text, lambda name: _load(prepared, name, report), report, note)
+    note(level, text)
+    return runtime
+
+
+def _load(prepared: Prepared, name: str, report: Report) -> Runtime:
+    """`vllm` or `training-loop`."""
     plan = prepared.plan
-    report("loading model", None, plan.runtime)
+    report("loading model", None, name)
     common: dict[str, Any] = {
         "dtype": plan.dtype,
         "device": plan.device,
@@ -66,17 +87,14 @@ def load_runtime(prepared: Prepared, report: Report, note: Note) -> Runtime:
         "drawn": plan.drawn,
         "trust_remote_code": plan.wanted.model.trust_remote_code,
     }
-    if plan.runtime == "training-loop":
+    if name == "training-loop":
         from engine.runtimes.training_loop import TrainingLoop
 
         return TrainingLoop(prepared.path, experts=plan.experts, **common)
     from engine.runtimes.vllm.runtime import VllmRuntime
 
-    runtime = VllmRuntime(
+    return VllmRuntime(
         prepared.facts, needs=prepared.needs, memory_needed=prepared.fit.memory.total,
         plain_copies=prepared.fit.memory.copies > 0, fold=prepared.fit.fold,
         cuda_graphs=plan.wanted.model.cuda_graphs == "auto", **common,
     )  # fmt: skip
-    report("self-check", None, "scoring one batch by two paths")
-    note(*runtime.self_check(prepared.task.train))
-    return runtime

@@ -28,9 +28,12 @@ def main() -> int:
     data = take_stdout()
     prepare()
     prepare_device("cpu")
+    import torch
+
     from tests.families.compare import measure
     from tests.families.models import FAMILIES, write_model
 
+    torch.set_num_threads(1)  # models as tiny as these are quicker so
     parser = argparse.ArgumentParser(prog="python -m tests.families", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=FAMILIES, default=FAMILIES, metavar="FAMILY")
     found: list[Measured] = []

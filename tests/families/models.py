@@ -63,6 +63,8 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
     "glm4": ("Glm4Config", {**_GEMMA, "partial_rotary_factor": 0.5}),
     "starcoder2": ("Starcoder2Config", {**_GROUPED, "sliding_window": WINDOW}),
     "gpt2": ("GPT2Config", _SMALL),
+    # vLLM wraps all but its attention.
+    "gpt-bigcode": ("GPTBigCodeConfig", {**_SMALL, "multi_query": True}),
     "gpt-neox": ("GPTNeoXConfig", {**_WIDE, "rotary_pct": 0.5}),
     "qwen3-moe": (
         "Qwen3MoeConfig",
@@ -83,7 +85,7 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
 """By name: a configuration's class in transformers, and its values."""
 MULTIMODAL = {"gemma3-vision": ("Gemma3Config", SHAPES["gemma3"][1], _VISION)}
 """By name: as above, the values of the language model, and those of its vision tower."""
-FAMILIES = [name for name in (*SHAPES, *MULTIMODAL) if name != "opt-40"]
+FAMILIES = [name for name in (*SHAPES, *MULTIMODAL) if name not in ("opt-40", "gpt-bigcode")]
 
 
 def write_model(name: str, folder: Path) -> Path:

@@ -25,7 +25,7 @@ def run_doctor(*, as_json: bool) -> int:
         _print(finding, as_json)
     command = [sys.executable, "-P", "-m", "engine.doctor"]
     # The libraries' own talk says nothing that a finding does not.
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
         for line in process.stdout:
             _print(json.loads(line), as_json)
@@ -41,7 +41,7 @@ def _terminal() -> Iterator[dict[str, Any]]:
         yield _finding("terminal", "ok", "none here: runs show plain progress")
         return
     columns, lines = shutil.get_terminal_size()
-    encoding = locale.getpreferredencoding(False)
+    encoding = locale.getencoding()  # the terminal's, whatever Python takes for files
     told = f"{os.environ.get('TERM', 'unknown')}, {columns}x{lines}, {encoding}"
     if encoding.lower().replace("-", "") != "utf8":
         yield _finding("terminal", "warning", told, "set LANG to a UTF-8 locale, such as C.UTF-8")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,10 +22,12 @@ from engine.models.facts import ModelFacts, dtype_of
 from engine.models.weights import Matrix, check_room_aside
 from engine.runtimes.base import Needs, Probe, Upcoming
 from engine.runtimes.vllm import self_check
+from engine.runtimes.vllm.blame import writing_slots
 from engine.runtimes.vllm.capacity import Layouts, block_size, plan_capacity, with_padding, with_prompt
 from engine.runtimes.vllm.process_group import alone
 from engine.runtimes.vllm.public_api import generate_scores, generate_tokens
 from engine.runtimes.vllm.start import start
+from engine.runtimes.vllm.support import CannotAdapt, check_matrices
 from engine.runtimes.vllm.worker.experts import in_plain_order
 from engine.runtimes.vllm.worker.linear import keeping_plain_weights
 from engine.runtimes.vllm.worker.plain_classes import plain_classes
@@ -63,6 +66,7 @@ class VllmRuntime:
         self._settled = False  # whether the first sign holds U_acc itself
         self._usage = 0.0
         self._direct = True
+        self.paths: tuple[self_check.Path, ...] = ("packed", "public")  # that work, the better first
         self._block = block_size(device)
         plan = plan_capacity(needs, self._block)
         room = with_prompt(with_padding(plan, self._block), facts.context, self._block)
@@ -82,11 +86,18 @@ class VllmRuntime:
                 random_weights=random_weights,
             )
         names = [matrix.name for matrix in facts.matrices]
-        opened = self._call("zo_open", names, rank, seed, plan.signs, fold, drawn, plan.longest if record else None)
-        self._matrices = [Matrix(*row) for row in opened]
-        _check_matrices(facts.matrices, self._matrices)
-        if (size := self._call("zo_block_size")) != self._block:
+        try:
+            opened = self._call("zo_open", names, rank, seed, plan.signs, fold, drawn, plan.longest if record else None)
+            self._matrices = [Matrix(*row) for row in opened]
+            check_matrices(facts.matrices, self._matrices)
+        except CannotAdapt:
+            self.close()  # another runtime may want its memory
+            raise
+        if self._block % (size := self._call("zo_block_size")):
             raise RuntimeError(f"vLLM made KV blocks of {size} tokens, {self._block} were asked for")
+        # Where all layers look through a window, some versions make the smallest blocks there are: as much room.
+        plan = replace(plan, blocks=1 + (plan.blocks - 1) * (self._block // size))
+        self._block = size
         self._layouts = Layouts(plan, self._block)
         self._signs, self.longest = plan.signs, room.longest
 
@@ -195,33 +206,34 @@ class VllmRuntime:
 
     def close(self) -> None:
         self._llm.llm_engine.engine_core.shutdown()
+        del self._llm  # and with it the model's weights
 
     # -- the packed path and the public one -----------------------------------------------------
 
     def self_check(self, examples: Sequence[Example]) -> tuple[Literal["info", "warning"], str]:
         """Score a few examples by both paths; keep the packed one only if they agree. Returns a line for the log.
 
-        A warning where it is the public API from then on, which scores every prompt once for each option and sign.
+        A warning where `paths` has the packed one no more: the public API scores every prompt once for each option
+        and sign. Raises `RunFailed` where the check could not be made by a fault of our own.
         """
         some = self_check.shortest(examples)
         self.redraw(0)
         slots = self._adaptable  # else the weights as they are must do
 
         def packed(eps: float) -> list[Scores]:
-            return self._at(some, eps) if slots else [self.score(some)]
+            if not slots:
+                return [self.score(some)]
+            with writing_slots():
+                self._call("zo_perturb", 0, [0], eps)
+            return self._score(some, 2)[0]
 
         def public() -> list[Scores]:
             return self._public(some, 2) if slots else [generate_scores(self._llm, some, None)]
 
         found = self_check.check(packed, public, some, self._dtype, slots=slots)
-        self._direct = found.packed
+        self.paths = found.paths
+        self._direct = "packed" in found.paths
         return found.level, found.text
-
-    def _at(self, examples: Sequence[Example], eps: float) -> list[Scores]:
-        """Scores of both signs of the first direction."""
-        self._call("zo_perturb", 0, [0], eps)
-        self._settled = False
-        return self._score(examples, 2)[0]
 
     def use_public_api(self, yes: bool = True) -> None:
         """Score through vLLM's public API from now on, or by packed passes again."""
@@ -304,13 +316,3 @@ class VllmRuntime:
 
     def _call(self, method: str, *args: Any) -> Any:
         return self._llm.collective_rpc(method, args=args)[0]
-
-
-def _check_matrices(wanted: Sequence[Matrix], adaptable: Sequence[Matrix]) -> None:
-    if set(wanted) != set(adaptable):
-        missing = sorted({m.name for m in wanted} - {m.name for m in adaptable})
-        example = missing[0] if missing else sorted(m.name for m in set(adaptable) ^ set(wanted))[0]
-        raise UserError(
-            f"model.path: vLLM cannot adapt {max(1, len(missing))} of the model's {len(wanted)} linear layers "
-            f"(such as {example}); use --set model.runtime=training-loop"
-        )

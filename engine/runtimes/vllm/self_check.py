@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from engine.errors import RunFailed
+from engine.runtimes.vllm.blame import named, no_memory, our_fault
 from engine.runtimes.vllm.packing import one_token_options
 from engine.tasks.example import Example
 from engine.tasks.objective import Scores
+
+_log = logging.getLogger("engine")
 
 EXAMPLES = 4
 # Largest difference, in nats, between a score by the packed path and by the public one.
@@ -22,6 +27,8 @@ _CLEARLY = 4.0  # times the tolerance, or the difference that there is
 _LEAST = 0.25  # of the tolerance, that a move must be to tell anything
 
 
+Path = Literal["packed", "public"]
+
 Packed = Callable[[float], list[Scores]]
 """Scores of both signs at an eps, by packed passes."""
 
@@ -31,41 +38,58 @@ Public = Callable[[], list[Scores]]
 
 @dataclass(frozen=True)
 class Found:
-    """What came of it: whether to go on by packed passes, and a line for the log."""
+    """What came of it: which of the two paths may be gone on by, the better first, and a line for the log."""
 
-    packed: bool
+    paths: tuple[Path, ...]
     level: Literal["info", "warning"]
     text: str
 
 
 class _PublicFailed(Exception):
-    """vLLM's public API raised something; the text names it."""
+    """vLLM's public API raised something; it is the cause."""
 
 
 def check(packed: Packed, public: Public, examples: Sequence[Example], dtype: str, *, slots: bool) -> Found:
-    """Whether the two agree; without `slots` they score the one sign of the weights as they are."""
+    """Whether the two agree; without `slots` they score the one sign of the weights as they are.
+
+    Raises `RunFailed` where they could not be compared by a fault of our own: a check that was not made must not pass.
+    """
 
     def asked() -> list[Scores]:
         try:
             return public()
         except Exception as error:
-            raise _PublicFailed(_named(error)) from error
+            _log.info("vLLM's public API failed", exc_info=True)
+            if fault := our_fault(error):
+                raise RunFailed(f"the self-check could not be made: {fault}") from error
+            raise _PublicFailed from error
 
     try:
         if slots:
             agreed, worst = compare(packed, asked, examples, dtype)
         else:
             agreed, worst = verdict(examples, packed(0.0), asked(), dtype)
+    except RunFailed:
+        raise
     except _PublicFailed as error:  # the public path may be what does not work
-        return Found(True, "warning", f"packed scoring could not be checked, vLLM's public API failed ({error})")
-    except Exception as error:  # noqa: BLE001 - whatever a vLLM we do not know may raise: the public path works
-        why = f"packed scoring failed on this vLLM ({_named(error)})"
-        return Found(False, "warning", f"{why}; using its public API, which costs many times the step")
+        why = f"packed scoring could not be checked, vLLM's public API failed ({named(error.__cause__ or error)})"
+        return Found(("packed",), "warning", why)
+    except Exception as error:  # whatever a vLLM we do not know may raise: the public path may work
+        _log.info("packed scoring failed", exc_info=True)
+        if no_memory(error):
+            raise RunFailed(f"the self-check could not be made: {our_fault(error)}") from error
+        why = f"packed scoring failed on this vLLM ({named(error)})"
+        try:
+            asked()
+        except _PublicFailed as other:
+            return Found((), "warning", f"{why}, and so did its public API ({named(other.__cause__ or other)})")
+        return Found(("public",) if slots else (), "warning", why)
     if not agreed:
         why = f"packed scoring differs from vLLM's public API by {worst:.2g} nats"
-        return Found(False, "warning", f"{why}; using the public API, which costs many times the step")
+        return Found(("public",) if slots else (), "warning", why)
     how = "" if slots else ", without slots"
-    return Found(True, "info", f"packed scoring agrees with vLLM's public API to {worst:.1g} nats{how}")
+    text = f"packed scoring agrees with vLLM's public API to {worst:.1g} nats{how}"
+    return Found(("packed", "public") if slots else ("packed",), "info", text)
 
 
 def shortest(examples: Sequence[Example]) -> list[Example]:
@@ -115,7 +139,3 @@ def _flat(examples: Sequence[Example], scores: list[Scores]) -> list[float]:
     """All scores in a row: short of a constant where only options were scored."""
     relative = one_token_options(examples)
     return [value - row[0] if relative else value for sign in scores for row in sign for value in row]
-
-
-def _named(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,9 @@ from engine.models.experts import dense
 from engine.models.facts import ModelFacts
 from engine.models.weights import Matrix
 from engine.runtimes.vllm.capacity import Capacity, adapter_rank
+from engine.runtimes.vllm.support import CannotAdapt
 
+_UNWRAPPED = re.compile(r"LoRA target module (\S+) .*could not be wrapped")
 _WORKER = "engine.runtimes.vllm.worker.worker.ZoWorker"  # one for all: vLLM mixes it into its own class for good
 
 
@@ -33,7 +36,8 @@ def start(
 ) -> LLM:
     """Load the model with KV space for `room`, in pages of `block` tokens; `memory_needed`: bytes of the whole run.
 
-    Raises `UserError` for a model that vLLM does not take in this way, such as Gemma 3 in float16.
+    Raises `UserError` for a model that vLLM does not take in this way, such as Gemma 3 in float16, and `CannotAdapt`
+    for one of which it does not adapt a layer.
     """
     if not gc.get_freeze_count():
         gc.freeze()  # the libraries' million objects stay; vLLM would look through them five times, 0.3 s each
@@ -65,6 +69,12 @@ def start(
     except ValidationError as error:
         why = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
         raise UserError(f"model.path: {facts.path}: vLLM refuses it: {why}") from None
+    except ValueError as error:
+        if (layer := _UNWRAPPED.search(str(error))) is None:
+            raise
+        raise CannotAdapt(
+            f"model.path: {facts.path}: vLLM cannot adapt {layer[1]}; use --set model.runtime=training-loop"
+        ) from None
 
 
 def _memory_share(device: str, needed: int) -> float:

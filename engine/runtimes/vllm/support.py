@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 
-from engine.errors import first_line
+from engine.errors import UserError, first_line
+from engine.models.weights import Matrix
+
+
+class CannotAdapt(UserError):
+    """vLLM takes the model, but cannot adapt all that is to move: known only when it is loaded."""
 
 
 def problem(device: str) -> str:
@@ -50,3 +56,14 @@ def unadaptable(architecture: str) -> str:
         return f"vLLM's {architecture} does not load here ({type(error).__name__}: {first_line(error)[:120]})"
     ModelRegistry.register_model(architecture, model_class)
     return "" if supports_lora(model_class) else without
+
+
+def check_matrices(wanted: Sequence[Matrix], adaptable: Sequence[Matrix]) -> None:
+    """Raise `CannotAdapt` unless the two are the same."""
+    if set(wanted) != set(adaptable):
+        missing = sorted({m.name for m in wanted} - {m.name for m in adaptable})
+        example = missing[0] if missing else sorted(m.name for m in set(adaptable) ^ set(wanted))[0]
+        raise CannotAdapt(
+            f"model.path: vLLM cannot adapt {max(1, len(missing))} of the model's {len(wanted)} linear layers "
+            f"(such as {example}); use --set model.runtime=training-loop"
+        )

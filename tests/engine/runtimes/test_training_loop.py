@@ -93,6 +93,24 @@ def test_gpt_2_is_saved_loaded_folded_and_set_back_to_its_base(tmp_path: Path) -
 
 
 @needs_vllm
+def test_a_model_of_which_vllm_cannot_adapt_all_takes_the_loop_as_well(
+    tiny_run: Runner, tiny_models: dict[str, Path], tmp_path: Path
+) -> None:
+    """Which is found only when vLLM has loaded it."""
+    path = write_model("gpt-bigcode", tmp_path)
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        (path / file).write_bytes((tiny_models["opt"] / file).read_bytes())
+    refused = tiny_run(f"model.path={path}", "run.steps=2", "model.runtime=vllm")
+    assert refused.code == 2
+    assert "vLLM cannot adapt" in refused.stderr and "; use --set model.runtime=training-loop" in refused.stderr
+    run = tiny_run(f"model.path={path}", "run.steps=2", "model.runtime=auto")
+    assert run.code == 0, run.stderr
+    assert run.of("hello")[0]["runtime"] == "training-loop"
+    told = [log["text"] for log in run.of("log") if "vLLM cannot adapt" in log["text"]]
+    assert len(told) == 1 and told[0].endswith(": the slower training-loop runtime is used")
+
+
+@needs_vllm
 def test_a_model_without_lora_in_vllm_takes_the_loop_and_is_exported(
     tiny_run: Runner, tiny_models: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -18,10 +18,11 @@ from safetensors.torch import load_file
 from engine.directions.fold import FoldMode
 from engine.directions.official import OfficialRun
 from engine.environment import prepare_device
-from engine.errors import UserError
+from engine.errors import RunFailed, UserError
 from engine.export.rebuild import FoldingLoop
 from engine.models.facts import read_model
 from engine.runtimes.base import Needs, Upcoming
+from engine.runtimes.vllm.packing import one_token_options
 from engine.tasks.example import Example
 from tests.engine.conftest import needs_vllm
 from tests.peak_memory import grown
@@ -266,7 +267,8 @@ def test_a_packed_path_that_fails_or_differs_gives_way_to_the_public_one(
 
     monkeypatch.setattr(runtime, "_call", broken)
     level, text = runtime.self_check(examples(4))
-    assert level == "warning" and "packed scoring failed" in text and "many times the step" in text
+    assert level == "warning" and text == "packed scoring failed on this vLLM (AttributeError: no attn_groups)"
+    assert runtime.paths == ("public",)
     assert runtime.probe(0, 1, 1e-3, examples(2))[0].tokens > 0  # the run goes on
 
     def wrong(method: str, *args: Any) -> Any:
@@ -278,8 +280,80 @@ def test_a_packed_path_that_fails_or_differs_gives_way_to_the_public_one(
     monkeypatch.setattr(runtime, "_call", wrong)
     runtime._direct = True
     level, text = runtime.self_check(examples(4))
-    assert level == "warning" and "differs from vLLM's public API by 0.5" in text and "many times the step" in text
-    assert not runtime._direct
+    assert level == "warning" and "differs from vLLM's public API by 0.5" in text
+    assert runtime.paths == ("public",) and not runtime._direct
+
+
+class _NoKernel(Exception):
+    """As Triton raises them."""
+
+
+def _raising(error: Exception) -> Any:
+    def raises(*_: Any, **__: Any) -> Any:
+        raise error
+
+    return raises
+
+
+def test_what_fails_while_vllm_runs_the_model_is_vllms_and_passed_over_with_a_warning(
+    open_runtime: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vllm.v1.worker.cpu_model_runner import CPUModelRunner
+
+    runtime = open_runtime()
+    monkeypatch.setattr(CPUModelRunner, "_model_forward", _raising(_NoKernel("no image for this card\nat line 3")))
+    level, text = runtime.self_check(examples(4))
+    assert level == "warning"
+    assert text == ("packed scoring could not be checked, vLLM's public API failed (_NoKernel: no image for this card)")
+    assert runtime.paths == ("packed",)
+
+
+@pytest.mark.parametrize("fault", ["argument", "request", "answer", "slots", "inside", "memory"])
+def test_a_check_that_a_fault_of_ours_kept_from_being_made_ends_the_run(
+    open_runtime: Any, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """In the call, in what vLLM refuses to be asked, in reading its answer, in our slots, in our code that runs within
+    the model, in how much fits.
+    """
+    from vllm import LLM
+    from vllm.v1.worker.cpu_model_runner import CPUModelRunner
+
+    runtime, some, told = open_runtime(), examples(4), "vLLM was asked wrongly"
+    if fault == "argument":
+        monkeypatch.setattr("engine.runtimes.vllm.public_api.SamplingParams", lambda **_: {"max_tokens": 1})
+    elif fault == "request":
+        some = [Example(tuple(range(3, 9)) * runtime.longest, OPTIONS, 0)]
+        monkeypatch.setattr(runtime, "_score", lambda examples, signs: ([[[0.0, 0.0, 0.0]]] * signs, 1))
+    elif fault == "answer":
+        monkeypatch.setattr(LLM, "generate", lambda *_, **__: [])
+    elif fault == "slots":
+        call = runtime._call
+        wrong = {"zo_publish": _raising(KeyError("plus"))}
+        monkeypatch.setattr(runtime, "_call", lambda method, *args: wrong.get(method, call)(method, *args))
+    elif fault == "inside":
+        monkeypatch.setattr(CPUModelRunner, "_model_forward", lambda *_, **__: one_token_options([None]))
+    else:
+        told = "it takes more memory than zotui reckoned with"
+        error = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+        monkeypatch.setattr(CPUModelRunner, "_model_forward", _raising(error))
+    with pytest.raises(RunFailed, match=told) as refusal:
+        runtime.self_check(some)
+    assert "\n" not in str(refusal.value)
+
+
+def test_where_both_paths_fail_nothing_is_left_to_score_by(open_runtime: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vllm.v1.worker.cpu_model_runner import CPUModelRunner
+
+    runtime = open_runtime()
+    call = runtime._call
+    wrong = {"zo_score": _raising(AttributeError("no attn_groups"))}
+    monkeypatch.setattr(runtime, "_call", lambda method, *args: wrong.get(method, call)(method, *args))
+    monkeypatch.setattr(CPUModelRunner, "_model_forward", _raising(_NoKernel("none")))
+    level, text = runtime.self_check(examples(4))
+    assert level == "warning" and text.endswith(
+        "(AttributeError: no attn_groups), and so did its public API (_NoKernel: none)"
+    )
+    assert runtime.paths == ()
 
 
 @pytest.mark.parametrize(("dtype", "fold"), [("bfloat16", "residual"), ("float16", "stochastic")])

@@ -8,11 +8,10 @@ from typing import Any
 import torch
 from vllm.lora.request import LoRARequest
 
-from engine.errors import UserError
 from engine.models.names import Names
-from engine.models.weights import Matrix
 from engine.runtimes.vllm.worker.experts import Mixture
 from engine.runtimes.vllm.worker.factors import Slice
+from engine.runtimes.vllm.worker.matrices import find_slices
 from engine.runtimes.vllm.worker.slots import Slots
 
 _ADAPTERS = {1: "plus", 2: "minus"}  # ids and names of the two pinned slots, of the first and of the second sign
@@ -50,8 +49,8 @@ class PublicWorker:
         for mixture in self._zo_mixtures:
             mixture.show(added)
 
-    def _zo_pin_slots(self, rank: int) -> Any:
-        """Have vLLM make and keep its slots; returns what manages them."""
+    def _zo_make_slots(self, rank: int, known: Names) -> tuple[Any, list[Slice]]:
+        """Have vLLM make and keep its slots; returns what manages them, and which matrices they are for."""
         lora = self.model_runner.lora_manager
         manager = lora._adapter_manager
         for adapter, name in _ADAPTERS.items():
@@ -59,34 +58,10 @@ class PublicWorker:
             manager.activate_adapter(adapter)
             manager.pin_adapter(adapter)
         self._zo_slot_of = {adapter: manager.lora_index_to_id.index(adapter) for adapter in _ADAPTERS}
-        return manager
-
-
-def find_slices(manager: Any, known: Names) -> list[Slice]:
-    """Every wrapped linear layer, cut into the Hugging Face matrices that it packs; `known` has their names.
-
-    Raises `UserError` for a layer that vLLM cuts in another way.
-    """
-    slices: list[Slice] = []
-    for name, layer in manager.modules.items():
-        if not hasattr(layer, "n_slices") or "lm_head" in name:
-            continue
-        parent, _, last = name.rpartition(".")
-        sizes = [b.shape[2] for b in layer.lora_b_stacked]
-        cols = layer.lora_a_stacked[0].shape[3]
-        if (whole := known.find(f"{name}.weight")) is not None:  # one matrix, into how many slices vLLM may cut it
-            slices.append(Slice(Matrix(whole, sum(sizes), cols), layer, 0, 0, len(sizes)))
-            continue
-        names = manager.packed_modules_mapping.get(last, [last])
-        if len(names) != len(sizes):
-            raise UserError(f"model.path: vLLM cuts {name} into {len(sizes)} matrices, not into {', '.join(names)}")
-        for index, own in enumerate(names):
-            full = f"{parent}.{own}.weight"
-            matrix = Matrix(known.find(full) or full, sizes[index], cols)
-            slices.append(Slice(matrix, layer, index, sum(sizes[:index])))
-    for piece in slices:
-        # vLLM's own slots hold noise from its dummy adapter, and padding above our rank.
-        for part in piece.parts:
-            piece.layer.lora_a_stacked[part].zero_()
-            piece.layer.lora_b_stacked[part].zero_()
-    return slices
+        slices = find_slices(manager, known)
+        for piece in slices:
+            # They hold noise from the dummy adapter, and padding above our rank.
+            for part in piece.parts:
+                piece.layer.lora_a_stacked[part].zero_()
+                piece.layer.lora_b_stacked[part].zero_()
+        return manager, slices
