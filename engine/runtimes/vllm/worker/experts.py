@@ -21,8 +21,8 @@ from typing import Any
 import torch
 from torch.nn.functional import grouped_mm, silu
 
-from engine.errors import UserError
 from engine.models.weights import Matrix
+from engine.runtimes.vllm.support import CannotAdapt
 from engine.runtimes.vllm.worker.factors import Factors, Slice
 from engine.runtimes.vllm.worker.layers import Layers, Pass
 
@@ -97,7 +97,7 @@ class Mixture:
     """
 
     def __init__(self, name: str, routed: Any, *, on_gpu: bool) -> None:
-        """`name`: of the block's part in the model's files. Raises `UserError` for experts of another kind."""
+        """`name`: of the block's part in the model's files. Raises `CannotAdapt` for experts of another kind."""
         _check(name, routed)
         self.name, self._on_gpu = name, on_gpu
         gate, up, down = (getattr(routed, f"ckpt_{own}_proj_name") for own in ("gate", "up", "down"))
@@ -174,7 +174,7 @@ class Mixture:
 def find_mixtures(model: Any, *, moving: bool, on_gpu: bool) -> list[Mixture]:
     """Every block's experts, taken over from vLLM; where they do not move, a GPU has vLLM's own kernel for them.
 
-    Raises `UserError` for experts of a kind that is not known here.
+    Raises `CannotAdapt` for experts of a kind that is not known here.
     """
     if on_gpu and not moving:
         return []
@@ -226,7 +226,7 @@ def _stack(each: list[torch.Tensor], dim: int) -> torch.Tensor:
 
 
 def _check(name: str, routed: Any) -> None:
-    """Raise `UserError` unless experts are gated by SiLU, without biases, and their weights lie as in the files."""
+    """Raise `CannotAdapt` unless experts are gated by SiLU, without biases, and their weights lie as in the files."""
     backend = getattr(getattr(routed.quant_method, "unquantized_backend", None), "name", "another")
     activation = getattr(routed.activation, "name", str(routed.activation))
     why = ""
@@ -237,4 +237,4 @@ def _check(name: str, routed: Any) -> None:
     elif routed.expert_map is not None or routed.w13_weight.shape[1] != 2 * routed.w2_weight.shape[2]:
         why = "its experts are not all here as they are in the files"
     if why:
-        raise UserError(f"model.path: {name}: {why}; use --set model.runtime=training-loop")
+        raise CannotAdapt(f"model.path: {name}: {why}; use --set model.runtime=training-loop")

@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from vllm.lora.request import LoRARequest
 
+from engine.models.names import Names
 from engine.runtimes.vllm.worker.experts import Mixture
 from engine.runtimes.vllm.worker.factors import Slice
+from engine.runtimes.vllm.worker.matrices import find_slices
 from engine.runtimes.vllm.worker.slots import Slots
 
 _ADAPTERS = {1: "plus", 2: "minus"}  # ids and names of the two pinned slots, of the first and of the second sign
@@ -47,17 +49,19 @@ class PublicWorker:
         for mixture in self._zo_mixtures:
             mixture.show(added)
 
-    def _zo_pin_slots(self, rank: int) -> Any:
-        """Have vLLM make and keep its slots; returns what manages them."""
+    def _zo_make_slots(self, rank: int, known: Names) -> tuple[Any, list[Slice]]:
+        """Have vLLM make and keep its slots; returns what manages them, and which matrices they are for."""
         lora = self.model_runner.lora_manager
         manager = lora._adapter_manager
         for adapter, name in _ADAPTERS.items():
             lora.add_dummy_lora(LoRARequest(name, adapter, "/none"), rank=rank)
             manager.activate_adapter(adapter)
             manager.pin_adapter(adapter)
-        for layer in manager.modules.values():
-            # What it makes of its dummy adapters is noise.
-            for factors in (*getattr(layer, "lora_a_stacked", ()), *getattr(layer, "lora_b_stacked", ())):
-                factors.zero_()
         self._zo_slot_of = {adapter: manager.lora_index_to_id.index(adapter) for adapter in _ADAPTERS}
-        return manager
+        slices = find_slices(manager, known)
+        for piece in slices:
+            # They hold noise from the dummy adapter, and padding above our rank.
+            for part in piece.parts:
+                piece.layer.lora_a_stacked[part].zero_()
+                piece.layer.lora_b_stacked[part].zero_()
+        return manager, slices

@@ -27,7 +27,6 @@ from engine.runtimes.vllm.worker.graphs import Graphs, cuda_recorder
 from engine.runtimes.vllm.worker.head import log_probabilities, option_logits
 from engine.runtimes.vllm.worker.in_place import Parameters
 from engine.runtimes.vllm.worker.layers import Layers
-from engine.runtimes.vllm.worker.matrices import find_slices
 from engine.runtimes.vllm.worker.public import PublicWorker
 from engine.runtimes.vllm.worker.slots import Slots
 from engine.runtimes.vllm.worker.weights import WeightsWorker
@@ -61,8 +60,7 @@ class ZoWorker(WeightsWorker, PublicWorker):
         """
         device = torch.device(self.device)
         self._zo_on_gpu = device.type == "cuda"
-        manager = self._zo_pin_slots(rank)
-        self._zo_slices = find_slices(manager, Names(names))
+        manager, self._zo_slices = self._zo_make_slots(rank, Names(names))
         moving = any(map(of_expert, names))
         self._zo_mixtures = find_mixtures(self.model_runner.get_model(), moving=moving, on_gpu=self._zo_on_gpu)
         self._zo_slices += [piece for mixture in self._zo_mixtures if moving for piece in mixture.slices]
