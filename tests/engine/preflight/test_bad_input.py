@@ -116,10 +116,9 @@ def test_an_architecture_without_lora_support(tiny_run: Runner, tiny_models: dic
     AutoModelForCausalLM.from_config(config).save_pretrained(model)
     for file in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(tiny_models["one-layer"] / file, model)
-    for runtime in ("vllm", "auto"):
-        line = refused(tiny_run, f"model.path={model}", f"model.runtime={runtime}")
-        assert "CodeGenForCausalLM" in line
-        assert "model.runtime=training-loop" in line
+    line = refused(tiny_run, f"model.path={model}", "model.runtime=vllm")
+    assert "CodeGenForCausalLM" in line
+    assert "model.runtime=training-loop" in line
 
 
 def test_vllm_asked_for_where_it_is_not_installed(tiny_run: Runner, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_a_run_of_vllm_on_a_gpu_is_refused_before_anything_is_loaded(
     monkeypatch.setattr(choose, "choose_runtime", lambda wanted, device: (runtime, ""))
     monkeypatch.setattr(plan, "prepare_device", lambda device: None)
 
-    def looked_at(facts: Any, wanted: str, runtime: str, why: str) -> tuple[str, str]:
+    def looked_at(facts: Any, wanted: str, runtime: str, why: str, device: str) -> tuple[str, str]:
         assert runtime != "vllm", "vLLM's models were loaded"
         return runtime, why
 

@@ -8,6 +8,7 @@ kernels are interpreted, which has to be chosen before it is imported: `test_dev
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +26,7 @@ from tests.rehearsal.simulated.memory import on_simulated_card
 from tests.rehearsal.simulated.torch_cuda import SimulatedGenerator
 
 if importlib.util.find_spec("vllm") is not None:
+    os.environ["TRITON_INTERPRET"] = "1"  # here, since the engine drops what it finds in the environment
     import triton.runtime.interpreter
 
     from engine.runtimes.vllm.worker import factors, forward, head, layers, slots

@@ -26,8 +26,7 @@ def install() -> None:
 
     # What vLLM's compiled modules are linked against is missing where no driver is.
     ctypes.CDLL(os.environ[LIBCUDA], mode=ctypes.RTLD_GLOBAL)
-    # What is compiled for a card is not part of the rehearsal.
-    os.environ.update({"TRITON_INTERPRET": "1", "TORCHDYNAMO_DISABLE": "1"})
+    os.environ["TORCHDYNAMO_DISABLE"] = "1"  # what is compiled for a card is not part of the rehearsal
     card = Card.named(os.environ[CARD])
     nvml.install(card)
 
@@ -41,6 +40,7 @@ def install() -> None:
     after_import(
         {
             "torch": of_torch,
+            "triton.knobs": _later("triton_launches", "interpret"),
             "triton.backends.nvidia.driver": _later("triton_launches", "say_there_is_a_driver"),
             "triton.runtime.interpreter": _later("triton_launches", "take_over"),
             "vllm.utils.torch_utils": _later("vllm_parts", "count_what_python_does"),

@@ -12,6 +12,11 @@ from tests.rehearsal.simulated.counters import counters
 from tests.rehearsal.simulated.storages import CARD, tensors
 
 
+def interpret(knobs: Any) -> None:
+    """`triton.knobs`: kernels are interpreted, whatever the environment says, of which the engine drops this."""
+    knobs.runtime.interpret = True
+
+
 def say_there_is_a_driver(driver: Any) -> None:
     """`triton.backends.nvidia.driver`: it tells of torch's card, and launches nothing."""
 
