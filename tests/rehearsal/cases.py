@@ -71,6 +71,7 @@ _ALL = (
     Case(NEWEST, "12.0", "opt", _F16, rank=8, queries=4),
     Case(NEWEST, "12.0", "llama", _BF16, option_tokens=3, graphs=False),
     Case(NEWEST, "12.0", "gemma", _F16),
+    Case(NEWEST, "9.0", "qwen3-moe", _BF16),
     Case(NEWEST, "8.0", "llama", _F32, rank=8),
     # The two others: every card once, every architecture, every precision.
     *(

@@ -47,6 +47,7 @@ def install() -> None:
             "vllm.platforms.cuda": _later("vllm_parts", "dispatch_to_references"),
             "vllm.v1.worker.gpu_model_runner": _later("vllm_parts", "need_no_compiler"),
             "vllm.model_executor.warmup.jit_warmup": _later("vllm_parts", "compile_nothing"),
+            "vllm.model_executor.layers.fused_moe.experts.triton_moe": _later("vllm_parts", "define_experts"),
             **{module: _later("kernels", "install_from") for module in _COMPILED},
         }
     )
@@ -55,6 +56,8 @@ def install() -> None:
 _COMPILED = (
     "vllm._C",
     "vllm._C_stable_libtorch",
+    "vllm._moe_C",
+    "vllm._moe_C_stable_libtorch",
     "vllm.vllm_flash_attn._vllm_fa2_C",
     "vllm.vllm_flash_attn._vllm_fa3_C",
 )

@@ -59,6 +59,16 @@ def rotate(named: dict[str, Any]) -> None:
         turned.copy_(torch.cat([first * cos - second * sin, second * cos + first * sin], -1))
 
 
+def choose_experts(named: dict[str, Any]) -> None:
+    """`topk_softmax`: the likeliest experts of each token and their probabilities, which may be made to sum up to 1."""
+    assert named.get("bias") is None
+    probabilities, chosen = named["gating_output"].float().softmax(-1).topk(named["topk_weights"].shape[1], -1)
+    if named["renormalize"]:
+        probabilities = probabilities / probabilities.sum(-1, keepdim=True)
+    named["topk_weights"].copy_(probabilities)
+    named["topk_indices"].copy_(chosen)
+
+
 _GELU_TANH = _gated(lambda x: torch.nn.functional.gelu(x, approximate="tanh"))
 _REFERENCES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "_vllm_fa3_C::fwd": attention.by_fa3,
@@ -71,6 +81,7 @@ _REFERENCES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "_C::gelu_and_mul": _gated(torch.nn.functional.gelu),
     "_C::gelu_tanh_and_mul": _GELU_TANH,
     "_C::rotary_embedding": rotate,
+    "_moe_C::topk_softmax": choose_experts,
 }
 
 

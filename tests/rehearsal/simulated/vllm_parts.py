@@ -65,3 +65,27 @@ def need_no_compiler(runner: Any) -> None:
 def compile_nothing(jit_warmup: Any) -> None:
     """`vllm.model_executor.warmup.jit_warmup`: what is interpreted is not compiled ahead."""
     jit_warmup.JitWarmupRegistry.warmup = lambda self: None
+
+
+def define_experts(triton_moe: Any) -> None:
+    """`...fused_moe.experts.triton_moe`: experts by their definition, for vLLM's profile run; passes have ours."""
+
+    def apply(
+        self: Any,
+        output: torch.Tensor,
+        hidden_states: torch.Tensor,
+        w1: torch.Tensor,
+        w2: torch.Tensor,
+        topk_weights: torch.Tensor,
+        topk_ids: torch.Tensor,
+        *others: Any,
+        **named: Any,
+    ) -> None:
+        output.zero_()
+        for expert in topk_ids.unique().tolist():
+            token, place = (topk_ids == expert).nonzero(as_tuple=True)
+            gate, up = (hidden_states[token] @ w1[expert].T).chunk(2, -1)
+            given = (torch.nn.functional.silu(gate) * up) @ w2[expert].T
+            output.index_add_(0, token, (given * topk_weights[token, place, None]).to(output.dtype))
+
+    triton_moe.TritonExperts.apply = apply

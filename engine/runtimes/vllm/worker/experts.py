@@ -8,7 +8,7 @@ not depend on what the router chose, and nothing waits for it: passes can be rec
 
 Outside a pass, where vLLM's public API is asked for a sign, they are computed by the definition, expert after expert,
 with U and V as they were drawn: the self-check compares the two. So they are always on a CPU, where vLLM 0.32 takes a
-GPU's kernel for a mixture with LoRA. On a GPU this has never run.
+GPU's kernel for a mixture with LoRA. On a GPU this has never run, only in rehearsal.
 """
 
 from __future__ import annotations
@@ -150,8 +150,8 @@ class Mixture:
     ) -> torch.Tensor:
         """The experts on equally many rows of every sign."""
         signs, chosen, adapted = current.signs, topk_ids.shape[1], current.adapted and self._adapted
-        sign = torch.arange(signs, device=x.device).repeat_interleave(topk_ids.numel() // signs)
-        groups, order = (topk_ids.flatten().long() * signs + sign).sort(stable=True)
+        sign = torch.arange(signs, device=x.device).unsqueeze(1)
+        groups, order = (topk_ids.view(signs, -1).long() * signs + sign).flatten().sort(stable=True)
         every = torch.arange(len(self._first.stacked) * signs, device=x.device)
         ends = torch.searchsorted(groups, every, right=True).int()
         inner = _activated(self._first.apply(x[order // chosen], ends, signs, adapted=adapted))
