@@ -56,6 +56,8 @@ def parse(key: str, text: str) -> Source:
 
     A folder of Parquet files, and a pattern for some, are one source if they are written as one.
     """
+    if not text.strip():  # the path of that name is the current folder
+        raise UserError(f"{key}: is empty; set it to a file or a hub id name[:config]@split")
     path = local(text)
     if there(path):
         if paths := _folder(path, key, text) if path.is_dir() else matching(path):

@@ -95,12 +95,24 @@ def _rows(lines: Lines, delimiter: str, name: str) -> Iterator[tuple[int, list[s
     while True:
         try:
             for row in reader:
+                if delimiter == "\t" and reader.line_num - before > 1:
+                    _check_swallowed(row, before + 1, name)
                 if len(row) > 1 or lines.last.strip():
                     yield before + 1, row
                 before = reader.line_num
             return
         except csv.Error as error:
             raise UserError(f"{name}: line {reader.line_num}: {_quotes(str(error), before + 1)}") from None
+
+
+def _check_swallowed(row: Sequence[str], began: int, name: str) -> None:
+    """Raise `UserError` for a field that holds rows: many programs write quotes into tab-separated files as text."""
+    if any("\t" in field and ("\n" in field or "\r" in field) for field in row):
+        raise UserError(
+            f"{name}: line {began}: a quoted field of the row that begins there holds a tab and a line end, as where a "
+            'quote that is text swallows rows; if it is text, put quotes around its field and write it twice (""); if '
+            "it is not, save the file as CSV"
+        )
 
 
 def _quotes(error: str, began: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 from engine.tasks.table import Unfit, Value, text
@@ -36,6 +37,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) == len(pairs):
         return found
-    doubled, names = _Doubled(found), [name for name, _ in pairs]
-    doubled.twice = frozenset(name for name in found if names.count(name) > 1)
+    doubled = _Doubled(found)
+    doubled.twice = frozenset(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
     return doubled

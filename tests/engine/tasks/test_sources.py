@@ -185,6 +185,15 @@ def test_a_column_that_is_not_there(name: str) -> None:
     assert refused(train=name, validation=name, label="lable") == message
 
 
+@pytest.mark.parametrize("text", ["", " \t"])
+def test_a_blank_path_is_not_the_current_folder(text: str) -> None:
+    write("train.jsonl", ROWS)
+    write("other.parquet", ROWS)
+    message = "task.train: is empty; set it to a file or a hub id name[:config]@split"
+    assert refused(train=text) == unchecked(train=text) == message
+    assert unchecked(train="train.jsonl", test=text) == message.replace("train", "test")
+
+
 def test_test_is_checked_when_it_is_given() -> None:
     write("train.jsonl", ROWS)
     assert unchecked(train="train.jsonl", test="t.csv") == "task.test: t.csv: no such file"

@@ -76,6 +76,21 @@ def test_quotes_within_a_text() -> None:
     )
 
 
+def test_quotes_in_a_tab_separated_file_that_swallow_rows() -> None:
+    said = (
+        "a quoted field of the row that begins there holds a tab and a line end, as where a quote that is text swallows "
+        'rows; if it is text, put quotes around its field and write it twice (""); if it is not, save the file as CSV'
+    )
+    swallowing = 'text\tlabel\n"good\t1\nso so\t0\nbad"\t0\nfine\t1\n'
+    for name in ("t.tsv", "t.csv"):
+        assert message(swallowing, name) == f"{name}: line 2: {said}"
+    assert message(swallowing.replace("\n", "\r"), "t.tsv") == f"t.tsv: line 2: {said}"
+    assert message('label\ttext\n1\tok\n1\t"good\n0\tbad"\n', "t.tsv") == f"t.tsv: line 3: {said}"
+    mended = 'text\tlabel\n"""good"\t1\nso so\t0\n"a\nb"\t1\n"c\td"\t1\n'
+    assert prompts(csv(mended, "t.tsv")) == ['"good', "so so", "a\nb", "c\td"]
+    assert prompts(csv('text,label\n"a\n\tb",1\n')) == ["a\n\tb"]
+
+
 def test_rows_of_another_length_than_the_header() -> None:
     assert message("text,label\nfine,1\nI liked it, really,1\n") == (
         "t.csv: line 3: 3 fields, the header has 2 (text, label); put quotes around a text that holds a comma"
