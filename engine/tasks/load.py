@@ -10,7 +10,7 @@ from engine.errors import UserError
 from engine.preset.task import Task as PresetTask
 from engine.tasks import sources
 from engine.tasks.batches import permutation
-from engine.tasks.classes import keys_of
+from engine.tasks.classes import Classes
 from engine.tasks.example import Example
 from engine.tasks.remarks import Remarks, remark_on_classes, remark_on_overlap
 from engine.tasks.spec import TaskSpec
@@ -115,7 +115,7 @@ class _Rows:
     source: sources.Source
     data: Table
     indices: Sequence[int]
-    keys: dict[str, str] = field(default_factory=dict)  # of the verbalizer, by the number of a class that has a name
+    classes: Classes | None = None  # of the label, where its numbers have names
 
 
 def _same(one: sources.Source, other: sources.Source) -> bool:
@@ -163,11 +163,14 @@ class _Loader:
         source = sources.parse(f"task.{split}", text)
         self.report(f"reading {source}", None)
         if len(source.paths) > 1:
-            self.notes.append(f"task.{split}: {source}: {len(source.paths):,} Parquet files are read as one")
+            self.notes.append(
+                f"task.{split}: {source}: {len(source.paths):,} Parquet files are read as one, "
+                f"{source.paths[0].name} to {source.paths[-1].name}"
+            )
         data = sources.read(source, list(spec.used), lambda present: spec.check_columns(source, present))
         names = data.classes.get(spec.label, [])
-        keys = keys_of(names, spec.options, f"column '{spec.label}' of {source}") if names else {}
-        return _Rows(source, data, range(len(data)), keys)
+        classes = Classes.of(names, spec.options, f"column '{spec.label}' of {source}") if names else None
+        return _Rows(source, data, range(len(data)), classes)
 
     def examples(self, split: Split, rows: _Rows, wanted: int | None, seed: int) -> list[Example]:
         """A seeded sample of `wanted` rows (all without), in the order of the source, as token ids."""
@@ -194,8 +197,10 @@ class _Loader:
         prompt = spec.template.fill(row, where).stripped(left=None if self.begins_with_bos else "", right="")
         if spec.target is None:
             label: Value = rows.data.columns[spec.label][index]
-            if isinstance(label, str):
-                label = rows.keys.get(label.strip(), label)
+            if rows.classes and (number := rows.classes.number_of(label)):
+                if number not in rows.classes.keys:
+                    raise spec.unknown(rows.classes.shown(number), where)
+                label = rows.classes.keys[number]
             return Raw(where, prompt, self.options, spec.option_of(label, where))
         # What it ends in is learned, as in "{answer}\n"; a prompt and what follows are joined by one space.
         target = spec.target.fill(row, where).stripped(left=None, right="" if self.rules > 1 else None)

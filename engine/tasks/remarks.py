@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from engine.tasks.example import Example
+from engine.text import listed
 
 _MOST_CLASSES = 12  # that are counted one by one
 _MOST_NAMED = 5
@@ -45,10 +46,8 @@ def remark_on_classes(options: dict[str, str], split: str, examples: Sequence[Ex
         so = "a run learns to say it always" if split == "train" else "an evaluation cannot tell what was learned"
         said.warnings.append(f"task.{split}: all {total:,} examples are of one class, {only}, none of {of}: {so}")
     elif missing:
-        more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
         said.warnings.append(
-            f"task.{split}: {len(missing)} of {len(names)} classes have no example: "
-            f"{', '.join(missing[:_MOST_NAMED])}{more}"
+            f"task.{split}: {len(missing)} of {len(names)} classes have no example: {listed(missing, _MOST_NAMED)}"
         )
     said.notes.append(line)
 

@@ -13,6 +13,7 @@ from engine.tasks.border import Border
 from engine.tasks.example import Example
 from engine.tasks.special import Specials
 from engine.tasks.template import Filled
+from engine.text import listed
 
 _CHUNK = 512  # examples that are handed to the tokenizer at once
 
@@ -146,10 +147,9 @@ class _Joint:
                 holding += bool(found)
         self._report(1.0)
         if holding:
-            which = ", ".join(list(held)[:5]) + (f" and {len(held) - 5} more" if len(held) > 5 else "")
             notes.append(
-                f"{name}: {holding:,} of {len(examples):,} examples hold the text of special tokens ({which}): "
-                "in a column's value it is text, no token"
+                f"{name}: {holding:,} of {len(examples):,} examples hold the text of special tokens "
+                f"({listed(list(held), 5)}): in a column's value it is text, no token"
             )
         if astride:
             notes.append(

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import csv
 import sys
-from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from engine.errors import UserError
 from engine.tasks.files.lines import Lines, opened
-from engine.tasks.table import Check, Table, Unfit, Value, text
+from engine.tasks.table import Check, Table, Unfit, Value, gather, text
+from engine.text import listed
 
 _DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
 
@@ -29,22 +29,25 @@ def read(path: Path, wanted: Sequence[str], check: Check, name: str) -> Table:
     """The `wanted` columns, every field as it is written; an empty one is missing. Raises `UserError`."""
     header, delimiter = _header(path, wanted, name)
     check(header)
-    places = [_place(header, column, name) for column in wanted]
-    values: list[list[Value]] = [[] for _ in wanted]
-    began = array("q")
+    places = {column: _place(header, column, name) for column in wanted}
+
+    def value(row: Sequence[str], column: str) -> Value:
+        return _text(row[places[column]], column)
+
     with opened(path, name) as lines:
-        rows = _rows(lines, delimiter, name)
-        next(rows)
-        for line, row in rows:
-            if len(row) != len(header):
-                raise UserError(f"{name}: line {line}: {_lengths(row, header, delimiter)}")
-            try:
-                for into, place, column in zip(values, places, wanted, strict=True):
-                    into.append(_text(row[place], column))
-            except Unfit as fault:
-                raise UserError(f"{name}: line {line}: {fault}") from None
-            began.append(line)
-    return Table(dict(zip(wanted, values, strict=True)), lambda index: f"{name}: line {began[index]}")
+        rows = _of_length(_rows(lines, delimiter, name), header, delimiter, name)
+        return gather(rows, wanted, value, lambda line: f"{name}: line {line}")
+
+
+def _of_length(
+    rows: Iterator[tuple[int, list[str]]], header: Sequence[str], delimiter: str, name: str
+) -> Iterator[tuple[int, list[str]]]:
+    """The rows after the header. Raises `UserError` for one of another length."""
+    next(rows)
+    for line, row in rows:
+        if len(row) != len(header):
+            raise UserError(f"{name}: line {line}: {_lengths(row, header, delimiter)}")
+        yield line, row
 
 
 def _text(field: str, column: str) -> str | None:
@@ -135,7 +138,7 @@ def _place(header: Sequence[str], column: str, name: str) -> int:
 
 
 def _lengths(row: Sequence[str], header: Sequence[str], delimiter: str) -> str:
-    fact = f"{len(row)} field{'s' * (len(row) != 1)}, the header has {len(header)} ({', '.join(header)})"
+    fact = f"{len(row)} field{'s' * (len(row) != 1)}, the header has {len(header)} ({listed(header)})"
     if len(row) > len(header):
         return f"{fact}; put quotes around a text that holds {_DELIMITERS[delimiter]}"
     return f"{fact}; every row needs a field for each, empty ones too"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from engine.tasks.table import Unfit, Value, text
+from engine.tasks.table import Check, Table, Unfit, Value, gather, text
 
 
 class _Doubled(dict[str, Any]):
@@ -18,6 +19,23 @@ class _Doubled(dict[str, Any]):
 def decoder() -> json.JSONDecoder:
     """Of objects whose numbers are text: `1.50`, `1e5` and `NaN` as they are written."""
     return json.JSONDecoder(object_pairs_hook=_object, parse_int=str, parse_float=str, parse_constant=str)
+
+
+def table_of(
+    objects: Iterable[tuple[int, dict[str, Any]]], wanted: Sequence[str], check: Check, where: Callable[[int], str]
+) -> Table:
+    """The `wanted` columns of objects, each behind its place, which `where` tells people. Raises `UserError`."""
+    present: dict[str, None] = {}
+
+    def noted() -> Iterator[tuple[int, dict[str, Any]]]:
+        for place, row in objects:
+            present.update(dict.fromkeys(row))
+            yield place, row
+
+    table = gather(noted(), wanted, value_of, where)
+    if len(table):
+        check(list(present))
+    return table
 
 
 def value_of(row: dict[str, Any], column: str) -> Value:

@@ -78,8 +78,9 @@ def test_quotes_within_a_text() -> None:
 
 def test_quotes_in_a_tab_separated_file_that_swallow_rows() -> None:
     said = (
-        "a quoted field of the row that begins there holds a tab and a line end, as where a quote that is text swallows "
-        'rows; if it is text, put quotes around its field and write it twice (""); if it is not, save the file as CSV'
+        "a quoted field of the row that begins there holds a tab and a line end, as where a quote that is text "
+        'swallows rows; if it is text, put quotes around its field and write it twice (""); if it is not, save the '
+        "file as CSV"
     )
     swallowing = 'text\tlabel\n"good\t1\nso so\t0\nbad"\t0\nfine\t1\n'
     for name in ("t.tsv", "t.csv"):
@@ -98,6 +99,18 @@ def test_rows_of_another_length_than_the_header() -> None:
     assert message('text,label\n\n"a\nb",1\n\n"c\n\n\n",7\n').startswith("t.csv: line 6: label '7' is not in")
     assert message('text,label,id\n"a\n\nb",1,7\n\nfine,1\n') == (
         "t.csv: line 6: 2 fields, the header has 3 (text, label, id); every row needs a field for each, empty ones too"
+    )
+
+
+def test_of_many_columns_a_message_names_some() -> None:
+    names = [f"c{n}" for n in range(25)]
+    some = ", ".join(names[:20])
+    assert message(",".join(names) + "\n" + "x\n") == (
+        f"task.template: no column 'text' in t.csv (it has {some} and 5 more)"
+    )
+    assert message(",".join(["text", "label", *names]) + "\nx\n") == (
+        f"t.csv: line 2: 1 field, the header has 27 (text, label, {', '.join(names[:18])} and 7 more); every row "
+        "needs a field for each, empty ones too"
     )
 
 
