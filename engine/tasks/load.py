@@ -17,6 +17,7 @@ from engine.tasks.spec import TaskSpec
 from engine.tasks.table import Table, Value
 from engine.tasks.template import Filled
 from engine.tasks.tokenize import RULES, Encoder, Raw, encode
+from engine.text import listed
 
 Split = Literal["train", "validation", "test"]
 Report = Callable[[str, float | None], None]
@@ -74,23 +75,20 @@ def load_task(
     said = Remarks()
     notes = said.notes
     encoder = Encoder(tokenizer, bos=task.bos == "auto", rules=rules)
-    begins_with_bos = encoder.bos is not None and spec.template.begins_with(tokenizer.bos_token)
-    if begins_with_bos:
+    if encoder.begins_by(spec.template):
         notes.append(
             f"task.template begins with the tokenizer's BOS token, {tokenizer.bos_token}: no other is put there"
         )
     if spec.end == "eos" and tokenizer.eos_token_id is None:
         raise UserError("task.end: eos, but this model's tokenizer has no EOS token; set task.end to none")
     loader = _Loader(
-        spec,
-        task,
-        encoder,
-        tokenizer.eos_token_id if spec.end == "eos" else None,
-        rules,
-        begins_with_bos,
-        max_length,
-        report,
-        notes,
+        spec=spec,
+        task=task,
+        encoder=encoder,
+        end=tokenizer.eos_token_id if spec.end == "eos" else None,
+        max_length=max_length,
+        report=report,
+        notes=notes,
     )
     train_rows = loader.rows("train")
     if "validation" in spec.sources:
@@ -137,7 +135,7 @@ def _hold_out(rows: _Rows, notes: list[str]) -> tuple[_Rows, _Rows]:
     )
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Loader:
     """Rows to examples, for every split alike."""
 
@@ -145,14 +143,14 @@ class _Loader:
     task: PresetTask
     encoder: Encoder
     end: int | None  # token that a target ends in
-    rules: int
-    begins_with_bos: bool  # the template: white space before it is dropped, so that it is the only one
     max_length: int
     report: Report
     notes: list[str]
 
     def __post_init__(self) -> None:
         self.options = [Filled(text) for text in self.spec.options.values()]
+        # White space before a BOS token of the template's is dropped, so that it is the only one.
+        self.before = None if self.encoder.begins_by(self.spec.template) else ""
 
     def rows(self, split: Split) -> _Rows:
         """All rows of a split."""
@@ -194,7 +192,9 @@ class _Loader:
 
     def _raw(self, rows: _Rows, index: int) -> Raw:
         spec, row, where = self.spec, rows.data.row(index), rows.data.where(index)
-        prompt = spec.template.fill(row, where).stripped(left=None if self.begins_with_bos else "", right="")
+        prompt = spec.template.fill(row, where).stripped(left=self.before, right="")
+        if self.encoder.by_later_rules and spec.template.columns and not prompt.data:
+            raise UserError(f"{where}: {_without_text(spec.template.columns)}; mend or remove the row")
         if spec.target is None:
             label: Value = rows.data.columns[spec.label][index]
             if rows.classes and (number := rows.classes.number_of(label)):
@@ -203,7 +203,12 @@ class _Loader:
                 label = rows.classes.keys[number]
             return Raw(where, prompt, self.options, spec.option_of(label, where))
         # What it ends in is learned, as in "{answer}\n"; a prompt and what follows are joined by one space.
-        target = spec.target.fill(row, where).stripped(left=None, right="" if self.rules > 1 else None)
+        target = spec.target.fill(row, where).stripped(left=None, right="" if self.encoder.by_later_rules else None)
         if not target.text.strip():
             raise UserError(f"{where}: task.target is empty there; mend or remove the row")
         return Raw(where, prompt, [target], 0)
+
+
+def _without_text(columns: Sequence[str]) -> str:
+    names = [f"'{column}'" for column in dict.fromkeys(columns)]
+    return f"column {names[0]} has no text" if len(names) == 1 else f"columns {listed(names)} have no text"

@@ -26,7 +26,7 @@ def columns(path: Path, wanted: Sequence[str], name: str) -> list[str]:
 
 
 def read(path: Path, wanted: Sequence[str], check: Check, name: str) -> Table:
-    """The `wanted` columns, every field as it is written; an empty one is missing. Raises `UserError`."""
+    """The `wanted` columns, every field as it is written. Raises `UserError`."""
     header, delimiter = _header(path, wanted, name)
     check(header)
     places = {column: _place(header, column, name) for column in wanted}
@@ -50,9 +50,7 @@ def _of_length(
         yield line, row
 
 
-def _text(field: str, column: str) -> str | None:
-    if not field:
-        return None
+def _text(field: str, column: str) -> str:
     if "\0" in field:
         raise Unfit(column, "holds a NUL byte; mend or remove the row")
     return text(field, column)

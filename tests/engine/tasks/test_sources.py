@@ -265,25 +265,48 @@ def test_a_value_that_is_missing(row: dict[str, Any], message: str) -> None:
     assert refused() == f"train.jsonl: line 2: {message}"
 
 
-def test_an_empty_cell_of_a_csv_is_missing() -> None:
+def test_an_empty_cell_of_a_csv_is_empty_text_but_no_label() -> None:
+    Path("t.csv").write_text("title,sentence,label\n,fine,1\nBad,,0\n")
+    found = prompts("t.csv", "{title}: {sentence}")
+    assert found == [": fine", "Bad:"]
+    write("t.jsonl", [{"title": "", "sentence": "fine", "label": 1}, {"title": "Bad", "sentence": "", "label": 0}])
+    assert prompts("t.jsonl", "{title}: {sentence}") == found
     Path("t.csv").write_text("sentence,label\nfine,1\nfine,\n")
     assert refused(train="t.csv", validation="t.csv") == (
         "t.csv: line 3: column 'label' has no label; mend or remove the row"
     )
 
 
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl"])
+def test_a_prompt_of_empty_columns_is_refused(name: str) -> None:
+    write(name, [{"title": "a", "sentence": "b", "label": 1}, {"title": "", "sentence": " ", "label": 1}])
+    place = "line 3" if name == "t.csv" else "line 2"
+    keys = {"train": name, "validation": name}
+    assert refused(**keys) == f"{name}: {place}: column 'sentence' has no text; mend or remove the row"
+    assert refused(**keys, template="{title}: {sentence}, {title}") == (
+        f"{name}: {place}: columns 'title', 'sentence' have no text; mend or remove the row"
+    )
+    assert len(load(rules=1, **keys).train) == 2  # runs that began with such rows go on
+
+
 def test_an_empty_target() -> None:
-    write("train.jsonl", [{"q": "a", "a": " "}] * 2)
-    assert refused(name=None, template="{q}", target="{a}") == (
-        "train.jsonl: line 1: task.target is empty there; mend or remove the row"
+    for a in (" ", ""):
+        write("train.jsonl", [{"q": "a", "a": a}] * 2)
+        assert refused(name=None, template="{q}", target="{a}") == (
+            "train.jsonl: line 1: task.target is empty there; mend or remove the row"
+        )
+    Path("t.csv").write_text("q,a\nb,\n")
+    assert refused(name=None, template="{q}", target="{a}", train="t.csv", validation="t.csv") == (
+        "t.csv: line 2: task.target is empty there; mend or remove the row"
     )
 
 
 def test_an_empty_prompt() -> None:
-    write("train.jsonl", [{"sentence": " ", "label": 0}])
+    write("train.jsonl", [{"sentence": "fine", "label": 0}])
+    keys: dict[str, Any] = {"name": None, "template": "", "target": "{sentence}"}
     message = "train.jsonl: line 1: the prompt is empty; the model needs a token before the options"
-    assert refused(template="{sentence}") == message
-    assert load(Words(begin=[1]), template="{sentence}").train[0].prompt == (1,)
+    assert refused(**keys) == message
+    assert load(Words(begin=[1]), **keys).train[0].prompt == (1,)
 
 
 def test_a_file_without_rows() -> None:

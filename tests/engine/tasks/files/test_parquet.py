@@ -44,6 +44,7 @@ def parquet(name: str, names: list[str] | None = None, **columns: Any) -> str:
         (pyarrow.array([0.1, 1.0, 1e22]), ["0.1", "1.0", "1e+22"]),
         (pyarrow.array([0.1, 2.0], pyarrow.float32()), ["0.1", "2.0"]),
         (pyarrow.array([decimal.Decimal("1.50")]), ["1.50"]),
+        (pyarrow.array([decimal.Decimal("1E-10"), decimal.Decimal(0)]), ["0.0000000001", "0.0000000000"]),
         (pyarrow.array([True, False]), ["true", "false"]),
         (pyarrow.array([datetime.date(2024, 1, 1)]), ["2024-01-01"]),
         (pyarrow.array([datetime.datetime(2024, 1, 1, 12)]), ["2024-01-01 12:00:00"]),

@@ -21,7 +21,7 @@ WHOLE = [
     "007", "1e5", "1.50", "-0", "+1", "1,5", "1;5", "0x1F", "1_000", "2024-01-01", "2024-01-01T12:00:00Z", "12:30",
     "TRUE", "false", "null", "None", "NA", "N/A", "nan", "NaN", "Infinity", "-inf", "#N/A", "[1, 2]", '{"a": 1}',
     "{text}", "=1+1", "'x'", '"x"', '"', '""', "''", "\\", "\\n", "\\u0041", "a\\", "<s>", "</s>",
-    "%s", "sep=;", "# no comment",
+    "%s", "sep=;", "# no comment", "",
 ]  # fmt: skip
 
 PIECES = [
@@ -116,6 +116,7 @@ def test_every_prompt_is_the_text_in_the_file(
         delimiter = "\t" if ".tsv" in name else chance.choice(",;\t|")
         texts = [_text(chance, delimiter) for _ in range(ROWS)]
         _write(Path(name), chance, texts, delimiter)
-        found = prompts(name, template="[{text}] It was")
-        differ = [(w, f) for w, f in zip(texts, found, strict=True) if f != f"[{_in_prompt(w)}] It was"]
+        found = prompts(name, template="[{text}] {label}")  # of which one column is never empty
+        wanted = [f"[{_in_prompt(text)}] {number % 2}" for number, text in enumerate(texts)]
+        differ = [both for both in zip(wanted, found, strict=True) if both[0] != both[1]]
         assert differ == [], f"seed {seed}: {len(differ)} of {ROWS}, first {json.dumps(differ[0])}"
