@@ -100,8 +100,8 @@ def load_task(
     if spec.objective == "classification":
         remark_on_classes(spec.options, "train", train, said)
         remark_on_classes(spec.options, "validation", validation, said)
-    same_file = "validation" in spec.sources and _same(train_rows.source, validation_rows.source)
-    remark_on_overlap(spec.objective, train, validation, same_file=same_file, said=said)
+    same = _same(train_rows.source, validation_rows.source) if "validation" in spec.sources else ""
+    remark_on_overlap(spec.objective, train, validation, same=same, said=said)
     once = list(dict.fromkeys(notes))  # of a file that is both splits the same may be said twice
     return Task(spec.objective, train, validation, list(spec.options.values()), once, said.warnings)
 
@@ -116,10 +116,13 @@ class _Rows:
     classes: Classes | None = None  # of the label, where its numbers have names
 
 
-def _same(one: sources.Source, other: sources.Source) -> bool:
+def _same(one: sources.Source, other: sources.Source) -> str:
+    """What two sources are if they are one; else nothing."""
     if one.paths and other.paths:
-        return [path.resolve() for path in one.paths] == [path.resolve() for path in other.paths]
-    return (one.name, one.config, one.split, one.paths) == (other.name, other.config, other.split, other.paths)
+        equal = [path.resolve() for path in one.paths] == [path.resolve() for path in other.paths]
+        return ("the same file" if len(one.paths) == 1 else "the same files") if equal else ""
+    equal = (one.name, one.config, one.split, one.paths) == (other.name, other.config, other.split, other.paths)
+    return "the same split" if equal else ""
 
 
 def _hold_out(rows: _Rows, notes: list[str]) -> tuple[_Rows, _Rows]:

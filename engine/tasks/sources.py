@@ -134,6 +134,11 @@ def _read_files(source: Source, wanted: Sequence[str], check: Check) -> Table:
 def _folder(path: Path, key: str, text: str) -> list[Path]:
     found = parquet_files(path)
     if not found:
+        try:
+            for one in path.iterdir():
+                one.is_file()
+        except OSError as error:
+            raise UserError(f"{key}: {text}: the folder cannot be read ({error.strerror})") from None
         raise UserError(f"{key}: {text} is a folder without Parquet files; give one file ({_KINDS})")
     return found
 

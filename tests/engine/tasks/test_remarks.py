@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from engine.tasks.load import Task
+from engine.tasks.load import Task, _same
+from engine.tasks.sources import parse
 from tests.engine.tasks.small_tasks import Words, load, refused, write
 from tests.engine.tasks.trained import trained
 
@@ -77,6 +78,18 @@ def test_the_same_rows_in_both_splits() -> None:
         "evaluations do not show what is learned beyond them"
     )
     assert not any("trained on" in line for line in of("abcabc", "abc", validation=None).notes)
+
+
+def test_what_two_splits_are_that_are_one() -> None:
+    def of(train: str, validation: str) -> str:
+        return _same(parse("task.train", train), parse("task.validation", validation))
+
+    for name in ("a-0.parquet", "a-1.parquet"):
+        write(name, [{"text": "x", "label": 0}])
+    assert of("a-0.parquet", "./a-0.parquet") == "the same file"
+    assert of("a-*.parquet", ".") == "the same files"
+    assert of("a/b@train", "a/b@train") == of("a/b:c@d", "a/b:c@d") == "the same split"
+    assert of("a/b@train", "a/b@test") == of("a/b:c@d", "a/b:e@d") == of("a-0.parquet", "a-*.parquet") == ""
 
 
 def test_of_targets_the_same_prompt_may_have_another() -> None:

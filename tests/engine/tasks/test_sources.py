@@ -74,6 +74,18 @@ def test_a_name_is_a_name_whatever_is_in_it() -> None:
     assert "xxx.csv: no such file" in unchecked(train="x" * 300 + ".csv")
 
 
+def test_a_folder_that_may_not_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Simulated: nothing is kept from root."""
+
+    def denied(path: Any) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    Path("data").mkdir()
+    write("data/t.parquet", ROWS)
+    monkeypatch.setattr(Path, "iterdir", denied)
+    assert unchecked(train="data") == "task.train: data: the folder cannot be read (Permission denied)"
+
+
 def test_what_cannot_be_read_twice_or_at_all() -> None:
     os.mkfifo("pipe.csv")
     assert unchecked(train="pipe.csv") == "task.train: pipe.csv: is not a file that can be read again; save it as one"

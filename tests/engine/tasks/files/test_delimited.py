@@ -41,6 +41,19 @@ def test_the_delimiter_is_the_one_that_gives_the_columns() -> None:
     assert prompts(csv('"a;b";text;label\n1,5;x;1\n')) == ["x"]
 
 
+def test_a_first_line_that_says_the_delimiter_is_read_over() -> None:
+    for first in ("sep=;", '"sep=;"'):
+        for end in ("\n", "\r\n", "\r"):
+            assert prompts(csv(end.join([first, "text;label", "a,b;1", ""]))) == ["a,b"]
+    assert prompts(csv('\ufeffsep=,\n"text;label",text,label\nx,y,1\n')) == ["y"]
+    assert prompts(csv("sep=;\ntext;a,text;label\nx;y;1\n"), template="{a,text}") == ["y"]
+    assert message("sep=;\ntext;label\na;1\n\nb\n").startswith("t.csv: line 5: 1 field, the header has 2 (text, label)")
+    assert message("sep=;\ntext,label\na,1\n").startswith("t.csv: line 2: one column (text,label), not text, label")
+    assert message("sep=;\ntext;text;label\n").startswith("t.csv: line 2: two columns are called 'text'")
+    assert message('sep=;\ntext;label\n"a" b;1\n').startswith("t.csv: line 3: text follows a closing quote")
+    assert message("sep=;\n") == "t.csv: is empty; write a header and rows"
+
+
 def test_a_delimiter_that_nobody_knows() -> None:
     said = "t.csv: line 1: one column (text^label), not text, label; columns are separated by a comma, a semicolon, "
     assert message("text^label\na^1\n") == said + "a tab or a vertical bar"
