@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 # Control characters but for tab and newline (C0, DEL, C1), separators of lines, what overrides the direction
 # of writing, and halves of a character, which cannot be printed at all.
@@ -37,6 +37,12 @@ def in_bytes(size: int) -> str:
         amount /= 1024
         units.pop(0)
     return f"{amount:.0f} {units[0]}" if amount >= 100 or units[0] == "B" else f"{amount:.3g} {units[0]}"
+
+
+def listed(words: Sequence[str], most: int = 20) -> str:
+    """Words for people, with commas, and how many there are beyond the first."""
+    more = f" and {len(words) - most:,} more" if len(words) > most else ""
+    return ", ".join(words[:most]) + more
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

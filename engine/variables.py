@@ -63,6 +63,13 @@ DROPPED = frozenset(
         "TORCH_LINEAR_FLATTEN_3D",
         "TORCH_MKLDNN_MATMUL_MIN_DIM",
         "TORCH_MKLDNN_MATMUL_MIN_SIZE",
+        # Which of its code a library runs on the CPU, whatever the processor has: other sums, other last bits, and in
+        # a resumed run others than before.
+        "ATEN_CPU_CAPABILITY",
+        "ONEDNN_MAX_CPU_ISA",
+        "DNNL_MAX_CPU_ISA",
+        "MKL_ENABLE_INSTRUCTIONS",
+        "MKL_CBWR",
         "PYTORCH_NO_CUDA_MEMORY_CACHING",  # no pass could be recorded
         "TORCH_COMPILE_DISABLE",  # on the CPU TORCHDYNAMO_DISABLE does the same; see `prepare_device` for CUDA
         # Whether there is a torch, as a library sees it.

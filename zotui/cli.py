@@ -10,11 +10,11 @@ from typer.core import TyperGroup
 
 from engine import __version__
 from engine.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE, UserError
+from zotui.commands import completion as completion_command
 from zotui.commands import config as config_commands
 from zotui.commands import presets as preset_commands
 from zotui.commands.bench import bench
 from zotui.commands.compare import compare
-from zotui.commands.completion import completion, prepare
 from zotui.commands.doctor import doctor
 from zotui.commands.export import export
 from zotui.commands.options import PLAIN
@@ -87,12 +87,12 @@ app.command()(preflight)
 app.command()(parity)
 app.command()(bench)
 app.command()(doctor)
-app.command()(completion)
+app.command()(completion_command.completion)
 
 
 def main() -> None:
     """Entry point of the `zotui` command."""
     settle()
     write_out_the_unwritable()
-    prepare()
+    completion_command.prepare()
     app(prog_name="zotui")

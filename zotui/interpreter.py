@@ -32,4 +32,7 @@ def settle() -> None:
 
 def _is_in_the_way(name: str) -> bool:
     said = os.environ.get(name, "")
-    return "error" in said if name == "PYTHONWARNINGS" else bool(said)
+    if name != "PYTHONWARNINGS":
+        return bool(said)
+    actions = (part.partition(":")[0].strip() for part in said.split(","))
+    return any(action and "error".startswith(action) for action in actions)  # Python takes any beginning of a word

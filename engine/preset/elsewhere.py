@@ -6,6 +6,11 @@ LoZO trainers.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import SequenceMatcher
+
+_NEAR, _NEAR_THEIRS = 0.8, 0.82  # how much alike a name and a misspelt one are; theirs are many
+
 _NAMES = {
     "model.path": "model_name model_name_or_path model_id base_model pretrained pretrained_model_name_or_path",
     "model.dtype": "torch_dtype precision bf16 fp16 load_float16 load_bfloat16",
@@ -64,9 +69,30 @@ _REASONS = {name: reason for reason, names in _NEEDLESS.items() for name in name
 
 
 def meant(word: str) -> str:
-    """The key of a preset that another trainer calls so, or nothing; in whichever section it is written."""
+    """The key of a preset that another trainer calls so, or nothing; in whichever section it is written.
+
+    `model.name` is `model_name` too.
+    """
+    last = _plain(word).split(".")[-2:]
+    names = (".".join(last), "_".join(last), last[-1])
+    return next((KEYS[name] for name in names if name in KEYS), "")
+
+
+def misspelt(word: str, ours: Iterable[str]) -> str:
+    """The key of which a word is the misspelt name, be it ours or another trainer's; or nothing.
+
+    Names are compared without their sections, which only decide between keys of one name.
+    """
     plain = _plain(word)
-    return KEYS.get(".".join(plain.split(".")[-2:]), KEYS.get(plain.rpartition(".")[2], ""))
+    name = plain.rpartition(".")[2]
+    named = [(key.rpartition(".")[2], key, _NEAR) for key in ours]
+    named += [(theirs.rpartition(".")[2], key, _NEAR_THEIRS) for theirs, key in KEYS.items()]
+    scores = [
+        (like, SequenceMatcher(None, plain, key).ratio(), key)
+        for known, key, enough in named
+        if (like := SequenceMatcher(None, name, known).ratio()) >= enough
+    ]
+    return max(scores)[2] if scores else ""
 
 
 def needless(word: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from engine.errors import UserError
-from engine.preset.elsewhere import meant, needless
+from engine.preset.elsewhere import meant, misspelt, needless
 from engine.preset.schema import Preset
 from engine.preset.section import Section
 from engine.text import suggest
@@ -68,6 +68,8 @@ def _apply(data: dict[str, Any], override: str) -> None:
     if not equals or not key:
         raise UserError(f"--set {override}: expected key=value, for example --set method.lr=1e-6")
     parts = key.split(".")
+    if _is_section(key):
+        raise UserError(f"--set {key}: is a section, no key; {_keys_of(key)}")
     if key not in keys() and not key.startswith("task.verbalizer."):
         raise UserError(f"--set {key}: unknown key{_did_you_mean(key, Preset)}")
     section = data
@@ -91,14 +93,27 @@ def _holds_text(key: str) -> bool:
     return model.model_fields[name].annotation in (str, str | None)
 
 
+def _is_section(key: str) -> bool:
+    field = Preset.model_fields.get(key)
+    return field is not None and isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+
+
+def _keys_of(section: str) -> str:
+    return f"its keys are {', '.join(key for key in keys() if key.startswith(f'{section}.'))}"
+
+
 def _did_you_mean(key: str, schema: type[Section]) -> str:
-    """By what other trainers call it, else by how it is spelt."""
+    """By its name in another section or another trainer, else by how it is spelt; never the key itself."""
+    known = [name for name in (*keys(schema), *schema.model_fields) if name != key]
     if schema is Preset:
-        if means := meant(key):
-            return f"; did you mean '{means}'?"
         if why := needless(key):
             return f"; {why}"
-    return suggest(key.lower(), [*keys(schema), *schema.model_fields])
+        name = key.rpartition(".")[2].lower()
+        elsewhere = [ours for ours in known if ours.rpartition(".")[2] == name]
+        means = meant(key) or (elsewhere[0] if len(elsewhere) == 1 else misspelt(key, known))
+        if means:
+            return f"; did you mean '{means}'?"
+    return suggest(key.lower(), known)
 
 
 def _within(key: str, value: Any, schema: type[Section]) -> str:
@@ -121,6 +136,8 @@ def explain(error: ValidationError, schema: type[Section] = Preset) -> str:
         return f"{key}: unknown key{_did_you_mean(key, schema)}{more}"
     if first["type"] == "missing":
         return f"{key}: missing; {keys(schema).get(key, 'a required section')}{more}"
+    if schema is Preset and _is_section(key) and first["type"] == "model_type":
+        return f"{key}: is a section, not {first['input']!r}; {_keys_of(key)}{more}"
     message = first["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     given = first.get("input")

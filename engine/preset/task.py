@@ -40,7 +40,7 @@ class Task(Section):
     end: Literal["eos", "none"] | None = Field(
         None,
         description="Objective lm: what follows the target. eos: the tokenizer's EOS token, which is learned with it; "
-        "none: nothing; unset is as the task says, none where it says nothing.",
+        "none: nothing; unset: none.",
     )
     objective: Literal["classification", "lm"] | None = Field(
         None, description="classification over the options, or lm: likelihood of the target."

@@ -2,9 +2,40 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from engine.errors import UserError
+from engine.tasks.table import Value
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The classes of a column, and which of them a verbalizer has."""
+
+    names: Sequence[str]
+    keys: dict[str, str]  # of the verbalizer, by a class's number as text
+
+    @classmethod
+    def of(cls, names: Sequence[str], keys: Iterable[str], where: str) -> Classes:
+        """Raises `UserError` where it is not plain which class a key of the verbalizer means (`keys_of`)."""
+        return cls(names, keys_of(names, keys, where))
+
+    def number_of(self, label: Value) -> str:
+        """The number of the class that a value is, as text; empty if it is none."""
+        number = str(int(label)) if isinstance(label, bool) else plain_number((label or "").strip())
+        return number if number.isascii() and number.isdecimal() and int(number) < len(self.names) else ""
+
+    def shown(self, number: str) -> str:
+        """A class for people: `0 ('Negative')`."""
+        return f"{number} ('{self.names[int(number)]}')"
+
+
+def plain_number(text: str) -> str:
+    """The same for `1`, `1.0` and `01`; other text as it is."""
+    number = re.fullmatch(r"([+-]?\d{1,18})(\.0*)?", text)
+    return str(int(number[1])) if number else text
 
 
 def keys_of(names: Sequence[str], keys: Iterable[str], where: str) -> dict[str, str]:
@@ -28,7 +59,7 @@ def keys_of(names: Sequence[str], keys: Iterable[str], where: str) -> dict[str, 
         meant = fits[0]
     found: dict[str, str] = {}
     for key in keys:
-        if key in meant and found.setdefault(str(meant[key]), key) != key:
-            other = found[str(meant[key])]
+        number = meant.get(key, by_number.get(plain_number(key)))
+        if number is not None and (other := found.setdefault(str(number), key)) != key:
             raise UserError(f"task.verbalizer: '{other}' and '{key}' are the same class of {where}; keep one")
     return found

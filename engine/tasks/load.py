@@ -10,13 +10,14 @@ from engine.errors import UserError
 from engine.preset.task import Task as PresetTask
 from engine.tasks import sources
 from engine.tasks.batches import permutation
-from engine.tasks.classes import keys_of
+from engine.tasks.classes import Classes
 from engine.tasks.example import Example
 from engine.tasks.remarks import Remarks, remark_on_classes, remark_on_overlap
 from engine.tasks.spec import TaskSpec
 from engine.tasks.table import Table, Value
 from engine.tasks.template import Filled
 from engine.tasks.tokenize import RULES, Encoder, Raw, encode
+from engine.text import listed
 
 Split = Literal["train", "validation", "test"]
 Report = Callable[[str, float | None], None]
@@ -74,23 +75,20 @@ def load_task(
     said = Remarks()
     notes = said.notes
     encoder = Encoder(tokenizer, bos=task.bos == "auto", rules=rules)
-    begins_with_bos = encoder.bos is not None and spec.template.begins_with(tokenizer.bos_token)
-    if begins_with_bos:
+    if encoder.begins_by(spec.template):
         notes.append(
             f"task.template begins with the tokenizer's BOS token, {tokenizer.bos_token}: no other is put there"
         )
     if spec.end == "eos" and tokenizer.eos_token_id is None:
         raise UserError("task.end: eos, but this model's tokenizer has no EOS token; set task.end to none")
     loader = _Loader(
-        spec,
-        task,
-        encoder,
-        tokenizer.eos_token_id if spec.end == "eos" else None,
-        rules,
-        begins_with_bos,
-        max_length,
-        report,
-        notes,
+        spec=spec,
+        task=task,
+        encoder=encoder,
+        end=tokenizer.eos_token_id if spec.end == "eos" else None,
+        max_length=max_length,
+        report=report,
+        notes=notes,
     )
     train_rows = loader.rows("train")
     if "validation" in spec.sources:
@@ -102,8 +100,8 @@ def load_task(
     if spec.objective == "classification":
         remark_on_classes(spec.options, "train", train, said)
         remark_on_classes(spec.options, "validation", validation, said)
-    same_file = "validation" in spec.sources and _same(train_rows.source, validation_rows.source)
-    remark_on_overlap(spec.objective, train, validation, same_file=same_file, said=said)
+    same = _same(train_rows.source, validation_rows.source) if "validation" in spec.sources else ""
+    remark_on_overlap(spec.objective, train, validation, same=same, said=said)
     once = list(dict.fromkeys(notes))  # of a file that is both splits the same may be said twice
     return Task(spec.objective, train, validation, list(spec.options.values()), once, said.warnings)
 
@@ -115,13 +113,16 @@ class _Rows:
     source: sources.Source
     data: Table
     indices: Sequence[int]
-    keys: dict[str, str] = field(default_factory=dict)  # of the verbalizer, by the number of a class that has a name
+    classes: Classes | None = None  # of the label, where its numbers have names
 
 
-def _same(one: sources.Source, other: sources.Source) -> bool:
+def _same(one: sources.Source, other: sources.Source) -> str:
+    """What two sources are if they are one; else nothing."""
     if one.paths and other.paths:
-        return [path.resolve() for path in one.paths] == [path.resolve() for path in other.paths]
-    return (one.name, one.config, one.split, one.paths) == (other.name, other.config, other.split, other.paths)
+        equal = [path.resolve() for path in one.paths] == [path.resolve() for path in other.paths]
+        return ("the same file" if len(one.paths) == 1 else "the same files") if equal else ""
+    equal = (one.name, one.config, one.split, one.paths) == (other.name, other.config, other.split, other.paths)
+    return "the same split" if equal else ""
 
 
 def _hold_out(rows: _Rows, notes: list[str]) -> tuple[_Rows, _Rows]:
@@ -137,7 +138,7 @@ def _hold_out(rows: _Rows, notes: list[str]) -> tuple[_Rows, _Rows]:
     )
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Loader:
     """Rows to examples, for every split alike."""
 
@@ -145,14 +146,14 @@ class _Loader:
     task: PresetTask
     encoder: Encoder
     end: int | None  # token that a target ends in
-    rules: int
-    begins_with_bos: bool  # the template: white space before it is dropped, so that it is the only one
     max_length: int
     report: Report
     notes: list[str]
 
     def __post_init__(self) -> None:
         self.options = [Filled(text) for text in self.spec.options.values()]
+        # White space before a BOS token of the template's is dropped, so that it is the only one.
+        self.before = None if self.encoder.begins_by(self.spec.template) else ""
 
     def rows(self, split: Split) -> _Rows:
         """All rows of a split."""
@@ -163,11 +164,14 @@ class _Loader:
         source = sources.parse(f"task.{split}", text)
         self.report(f"reading {source}", None)
         if len(source.paths) > 1:
-            self.notes.append(f"task.{split}: {source}: {len(source.paths):,} Parquet files are read as one")
+            self.notes.append(
+                f"task.{split}: {source}: {len(source.paths):,} Parquet files are read as one, "
+                f"{source.paths[0].name} to {source.paths[-1].name}"
+            )
         data = sources.read(source, list(spec.used), lambda present: spec.check_columns(source, present))
         names = data.classes.get(spec.label, [])
-        keys = keys_of(names, spec.options, f"column '{spec.label}' of {source}") if names else {}
-        return _Rows(source, data, range(len(data)), keys)
+        classes = Classes.of(names, spec.options, f"column '{spec.label}' of {source}") if names else None
+        return _Rows(source, data, range(len(data)), classes)
 
     def examples(self, split: Split, rows: _Rows, wanted: int | None, seed: int) -> list[Example]:
         """A seeded sample of `wanted` rows (all without), in the order of the source, as token ids."""
@@ -191,14 +195,23 @@ class _Loader:
 
     def _raw(self, rows: _Rows, index: int) -> Raw:
         spec, row, where = self.spec, rows.data.row(index), rows.data.where(index)
-        prompt = spec.template.fill(row, where).stripped(left=None if self.begins_with_bos else "", right="")
+        prompt = spec.template.fill(row, where).stripped(left=self.before, right="")
+        if self.encoder.by_later_rules and spec.template.columns and not prompt.data:
+            raise UserError(f"{where}: {_without_text(spec.template.columns)}; mend or remove the row")
         if spec.target is None:
             label: Value = rows.data.columns[spec.label][index]
-            if isinstance(label, str):
-                label = rows.keys.get(label.strip(), label)
+            if rows.classes and (number := rows.classes.number_of(label)):
+                if number not in rows.classes.keys:
+                    raise spec.unknown(rows.classes.shown(number), where)
+                label = rows.classes.keys[number]
             return Raw(where, prompt, self.options, spec.option_of(label, where))
         # What it ends in is learned, as in "{answer}\n"; a prompt and what follows are joined by one space.
-        target = spec.target.fill(row, where).stripped(left=None, right="" if self.rules > 1 else None)
+        target = spec.target.fill(row, where).stripped(left=None, right="" if self.encoder.by_later_rules else None)
         if not target.text.strip():
             raise UserError(f"{where}: task.target is empty there; mend or remove the row")
         return Raw(where, prompt, [target], 0)
+
+
+def _without_text(columns: Sequence[str]) -> str:
+    names = [f"'{column}'" for column in dict.fromkeys(columns)]
+    return f"column {names[0]} has no text" if len(names) == 1 else f"columns {listed(names)} have no text"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from engine.tasks.example import Example
+from engine.text import listed
 
 _MOST_CLASSES = 12  # that are counted one by one
 _MOST_NAMED = 5
@@ -45,18 +46,18 @@ def remark_on_classes(options: dict[str, str], split: str, examples: Sequence[Ex
         so = "a run learns to say it always" if split == "train" else "an evaluation cannot tell what was learned"
         said.warnings.append(f"task.{split}: all {total:,} examples are of one class, {only}, none of {of}: {so}")
     elif missing:
-        more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
         said.warnings.append(
-            f"task.{split}: {len(missing)} of {len(names)} classes have no example: "
-            f"{', '.join(missing[:_MOST_NAMED])}{more}"
+            f"task.{split}: {len(missing)} of {len(names)} classes have no example: {listed(missing, _MOST_NAMED)}"
         )
     said.notes.append(line)
 
 
 def remark_on_overlap(
-    objective: str, train: Sequence[Example], validation: Sequence[Example], *, same_file: bool, said: Remarks
+    objective: str, train: Sequence[Example], validation: Sequence[Example], *, same: str, said: Remarks
 ) -> None:
-    """How many validation examples are trained on; a warning if it is half of them, or the files are one.
+    """How many validation examples are trained on; a warning if it is half of them, or all of the splits are one.
+
+    `same` says what both splits are, such as "the same file", if they are one.
 
     Two examples are the same if their prompts are, token for token, and for objective lm their targets too.
     """
@@ -66,11 +67,11 @@ def remark_on_overlap(
     else:
         prompts = {example.prompt for example in train}
         both = sum(example.prompt in prompts for example in validation)
-    if not both and not same_file:
+    if not both and not same:
         return
     fact = f"{both:,} of {len(validation):,} validation examples are trained on as well"
-    if same_file or both >= _SHARE * len(validation):
-        which = "task.train and task.validation are the same file; " if same_file else ""
+    if same or both >= _SHARE * len(validation):
+        which = f"task.train and task.validation are {same}; " if same else ""
         said.warnings.append(f"{which}{fact}: evaluations do not show what is learned beyond them")
     else:
         said.notes.append(fact)

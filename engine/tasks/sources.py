@@ -17,11 +17,20 @@ from engine.preset.paths import is_pattern, local, matching, parquet_files, ther
 from engine.tasks import hub_sets
 from engine.tasks.files import delimited, json_lines, json_list, parquet
 from engine.tasks.table import Check, Table
-from engine.text import suggest
+from engine.text import listed, suggest
 
 _TEXT = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
 _KINDS = f"{', '.join(_TEXT)}, all of them also as .gz, or .parquet"
 _HUB_ID = re.compile(r"(?P<name>\w[\w.-]*(?:/\w[\w.-]*)?)(?::(?P<config>[^@:]+))?@(?P<split>.+)")
+
+
+# What names of files call a split, between other signs than letters.
+_SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev", "eval"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+_SPLIT = re.compile(rf"(?<![a-z])(?:{'|'.join(_SPLITS)})(?![a-z])", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -52,13 +61,17 @@ class Source:
 
 
 def parse(key: str, text: str) -> Source:
-    """Tell local files from a hub id. Raises `UserError` for a file that is missing or of no known kind.
+    """Tell local files from a hub id. Raises `UserError`: for a file that is missing or of no known kind, files of
+    different splits, a blank.
 
     A folder of Parquet files, and a pattern for some, are one source if they are written as one.
     """
+    if not text.strip():  # the path of that name is the current folder
+        raise UserError(f"{key}: is empty; set it to a file or a hub id name[:config]@split")
     path = local(text)
     if there(path):
         if paths := _folder(path, key, text) if path.is_dir() else matching(path):
+            _check_one_split(paths, key, text)
             return Source(key, text, paths=tuple(paths))
         if not _kind(path):
             raise UserError(f"{key}: {text}: unknown kind of file; give one of {_KINDS}")
@@ -88,8 +101,8 @@ def columns(source: Source, wanted: Sequence[str]) -> list[str] | None:
         return parquet.columns(source.files)
     if source.kind in (".csv", ".tsv"):
         return delimited.columns(path, wanted, name)
-    found = json_lines.columns(path, name)
-    if found is None:
+    found = json_lines.columns(path, wanted, name)
+    if found == []:
         raise UserError(f"{source}: has no rows; {source.key} needs at least one")
     return found
 
@@ -121,8 +134,29 @@ def _read_files(source: Source, wanted: Sequence[str], check: Check) -> Table:
 def _folder(path: Path, key: str, text: str) -> list[Path]:
     found = parquet_files(path)
     if not found:
+        try:
+            for one in path.iterdir():
+                one.is_file()
+        except OSError as error:
+            raise UserError(f"{key}: {text}: the folder cannot be read ({error.strerror})") from None
         raise UserError(f"{key}: {text} is a folder without Parquet files; give one file ({_KINDS})")
     return found
+
+
+def _check_one_split(paths: Sequence[Path], key: str, text: str) -> None:
+    """Raise `UserError` for files whose names say that they are of different splits."""
+    first: dict[str, tuple[Path, re.Match[str]]] = {}
+    for path in paths:
+        if found := _SPLIT.search(path.stem):
+            first.setdefault(_SPLITS[found[0].lower()], (path, found))
+    if len(first) < 2:
+        return
+    wanted = key.rpartition(".")[2]
+    path, found = first.get(wanted) or next(iter(first.values()))
+    end = found.end()
+    pattern = path.parent / f"{path.name[: end + (path.stem[end : end + 1] in ('-', '_', '.'))]}*{path.suffix}"
+    names = listed([path.name for path, _ in first.values()])
+    raise UserError(f"{key}: {text}: holds files of different splits ({names}); write a pattern such as {pattern}")
 
 
 def _check_size(source: Source) -> None:

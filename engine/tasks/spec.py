@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,9 +9,10 @@ from typing import Any, Literal
 from engine.errors import UserError
 from engine.preset.task import Task
 from engine.tasks.builtin import BUILTIN
+from engine.tasks.classes import plain_number
 from engine.tasks.sources import Source
 from engine.tasks.template import Template
-from engine.text import suggest
+from engine.text import listed, suggest
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class TaskSpec:
         for column, key in self.used.items():
             if column not in present:
                 near = suggest(column, present)
-                raise UserError(f"{key}: no column '{column}' in {source} (it has {', '.join(present)}){near}")
+                raise UserError(f"{key}: no column '{column}' in {source} (it has {listed(present)}){near}")
 
     def option_of(self, label: Any, where: str) -> int:
         """The index of the option for a row's label. Raises `UserError` if there is none."""
@@ -90,8 +90,12 @@ class TaskSpec:
         for spelling in _spellings(label):
             if _plain(spelling) in plain:
                 return plain.index(_plain(spelling))
-        raise UserError(
-            f"{where}: label '{str(label).strip()}' is not in task.verbalizer (it has {', '.join(known)}); add it there"
+        raise self.unknown(f"'{str(label).strip()}'", where)
+
+    def unknown(self, label: str, where: str) -> UserError:
+        """What to raise for a label, as it is shown, that has no option."""
+        return UserError(
+            f"{where}: label {label} is not in task.verbalizer (it has {listed(list(self.options))}); add it there"
         )
 
 
@@ -117,5 +121,4 @@ def _spellings(label: Any) -> list[str]:
 
 def _plain(text: str) -> str:
     """The same for `1`, `1.0` and `01`, and for `True` and `true`."""
-    number = re.fullmatch(r"([+-]?\d+)(\.0*)?", text)
-    return str(int(number[1])) if number else text.lower() if text.lower() in ("true", "false") else text
+    return text.lower() if text.lower() in ("true", "false") else plain_number(text)

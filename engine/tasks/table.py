@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
+
+from engine.errors import UserError
+
+Row = TypeVar("Row")
 
 Value = str | bool | None
 """Text as it is written. A truth value stays one, as labels spell it in more than one way; None is missing."""
@@ -36,6 +42,28 @@ class Unfit(Exception):
     def __init__(self, column: str, why: str, row: int = 0) -> None:
         super().__init__(f"column '{column}' {why}")
         self.row = row
+
+
+def gather(
+    rows: Iterable[tuple[int, Row]],
+    wanted: Sequence[str],
+    value: Callable[[Row, str], Value],
+    where: Callable[[int], str],
+) -> Table:
+    """A table of rows as they are read, each behind its place (a line, a row), which `where` tells people.
+
+    `value` gives a row's value of a column, and raises `Unfit` where it is no text: raises `UserError` with its place.
+    """
+    values: list[list[Value]] = [[] for _ in wanted]
+    places = array("q")
+    for place, row in rows:
+        try:
+            for into, column in zip(values, wanted, strict=True):
+                into.append(value(row, column))
+        except Unfit as fault:
+            raise UserError(f"{where(place)}: {fault}") from None
+        places.append(place)
+    return Table(dict(zip(wanted, values, strict=True)), lambda index: where(places[index]))
 
 
 def written(value: Value) -> str | None:

@@ -12,13 +12,15 @@ from engine.errors import UserError
 from engine.tasks.border import Border
 from engine.tasks.example import Example
 from engine.tasks.special import Specials
-from engine.tasks.template import Filled
+from engine.tasks.template import Filled, Template
+from engine.text import listed
 
 _CHUNK = 512  # examples that are handed to the tokenizer at once
 
 RULES = 2
 """By which texts become tokens, for a run's record: since 2 special tokens in the data are text, a BOS token that a
-text begins with is the only one, and a target keeps the white space that it ends in. Runs that began by 1 go on so."""
+text begins with is the only one, a target keeps the white space that it ends in, and a prompt of which every column is
+empty is refused. Runs that began by 1 go on so."""
 
 
 @dataclass(frozen=True)
@@ -51,18 +53,28 @@ class Encoder:
             self._prefix = []
         self.leading += len(self._prefix)
         last = [*self._prefix, *full][self.leading - 1] if self.leading else None
+        #: Whether texts become tokens by other rules than the first.
+        self.by_later_rules = rules > 1
         #: The BOS token of which a text that begins with it gets no second one.
-        self.bos = tokenizer.bos_token_id if rules > 1 and last == tokenizer.bos_token_id else None
-        self.specials = Specials(tokenizer) if rules > 1 else None
+        self.bos = tokenizer.bos_token_id if self.by_later_rules and last == tokenizer.bos_token_id else None
+        self._specials = Specials(tokenizer) if self.by_later_rules else None
 
-    def __call__(self, texts: Sequence[Filled]) -> list[list[int]]:
-        """The ids of every text. Raises `UserError` where special tokens in the data cannot be taken for text."""
-        apart = [text for text in texts if self.specials and self.specials.inside(text)]
-        if not apart or self.specials is None:
+    def __call__(self, texts: Sequence[Filled], held: Sequence[Sequence[str]] | None = None) -> list[list[int]]:
+        """The ids of every text; `held` is what each holds, where that is known.
+
+        Raises `UserError` where special tokens in the data cannot be taken for text.
+        """
+        held = [self.held(text) for text in texts] if held is None else held
+        apart = [text for text, tokens in zip(texts, held, strict=True) if tokens]
+        if not apart or self._specials is None:
             return [self._begun(ids) for ids in self._encode(texts)]
-        taken = iter(self.specials.encode(apart))
-        others = iter(self._encode([text for text in texts if not self.specials.inside(text)]))
-        return [self._begun(next(taken if self.specials.inside(text) else others)) for text in texts]
+        taken = iter(self._specials.encode(apart))
+        others = iter(self._encode([text for text, tokens in zip(texts, held, strict=True) if not tokens]))
+        return [self._begun(next(taken if tokens else others)) for tokens in held]
+
+    def begins_by(self, template: Template) -> bool:
+        """Whether a template itself begins with the BOS token, and what is filled in gets no other."""
+        return self.bos is not None and template.begins_with(self.tokenizer.bos_token)
 
     def _encode(self, texts: Sequence[Filled]) -> list[list[int]]:
         return list(self.tokenizer([text.text for text in texts])["input_ids"]) if texts else []
@@ -73,9 +85,9 @@ class Encoder:
             del ids[self.leading]
         return ids
 
-    def held(self, texts: Sequence[Filled]) -> list[str]:
-        """The special tokens that are text in one of these, because they came from a column."""
-        return [token for text in texts for token in self.specials.inside(text)] if self.specials else []
+    def held(self, text: Filled) -> list[str]:
+        """The special tokens that are text there, because they came from a column."""
+        return self._specials.inside(text) if self._specials else []
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of these ids, for people: special tokens are left out."""
@@ -136,20 +148,21 @@ class _Joint:
             self._report(start / len(raw))
             # "one space" also after a template that ends in one
             prompts = [item.prompt.stripped(right=" ") for item in chunk]
-            bare = self._encoder(prompts)
-            for item, ids, example in zip(chunk, bare, self._join(chunk, prompts, bare), strict=True):
+            in_prompts = [self._encoder.held(prompt) for prompt in prompts]
+            bare = self._encoder(prompts, in_prompts)
+            joined = self._join(chunk, prompts, bare, in_prompts)
+            for item, ids, in_prompt, example in zip(chunk, bare, in_prompts, joined, strict=True):
                 self._check_distinct(example, item)
                 astride += len(example.prompt) < len(ids)
                 examples.append(example)
-                found = self._encoder.held((item.prompt, *item.options))
+                found = [*in_prompt, *(token for option in item.options for token in self._encoder.held(option))]
                 held |= dict.fromkeys(found)
                 holding += bool(found)
         self._report(1.0)
         if holding:
-            which = ", ".join(list(held)[:5]) + (f" and {len(held) - 5} more" if len(held) > 5 else "")
             notes.append(
-                f"{name}: {holding:,} of {len(examples):,} examples hold the text of special tokens ({which}): "
-                "in a column's value it is text, no token"
+                f"{name}: {holding:,} of {len(examples):,} examples hold the text of special tokens "
+                f"({listed(list(held), 5)}): in a column's value it is text, no token"
             )
         if astride:
             notes.append(
@@ -157,11 +170,13 @@ class _Joint:
             )
         return examples
 
-    def _join(self, chunk: Sequence[Raw], prompts: list[Filled], bare: list[list[int]]) -> list[Example]:
+    def _join(
+        self, chunk: Sequence[Raw], prompts: list[Filled], bare: list[list[int]], held: list[list[str]]
+    ) -> list[Example]:
         behind: list[Sequence[int]] = []  # of each example the options that are tokenised behind its prompt
-        for number, (item, prompt, ids) in enumerate(zip(chunk, prompts, bare, strict=True)):
+        for number, (item, prompt, ids, tokens) in enumerate(zip(chunk, prompts, bare, held, strict=True)):
             every = range(len(item.options))
-            behind.append([number % len(every)] if self._once(item, prompt, ids) else every)
+            behind.append([number % len(every)] if not tokens and self._once(item, prompt, ids) else every)
         texts = [
             p.before(item.options[n]) for item, p, which in zip(chunk, prompts, behind, strict=True) for n in which
         ]
@@ -180,8 +195,6 @@ class _Joint:
     def _once(self, item: Raw, prompt: Filled, ids: list[int]) -> bool:
         """Whether the options behind this prompt are known."""
         if self._border is None or len(item.options) < 2 or not self._border.ends(prompt.text):
-            return False
-        if self._encoder.held((prompt,)):
             return False
         if self._shared is not item.options:
             if not self._border.allows([option.text for option in item.options]):

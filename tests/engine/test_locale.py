@@ -5,6 +5,9 @@ from __future__ import annotations
 import codecs
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +61,22 @@ def test_a_run_is_the_same_in_a_locale_without_utf8_and_under_switches_for_anoth
 
 def _losses(run: Any) -> list[float]:
     return [step["loss_plus"] for step in run.of("step")]
+
+
+@pytest.mark.parametrize(
+    ("warnings", "left"),
+    [
+        ("e", "None"),
+        ("default, err::UserWarning", "None"),
+        ("ignore:an error,d", "ignore:an error,d"),
+        (",once", ",once"),
+    ],
+)
+def test_only_warnings_that_are_errors_are_in_the_way(warnings: str, left: str) -> None:
+    look = "from zotui.interpreter import settle; settle(); import os; print(os.environ.get('PYTHONWARNINGS'))"
+    environ = {**os.environ, "PYTHONWARNINGS": warnings, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, env=environ)
+    assert done.stdout.strip() == left, done.stderr
 
 
 def test_what_an_encoding_cannot_hold_is_written_out_as_json_reads_it() -> None:

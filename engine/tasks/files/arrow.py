@@ -1,7 +1,8 @@
 """Columns of Arrow as text: of Parquet files, and of data sets of the hub.
 
-Text and bytes that are UTF-8 are taken as they are, numbers by their shortest digits, dates and times as ISO 8601 has
-them. Whatever else a column may hold (lists, maps, pictures) is no text.
+Text and bytes that are UTF-8 are taken as they are, numbers by their shortest digits, decimals by all of theirs, dates
+and times as Python writes them (`2024-01-01 12:00:00`). Whatever else a column may hold (lists, maps, pictures) is no
+text.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ def texts(values: Any, column: str) -> list[Value]:
     if types.is_float16(kind) or types.is_float32(kind):  # in float64 they would have digits that nobody wrote
         numbers = pyarrow.chunked_array([values]) if isinstance(values, pyarrow.Array) else values
         return [str(n) if ok.as_py() else None for n, ok in zip(numbers.to_numpy(), numbers.is_valid(), strict=True)]
-    if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
+    if types.is_decimal(kind):
+        return [None if value is None else format(value, "f") for value in values.to_pylist()]
+    if types.is_integer(kind) or types.is_floating(kind):
         return [None if value is None else str(value) for value in values.to_pylist()]
     if _is_moment(kind):
         return _each(values, column, lambda value: str(value), f"is of type {kind} and no date of a calendar")

@@ -3,44 +3,36 @@
 from __future__ import annotations
 
 import json
-from array import array
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from engine.errors import UserError
-from engine.tasks.files.json_values import decoder, value_of
+from engine.tasks.files.json_values import decoder, table_of
 from engine.tasks.files.lines import Lines, opened
-from engine.tasks.table import Check, Table, Unfit, Value
+from engine.tasks.table import Check, Table
 
 _PEEK = 100  # rows that are looked at for columns
 
 
-def columns(path: Path, name: str) -> list[str] | None:
-    """The columns of the first rows, None without any. Raises `UserError` where one of them is no object."""
+def columns(path: Path, wanted: Sequence[str], name: str) -> list[str] | None:
+    """The columns, none if there are no rows; None where the first rows do not tell whether those `wanted` are there.
+
+    Raises `UserError` where one of the first rows is no object.
+    """
     with opened(path, name) as lines:
         rows = [row for _, row in islice(_rows(lines, name), _PEEK)]
-    return list({column: None for row in rows for column in row}) if rows else None
+    present = {column: None for row in rows for column in row}
+    if not present.keys() >= set(wanted) and (len(rows) == _PEEK or (rows and not present)):
+        return None
+    return list(present)
 
 
 def read(path: Path, wanted: Sequence[str], check: Check, name: str) -> Table:
     """The `wanted` columns. Raises `UserError`."""
-    values: list[list[Value]] = [[] for _ in wanted]
-    present: dict[str, None] = {}
-    began = array("q")
     with opened(path, name) as lines:
-        for number, row in _rows(lines, name):
-            try:
-                for into, column in zip(values, wanted, strict=True):
-                    into.append(value_of(row, column))
-            except Unfit as fault:
-                raise UserError(f"{name}: line {number}: {fault}") from None
-            present.update(dict.fromkeys(row))
-            began.append(number)
-    if began:
-        check(list(present))
-    return Table(dict(zip(wanted, values, strict=True)), lambda index: f"{name}: line {began[index]}")
+        return table_of(_rows(lines, name), wanted, check, lambda number: f"{name}: line {number}")
 
 
 def _rows(lines: Lines, name: str) -> Iterator[tuple[int, dict[str, Any]]]:

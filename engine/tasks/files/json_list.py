@@ -1,7 +1,7 @@
 """A file of JSON: a list of objects, or an object that holds one (`{"data": [...]}`), or JSON Lines.
 
-An object by itself is the one row of a file if it has a column that is asked for. If it has none, and one list of
-objects is in it, its rows are those.
+An object by itself is the one row of a file if it has every column that is asked for. Else the rows are those of the
+list in it whose first row has, or of the only list of objects.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any
 
 from engine.errors import UserError
 from engine.tasks.files import json_lines
-from engine.tasks.files.json_values import decoder, value_of
+from engine.tasks.files.json_values import decoder, table_of
 from engine.tasks.files.lines import Lines, opened
-from engine.tasks.table import Check, Table, Unfit, Value
+from engine.tasks.table import Check, Table
 
 _CHUNK = 2**20  # characters that are read at once
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -91,20 +91,14 @@ class _Content:
 
 
 def _table(rows: Iterator[Any], wanted: Sequence[str], check: Check, name: str) -> Table:
-    values: list[list[Value]] = [[] for _ in wanted]
-    present: dict[str, None] = {}
+    return table_of(_objects(rows, name), wanted, check, lambda number: f"{name}: row {number}")
+
+
+def _objects(rows: Iterator[Any], name: str) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
             raise UserError(f"{name}: row {number} is not an object; write [{{...}}, {{...}}]")
-        try:
-            for into, column in zip(values, wanted, strict=True):
-                into.append(value_of(row, column))
-        except Unfit as fault:
-            raise UserError(f"{name}: row {number}: {fault}") from None
-        present.update(dict.fromkeys(row))
-    if present:
-        check(list(present))
-    return Table(dict(zip(wanted, values, strict=True)), lambda index: f"{name}: row {index + 1}")
+        yield number, row
 
 
 def _items(content: _Content) -> Iterator[Any]:
@@ -125,12 +119,14 @@ def _items(content: _Content) -> Iterator[Any]:
 
 
 def _of_object(found: dict[str, Any], wanted: Sequence[str], check: Check, name: str) -> Iterator[Any]:
-    if not any(column in found for column in wanted):
-        lists = [value for value in found.values() if isinstance(value, list) and value]
-        lists = [value for value in lists if all(isinstance(row, dict) for row in value)]
-        if len(lists) != 1:
-            check(list(found))
-        return iter(lists[0])
+    asked = set(wanted)
+    if not found.keys() >= asked:
+        lists = [value for value in found.values() if isinstance(value, list) and value and isinstance(value[0], dict)]
+        whole = [value for value in lists if value[0].keys() >= asked]
+        for one in (whole, lists):
+            if len(one) == 1:
+                return iter(one[0])
+        check(list(found))
     for column in wanted:
         if isinstance(found.get(column), (list, dict)):
             raise UserError(f"{name}: holds columns, not rows; write a list of objects: [{{...}}, {{...}}]")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from engine.tasks.table import Unfit, Value, text
+from engine.tasks.table import Check, Table, Unfit, Value, gather, text
 
 
 class _Doubled(dict[str, Any]):
@@ -17,6 +19,23 @@ class _Doubled(dict[str, Any]):
 def decoder() -> json.JSONDecoder:
     """Of objects whose numbers are text: `1.50`, `1e5` and `NaN` as they are written."""
     return json.JSONDecoder(object_pairs_hook=_object, parse_int=str, parse_float=str, parse_constant=str)
+
+
+def table_of(
+    objects: Iterable[tuple[int, dict[str, Any]]], wanted: Sequence[str], check: Check, where: Callable[[int], str]
+) -> Table:
+    """The `wanted` columns of objects, each behind its place, which `where` tells people. Raises `UserError`."""
+    present: dict[str, None] = {}
+
+    def noted() -> Iterator[tuple[int, dict[str, Any]]]:
+        for place, row in objects:
+            present.update(dict.fromkeys(row))
+            yield place, row
+
+    table = gather(noted(), wanted, value_of, where)
+    if len(table):
+        check(list(present))
+    return table
 
 
 def value_of(row: dict[str, Any], column: str) -> Value:
@@ -36,6 +55,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) == len(pairs):
         return found
-    doubled, names = _Doubled(found), [name for name, _ in pairs]
-    doubled.twice = frozenset(name for name in found if names.count(name) > 1)
+    doubled = _Doubled(found)
+    doubled.twice = frozenset(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
     return doubled

@@ -11,6 +11,7 @@ from typing import Any
 
 from engine.errors import UserError, first_line
 from engine.tasks.table import Check, Table, Unfit, Value
+from engine.text import listed
 
 _BATCH = 8192  # rows that are decoded at once
 
@@ -35,11 +36,13 @@ def read(files: Files, wanted: Sequence[str], check: Check) -> Table:
         starts.append(first)
         with _read_as_parquet(path, name) as file:
             _read_one(file, name, values, check if len(files) == 1 else _naming(name, check), first)
-            for column, names in class_names(file.schema_arrow.metadata).items():
-                if column in values and classes.setdefault(column, names) != names:
+            found = class_names(file.schema_arrow.metadata)
+            for column in values:
+                names = found.get(column, [])
+                if classes.setdefault(column, names) != names:
                     raise UserError(
-                        f"{name}: column '{column}' has classes {', '.join(names)}, in {files[0][1]} they are "
-                        f"{', '.join(classes[column])}; give files whose numbers mean the same"
+                        f"{name}: column '{column}' has {_classes(names)}, in {files[0][1]} it has "
+                        f"{_classes(classes[column])}; give files whose numbers mean the same"
                     )
 
     def where(index: int) -> str:
@@ -47,6 +50,10 @@ def read(files: Files, wanted: Sequence[str], check: Check) -> Table:
         return f"{files[at][1]}: row {index - starts[at] + 1}"
 
     return Table(values, where, classes)
+
+
+def _classes(names: Sequence[str]) -> str:
+    return f"classes {listed(names)}" if names else "no names of classes"
 
 
 def class_names(metadata: dict[bytes, bytes] | None) -> dict[str, list[str]]:

@@ -285,7 +285,7 @@ def test_a_run_that_began_by_the_first_rules_goes_on_by_them(begun: Begun) -> No
     begun.run.journal_file.write_bytes(encode_line(Step(step=0, lr=1e-4, eps=1e-3, projected_grad=1.0)))
     begun.run.info.update(started_on=begun.open().started_on)
     opened = begun.open()
-    assert opened.started_on.rules == 1 and opened.encoder.specials is None
+    assert opened.started_on.rules == 1 and not opened.encoder.by_later_rules
     assert opened.task.train[0].prompt.count(1) == 2  # BOS is </s>, too
 
     record = json.loads(begun.run.info.file.read_bytes())

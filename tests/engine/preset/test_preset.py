@@ -75,15 +75,49 @@ def test_a_bad_override_is_refused(override: str, message: str) -> None:
         ("step_interval", "method.interval"),
         ("lozo_rank", "method.rank"),
         ("LR", "method.lr"),
+        ("model.name", "model.path"),
+        ("eval.steps", "run.eval_every"),
+        ("method.learning_rates", "method.lr"),
+        ("task.prompts", "task.template"),
+        ("task.answers", "task.target"),
+        ("modell_name_or_path", "model.path"),
     ],
 )
 def test_what_other_trainers_call_a_key_is_understood(foreign: str, ours: str) -> None:
     assert refused([f"{foreign}=1"]) == f"--set {foreign}: unknown key; did you mean '{ours}'?"
     section, _, name = foreign.rpartition(".")
-    head = f"[{section}]\n" if section else ""
-    text = f"{head}{name} = 1\n" if section != "method" else f"[method]\n{name} = 1\n"
-    line = refused(text=f"{text}{MINIMAL}")
+    head = f"[{section}]\n"
+    if head in MINIMAL:
+        text = MINIMAL.replace(head, f"{head}{name} = 1\n")
+    else:
+        text = f"{head if section else ''}{name} = 1\n{MINIMAL}"
+    line = refused(text=text)
     assert line.startswith(f"p: {foreign}: unknown key; did you mean '{ours}'?")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("method.seed", "run.seed"),
+        ("run.dtype", "model.dtype"),
+        ("training.Batch_Size", "run.batch_size"),
+        ("task.lable", "task.label"),
+        ("methd.name", "method.name"),
+        ("tsk.name", "task.name"),
+        ("method.nam", "method.name"),
+        ("run.eval", "run.eval_every"),
+        ("METHOD", "method"),
+    ],
+)
+def test_a_key_in_the_wrong_section_or_misspelt(wrong: str, right: str) -> None:
+    assert refused([f"{wrong}=1"]) == f"--set {wrong}: unknown key; did you mean '{right}'?"
+
+
+def test_a_section_is_no_key() -> None:
+    theirs = "method.name, method.rank, method.interval, method.eps, method.lr, method.schedule, method.queries, "
+    theirs += "method.scope"
+    assert refused(["method=1"]) == f"--set method: is a section, no key; its keys are {theirs}"
+    assert refused(text=f"method = 1\n{MINIMAL}") == f"p: method: is a section, not 1; its keys are {theirs}"
 
 
 def test_a_key_of_another_trainer_within_a_section_of_its_own_is_found() -> None:

@@ -10,6 +10,7 @@ import pytest
 from engine.errors import UserError
 from engine.preset.task import Task as PresetTask
 from engine.tasks.load import Task, check_sources, load_task
+from engine.tasks.tokenize import RULES
 
 ROWS = [{"sentence": f" film {i} \n", "label": i % 2, "unused": [i]} for i in range(20)]
 
@@ -80,13 +81,14 @@ def write(path: str, rows: list[dict[str, Any]]) -> str:
     return path
 
 
-def load(tokenizer: Any = None, *, seed: int = 0, max_length: int = 64, **keys: Any) -> Task:
+def load(tokenizer: Any = None, *, seed: int = 0, max_length: int = 64, rules: int = RULES, **keys: Any) -> Task:
     keys = {"name": "sst2", "train": "train.jsonl", "validation": "train.jsonl"} | keys
     return load_task(
         PresetTask(**{k: v for k, v in keys.items() if v is not None}),
         tokenizer or Words(),
         seed=seed,
         max_length=max_length,
+        rules=rules,
     )
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from engine.tasks.load import Task
+from engine.tasks.load import Task, _same
+from engine.tasks.sources import parse
 from tests.engine.tasks.small_tasks import Words, load, refused, write
 from tests.engine.tasks.trained import trained
 
@@ -71,12 +72,24 @@ def test_the_same_rows_in_both_splits() -> None:
     assert of("abcabc", "abcabc", same=3).warnings == [
         "3 of 6 validation examples are trained on as well: evaluations do not show what is learned beyond them"
     ]
-    assert of("abcabc", "abc", validation="./train.jsonl", validation_examples=2, train_examples=3).warnings[-1] in [
-        f"task.train and task.validation are the same file; {both} of 2 validation examples are trained on as well: "
+    same = of("abcabc", "abc", validation="./train.jsonl", validation_examples=2, train_examples=3)
+    assert same.warnings[-1] == (
+        "task.train and task.validation are the same file; 1 of 2 validation examples are trained on as well: "
         "evaluations do not show what is learned beyond them"
-        for both in range(3)
-    ]
+    )
     assert not any("trained on" in line for line in of("abcabc", "abc", validation=None).notes)
+
+
+def test_what_two_splits_are_that_are_one() -> None:
+    def of(train: str, validation: str) -> str:
+        return _same(parse("task.train", train), parse("task.validation", validation))
+
+    for name in ("a-0.parquet", "a-1.parquet"):
+        write(name, [{"text": "x", "label": 0}])
+    assert of("a-0.parquet", "./a-0.parquet") == "the same file"
+    assert of("a-*.parquet", ".") == "the same files"
+    assert of("a/b@train", "a/b@train") == of("a/b:c@d", "a/b:c@d") == "the same split"
+    assert of("a/b@train", "a/b@test") == of("a/b:c@d", "a/b:e@d") == of("a-0.parquet", "a-*.parquet") == ""
 
 
 def test_of_targets_the_same_prompt_may_have_another() -> None:

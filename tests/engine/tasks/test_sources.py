@@ -74,6 +74,18 @@ def test_a_name_is_a_name_whatever_is_in_it() -> None:
     assert "xxx.csv: no such file" in unchecked(train="x" * 300 + ".csv")
 
 
+def test_a_folder_that_may_not_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Simulated: nothing is kept from root."""
+
+    def denied(path: Any) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    Path("data").mkdir()
+    write("data/t.parquet", ROWS)
+    monkeypatch.setattr(Path, "iterdir", denied)
+    assert unchecked(train="data") == "task.train: data: the folder cannot be read (Permission denied)"
+
+
 def test_what_cannot_be_read_twice_or_at_all() -> None:
     os.mkfifo("pipe.csv")
     assert unchecked(train="pipe.csv") == "task.train: pipe.csv: is not a file that can be read again; save it as one"
@@ -185,6 +197,15 @@ def test_a_column_that_is_not_there(name: str) -> None:
     assert refused(train=name, validation=name, label="lable") == message
 
 
+@pytest.mark.parametrize("text", ["", " \t"])
+def test_a_blank_path_is_not_the_current_folder(text: str) -> None:
+    write("train.jsonl", ROWS)
+    write("other.parquet", ROWS)
+    message = "task.train: is empty; set it to a file or a hub id name[:config]@split"
+    assert refused(train=text) == unchecked(train=text) == message
+    assert unchecked(train="train.jsonl", test=text) == message.replace("train", "test")
+
+
 def test_test_is_checked_when_it_is_given() -> None:
     write("train.jsonl", ROWS)
     assert unchecked(train="train.jsonl", test="t.csv") == "task.test: t.csv: no such file"
@@ -256,25 +277,48 @@ def test_a_value_that_is_missing(row: dict[str, Any], message: str) -> None:
     assert refused() == f"train.jsonl: line 2: {message}"
 
 
-def test_an_empty_cell_of_a_csv_is_missing() -> None:
+def test_an_empty_cell_of_a_csv_is_empty_text_but_no_label() -> None:
+    Path("t.csv").write_text("title,sentence,label\n,fine,1\nBad,,0\n")
+    found = prompts("t.csv", "{title}: {sentence}")
+    assert found == [": fine", "Bad:"]
+    write("t.jsonl", [{"title": "", "sentence": "fine", "label": 1}, {"title": "Bad", "sentence": "", "label": 0}])
+    assert prompts("t.jsonl", "{title}: {sentence}") == found
     Path("t.csv").write_text("sentence,label\nfine,1\nfine,\n")
     assert refused(train="t.csv", validation="t.csv") == (
         "t.csv: line 3: column 'label' has no label; mend or remove the row"
     )
 
 
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl"])
+def test_a_prompt_of_empty_columns_is_refused(name: str) -> None:
+    write(name, [{"title": "a", "sentence": "b", "label": 1}, {"title": "", "sentence": " ", "label": 1}])
+    place = "line 3" if name == "t.csv" else "line 2"
+    keys = {"train": name, "validation": name}
+    assert refused(**keys) == f"{name}: {place}: column 'sentence' has no text; mend or remove the row"
+    assert refused(**keys, template="{title}: {sentence}, {title}") == (
+        f"{name}: {place}: columns 'title', 'sentence' have no text; mend or remove the row"
+    )
+    assert len(load(rules=1, **keys).train) == 2  # runs that began with such rows go on
+
+
 def test_an_empty_target() -> None:
-    write("train.jsonl", [{"q": "a", "a": " "}] * 2)
-    assert refused(name=None, template="{q}", target="{a}") == (
-        "train.jsonl: line 1: task.target is empty there; mend or remove the row"
+    for a in (" ", ""):
+        write("train.jsonl", [{"q": "a", "a": a}] * 2)
+        assert refused(name=None, template="{q}", target="{a}") == (
+            "train.jsonl: line 1: task.target is empty there; mend or remove the row"
+        )
+    Path("t.csv").write_text("q,a\nb,\n")
+    assert refused(name=None, template="{q}", target="{a}", train="t.csv", validation="t.csv") == (
+        "t.csv: line 2: task.target is empty there; mend or remove the row"
     )
 
 
 def test_an_empty_prompt() -> None:
-    write("train.jsonl", [{"sentence": " ", "label": 0}])
+    write("train.jsonl", [{"sentence": "fine", "label": 0}])
+    keys: dict[str, Any] = {"name": None, "template": "", "target": "{sentence}"}
     message = "train.jsonl: line 1: the prompt is empty; the model needs a token before the options"
-    assert refused(template="{sentence}") == message
-    assert load(Words(begin=[1]), template="{sentence}").train[0].prompt == (1,)
+    assert refused(**keys) == message
+    assert load(Words(begin=[1]), **keys).train[0].prompt == (1,)
 
 
 def test_a_file_without_rows() -> None:

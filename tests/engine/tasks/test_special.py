@@ -1,5 +1,6 @@
 """Special tokens: in the data they are text, in a template they are meant, and BOS is put there once."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from engine.errors import UserError
 from engine.tasks.load import Task
+from engine.tasks.special import Specials
 from engine.tasks.template import Filled, Template
 from engine.tasks.tokenize import Encoder
 from tests.engine.tasks.small_tasks import load, write
@@ -96,6 +98,21 @@ def test_the_log_says_how_many_and_which() -> None:
     )
     assert loaded.notes.count(line) == 1  # though the file is both splits
     assert trained("byte-level").decode(loaded.train[0].prompt) == "<s><s>old</s> <pad> price It was"
+
+
+def test_a_text_is_looked_through_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[Filled] = []
+
+    def inside(self: Specials, text: Filled) -> list[str]:
+        looked.append(text)
+        return look(self, text)
+
+    look = Specials.inside
+    monkeypatch.setattr(Specials, "inside", inside)
+    write("validation.jsonl", [{"text": f"{row['text']}!", "label": 1} for row in ROWS])
+    read(trained("byte-level"), validation="validation.jsonl")
+    times = Counter(id(text) for text in looked if text.data)  # alive, all of them
+    assert len(times) > 4 and set(times.values()) == {1}
 
 
 def test_targets_are_data_too() -> None:

@@ -41,6 +41,19 @@ def test_the_delimiter_is_the_one_that_gives_the_columns() -> None:
     assert prompts(csv('"a;b";text;label\n1,5;x;1\n')) == ["x"]
 
 
+def test_a_first_line_that_says_the_delimiter_is_read_over() -> None:
+    for first in ("sep=;", '"sep=;"'):
+        for end in ("\n", "\r\n", "\r"):
+            assert prompts(csv(end.join([first, "text;label", "a,b;1", ""]))) == ["a,b"]
+    assert prompts(csv('\ufeffsep=,\n"text;label",text,label\nx,y,1\n')) == ["y"]
+    assert prompts(csv("sep=;\ntext;a,text;label\nx;y;1\n"), template="{a,text}") == ["y"]
+    assert message("sep=;\ntext;label\na;1\n\nb\n").startswith("t.csv: line 5: 1 field, the header has 2 (text, label)")
+    assert message("sep=;\ntext,label\na,1\n").startswith("t.csv: line 2: one column (text,label), not text, label")
+    assert message("sep=;\ntext;text;label\n").startswith("t.csv: line 2: two columns are called 'text'")
+    assert message('sep=;\ntext;label\n"a" b;1\n').startswith("t.csv: line 3: text follows a closing quote")
+    assert message("sep=;\n") == "t.csv: is empty; write a header and rows"
+
+
 def test_a_delimiter_that_nobody_knows() -> None:
     said = "t.csv: line 1: one column (text^label), not text, label; columns are separated by a comma, a semicolon, "
     assert message("text^label\na^1\n") == said + "a tab or a vertical bar"
@@ -76,6 +89,22 @@ def test_quotes_within_a_text() -> None:
     )
 
 
+def test_quotes_in_a_tab_separated_file_that_swallow_rows() -> None:
+    said = (
+        "a quoted field of the row that begins there holds a tab and a line end, as where a quote that is text "
+        'swallows rows; if it is text, put quotes around its field and write it twice (""); if it is not, save the '
+        "file as CSV"
+    )
+    swallowing = 'text\tlabel\n"good\t1\nso so\t0\nbad"\t0\nfine\t1\n'
+    for name in ("t.tsv", "t.csv"):
+        assert message(swallowing, name) == f"{name}: line 2: {said}"
+    assert message(swallowing.replace("\n", "\r"), "t.tsv") == f"t.tsv: line 2: {said}"
+    assert message('label\ttext\n1\tok\n1\t"good\n0\tbad"\n', "t.tsv") == f"t.tsv: line 3: {said}"
+    mended = 'text\tlabel\n"""good"\t1\nso so\t0\n"a\nb"\t1\n"c\td"\t1\n'
+    assert prompts(csv(mended, "t.tsv")) == ['"good', "so so", "a\nb", "c\td"]
+    assert prompts(csv('text,label\n"a\n\tb",1\n')) == ["a\n\tb"]
+
+
 def test_rows_of_another_length_than_the_header() -> None:
     assert message("text,label\nfine,1\nI liked it, really,1\n") == (
         "t.csv: line 3: 3 fields, the header has 2 (text, label); put quotes around a text that holds a comma"
@@ -83,6 +112,18 @@ def test_rows_of_another_length_than_the_header() -> None:
     assert message('text,label\n\n"a\nb",1\n\n"c\n\n\n",7\n').startswith("t.csv: line 6: label '7' is not in")
     assert message('text,label,id\n"a\n\nb",1,7\n\nfine,1\n') == (
         "t.csv: line 6: 2 fields, the header has 3 (text, label, id); every row needs a field for each, empty ones too"
+    )
+
+
+def test_of_many_columns_a_message_names_some() -> None:
+    names = [f"c{n}" for n in range(25)]
+    some = ", ".join(names[:20])
+    assert message(",".join(names) + "\n" + "x\n") == (
+        f"task.template: no column 'text' in t.csv (it has {some} and 5 more)"
+    )
+    assert message(",".join(["text", "label", *names]) + "\nx\n") == (
+        f"t.csv: line 2: 1 field, the header has 27 (text, label, {', '.join(names[:18])} and 7 more); every row "
+        "needs a field for each, empty ones too"
     )
 
 

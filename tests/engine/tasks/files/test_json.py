@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from engine.preset.task import Task
+from engine.tasks.load import check_sources
 from tests.engine.tasks.small_tasks import prompts, refused, unchecked
 
-KEYS = {"template": "{text}", "name": None, "label": "label", "verbalizer": {"0": "no", "1": "yes"}}
+KEYS: dict[str, Any] = {"template": "{text}", "name": None, "label": "label", "verbalizer": {"0": "no", "1": "yes"}}
 
 
 @pytest.fixture(autouse=True)
@@ -92,8 +94,19 @@ def test_lines_that_are_no_object() -> None:
     deep = f'{{"text": "a", "label": 1, "x": {"[" * 10**5}{"]" * 10**5}}}'
     assert message("t.jsonl", deep) == "t.jsonl: line 1 is nested too deeply to be read"
     assert "no column 'text' in t.jsonl (it has )" in message("t.jsonl", "{}\n{}\n")
+    assert check_sources(Task(name="sst2", train="t.jsonl", validation="t.jsonl")) is None  # {} says nothing
     file("t.jsonl", "\n\n")
     assert unchecked(train="t.jsonl") == "t.jsonl: has no rows; task.train needs at least one"
+
+
+def test_a_column_that_comes_late_is_not_said_to_be_missing() -> None:
+    rows = ['{"text": "a"}'] * 99
+    keys = {**KEYS, "train": "t.jsonl", "validation": "t.jsonl"}
+    file("t.jsonl", "\n".join(rows))
+    assert unchecked(**keys) == "task.label: no column 'label' in t.jsonl (it has text)"  # all of the file was seen
+    file("t.jsonl", "\n".join([*rows, *rows, '{"text": "b", "label": 1}']))
+    assert check_sources(Task(**keys)) is None
+    assert refused(**keys) == "t.jsonl: line 1: column 'label' has no label; mend or remove the row"
 
 
 @pytest.mark.parametrize(
@@ -104,6 +117,8 @@ def test_lines_that_are_no_object() -> None:
         '{"version": 1, "data": [{"text": "a", "label": 1}]}',
         '{"rows": [{"text": "a", "label": 1}], "none": [], "of": {"x": 1}}',
         '{"text": "a", "label": 1, "turns": [{"x": 1}]}',
+        '{"label": "sentiment", "data": [{"text": "a", "label": 1}]}',
+        '{"splits": [{"name": "train"}], "data": [{"text": "a", "label": 1}], "text": "of a paper"}',
     ],
 )
 def test_forms_of_a_json_file(content: str) -> None:
@@ -121,6 +136,16 @@ def test_forms_of_a_json_file(content: str) -> None:
             '{"train": [{"text": "a"}], "dev": [{"text": "b"}]}',
             "task.template: no column 'text' in t.json (it has train, dev)",
         ),
+        (
+            '{"train": [{"text": "a", "label": 1}], "dev": [{"text": "b", "label": 1}], "label": 1}',
+            "task.template: no column 'text' in t.json (it has train, dev, label)",
+        ),
+        (
+            '{"label": "sentiment", "data": [{"text": "a"}]}',
+            "task.label: no column 'label' in t.json (it has text)",
+        ),
+        ('{"data": [{"text": "a", "label": 1}, 5]}', "t.json: row 2 is not an object; write [{...}, {...}]"),
+        ("[{}, {}]", "task.template: no column 'text' in t.json (it has )"),
         (
             '{"text": {"0": "a"}, "label": {"0": 1}}',
             "t.json: holds columns, not rows; write a list of objects: [{...}, {...}]",

@@ -44,6 +44,7 @@ def parquet(name: str, names: list[str] | None = None, **columns: Any) -> str:
         (pyarrow.array([0.1, 1.0, 1e22]), ["0.1", "1.0", "1e+22"]),
         (pyarrow.array([0.1, 2.0], pyarrow.float32()), ["0.1", "2.0"]),
         (pyarrow.array([decimal.Decimal("1.50")]), ["1.50"]),
+        (pyarrow.array([decimal.Decimal("1E-10"), decimal.Decimal(0)]), ["0.0000000001", "0.0000000000"]),
         (pyarrow.array([True, False]), ["true", "false"]),
         (pyarrow.array([datetime.date(2024, 1, 1)]), ["2024-01-01"]),
         (pyarrow.array([datetime.datetime(2024, 1, 1, 12)]), ["2024-01-01 12:00:00"]),
@@ -109,8 +110,9 @@ def test_several_files_are_one_where_they_are_written_as_one() -> None:
     train = ["0a", "0b", "1a", "1b", "2a", "2b"]
     assert prompts("data/train-*.parquet") == train
     assert prompts("data/train-?.parquet") == train
-    assert prompts("data") == ["test", *train]
-    note = "task.train: data/train-*.parquet: 3 Parquet files are read as one"
+    Path("data/test-0.parquet").unlink()
+    assert prompts("data") == train
+    note = "task.train: data/train-*.parquet: 3 Parquet files are read as one, train-0.parquet to train-2.parquet"
     assert note in load(**{**KEYS, "train": "data/train-*.parquet", "validation": "data"}).notes
     assert unchecked(train="data/train_*.parquet") == (
         "task.train: data/train_*.parquet: no such file, and no Parquet file that it is a pattern of; "
@@ -127,6 +129,25 @@ def test_several_files_are_one_where_they_are_written_as_one() -> None:
     )
     parquet("data/train-*.parquet", text=["the named one"])
     assert prompts("data/train-*.parquet") == ["the named one"]
+
+
+def test_files_of_different_splits_are_not_one() -> None:
+    for name in ("train-0-of-2", "train-1-of-2", "test-0-of-1", "Validation"):
+        parquet(f"data/{name}.parquet", text=["a"])
+    for text in ("data", "data/*.parquet"):
+        message = f"task.{{}}: {text}: holds files of different splits (Validation.parquet, test-0-of-1.parquet, "
+        message += "train-0-of-2.parquet); write a pattern such as data/{}*.parquet"
+        assert unchecked(train=text) == message.format("train", "train-")
+        assert unchecked(**{**KEYS, "train": "data/train-*.parquet", "validation": text}) == message.format(
+            "validation", "Validation"
+        )
+    assert prompts("data/train-*.parquet") == ["a", "a"]
+    for name in ("trained", "latest", "0"):
+        parquet(f"other/{name}.parquet", text=["a"])
+    assert prompts("other") == ["a"] * 3
+    parquet("other/a_dev.parquet", text=["a"])
+    parquet("other/b.testing.parquet", text=["a"])
+    assert unchecked(train="other").endswith("write a pattern such as other/a_dev*.parquet")
 
 
 def test_brackets_are_letters_in_a_pattern_too() -> None:
@@ -165,7 +186,37 @@ def test_names_of_classes_that_contradict() -> None:
     )
     parquet("d/a.parquet", ["neg", "pos"], text=["a"], label=[0])
     parquet("d/b.parquet", ["pos", "neg"], text=["a"], label=[0])
+    same = "give files whose numbers mean the same"
     assert refused(**{**KEYS, "train": "d"}) == (
-        "d/b.parquet: column 'label' has classes pos, neg, in d/a.parquet they are neg, pos; give files whose numbers "
-        "mean the same"
+        f"d/b.parquet: column 'label' has classes pos, neg, in d/a.parquet it has classes neg, pos; {same}"
     )
+    parquet("d/b.parquet", text=["a"], label=[0])
+    assert refused(**{**KEYS, "train": "d"}) == (
+        f"d/b.parquet: column 'label' has no names of classes, in d/a.parquet it has classes neg, pos; {same}"
+    )
+    parquet("d/b.parquet", ["neg", "pos"], text=["a"], label=[0])
+    parquet("d/a.parquet", text=["a"], label=[0])
+    assert refused(**{**KEYS, "train": "d"}) == (
+        f"d/b.parquet: column 'label' has classes neg, pos, in d/a.parquet it has no names of classes; {same}"
+    )
+
+
+@pytest.mark.parametrize("values", [[0.0, 1.0, 0.0], [False, True, False], ["0", "1.0", " 0"]])
+@pytest.mark.parametrize("options", [{"pos": "good", "neg": "bad"}, {"0.0": "bad", "01": "good"}])
+def test_numbers_of_classes_in_columns_of_other_types(values: list[Any], options: dict[str, str]) -> None:
+    file = parquet("t.parquet", ["neg", "pos"], text=["a", "b", "c"], label=values)
+    found = load(**{**KEYS, "train": file, "validation": file, "verbalizer": options})
+    assert [found.option_texts[example.label] for example in found.train] == ["bad", "good", "bad"]
+
+
+def test_a_class_without_an_option_is_told_by_its_name() -> None:
+    file = parquet("t.parquet", ["Negative", "Positive", "Mixed"], text=["a", "b"], label=[1, 0])
+    assert refused(**{**KEYS, "train": file, "validation": file, "verbalizer": {"Positive": "x", "Mixed": "y"}}) == (
+        "t.parquet: row 2: label 0 ('Negative') is not in task.verbalizer (it has Positive, Mixed); add it there"
+    )
+    parquet("t.parquet", ["1", "2", "3", "5"], text=["a"], label=[2])  # a number, and of another class the name
+    both = {**KEYS, "train": file, "validation": file}
+    message = refused(**{**both, "verbalizer": {"2": "x", "5": "y"}})
+    assert "label 2 ('3') is not in task.verbalizer (it has 2, 5)" in message
+    parquet("t.parquet", ["neg", "pos"], text=["a"], label=[-1])  # as of splits without labels
+    assert "row 1: label '-1' is not in" in refused(**{**both, "verbalizer": {"neg": "x", "pos": "y"}})
