@@ -295,13 +295,17 @@ def _raising(error: Exception) -> Any:
     return raises
 
 
+@pytest.mark.parametrize("at", ["the model", "a layer that is adapted"])
 def test_what_fails_while_vllm_runs_the_model_is_vllms_and_passed_over_with_a_warning(
-    open_runtime: Any, monkeypatch: pytest.MonkeyPatch
+    open_runtime: Any, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
+    """The second below our own part of such a layer."""
+    from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
     from vllm.v1.worker.cpu_model_runner import CPUModelRunner
 
     runtime = open_runtime()
-    monkeypatch.setattr(CPUModelRunner, "_model_forward", _raising(_NoKernel("no image for this card\nat line 3")))
+    owner, name = (CPUModelRunner, "_model_forward") if at == "the model" else (PunicaWrapperCPU, "add_lora_linear")
+    monkeypatch.setattr(owner, name, _raising(_NoKernel("no image for this card\nat line 3")))
     level, text = runtime.self_check(examples(4))
     assert level == "warning"
     assert text == ("packed scoring could not be checked, vLLM's public API failed (_NoKernel: no image for this card)")
