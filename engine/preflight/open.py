@@ -62,10 +62,15 @@ def load_runtime(prepared: Prepared, report: Report, note: Note) -> Runtime:
     from engine.runtimes.vllm.runtime import VllmRuntime
     from engine.runtimes.vllm.support import CannotAdapt
 
+    runtime: Runtime | None
     try:
         runtime = _load(prepared, "vllm", report)
     except CannotAdapt as error:
-        return without_vllm(prepared, error, lambda name: _load(prepared, name, report), note)
+        if prepared.plan.wanted.model.runtime != "auto":
+            raise
+        why, runtime = str(error), None
+    if runtime is None:  # only here, for within the handler the error's frames hold vLLM's model
+        return without_vllm(prepared, why, lambda name: _load(prepared, name, report), note)
     assert isinstance(runtime, VllmRuntime)
     report("self-check", None, "scoring one batch by two paths")
     level, text = runtime.self_check(prepared.task.train)

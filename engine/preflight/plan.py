@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from engine.preflight.folds import Folds
     from engine.preflight.identity import Files
 
+_LEAST = Needs(batch=1, longest=8, options=1, option_tokens=1)  # of any data
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -56,6 +58,18 @@ class Plan:
         return _fit(
             self.facts, needs, self.wanted, self.folds, dtype=self.dtype, device=self.device, runtime=self.runtime
         )
+
+    def by_training_loop(self, why: str) -> Plan:
+        """The same of a run that has taken no step yet, by the other runtime. Raises `UserError` as `fit` does."""
+        from engine.preflight.disk import estimate_disk
+        from engine.preflight.folds import folds_for
+
+        setting = {"dtype": self.dtype, "runtime": "training-loop"}
+        folds = folds_for(self.wanted.model.fold, "", device=self.device, **setting)
+        plan = replace(self, runtime="training-loop", why=why, folds=folds)
+        least = plan.fit(_LEAST)
+        disk = estimate_disk(self.facts, self.wanted, fold=least.fold, steps_done=0, saved=0, **setting)
+        return replace(plan, least=least, disk=disk)
 
 
 @dataclass(frozen=True)
@@ -89,7 +103,7 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
     from engine.directions.low_rank import drawn_by
     from engine.models.facts import read_model
     from engine.preflight.checks import check_disk
-    from engine.preflight.choose import choose_device, choose_dtype, choose_for, choose_runtime
+    from engine.preflight.choose import choose_device, choose_dtype, choose_for, choose_for_folder, choose_runtime
     from engine.preflight.compiler import check_compiler
     from engine.preflight.disk import estimate_disk
     from engine.preflight.folds import fold_of, folds_for
@@ -114,14 +128,13 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
     runtime, why = choose_runtime(wanted.model.runtime, device)
     check_compiler(device)
     runtime, why = choose_for(facts, wanted.model.runtime, runtime, why, device)
+    if folder:
+        runtime, why = choose_for_folder(facts, dtype, wanted.model.runtime, runtime, why, trust_remote_code=trust)
     note("info", why)
     began = fold_of(begun, wanted.model.fold) if begun else ""
     folds = folds_for(wanted.model.fold, began, dtype=dtype, device=device, runtime=runtime)
     # The weights alone, before the data is read; the whole once the data says how long it is.
-    least = _fit(
-        facts, Needs(batch=1, longest=8, options=1, option_tokens=1), wanted, folds,
-        dtype=dtype, device=device, runtime=runtime,
-    )  # fmt: skip
+    least = _fit(facts, _LEAST, wanted, folds, dtype=dtype, device=device, runtime=runtime)
     drawn = drawn_by(run.first_step() if run else None)
     disk = estimate_disk(
         facts, wanted, dtype=dtype, runtime=runtime, fold=least.fold,
@@ -141,7 +154,7 @@ def prepare(plan: Plan, report: Report, note: Note = lambda level, text: None) -
     from engine.models.missing import check_weights
     from engine.models.tokenizer import read_tokenizer
     from engine.preflight.checks import check_ids
-    from engine.preflight.choose import check_vllm
+    from engine.preflight.choose import choose_for_folder
 
     wanted, was = plan.wanted, plan.was
     trust = wanted.model.trust_remote_code
@@ -149,11 +162,16 @@ def prepare(plan: Plan, report: Report, note: Note = lambda level, text: None) -
     files = plan.files or identify(Path(path), was, code=trust)
     unused = check_weights(path, trust_remote_code=trust)
     facts = replace(plan.facts, path=path)
-    if plan.runtime == "vllm":
-        if unused:
-            named = f"{unused[0]} and {len(unused) - 1} more" if len(unused) > 1 else unused[0]
-            note("warning", f"model: its files hold weights that it has no use for ({named}); vLLM may refuse them")
-        check_vllm(facts, plan.dtype, trust_remote_code=trust)
+    if plan.found.folder is None:  # else it was asked before
+        runtime, why = choose_for_folder(
+            facts, plan.dtype, wanted.model.runtime, plan.runtime, plan.why, trust_remote_code=trust
+        )
+        if runtime != plan.runtime:
+            note("warning", why)
+            plan = plan.by_training_loop(why)
+    if unused and plan.runtime == "vllm":
+        named = f"{unused[0]} and {len(unused) - 1} more" if len(unused) > 1 else unused[0]
+        note("warning", f"model: its files hold weights that it has no use for ({named}); vLLM may refuse them")
 
     context = min(facts.context, wanted.model.max_length or facts.context)
     tokenizer = read_tokenizer(path, trust_remote_code=trust)

@@ -15,9 +15,12 @@ from engine.models.facts import ModelFacts
 from engine.models.weights import Matrix
 from engine.stdio import hushed
 
+#: How every `CannotAdapt` ends.
+REMEDY = "; use --set model.runtime=training-loop"
+
 
 class CannotAdapt(UserError):
-    """vLLM takes the model, but cannot adapt all that is to move: known only when it is loaded."""
+    """vLLM does not load the model, or cannot adapt all that is to move: known only when it is loaded."""
 
 
 def problem(device: str) -> str:
@@ -116,5 +119,5 @@ def check_matrices(wanted: Sequence[Matrix], adaptable: Sequence[Matrix]) -> Non
         example = missing[0] if missing else sorted(m.name for m in set(adaptable) ^ set(wanted))[0]
         raise CannotAdapt(
             f"model.path: vLLM cannot adapt {max(1, len(missing))} of the model's {len(wanted)} linear layers "
-            f"(such as {example}); use --set model.runtime=training-loop"
+            f"(such as {example}){REMEDY}"
         )

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from engine.errors import RunFailed, UserError
 from engine.preflight import unpacked
@@ -190,3 +195,45 @@ def test_a_fault_of_ours_is_no_reason_to_take_another_runtime(
     monkeypatch.setattr(LLM, "generate", lambda *_, **__: [])
     with pytest.raises(RunFailed, match="a fault of zotui's"):
         packed_raises("model.runtime=auto")
+
+
+def test_what_vllm_does_not_load_the_training_loop_does_once_the_memory_is_free(
+    tiny_run: Runner, tiny_models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: Any
+) -> None:
+    """As a checkpoint with a weight too many, which vLLM finds with its model in memory. A path may have a `;`."""
+    model = Path(shutil.copytree(tiny_models["llama"], tmp_path / "a;b", copy_function=shutil.copyfile))
+    weights = model / "model.safetensors"
+    save_file({**load_file(weights), "score.weight": torch.zeros(2, 128)}, weights, metadata={"format": "pt"})
+    beside: list[str] = []
+    opens = TrainingLoop.__init__
+
+    def opened(self: TrainingLoop, *args: Any, **settings: Any) -> None:
+        gc.collect()
+        alive = (type(one) for one in gc.get_objects() if isinstance(one, torch.nn.Module))
+        beside.extend(one.__name__ for one in alive if one.__module__ == "vllm.model_executor.models.llama")
+        opens(self, *args, **settings)
+
+    monkeypatch.setattr(TrainingLoop, "__init__", opened)
+    notes: list[tuple[str, str]] = []
+    wanted = load("tiny", tiny_run.preset.read_text(), [f"model.path={model}", "model.runtime=auto"])
+    run = open_run(wanted, lambda *_: None, lambda level, text: notes.append((level, text)))
+    run.runtime.close()
+    assert isinstance(run.runtime, TrainingLoop) and not run.fold
+    assert not beside
+    (told,) = [text for level, text in notes if level == "warning" and "cannot load it" in text]
+    assert told.startswith(f"model.path: {model}: vLLM cannot load it (ValueError: There is no module")
+    assert told.endswith("): the slower training-loop runtime is used")
+
+
+def test_layers_that_share_their_cache_across_groups_are_the_training_loops() -> None:
+    from engine.runtimes.vllm.support import CannotAdapt
+    from engine.runtimes.vllm.worker.forward import Forward
+
+    runner: Any = SimpleNamespace(
+        attn_groups=[[SimpleNamespace(layer_names=["last"])]],
+        kv_cache_config=SimpleNamespace(kv_cache_groups=["full", "sliding"]),
+    )
+    layers = {"last": SimpleNamespace(kv_sharing_target_layer_name="first")}
+    config: Any = SimpleNamespace(compilation_config=SimpleNamespace(static_forward_context=layers))
+    with pytest.raises(CannotAdapt, match=r"share their KV cache across groups; use --set model.runtime=training-loop"):
+        Forward(runner, config, "cpu", layers=None)  # type: ignore[arg-type]

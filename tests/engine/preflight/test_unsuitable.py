@@ -293,7 +293,7 @@ def test_what_vllm_has_no_code_for(refused: Any, model: Path) -> None:
 
 
 @needs_vllm
-def test_a_precision_that_vllm_refuses(refused: Any, model: Path) -> None:
+def test_a_precision_that_vllm_refuses(refused: Any, model: Path, tiny_run: Runner, home: Path) -> None:
     from transformers import AutoModelForCausalLM, Gemma2Config
 
     shape = {"vocab_size": 512, "hidden_size": 64, "num_hidden_layers": 1, "intermediate_size": 64, "head_dim": 32}
@@ -301,6 +301,11 @@ def test_a_precision_that_vllm_refuses(refused: Any, model: Path) -> None:
     AutoModelForCausalLM.from_config(config).save_pretrained(model)
     line = refused(model, "model.runtime=vllm", "model.dtype=float16")
     assert "vLLM refuses it: The model type 'gemma2' does not support float16" in line
+    settings = [f"model.path={model}", "model.runtime=auto", "model.dtype=float16"]
+    code, found, _ = preflight("-", given=load("tiny", tiny_run.preset.read_text(), settings).to_toml())
+    set_up = one(found, findings.Setting)
+    assert (code, set_up.runtime) == (0, "training-loop") and set_up.updates.startswith("updates: in place, rounded to")
+    assert "does not support float16" in set_up.why and set_up.why.endswith("the slower training-loop runtime is used")
 
 
 @needs_vllm
@@ -310,8 +315,9 @@ def test_a_folder_whose_name_is_a_pattern(refused: Any, model: Path, tiny_run: R
         assert "as a pattern; rename the folder" in refused(odd, "model.runtime=vllm")
         model = odd.rename(model)
     odd = model.rename(model.with_name("mode[l]"))
-    done = tiny_run(f"model.path={odd}", "run.steps=1")  # the training loop reads what is named
+    done = tiny_run(f"model.path={odd}", "run.steps=1", "model.runtime=auto")
     assert done.code == 0, done.stderr
+    assert done.of("hello")[0]["runtime"] == "training-loop"  # which reads what is named
 
 
 @needs_vllm
