@@ -16,7 +16,7 @@ from engine.errors import UserError, first_line
 from engine.models.experts import expert_weights
 from engine.models.headers import TensorHeader
 from engine.models.still import Still, still_of
-from engine.models.suitable import DTYPES, check_config, check_folder, check_kind, read_config
+from engine.models.suitable import DTYPES, check_config, check_folder, check_kind, check_padding, read_config
 from engine.models.weights import Matrix
 from engine.stdio import hushed
 
@@ -101,6 +101,7 @@ def facts_of(
             "head_size": _head_size(text_config),
         }
     except _odd() as error:
+        check_padding(path, config)
         raise explained(path, error, "is not a causal language model") from None
     matrices = [matrix for matrix, _ in weights_in_scope(skeleton, experts=experts)]
     if not matrices:
@@ -108,15 +109,18 @@ def facts_of(
             f"model.path: {path}: nothing of it would move: {type(skeleton).__name__} has no linear layers; "
             "take another model"
         )
+    named = next(iter(config.architectures or ()), "")
+    if named == type(skeleton.base_model).__name__:  # the part below the head, which vLLM would load without it
+        named = ""
     return ModelFacts(
         path=path,
-        architecture=(config.architectures or [type(skeleton).__name__])[0],
+        architecture=named or type(skeleton).__name__,
         parameters=sum(p.numel() for p in skeleton.parameters()),
         matrices=matrices,
         dtype=_dtype_of(config, headers),
         vocabulary=int(text_config.vocab_size),
         still=still_of(skeleton, matrices),
-        names_architecture=bool(config.architectures),
+        names_architecture=bool(named),
         experts_per_token=getattr(text_config, "num_experts_per_tok", None) or 0,
         **sizes,
     )

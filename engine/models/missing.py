@@ -5,7 +5,7 @@ What is missing transformers would draw at random, with a warning among many; a 
 
 from __future__ import annotations
 
-import re
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,10 +81,14 @@ def _compare(
     answer: Any = type(skeleton)._load_pretrained_model(skeleton, tensors, None, setting)
     told = answer[0] if isinstance(answer, tuple) else answer
     skeleton.tie_weights(missing_keys=told.missing_keys, recompute_mapping=False)
-    allowed = [re.compile(pattern) for pattern in skeleton._keys_to_ignore_on_load_missing or ()]
-    missing = {name for name in told.missing_keys if not any(pattern.search(name) for pattern in allowed)}
+    adjust: Any = skeleton._adjust_missing_and_unexpected_keys  # leaves out what a model does not mind
+    if len(inspect.signature(adjust).parameters) == 1:
+        adjust(told)
+        missing, unexpected = told.missing_keys, told.unexpected_keys
+    else:  # the first of transformers 5
+        missing, unexpected = adjust(told.missing_keys, told.unexpected_keys)
     wrong = [(name, tuple(there), tuple(needed)) for name, there, needed in told.mismatched_keys]
-    return sorted(missing), sorted(wrong), sorted(told.unexpected_keys)
+    return sorted(missing), sorted(wrong), sorted(unexpected)
 
 
 def _by(shape: tuple[int, ...]) -> str:

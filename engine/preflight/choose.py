@@ -77,15 +77,17 @@ def choose_for(facts: ModelFacts, wanted: str, runtime: str, why: str, device: s
 
 
 def choose_for_folder(
-    facts: ModelFacts, dtype: str, wanted: str, runtime: str, why: str, *, trust_remote_code: bool
+    facts: ModelFacts, dtype: str, wanted: str, runtime: str, why: str, *, trust_remote_code: bool, begun: bool = False
 ) -> tuple[str, str]:
     """The same as `choose_for` found, or the training loop as there; of a model whose folder is here, by its files.
+
+    `begun`: whether the run has taken steps with them.
 
     Raises `UserError` where vllm is asked for and would refuse the folder, or the model in this precision.
     """
     if runtime != "vllm":
         return runtime, why
-    return _unless(support.refusal(facts, dtype, trust_remote_code=trust_remote_code), facts, wanted, why)
+    return _unless(support.refusal(facts, dtype, trust_remote_code=trust_remote_code, begun=begun), facts, wanted, why)
 
 
 def _unless(lacking: str, facts: ModelFacts, wanted: str, why: str) -> tuple[str, str]:

@@ -129,7 +129,9 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
     check_compiler(device)
     runtime, why = choose_for(facts, wanted.model.runtime, runtime, why, device)
     if folder:
-        runtime, why = choose_for_folder(facts, dtype, wanted.model.runtime, runtime, why, trust_remote_code=trust)
+        runtime, why = choose_for_folder(
+            facts, dtype, wanted.model.runtime, runtime, why, trust_remote_code=trust, begun=begun is not None
+        )
     note("info", why)
     began = fold_of(begun, wanted.model.fold) if begun else ""
     folds = folds_for(wanted.model.fold, began, dtype=dtype, device=device, runtime=runtime)
