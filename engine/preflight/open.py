@@ -30,6 +30,7 @@ class Opened:
     fold: str  # as well, where there are any
     experts: bool  # as well: whether those of a mixture move
     encoder: Encoder
+    vocabulary: int  # the model's
     drawn: Drawn
 
 
@@ -50,7 +51,7 @@ def open_run(
     fold = prepared.fit.fold if runtime.name == "vllm" else ""
     return Opened(
         runtime, prepared.task, prepared.path, device, plan.dtype, prepared.started_on, fold, plan.experts, encoder,
-        plan.drawn,
+        plan.facts.vocabulary, plan.drawn,
     )  # fmt: skip
 
 
