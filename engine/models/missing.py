@@ -24,17 +24,20 @@ if TYPE_CHECKING:
 _MOST = 3  # tensors to name
 
 
-def check_weights(path: str, *, trust_remote_code: bool) -> list[str]:
+def check_weights(
+    path: str, *, trust_remote_code: bool, headers: Mapping[str, TensorHeader] | None = None
+) -> list[str]:
     """Raise `UserError` unless the files in the folder `path` are whole and hold every weight of the model.
 
-    What they hold beyond that is returned by name; transformers passes over it.
+    What they hold beyond that is returned by name; transformers passes over it. `headers`: what
+    `engine.models.suitable.check_folder` read there, if it has.
 
     transformers itself says what it would read from where, with its renaming, tying and converting of weights; it is
     given tensors without data.
     """
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    found = check_folder(path) or read_pickles(Path(path))
+    found = (check_folder(path) if headers is None else headers) or read_pickles(Path(path))
     config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
     with torch.device("meta"), hushed():
         skeleton = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
