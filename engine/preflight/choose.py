@@ -98,11 +98,5 @@ def _unless(lacking: str, facts: ModelFacts, wanted: str, why: str) -> tuple[str
     return "training-loop", f"{lacking}: the slower training-loop runtime is used"
 
 
-def check_architecture(facts: ModelFacts) -> None:
-    """Raise `UserError` if vLLM cannot adapt this model."""
-    if lacking := support.unadaptable(facts.architecture):
-        raise _unadaptable(facts, lacking)
-
-
 def _unadaptable(facts: ModelFacts, lacking: str) -> UserError:
     return UserError(f"model.path: {facts.path}: {lacking}{support.REMEDY}")

@@ -43,7 +43,10 @@ def open_run(
     """
     from engine.preflight.choose import describe_device
 
-    prepared = prepare(plan_run(wanted, report, note, run), report, note)
+    plan = plan_run(wanted, report, note, run)
+    note("warning" if plan.facts.still.experts else "info", f"model: {plan.facts.still}")
+    note("info", plan.why)
+    prepared = prepare(plan, report, note)
     runtime = load_runtime(prepared, report, note)
     plan = prepared.plan
     device = describe_device(plan.device)

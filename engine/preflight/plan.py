@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from engine.tasks.load import Task, check_sources, load_task
 if TYPE_CHECKING:
     from engine.directions.low_rank import Drawn
     from engine.models.facts import ModelFacts
+    from engine.models.headers import TensorHeader
     from engine.preflight.checks import Fit
     from engine.preflight.disk import Disk
     from engine.preflight.folds import Folds
@@ -40,6 +41,7 @@ class Plan:
     task: PresetTask  # with what the built-in demo brings
     found: hub.Found
     files: Files  # of the model; none before it is downloaded
+    headers: Mapping[str, TensorHeader] | None  # of its safetensors; None before it is downloaded
     facts: ModelFacts
     device: str
     dtype: str
@@ -50,6 +52,7 @@ class Plan:
     folds: Folds  # that the run may take
     least: Fit  # of the run, without its data: the data may leave less room
     disk: Disk
+    begun: bool  # whether the run has taken steps
     was: StartedOn | None  # what the run was started on, if it was
     rules: int  # by which texts become tokens
 
@@ -101,7 +104,7 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
     path, task = with_demo(wanted, report)
 
     from engine.directions.low_rank import drawn_by
-    from engine.models.facts import read_model
+    from engine.models.facts import read_headers, read_model
     from engine.preflight.checks import check_disk
     from engine.preflight.choose import choose_device, choose_dtype, choose_for, choose_for_folder, choose_runtime
     from engine.preflight.compiler import check_compiler
@@ -121,9 +124,9 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
         note("warning", f"model.trust_remote_code: Python code that comes with {path} may run here")
     begun = run.info.read() if run and run.steps_done() else None
     experts = begun.experts if begun else True
-    facts = read_model(found.readable, trust_remote_code=trust, experts=experts)
+    headers = read_headers(found.readable) if folder else None
+    facts = read_model(found.readable, trust_remote_code=trust, experts=experts, headers=headers)
     files = files or (identify(folder, was, code=trust) if folder else {})
-    note("warning" if facts.still.experts else "info", f"model: {facts.still}")
     dtype = choose_dtype(wanted.model.dtype, device, facts)
     runtime, why = choose_runtime(wanted.model.runtime, device)
     check_compiler(device)
@@ -132,7 +135,6 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
         runtime, why = choose_for_folder(
             facts, dtype, wanted.model.runtime, runtime, why, trust_remote_code=trust, begun=begun is not None
         )
-    note("info", why)
     began = fold_of(begun, wanted.model.fold) if begun else ""
     folds = folds_for(wanted.model.fold, began, dtype=dtype, device=device, runtime=runtime)
     # The weights alone, before the data is read; the whole once the data says how long it is.
@@ -144,7 +146,24 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
     )  # fmt: skip
     rules = identity.rules_of(run, was)
     plan = Plan(
-        wanted, task, found, files, facts, device, dtype, runtime, why, drawn, experts, folds, least, disk, was, rules
+        wanted,
+        task,
+        found,
+        files,
+        headers,
+        facts,
+        device,
+        dtype,
+        runtime,
+        why,
+        drawn,
+        experts,
+        folds,
+        least,
+        disk,
+        begun is not None,
+        was,
+        rules,
     )
     if run:
         note(*check_disk(disk, run.path))
@@ -162,7 +181,7 @@ def prepare(plan: Plan, report: Report, note: Note = lambda level, text: None) -
     trust = wanted.model.trust_remote_code
     path = hub.download(plan.found, lambda fraction, detail: report("downloading", fraction, detail))
     files = plan.files or identify(Path(path), was, code=trust)
-    unused = check_weights(path, trust_remote_code=trust)
+    unused = check_weights(path, trust_remote_code=trust, headers=plan.headers)
     facts = replace(plan.facts, path=path)
     if plan.found.folder is None:  # else it was asked before
         runtime, why = choose_for_folder(

@@ -56,7 +56,8 @@ def without_packed(
         if public is None:
             vllm.close()
             raise UserError(f"model.path: {prepared.path}: {why}; use --set model.runtime=training-loop")
-        note("warning", f"{why}, and it is used, for model.runtime is vllm")
+        asked = "as the run began" if plan.begun else "for model.runtime is vllm"
+        note("warning", f"{why}, and it is used, {asked}")
         return vllm
     vllm.close()
     give_back(plan.device)

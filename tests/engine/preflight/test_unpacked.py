@@ -6,7 +6,7 @@ import gc
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +17,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from engine.errors import RunFailed, UserError
-from engine.preflight import unpacked
+from engine.preflight import open as opening
+from engine.preflight import plan, unpacked
 from engine.preflight.open import open_run
 from engine.preset.load import load
 from engine.preset.schema import Preset
@@ -129,6 +130,21 @@ def test_who_asks_for_vllm_gets_it_and_is_told_what_a_step_takes(
     assert packed_raises("model.runtime=vllm").name == "vllm"
     assert packed_raises.warning().endswith("public API: 1.9 s a step, and it is used, for model.runtime is vllm")
     assert not any(isinstance(runtime, TrainingLoop) for runtime in packed_raises.opened)
+
+
+def test_who_goes_on_with_a_run_that_began_by_vllm_is_told_so(
+    packed_raises: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the preset says."""
+    planned = plan.plan_run
+
+    def begun(*about: Any) -> Any:
+        return replace(planned(*about), begun=True)
+
+    monkeypatch.setattr(opening, "plan_run", begun)
+    set_clock(monkeypatch, 9.0, 1.9)
+    assert packed_raises("model.runtime=vllm").name == "vllm"
+    assert packed_raises.warning().endswith("public API: 1.9 s a step, and it is used, as the run began")
 
 
 def test_scores_that_are_not_the_training_loops_are_not_gone_on_with(

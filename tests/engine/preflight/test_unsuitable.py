@@ -174,6 +174,23 @@ def test_a_link_that_leads_nowhere_as_of_a_cache_that_was_cleared(refused: Any, 
     assert refused(model) == "model.safetensors is a link that leads nowhere; download it again"
 
 
+def test_headers_are_read_once(tiny_run: Runner, model: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from engine.models import suitable
+    from engine.preflight.plan import plan_run, prepare
+
+    read: list[str] = []
+    known = suitable.read_header
+
+    def counted(where: str, path: Path) -> Any:
+        read.append(path.name)
+        return known(where, path)
+
+    monkeypatch.setattr(suitable, "read_header", counted)
+    wanted = load("tiny", tiny_run.preset.read_text(), [f"model.path={model}"])
+    prepare(plan_run(wanted, lambda *_: None), lambda *_: None)
+    assert read == [WEIGHTS]
+
+
 @needs_vllm
 def test_what_lies_beside_the_weights_is_a_matter_of_vllms(refused: Any, model: Path) -> None:
     """Such as the state of an optimizer, which transformers reads over; and so does what reads the base model."""
@@ -575,10 +592,11 @@ def test_what_does_not_move_is_said(tiny_run: Runner, model: Path, home: Path) -
     text = load("tiny", tiny_run.preset.read_text(), [f"model.path={model}"]).to_toml()
     code, found, _ = preflight("-", given=text)
     assert code == 0
-    (line,) = [log.text for log in found if isinstance(log, findings.Log) and log.text.startswith("model: ")]
-    assert line == "model: 69% of the parameters move; not: embeddings and output head (31%)"
-    shown = findings_rows(one(found, findings.Model))
-    assert shown[1] == ("", "69% of the parameters move; not: embeddings and output head (31%)")
+    line = "69% of the parameters move; not: embeddings and output head (31%)"
+    assert findings_rows(one(found, findings.Model))[1] == ("", line)
+    assert not [log.text for log in found if isinstance(log, findings.Log) and line in log.text]  # it is there once
+    run = tiny_run(f"model.path={model}", "run.steps=1")
+    assert [log["text"] for log in run.of("log")].count(f"model: {line}") == 1
 
 
 def test_experts_that_stay_are_named_and_warned_of(tmp_path: Path) -> None:

@@ -278,10 +278,10 @@ def test_a_packed_path_that_fails_or_differs_gives_way_to_the_public_one(
         return found
 
     monkeypatch.setattr(runtime, "_call", wrong)
-    runtime._direct = True
+    runtime.use_public_api(False)
     level, text = runtime.self_check(examples(4))
     assert level == "warning" and "differs from vLLM's public API by 0.5" in text
-    assert runtime.paths == ("public",) and not runtime._direct
+    assert runtime.paths == ("public",)
 
 
 class _NoKernel(Exception):
