@@ -69,18 +69,16 @@ def main() -> int:
         )  # fmt: skip
         record_end(run, state="stopped")
         code = EXIT_INTERRUPTED
-    except RunFailed as error:
-        outbox.emit(Error(kind="failure", text=str(error)))
-        record_end(run, state="failed", error=str(error))
     except BaseException as error:  # noqa: BLE001 - the last resort: say it, log it, and leave the journal as it is
         traceback.print_exc()
-        text, exit_code = unforeseen(error)
+        told = isinstance(error, RunFailed)
         kept = None if order.resume or run.begun() else run.keep_log()
         if kept is None:
-            text = f"{type(error).__name__}: {str(error).strip() or 'no message'}".splitlines()[0]
+            text = str(error) if told else f"{type(error).__name__}: {str(error).strip() or 'no message'}"
+            text = text.splitlines()[0]
             outbox.emit(Error(kind="failure", text=text))
         else:  # whoever started it takes it back
-            code = exit_code
+            text, code = (str(error), EXIT_FAILED) if told else unforeseen(error)
             outbox.emit(Error(kind="start", text=f"{text}; its log is {kept}"))
         record_end(run, state="failed", error=text)
     finally:

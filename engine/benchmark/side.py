@@ -235,12 +235,12 @@ class Vllm(_Paths):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         prepare_device(config.device)
-        from engine.preflight.choose import check_architecture
+        from engine.preflight.choose import choose_for
         from engine.preflight.compiler import check_compiler
         from engine.runtimes.vllm.runtime import VllmRuntime
 
         check_compiler(config.device)
-        check_architecture(self.facts)
+        choose_for(self.facts, "vllm", "vllm", "", config.device)
         self.vllm = VllmRuntime(
             self.facts,
             dtype=config.dtype,

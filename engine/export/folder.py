@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
-import math
 import os
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,7 +15,6 @@ import torch
 
 from engine.errors import UserError, first_line
 from engine.models.headers import TensorHeader
-from engine.models.suitable import DTYPES
 from engine.text import in_bytes
 
 if TYPE_CHECKING:
@@ -28,8 +26,8 @@ _CARRIED = (
     "*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken", "*.py", "additional_chat_templates/*.jinja",
     "LICENSE*", "LICENCE*", "COPYING*", "NOTICE*", "USE_POLICY*",
 )  # fmt: skip
+_WRITING = ".writing"
 _LEFT = ("config.json", "trainer_state.json")  # written anew; of the base model's own training
-_OF_HEADERS = {"F64": torch.float64, "F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 _SHARD = "5GB"  # as on the hub
 
 
@@ -37,13 +35,17 @@ _SHARD = "5GB"  # as on the hub
 def written_aside(target: Path) -> Iterator[Path]:
     """A new folder that becomes `target` at the end; where that fails, or is interrupted, nothing is left of it.
 
-    Files have the permissions that the umask leaves, whatever wrote them.
+    A `target` that is there, and empty, may be a mount point, or in a folder that is not to be written into: what is
+    written lies within it, and is moved up at the end. Files have the permissions that the umask leaves, whatever wrote
+    them.
     """
     target = target.resolve()
+    there = target.is_dir()
     above = next(folder for folder in target.parents if folder.exists())
     made = [folder for folder in target.parents if folder != above and folder.is_relative_to(above)]
-    aside = target.with_name(f".{target.name}.writing")
+    aside = target / _WRITING if there else target.with_name(f".{target.name}.writing")
     shutil.rmtree(aside, ignore_errors=True)
+    moved: list[Path] = []
     try:
         aside.mkdir(parents=True)
         yield aside
@@ -51,13 +53,27 @@ def written_aside(target: Path) -> Iterator[Path]:
         os.umask(mask)
         for path in aside.rglob("*"):
             path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)
-        aside.rename(target)  # over a folder that is empty, too
+        if there:
+            _move_up(aside, moved)
+        else:
+            aside.rename(target)
     except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
+        for path in (aside, *moved):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         for folder in made:
             with suppress(OSError):
                 folder.rmdir()
         raise
+
+
+def _move_up(aside: Path, moved: list[Path]) -> None:
+    """Move what is in `aside` to beside it, the configuration, which makes it a model, last; `moved`: to where."""
+    if any(path != aside for path in aside.parent.iterdir()):
+        raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
+    for path in sorted(aside.iterdir(), key=lambda path: path.name == "config.json"):
+        moved.append(aside.with_name(path.name))
+        path.rename(moved[-1])
+    aside.rmdir()
 
 
 def carry_along(base: Path, folder: Path, say: Callable[[str], None]) -> None:
@@ -84,15 +100,6 @@ def write_config(base: Path, folder: Path, dtype: torch.dtype, architecture: str
         part[key] = str(dtype).removeprefix("torch.")
     config["architectures"] = config.get("architectures") or [architecture]
     (folder / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def own_precision(headers: Mapping[str, TensorHeader]) -> torch.dtype:
-    """What most of a model's weights are in."""
-    sizes: Counter[str] = Counter()
-    for one in headers.values():
-        sizes[one.dtype] += math.prod(one.shape)
-    name = sizes.most_common(1)[0][0].removeprefix("torch.")
-    return _OF_HEADERS.get(name) or DTYPES.get(name) or torch.float32
 
 
 def write_weights(
@@ -137,8 +144,7 @@ def write_weights(
 def _precision(name: str, headers: Mapping[str, TensorHeader]) -> torch.dtype | None:
     for known in (name, name.removeprefix("model."), f"model.{name}"):
         if known in headers:
-            said = headers[known].dtype.removeprefix("torch.")
-            return _OF_HEADERS.get(said) or DTYPES.get(said)
+            return headers[known].precision
     return None
 
 

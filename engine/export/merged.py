@@ -24,11 +24,12 @@ def export_merged(run: RunDir, target: Path, dtype: str | None = None) -> int:
     wanted = run.preset()
 
     from engine.directions.low_rank import drawn_by
-    from engine.export.folder import carry_along, own_precision, write_config, write_weights, written_aside
+    from engine.export.folder import carry_along, write_config, write_weights, written_aside
     from engine.export.kept import Rounding
     from engine.export.rebuild import FoldingLoop
     from engine.methods.lozo import Lozo
     from engine.models.facts import dtype_of
+    from engine.models.headers import own_precision
     from engine.models.suitable import check_folder
     from engine.models.weights import read_pickles
     from engine.preflight.folds import fold_of, folds_for
@@ -63,11 +64,11 @@ def export_merged(run: RunDir, target: Path, dtype: str | None = None) -> int:
     print(f"\rrebuilding: step {len(steps)}/{len(steps)}", file=sys.stderr)
     base = Path(path)
     headers = check_folder(path) or read_pickles(base)
-    ran_in = dtype_of(info.dtype)
+    ran_in, own = dtype_of(info.dtype), None
     if dtype is not None:
         main, why = dtype_of(dtype), "as asked for"
     elif info.dtype == "float32":
-        main, why = own_precision(headers), "the model's own precision"
+        main, why, own = own_precision(headers), "the model's own precision", headers
     else:
         main, why = ran_in, "as the run was"
     keeps = ""
@@ -77,7 +78,7 @@ def export_merged(run: RunDir, target: Path, dtype: str | None = None) -> int:
     with written_aside(target) as folder:
         carry_along(base, folder, _say)
         write_config(base, folder, main, type(loop.model).__name__)
-        write_weights(loop.model, folder, main, headers if why.startswith("the model") else None)
+        write_weights(loop.model, folder, main, own)
     return len(steps)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,9 @@ from torch import nn
 
 from engine.errors import UserError, first_line
 from engine.models.experts import expert_weights
-from engine.models.headers import TensorHeader
+from engine.models.headers import TensorHeader, own_precision
 from engine.models.still import Still, still_of
-from engine.models.suitable import DTYPES, check_config, check_folder, check_kind, read_config
+from engine.models.suitable import DTYPES, check_config, check_folder, check_kind, check_padding, read_config
 from engine.models.weights import Matrix
 from engine.stdio import hushed
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 # Positions that OPT's learned table keeps for padding are already left out of its context length.
 _CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx")
-_OF_HEADERS = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -50,17 +48,25 @@ class ModelFacts:
         return self.kv_elements_per_token * dtype_of(dtype).itemsize
 
 
-def read_model(path: str, *, trust_remote_code: bool, weights: bool = True, experts: bool = True) -> ModelFacts:
+def read_model(
+    path: str,
+    *,
+    trust_remote_code: bool,
+    weights: bool = True,
+    experts: bool = True,
+    headers: Mapping[str, TensorHeader] | None = None,
+) -> ModelFacts:
     """Read a model's configuration and build its skeleton; `weights` says whether its folder must hold some.
 
-    `experts`: whether those of a mixture are in scope, as they are but in runs of versions that left them still.
+    `headers`: what `read_headers` read there, if it has. `experts`: whether those of a mixture are in scope, as they
+    are but in runs of versions that left them still.
 
     Raises `UserError` if there is no such model, it is no causal language model, it would run code of its own, or no
     run can start on it (`engine.models.suitable`).
     """
     from transformers import AutoConfig
 
-    found = _check_folder(path) if weights else {}
+    found = (read_headers(path) if weights else {}) if headers is None else headers
     try:
         check_config(path, read_config(path))
         with hushed():
@@ -101,6 +107,7 @@ def facts_of(
             "head_size": _head_size(text_config),
         }
     except _odd() as error:
+        check_padding(path, config)
         raise explained(path, error, "is not a causal language model") from None
     matrices = [matrix for matrix, _ in weights_in_scope(skeleton, experts=experts)]
     if not matrices:
@@ -108,15 +115,18 @@ def facts_of(
             f"model.path: {path}: nothing of it would move: {type(skeleton).__name__} has no linear layers; "
             "take another model"
         )
+    named = next(iter(config.architectures or ()), "")
+    if named == type(skeleton.base_model).__name__:  # the part below the head, which vLLM would load without it
+        named = ""
     return ModelFacts(
         path=path,
-        architecture=(config.architectures or [type(skeleton).__name__])[0],
+        architecture=named or type(skeleton).__name__,
         parameters=sum(p.numel() for p in skeleton.parameters()),
         matrices=matrices,
         dtype=_dtype_of(config, headers),
         vocabulary=int(text_config.vocab_size),
         still=still_of(skeleton, matrices),
-        names_architecture=bool(config.architectures),
+        names_architecture=bool(named),
         experts_per_token=getattr(text_config, "num_experts_per_tok", None) or 0,
         **sizes,
     )
@@ -126,7 +136,7 @@ def _dtype_of(config: Any, headers: Mapping[str, TensorHeader]) -> torch.dtype:
     """The precision of the weights; what is none that a run computes in is read as float32."""
     said = getattr(config, "dtype", None)
     if said is None and headers:
-        said = _OF_HEADERS.get(Counter(one.dtype for one in headers.values()).most_common(1)[0][0])
+        said = own_precision(headers)
     return said if isinstance(said, torch.dtype) and said in DTYPES.values() else torch.float32
 
 
@@ -190,8 +200,11 @@ def _head_size(config: Any) -> int:
     return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
 
 
-def _check_folder(path: str) -> dict[str, TensorHeader]:
-    """What the headers of a local model say; anything with one slash at most may also be a hub id."""
+def read_headers(path: str) -> dict[str, TensorHeader]:
+    """What the headers of a local model say; anything with one slash at most may also be a hub id, and says nothing.
+
+    Raises `UserError` as `engine.models.suitable.check_folder`, and where there is no such folder.
+    """
     folder = Path(path).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from engine.errors import UserError
 from engine.text import in_bytes
@@ -26,12 +29,33 @@ _BITS = {
 }  # fmt: skip
 
 
+# In the words of safetensors, and in torch's, of pickles.
+_PRECISIONS = {
+    "F64": torch.float64, "F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16,
+    **{str(dtype): dtype for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16)},
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class TensorHeader:
     """A tensor as its file's header describes it; `dtype` in the words of safetensors, such as BF16."""
 
     dtype: str
     shape: tuple[int, ...]
+
+    @property
+    def precision(self) -> torch.dtype | None:
+        """Of a weight; None where that is no floating-point number of 16 bits or more."""
+        return _PRECISIONS.get(self.dtype)
+
+
+def own_precision(headers: Mapping[str, TensorHeader]) -> torch.dtype:
+    """What most of a model's weights are in, by their number; float32 where that is no kind of `precision`."""
+    sizes: Counter[str] = Counter()
+    for one in headers.values():
+        sizes[one.dtype] += math.prod(one.shape)
+    most = max(sizes, key=lambda name: sizes[name], default="")
+    return _PRECISIONS.get(most, torch.float32)
 
 
 def check_whole(where: str, path: Path) -> None:

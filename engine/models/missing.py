@@ -5,7 +5,7 @@ What is missing transformers would draw at random, with a warning among many; a 
 
 from __future__ import annotations
 
-import re
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,17 +24,20 @@ if TYPE_CHECKING:
 _MOST = 3  # tensors to name
 
 
-def check_weights(path: str, *, trust_remote_code: bool) -> list[str]:
+def check_weights(
+    path: str, *, trust_remote_code: bool, headers: Mapping[str, TensorHeader] | None = None
+) -> list[str]:
     """Raise `UserError` unless the files in the folder `path` are whole and hold every weight of the model.
 
-    What they hold beyond that is returned by name; transformers passes over it.
+    What they hold beyond that is returned by name; transformers passes over it. `headers`: what
+    `engine.models.suitable.check_folder` read there, if it has.
 
     transformers itself says what it would read from where, with its renaming, tying and converting of weights; it is
     given tensors without data.
     """
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    found = check_folder(path) or read_pickles(Path(path))
+    found = (check_folder(path) if headers is None else headers) or read_pickles(Path(path))
     config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
     with torch.device("meta"), hushed():
         skeleton = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
@@ -81,10 +84,14 @@ def _compare(
     answer: Any = type(skeleton)._load_pretrained_model(skeleton, tensors, None, setting)
     told = answer[0] if isinstance(answer, tuple) else answer
     skeleton.tie_weights(missing_keys=told.missing_keys, recompute_mapping=False)
-    allowed = [re.compile(pattern) for pattern in skeleton._keys_to_ignore_on_load_missing or ()]
-    missing = {name for name in told.missing_keys if not any(pattern.search(name) for pattern in allowed)}
+    adjust: Any = skeleton._adjust_missing_and_unexpected_keys  # leaves out what a model does not mind
+    if len(inspect.signature(adjust).parameters) == 1:
+        adjust(told)
+        missing, unexpected = told.missing_keys, told.unexpected_keys
+    else:  # the first of transformers 5
+        missing, unexpected = adjust(told.missing_keys, told.unexpected_keys)
     wrong = [(name, tuple(there), tuple(needed)) for name, there, needed in told.mismatched_keys]
-    return sorted(missing), sorted(wrong), sorted(told.unexpected_keys)
+    return sorted(missing), sorted(wrong), sorted(unexpected)
 
 
 def _by(shape: tuple[int, ...]) -> str:

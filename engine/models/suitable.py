@@ -15,7 +15,7 @@ from engine.errors import UserError
 from engine.models.headers import TensorHeader, check_index, check_whole, read_header, read_index, read_object
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -65,11 +65,6 @@ def check_config(path: str, config: dict[str, Any]) -> None:
                 raise UserError(
                     f'{where}: its config.json has "{key}": {said!r}, which is no type of weights; {remedy}'
                 )
-    pad, words = config.get("pad_token_id"), config.get("vocab_size")
-    if type(pad) is int and type(words) is int and pad >= words:
-        raise UserError(
-            f"{where}: its config.json has pad_token_id {pad}, beyond its vocabulary of {words:,}; set it to null"
-        )
     if config.get("is_encoder_decoder"):
         raise UserError(
             f"{where}: is an encoder-decoder model ({config.get('model_type')}); take a causal language model"
@@ -77,6 +72,17 @@ def check_config(path: str, config: dict[str, Any]) -> None:
     named = config.get("architectures")
     if named is not None and not (isinstance(named, list) and all(isinstance(name, str) for name in named)):
         raise UserError(f"{where}: its config.json has architectures: {named!r}, which is no list of names")
+
+
+def check_padding(path: str, config: PreTrainedConfig) -> None:
+    """Raise `UserError` for padding beyond the vocabulary, which some models of transformers cannot be built with."""
+    said = config.get_text_config()
+    pad, words = getattr(said, "pad_token_id", None), getattr(said, "vocab_size", None)
+    if isinstance(pad, int) and isinstance(words, int) and pad >= words:
+        raise UserError(
+            f"model.path: {path}: its config.json has pad_token_id {pad}, beyond its vocabulary of {words:,}; "
+            "set it to null"
+        )
 
 
 def check_kind(path: str, model: PreTrainedModel) -> None:
@@ -96,8 +102,8 @@ def check_kind(path: str, model: PreTrainedModel) -> None:
     if not type(model).__module__.startswith("transformers."):  # its own code says what it is
         return
     first = next(iter(config.architectures or ()), own)
-    if first.lower() == own.lower():
-        return
+    if first.lower() == own.lower() or first == type(model.base_model).__name__:
+        return  # without a head by its name, whose weights may be there all the same: `engine.models.missing` looks
     if first in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values():
         raise UserError(
             f"{where}: its config.json contradicts itself: architectures has {first}, but model_type "
@@ -135,8 +141,6 @@ def check_folder(path: str) -> dict[str, TensorHeader]:
     official = set(_listed(folder, _OFFICIAL))
     if not named and single not in files:
         raise UserError(f"{where}: has neither {single.name} nor {index.name}, which says what {files[0].name} holds")
-    if not named and (others := [file.name for file in files if file != single and file not in official]):
-        raise UserError(f"{where}: holds {others[0]} beside {single.name}, and vLLM would read both; move one away")
     read = [file for file in files if file.name in named.values()] if named else [single]
     found = {file.name: read_header(where, file) for file in read}
     for file in official - set(read):
@@ -146,6 +150,14 @@ def check_folder(path: str) -> dict[str, TensorHeader]:
     tensors = {name: tensor for header in found.values() for name, tensor in header.items()}
     _refuse_quantised(where, tensors)
     return tensors
+
+
+def unnamed_files(folder: Path) -> list[str]:
+    """The safetensors files that lie beside a model's one, and that nothing says are of its weights."""
+    files = {file.name for file in _listed(folder, "*.safetensors")}
+    if _SAFETENSORS not in files or (folder / f"{_SAFETENSORS}.index.json").exists():
+        return []
+    return sorted(files - {_SAFETENSORS} - {file.name for file in _listed(folder, _OFFICIAL)})
 
 
 def _check_pickled(where: str, folder: Path) -> None:

@@ -6,20 +6,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zipfile import is_zipfile
 
 import torch
+from safetensors import SafetensorError, safe_open
 
 from engine.errors import UserError, first_line
 from engine.machine import available_memory
-from engine.models.headers import TensorHeader
+from engine.models.headers import TensorHeader, read_index
 from engine.models.names import Names
 from engine.text import in_bytes
-
-if TYPE_CHECKING:
-    pass
-from safetensors import SafetensorError, safe_open
 
 
 class BaseWeights:
@@ -27,7 +24,7 @@ class BaseWeights:
 
     def __init__(self, folder: Path, matrices: Sequence[Matrix]) -> None:
         """Raises `UserError` if the files do not hold exactly these matrices, as safetensors."""
-        files = weight_files(folder)
+        files = files_read(folder)
         if not files:
             raise UserError(f"{folder}: the base model's weights are not there any more")
         if any(path.suffix != ".safetensors" for path in files):
@@ -79,8 +76,22 @@ def check_room_aside(matrices: Sequence[Matrix], dtype: torch.dtype) -> None:
 _NO_WEIGHTS = ("training_args.bin", "optimizer.bin", "scheduler.bin", "scaler.bin", "random_states_0.bin")
 
 
+def files_read(folder: Path) -> list[Path]:
+    """The files that transformers reads a model's weights from: one, or those that an index names.
+
+    A training program may leave others beside them. Raises `UserError` for an index that is none.
+    """
+    for single in (folder / "model.safetensors", folder / "pytorch_model.bin"):
+        index = single.with_name(f"{single.name}.index.json")
+        if single.exists():
+            return [single]
+        if index.exists():
+            return [folder / name for name in sorted(set(read_index(f"model.path: {folder}", index).values()))]
+    return []
+
+
 def weight_files(folder: Path) -> list[Path]:
-    """The files with the weights of a model in `folder`: safetensors where there are any."""
+    """The files of `folder` that may hold weights of a model: safetensors where there are any."""
     pickled = (path for path in folder.glob("*.bin") if path.name not in _NO_WEIGHTS)
     return sorted(folder.glob("*.safetensors")) or sorted(pickled)
 
@@ -92,7 +103,7 @@ def read_pickles(folder: Path) -> dict[str, TensorHeader]:
     run it as well, but later, and in many words.
     """
     found: dict[str, TensorHeader] = {}
-    for path in weight_files(folder):
+    for path in files_read(folder):
         if path.suffix == ".safetensors":
             return {}
         # Of a zip archive, what all but very old ones are, only the description of the tensors is read.

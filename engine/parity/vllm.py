@@ -10,7 +10,7 @@ from engine.errors import UserError
 from engine.models.facts import ModelFacts, read_model
 from engine.parity.recording import RecordedMethod, Trajectory, model_folder, scored
 from engine.parity.replay import InPlace, Mover, official_run
-from engine.preflight.choose import check_architecture
+from engine.preflight.choose import choose_for
 from engine.runtimes.base import Needs
 from engine.runtimes.vllm.runtime import VllmRuntime
 from engine.tasks.example import Example
@@ -39,7 +39,7 @@ class _InSlots:
 def open_vllm(path: Path, trajectory: Trajectory, device: str) -> Mover:
     """Raises `UserError` if vLLM cannot take the model or lacks a recorded parameter."""
     facts = read_model(model_folder(path, trajectory), trust_remote_code=False)
-    check_architecture(facts)
+    choose_for(facts, "vllm", "vllm", "", device)
     prepare_device(device)
     method = trajectory.method
     batches = [scored(step) for step in trajectory.steps]

@@ -108,8 +108,6 @@ def preflight(wanted: Preset, say: Say, *, calibrated: bool = False) -> None:
     )  # fmt: skip
     device = describe_device(plan.device)
     say(Setting(runtime=plan.runtime, why=plan.why, device=device, dtype=plan.dtype, updates=plan.least.updates))
-    if wanted.model.runtime == "auto" and plan.runtime != "vllm":
-        note("warning", plan.why)
     disk = plan.disk
     parts = {f"{disk.checkpoints} checkpoints": disk.checkpoint * disk.checkpoints, "journal": disk.journal}
     free, folder = free_disk(runs_home())

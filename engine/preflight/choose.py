@@ -73,24 +73,30 @@ def choose_for(facts: ModelFacts, wanted: str, runtime: str, why: str, device: s
     if runtime != "vllm":
         return runtime, why
     lacking = support.unadaptable(facts.architecture) or support.without_heads(facts.head_size, device)
-    if not lacking:
+    return _unless(lacking, facts, wanted, why)
+
+
+def choose_for_folder(
+    facts: ModelFacts, dtype: str, wanted: str, runtime: str, why: str, *, trust_remote_code: bool, begun: bool = False
+) -> tuple[str, str]:
+    """The same as `choose_for` found, or the training loop as there; of a model whose folder is here, by its files.
+
+    `begun`: whether the run has taken steps with them.
+
+    Raises `UserError` where vllm is asked for and would refuse the folder, or the model in this precision.
+    """
+    if runtime != "vllm":
         return runtime, why
-    if wanted == "vllm":
+    return _unless(support.refusal(facts, dtype, trust_remote_code=trust_remote_code, begun=begun), facts, wanted, why)
+
+
+def _unless(lacking: str, facts: ModelFacts, wanted: str, why: str) -> tuple[str, str]:
+    if not lacking:
+        return "vllm", why
+    if wanted != "auto":
         raise _unadaptable(facts, lacking)
     return "training-loop", f"{lacking}: the slower training-loop runtime is used"
 
 
-def check_architecture(facts: ModelFacts) -> None:
-    """Raise `UserError` if vLLM cannot adapt this model."""
-    if lacking := support.unadaptable(facts.architecture):
-        raise _unadaptable(facts, lacking)
-
-
 def _unadaptable(facts: ModelFacts, lacking: str) -> UserError:
-    return UserError(f"model.path: {facts.path}: {lacking}; use --set model.runtime=training-loop")
-
-
-def check_vllm(facts: ModelFacts, dtype: str, *, trust_remote_code: bool) -> None:
-    """Raise `UserError` for a model that vLLM would not take by its configuration; its folder must be there."""
-    if refused := support.refusal(facts, dtype, trust_remote_code=trust_remote_code):
-        raise UserError(f"model.path: {facts.path}: {refused}; or use --set model.runtime=training-loop")
+    return UserError(f"model.path: {facts.path}: {lacking}{support.REMEDY}")

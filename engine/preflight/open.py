@@ -30,6 +30,7 @@ class Opened:
     fold: str  # as well, where there are any
     experts: bool  # as well: whether those of a mixture move
     encoder: Encoder
+    vocabulary: int  # the model's
     drawn: Drawn
 
 
@@ -42,7 +43,10 @@ def open_run(
     """
     from engine.preflight.choose import describe_device
 
-    prepared = prepare(plan_run(wanted, report, note, run), report, note)
+    plan = plan_run(wanted, report, note, run)
+    note("warning" if plan.facts.still.experts else "info", f"model: {plan.facts.still}")
+    note("info", plan.why)
+    prepared = prepare(plan, report, note)
     runtime = load_runtime(prepared, report, note)
     plan = prepared.plan
     device = describe_device(plan.device)
@@ -50,7 +54,7 @@ def open_run(
     fold = prepared.fit.fold if runtime.name == "vllm" else ""
     return Opened(
         runtime, prepared.task, prepared.path, device, plan.dtype, prepared.started_on, fold, plan.experts, encoder,
-        plan.drawn,
+        plan.facts.vocabulary, plan.drawn,
     )  # fmt: skip
 
 
@@ -62,10 +66,15 @@ def load_runtime(prepared: Prepared, report: Report, note: Note) -> Runtime:
     from engine.runtimes.vllm.runtime import VllmRuntime
     from engine.runtimes.vllm.support import CannotAdapt
 
+    runtime: Runtime | None
     try:
         runtime = _load(prepared, "vllm", report)
     except CannotAdapt as error:
-        return without_vllm(prepared, error, lambda name: _load(prepared, name, report), note)
+        if prepared.plan.wanted.model.runtime != "auto":
+            raise
+        why, runtime = str(error), None
+    if runtime is None:  # only here, for within the handler the error's frames hold vLLM's model
+        return without_vllm(prepared, why, lambda name: _load(prepared, name, report), note)
     assert isinstance(runtime, VllmRuntime)
     report("self-check", None, "scoring one batch by two paths")
     level, text = runtime.self_check(prepared.task.train)

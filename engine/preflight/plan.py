@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,10 +24,13 @@ from engine.tasks.load import Task, check_sources, load_task
 if TYPE_CHECKING:
     from engine.directions.low_rank import Drawn
     from engine.models.facts import ModelFacts
+    from engine.models.headers import TensorHeader
     from engine.preflight.checks import Fit
     from engine.preflight.disk import Disk
     from engine.preflight.folds import Folds
     from engine.preflight.identity import Files
+
+_LEAST = Needs(batch=1, longest=8, options=1, option_tokens=1)  # of any data
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Plan:
     task: PresetTask  # with what the built-in demo brings
     found: hub.Found
     files: Files  # of the model; none before it is downloaded
+    headers: Mapping[str, TensorHeader] | None  # of its safetensors; None before it is downloaded
     facts: ModelFacts
     device: str
     dtype: str
@@ -48,6 +52,7 @@ class Plan:
     folds: Folds  # that the run may take
     least: Fit  # of the run, without its data: the data may leave less room
     disk: Disk
+    begun: bool  # whether the run has taken steps
     was: StartedOn | None  # what the run was started on, if it was
     rules: int  # by which texts become tokens
 
@@ -56,6 +61,18 @@ class Plan:
         return _fit(
             self.facts, needs, self.wanted, self.folds, dtype=self.dtype, device=self.device, runtime=self.runtime
         )
+
+    def by_training_loop(self, why: str) -> Plan:
+        """The same of a run that has taken no step yet, by the other runtime. Raises `UserError` as `fit` does."""
+        from engine.preflight.disk import estimate_disk
+        from engine.preflight.folds import folds_for
+
+        setting = {"dtype": self.dtype, "runtime": "training-loop"}
+        folds = folds_for(self.wanted.model.fold, "", device=self.device, **setting)
+        plan = replace(self, runtime="training-loop", why=why, folds=folds)
+        least = plan.fit(_LEAST)
+        disk = estimate_disk(self.facts, self.wanted, fold=least.fold, steps_done=0, saved=0, **setting)
+        return replace(plan, least=least, disk=disk)
 
 
 @dataclass(frozen=True)
@@ -87,9 +104,9 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
     path, task = with_demo(wanted, report)
 
     from engine.directions.low_rank import drawn_by
-    from engine.models.facts import read_model
+    from engine.models.facts import read_headers, read_model
     from engine.preflight.checks import check_disk
-    from engine.preflight.choose import choose_device, choose_dtype, choose_for, choose_runtime
+    from engine.preflight.choose import choose_device, choose_dtype, choose_for, choose_for_folder, choose_runtime
     from engine.preflight.compiler import check_compiler
     from engine.preflight.disk import estimate_disk
     from engine.preflight.folds import fold_of, folds_for
@@ -107,21 +124,21 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
         note("warning", f"model.trust_remote_code: Python code that comes with {path} may run here")
     begun = run.info.read() if run and run.steps_done() else None
     experts = begun.experts if begun else True
-    facts = read_model(found.readable, trust_remote_code=trust, experts=experts)
+    headers = read_headers(found.readable) if folder else None
+    facts = read_model(found.readable, trust_remote_code=trust, experts=experts, headers=headers)
     files = files or (identify(folder, was, code=trust) if folder else {})
-    note("warning" if facts.still.experts else "info", f"model: {facts.still}")
     dtype = choose_dtype(wanted.model.dtype, device, facts)
     runtime, why = choose_runtime(wanted.model.runtime, device)
     check_compiler(device)
     runtime, why = choose_for(facts, wanted.model.runtime, runtime, why, device)
-    note("info", why)
+    if folder:
+        runtime, why = choose_for_folder(
+            facts, dtype, wanted.model.runtime, runtime, why, trust_remote_code=trust, begun=begun is not None
+        )
     began = fold_of(begun, wanted.model.fold) if begun else ""
     folds = folds_for(wanted.model.fold, began, dtype=dtype, device=device, runtime=runtime)
     # The weights alone, before the data is read; the whole once the data says how long it is.
-    least = _fit(
-        facts, Needs(batch=1, longest=8, options=1, option_tokens=1), wanted, folds,
-        dtype=dtype, device=device, runtime=runtime,
-    )  # fmt: skip
+    least = _fit(facts, _LEAST, wanted, folds, dtype=dtype, device=device, runtime=runtime)
     drawn = drawn_by(run.first_step() if run else None)
     disk = estimate_disk(
         facts, wanted, dtype=dtype, runtime=runtime, fold=least.fold,
@@ -129,7 +146,24 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
     )  # fmt: skip
     rules = identity.rules_of(run, was)
     plan = Plan(
-        wanted, task, found, files, facts, device, dtype, runtime, why, drawn, experts, folds, least, disk, was, rules
+        wanted,
+        task,
+        found,
+        files,
+        headers,
+        facts,
+        device,
+        dtype,
+        runtime,
+        why,
+        drawn,
+        experts,
+        folds,
+        least,
+        disk,
+        begun is not None,
+        was,
+        rules,
     )
     if run:
         note(*check_disk(disk, run.path))
@@ -141,19 +175,24 @@ def prepare(plan: Plan, report: Report, note: Note = lambda level, text: None) -
     from engine.models.missing import check_weights
     from engine.models.tokenizer import read_tokenizer
     from engine.preflight.checks import check_ids
-    from engine.preflight.choose import check_vllm
+    from engine.preflight.choose import choose_for_folder
 
     wanted, was = plan.wanted, plan.was
     trust = wanted.model.trust_remote_code
     path = hub.download(plan.found, lambda fraction, detail: report("downloading", fraction, detail))
     files = plan.files or identify(Path(path), was, code=trust)
-    unused = check_weights(path, trust_remote_code=trust)
+    unused = check_weights(path, trust_remote_code=trust, headers=plan.headers)
     facts = replace(plan.facts, path=path)
-    if plan.runtime == "vllm":
-        if unused:
-            named = f"{unused[0]} and {len(unused) - 1} more" if len(unused) > 1 else unused[0]
-            note("warning", f"model: its files hold weights that it has no use for ({named}); vLLM may refuse them")
-        check_vllm(facts, plan.dtype, trust_remote_code=trust)
+    if plan.found.folder is None:  # else it was asked before
+        runtime, why = choose_for_folder(
+            facts, plan.dtype, wanted.model.runtime, plan.runtime, plan.why, trust_remote_code=trust
+        )
+        if runtime != plan.runtime:
+            note("warning", why)
+            plan = plan.by_training_loop(why)
+    if unused and plan.runtime == "vllm":
+        named = f"{unused[0]} and {len(unused) - 1} more" if len(unused) > 1 else unused[0]
+        note("warning", f"model: its files hold weights that it has no use for ({named}); vLLM may refuse them")
 
     context = min(facts.context, wanted.model.max_length or facts.context)
     tokenizer = read_tokenizer(path, trust_remote_code=trust)

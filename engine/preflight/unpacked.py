@@ -9,18 +9,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from engine.errors import UserError, first_line
 from engine.machine import give_back
 from engine.preflight.checks import Fit
-from engine.preflight.folds import folds_for
 from engine.preflight.plan import Prepared
 from engine.runtimes.base import Note, Probe, Report, Runtime
 from engine.runtimes.vllm.runtime import VllmRuntime
 from engine.runtimes.vllm.self_check import verdict
-from engine.runtimes.vllm.support import CannotAdapt
+from engine.runtimes.vllm.support import REMEDY
 from engine.tasks.batches import batch
 from engine.tasks.example import Example
 
@@ -57,7 +56,8 @@ def without_packed(
         if public is None:
             vllm.close()
             raise UserError(f"model.path: {prepared.path}: {why}; use --set model.runtime=training-loop")
-        note("warning", f"{why}, and it is used, for model.runtime is vllm")
+        asked = "as the run began" if plan.begun else "for model.runtime is vllm"
+        note("warning", f"{why}, and it is used, {asked}")
         return vllm
     vllm.close()
     give_back(plan.device)
@@ -90,15 +90,13 @@ def without_packed(
     return reopened
 
 
-def without_vllm(prepared: Prepared, why: CannotAdapt, load: Callable[[str], Runtime], note: Note) -> Runtime:
-    """The training loop, where vLLM was loaded and cannot adapt the model. Raises `why` where vllm was asked for."""
+def without_vllm(prepared: Prepared, why: str, load: Callable[[str], Runtime], note: Note) -> Runtime:
+    """The training loop, where vLLM does not load the model or cannot adapt it, as a `CannotAdapt` said in `why`."""
     plan = prepared.plan
-    if plan.wanted.model.runtime != "auto":
-        raise why
     give_back(plan.device)
     updates = _fit_of_loop(prepared).updates
     loop = load("training-loop")
-    note("warning", f"{str(why).partition(';')[0]}: the slower training-loop runtime is used")
+    note("warning", f"{why.removesuffix(REMEDY)}: the slower training-loop runtime is used")
     note(*_what_becomes_of_updates(updates, plan.dtype))
     return loop
 
@@ -112,10 +110,7 @@ def _what_becomes_of_updates(told: str, dtype: str) -> tuple[Literal["info", "wa
 
 def _fit_of_loop(prepared: Prepared) -> Fit:
     """Raises `UserError` where there is no memory for it."""
-    plan = prepared.plan
-    setting = {"dtype": plan.dtype, "device": plan.device, "runtime": "training-loop"}
-    folds = folds_for(plan.wanted.model.fold, "", **setting)
-    return replace(plan, runtime="training-loop", folds=folds).fit(prepared.needs)
+    return prepared.plan.by_training_loop("").fit(prepared.needs)
 
 
 def _step(runtime: Runtime, prepared: Prepared, examples: list[Example]) -> _Step:

@@ -47,7 +47,7 @@ class Trainer:
         self._inbox, self._emit, self._watch, self._disk_wait = inbox, emit, watch, disk_wait
         self._changes = Changes(run, wanted)
         self._in_force: Changed | None = None
-        self._trying = Trying(opened.runtime, opened.task, opened.encoder)
+        self._trying = Trying(opened.runtime, opened.task, opened.encoder, opened.vocabulary)
         self._adopt(0)
         self._drew = _drew(opened)
         self._evaluated_at = -1

@@ -33,8 +33,9 @@ class _Question:
 class Trying:
     """Scores and generates between two steps; moves nothing."""
 
-    def __init__(self, runtime: Runtime, task: Task, encoder: Encoder) -> None:
-        self._runtime, self._task, self._encoder = runtime, task, encoder
+    def __init__(self, runtime: Runtime, task: Task, encoder: Encoder, vocabulary: int) -> None:
+        """`vocabulary`: the tokens that the model knows, be they fewer than the tokenizer's."""
+        self._runtime, self._task, self._encoder, self._vocabulary = runtime, task, encoder, vocabulary
         self._known: dict[_Question, Answer] = {}
 
     def answer(self, asked: Try, step: int) -> Tried:
@@ -44,7 +45,7 @@ class Trying:
         now = base = None
         try:
             question, prompt, options, label = self._understand(asked)
-            self._check_length(question)
+            self._check_tokens(question)
             now = self._ask(question)
             base = self._ask_base(question)
         except UserError as error:
@@ -80,13 +81,17 @@ class Trying:
         most = max(1, min(asked.max_tokens, self._runtime.longest - len(example.prompt)))
         return _Question(example.prompt, scored, most), text, options, example.label
 
-    def _check_length(self, question: _Question) -> None:
+    def _check_tokens(self, question: _Question) -> None:
         example = question.example
         length, room = (example.length, 1) if example else (len(question.prompt), question.most)
         if not length:
             raise UserError("the prompt is empty; the model needs a token to go on from")
         if length + room > self._runtime.longest:
             raise UserError(f"{length} tokens are too many: the model has room for {self._runtime.longest - room} here")
+        highest = max(max(ids) for ids in (question.prompt, *(example.options if example else ())) if ids)
+        if highest >= self._vocabulary:  # of which vLLM has rows that mean nothing
+            token = self._encoder.tokenizer.convert_ids_to_tokens(highest)
+            raise UserError(f"{token!r} (id {highest}) is beyond the model's vocabulary of {self._vocabulary:,} tokens")
 
     def _ask(self, question: _Question) -> Answer:
         if question.example is None:

@@ -41,14 +41,14 @@ def measured(layers: int) -> tuple[float, float, float]:
     """Processor seconds of `Forward.run`, and of a whole step with it and without."""
     from engine.benchmark.batches import examples
     from engine.models.facts import read_model
-    from engine.preflight.choose import check_architecture
+    from engine.preflight.choose import choose_for
     from engine.runtimes.base import Needs, Upcoming
     from engine.runtimes.vllm.runtime import VllmRuntime
     from engine.runtimes.vllm.worker.graphs import Graphs
 
     with tempfile.TemporaryDirectory() as folder:
         facts = read_model(str(write_model(Path(folder), layers)), trust_remote_code=False)
-        check_architecture(facts)
+        choose_for(facts, "vllm", "vllm", "", "cpu")
         batch = examples(_BATCH, vocabulary=512, options=2, option_tokens=1, length=None, seed=0)
         needs = Needs(_BATCH, max(example.length for example in batch), options=2, option_tokens=1)
         runtime = VllmRuntime(

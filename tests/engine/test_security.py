@@ -22,7 +22,7 @@ from engine.environment import prepare, prepare_device
 from engine.errors import UserError
 from engine.models.facts import read_model
 from engine.models.weights import read_pickles
-from engine.preflight.choose import check_architecture
+from engine.preflight.choose import choose_for
 from engine.preset.load import load
 from engine.protocol.commands import Evaluate, Pause, Resume
 from engine.protocol.events import Eval, Hello, Step
@@ -109,6 +109,7 @@ def test_the_runtimes_themselves_run_no_pickle(
     marker = tmp_path / "marker"
     model = pickled({"evil": Evil(marker)})
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    monkeypatch.setattr("engine.environment._prepared", None)
     prepare()
     common: dict[str, Any] = {"dtype": "float32", "device": "cpu", "rank": 2, "seed": 0}
     with pytest.raises(Exception, match=r"posix\.mkdir"):
@@ -119,7 +120,7 @@ def test_the_runtimes_themselves_run_no_pickle(
             fold: FoldMode = "nearest"
             needs = Needs(batch=1, longest=8, options=2, option_tokens=1)
             facts = read_model(str(model), trust_remote_code=False)
-            check_architecture(facts)
+            choose_for(facts, "vllm", "vllm", "", "cpu")
             VllmRuntime(facts, needs=needs, memory_needed=2**30, fold=fold, **common)
         else:
             from engine.runtimes.training_loop import TrainingLoop

@@ -65,7 +65,7 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
     "starcoder2": ("Starcoder2Config", {**_GROUPED, "sliding_window": WINDOW}),
     "gpt2": ("GPT2Config", _SMALL),
     # vLLM wraps all but its attention.
-    "gpt-bigcode": ("GPTBigCodeConfig", {**_SMALL, "multi_query": True}),
+    "gpt-bigcode": ("GPTBigCodeConfig", {**_SMALL, "num_hidden_layers": 1, "multi_query": True}),
     "gpt-neox": ("GPTNeoXConfig", {**_WIDE, "rotary_pct": 0.5}),
     "qwen3-moe": (
         "Qwen3MoeConfig",

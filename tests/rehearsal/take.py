@@ -30,7 +30,7 @@ def main() -> None:
 def _take(case: dict[str, Any]) -> dict[str, Any]:
     from engine.directions.fold import choose_fold
     from engine.models.facts import read_model
-    from engine.preflight.choose import check_architecture, choose_device
+    from engine.preflight.choose import choose_device, choose_for
     from engine.preflight.memory import estimate_memory
     from engine.preset.method import Method
     from engine.runtimes.vllm.runtime import VllmRuntime
@@ -38,8 +38,8 @@ def _take(case: dict[str, Any]) -> dict[str, Any]:
     from tests.rehearsal.simulated.counters import counters
 
     facts = read_model(case["path"], trust_remote_code=False)
-    check_architecture(facts)
     device, dtype = choose_device("auto"), case["dtype"]
+    choose_for(facts, "vllm", "vllm", "", device)
     pool = work.pool(facts.vocabulary, case["option_tokens"])
     needs = work.needs(pool, case["option_tokens"], case["queries"])
     fold = choose_fold(case["fold"], dtype)

@@ -2,8 +2,9 @@
 
 Both run in one process, so that a traceback has every frame between. vLLM checks what it is asked before it runs the
 model, and our code reads the answer after it did: what fails on the way there or back was asked wrongly, by code of
-ours. What fails while the model runs, below the last frame of ours, is vLLM's: a kernel that a card does not have, a
-layer that does not work with LoRA. Too little memory is ours wherever it shows: we say how much is needed.
+ours. What fails while the model runs is vLLM's where code of its own was called last, be it by ours, which stands in
+front of every layer that is adapted: a kernel that a card does not have, a layer that does not work with LoRA. Too
+little memory is ours wherever it shows: we say how much is needed.
 """
 
 from __future__ import annotations
@@ -33,8 +34,10 @@ def our_fault(error: BaseException) -> str:
         (str(frame.f_globals.get("__name__", "")), frame.f_code.co_name)
         for frame, _ in traceback.walk_tb(error.__traceback__)
     ]
-    last = max((place for place, (module, _) in enumerate(frames) if module.startswith("engine.")), default=-1)
-    if any(module.startswith("vllm.v1.worker.") and name in _RUNS_THE_MODEL for module, name in frames[last + 1 :]):
+    # Frames of torch or Triton, at the end, are of whoever called them.
+    callers = [module.partition(".")[0] for module, _ in frames if module.startswith(("engine.", "vllm."))]
+    running = any(module.startswith("vllm.v1.worker.") and name in _RUNS_THE_MODEL for module, name in frames)
+    if running and callers[-1] == "vllm":
         return ""
     return (
         f"vLLM was asked wrongly ({named(error)}), a fault of zotui's: please report it with the run's log; "

@@ -65,8 +65,7 @@ class VllmRuntime:
         self._folded_at = 0  # the step before which the weights were last folded
         self._settled = False  # whether the first sign holds U_acc itself
         self._usage = 0.0
-        self._direct = True
-        self.paths: tuple[self_check.Path, ...] = ("packed", "public")  # that work, the better first
+        self.paths: tuple[self_check.Path, ...] = ("packed", "public")  # that work, the first in use
         self._block = block_size(device)
         plan = plan_capacity(needs, self._block)
         room = with_prompt(with_padding(plan, self._block), facts.context, self._block)
@@ -200,6 +199,11 @@ class VllmRuntime:
             self._settled = True
 
     @property
+    def _direct(self) -> bool:
+        """Whether scoring goes by packed passes."""
+        return self.paths[:1] == ("packed",)
+
+    @property
     def _adaptable(self) -> bool:
         """Whether vLLM's own LoRA kernels take the weights: those for GPUs take none of float32."""
         return self.device == "cpu" or self._dtype != "float32"
@@ -232,12 +236,11 @@ class VllmRuntime:
 
         found = self_check.check(packed, public, some, self._dtype, slots=slots)
         self.paths = found.paths
-        self._direct = "packed" in found.paths
         return found.level, found.text
 
     def use_public_api(self, yes: bool = True) -> None:
         """Score through vLLM's public API from now on, or by packed passes again."""
-        self._direct = not yes
+        self.paths = ("public",) if yes else ("packed", "public")
 
     def floor(self, examples: Sequence[Example], queries: int) -> int:
         """Score what `probe` scores, but without slots; returns the tokens scored. For the benchmark."""

@@ -11,12 +11,12 @@ import torch
 from pydantic import ValidationError
 from vllm import LLM
 
-from engine.errors import UserError, first_line
+from engine.errors import first_line
 from engine.models.experts import dense
 from engine.models.facts import ModelFacts
 from engine.models.weights import Matrix
 from engine.runtimes.vllm.capacity import Capacity, adapter_rank
-from engine.runtimes.vllm.support import CannotAdapt, model_arguments, reason
+from engine.runtimes.vllm.support import REMEDY, CannotAdapt, model_arguments, reason
 
 _UNWRAPPED = re.compile(r"LoRA target module (\S+) .*could not be wrapped")
 _WORKER = "engine.runtimes.vllm.worker.worker.ZoWorker"  # one for all: vLLM mixes it into its own class for good
@@ -36,8 +36,7 @@ def start(
 ) -> LLM:
     """Load the model with KV space for `room`, in pages of `block` tokens; `memory_needed`: bytes of the whole run.
 
-    Raises `UserError` for a model that vLLM does not take in this way, such as Gemma 3 in float16, and `CannotAdapt`
-    for one of which it does not adapt a layer.
+    Raises `CannotAdapt` for a model that vLLM does not take in this way, or of which it does not adapt a layer.
     """
     if not gc.get_freeze_count():
         gc.freeze()  # the libraries' million objects stay; vLLM would look through them five times, 0.3 s each
@@ -64,15 +63,12 @@ def start(
     try:
         return LLM(**asked)
     except ValidationError as error:
-        raise UserError(f"model.path: {facts.path}: vLLM refuses it: {reason(error)}") from None
+        raise CannotAdapt(f"model.path: {facts.path}: vLLM refuses it: {reason(error)}{REMEDY}") from None
     except (ValueError, KeyError) as error:
         if layer := _UNWRAPPED.search(str(error)):
-            raise CannotAdapt(
-                f"model.path: {facts.path}: vLLM cannot adapt {layer[1]}; use --set model.runtime=training-loop"
-            ) from None
-        raise UserError(  # of a loader that has no place for a tensor of the files
-            f"model.path: {facts.path}: vLLM cannot load it ({type(error).__name__}: {first_line(error)}); "
-            "use --set model.runtime=training-loop"
+            raise CannotAdapt(f"model.path: {facts.path}: vLLM cannot adapt {layer[1]}{REMEDY}") from None
+        raise CannotAdapt(  # of a loader that has no place for a tensor of the files
+            f"model.path: {facts.path}: vLLM cannot load it ({type(error).__name__}: {first_line(error)}){REMEDY}"
         ) from error
 
 

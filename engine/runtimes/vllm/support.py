@@ -12,12 +12,16 @@ from pydantic import ValidationError
 
 from engine.errors import UserError, first_line
 from engine.models.facts import ModelFacts
+from engine.models.suitable import unnamed_files
 from engine.models.weights import Matrix
 from engine.stdio import hushed
 
+#: How every `CannotAdapt` ends.
+REMEDY = "; use --set model.runtime=training-loop"
+
 
 class CannotAdapt(UserError):
-    """vLLM takes the model, but cannot adapt all that is to move: known only when it is loaded."""
+    """vLLM does not load the model, or cannot adapt all that is to move: known only when it is loaded."""
 
 
 def problem(device: str) -> str:
@@ -79,8 +83,11 @@ def without_heads(head_size: int, device: str) -> str:
     )
 
 
-def refusal(facts: ModelFacts, dtype: str, *, trust_remote_code: bool) -> str:
-    """Why vLLM would refuse a model's folder by its configuration, such as Gemma 3 in float16, or nothing."""
+def refusal(facts: ModelFacts, dtype: str, *, trust_remote_code: bool, begun: bool = False) -> str:
+    """Why vLLM would refuse a model's folder by its configuration, such as Gemma 3 in float16, or nothing.
+
+    `begun`: whether a run has taken steps with what vLLM reads there.
+    """
     from vllm.engine.arg_utils import EngineArgs
 
     # It lists the files by the folder's name as a pattern, and may find those of another folder.
@@ -89,6 +96,8 @@ def refusal(facts: ModelFacts, dtype: str, *, trust_remote_code: bool) -> str:
     folder = Path(facts.path)
     if any(folder.glob("*/**/consolidated*.safetensors")) and not any(folder.glob("consolidated*.safetensors")):
         return "vLLM would look for consolidated*.safetensors, which is in a folder within; move that folder away"
+    if not begun and (others := unnamed_files(folder)):
+        return f"vLLM would read {others[0]} beside model.safetensors as weights; move it away"
     asked = EngineArgs(**model_arguments(facts, dtype, trust_remote_code), skip_tokenizer_init=True)
     try:
         with hushed():
@@ -116,5 +125,5 @@ def check_matrices(wanted: Sequence[Matrix], adaptable: Sequence[Matrix]) -> Non
         example = missing[0] if missing else sorted(m.name for m in set(adaptable) ^ set(wanted))[0]
         raise CannotAdapt(
             f"model.path: vLLM cannot adapt {max(1, len(missing))} of the model's {len(wanted)} linear layers "
-            f"(such as {example}); use --set model.runtime=training-loop"
+            f"(such as {example}){REMEDY}"
         )

@@ -224,6 +224,26 @@ def test_an_export_that_cannot_be_written_to_its_end_leaves_nothing(tiny_run: Ru
     assert not above.exists()
 
 
+def test_a_folder_that_is_a_mount_point_is_written_into(small_disk: Any) -> None:
+    from engine.export.folder import written_aside
+
+    disk = small_disk("1m")
+    with pytest.raises(KeyError), written_aside(disk) as folder:
+        (folder / "a.json").write_text("{}")
+        raise KeyError
+    assert not list(disk.iterdir())
+    with pytest.raises(OSError, match="Directory not empty"), written_aside(disk) as folder:
+        (folder / "a.json").write_text("{}")
+        (disk / "b.json").write_text("somebody else's")
+    assert [path.name for path in disk.iterdir()] == ["b.json"]
+    (disk / "b.json").unlink()
+    with written_aside(disk) as folder:
+        (folder / "a.json").write_text("{}")
+        (folder / "within").mkdir()
+        (folder / "within" / "c").touch()
+    assert sorted(str(path.relative_to(disk)) for path in disk.rglob("*")) == ["a.json", "within", "within/c"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_export_that_is_interrupted_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     """While it writes."""

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import re
+import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from engine.errors import RunFailed, UserError
-from engine.preflight import unpacked
+from engine.preflight import open as opening
+from engine.preflight import plan, unpacked
 from engine.preflight.open import open_run
 from engine.preset.load import load
 from engine.preset.schema import Preset
@@ -126,6 +132,21 @@ def test_who_asks_for_vllm_gets_it_and_is_told_what_a_step_takes(
     assert not any(isinstance(runtime, TrainingLoop) for runtime in packed_raises.opened)
 
 
+def test_who_goes_on_with_a_run_that_began_by_vllm_is_told_so(
+    packed_raises: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the preset says."""
+    planned = plan.plan_run
+
+    def begun(*about: Any) -> Any:
+        return replace(planned(*about), begun=True)
+
+    monkeypatch.setattr(opening, "plan_run", begun)
+    set_clock(monkeypatch, 9.0, 1.9)
+    assert packed_raises("model.runtime=vllm").name == "vllm"
+    assert packed_raises.warning().endswith("public API: 1.9 s a step, and it is used, as the run began")
+
+
 def test_scores_that_are_not_the_training_loops_are_not_gone_on_with(
     packed_raises: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,3 +211,45 @@ def test_a_fault_of_ours_is_no_reason_to_take_another_runtime(
     monkeypatch.setattr(LLM, "generate", lambda *_, **__: [])
     with pytest.raises(RunFailed, match="a fault of zotui's"):
         packed_raises("model.runtime=auto")
+
+
+def test_what_vllm_does_not_load_the_training_loop_does_once_the_memory_is_free(
+    tiny_run: Runner, tiny_models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: Any
+) -> None:
+    """As a checkpoint with a weight too many, which vLLM finds with its model in memory. A path may have a `;`."""
+    model = Path(shutil.copytree(tiny_models["llama"], tmp_path / "a;b", copy_function=shutil.copyfile))
+    weights = model / "model.safetensors"
+    save_file({**load_file(weights), "score.weight": torch.zeros(2, 128)}, weights, metadata={"format": "pt"})
+    beside: list[str] = []
+    opens = TrainingLoop.__init__
+
+    def opened(self: TrainingLoop, *args: Any, **settings: Any) -> None:
+        gc.collect()
+        alive = (type(one) for one in gc.get_objects() if isinstance(one, torch.nn.Module))
+        beside.extend(one.__name__ for one in alive if one.__module__ == "vllm.model_executor.models.llama")
+        opens(self, *args, **settings)
+
+    monkeypatch.setattr(TrainingLoop, "__init__", opened)
+    notes: list[tuple[str, str]] = []
+    wanted = load("tiny", tiny_run.preset.read_text(), [f"model.path={model}", "model.runtime=auto"])
+    run = open_run(wanted, lambda *_: None, lambda level, text: notes.append((level, text)))
+    run.runtime.close()
+    assert isinstance(run.runtime, TrainingLoop) and not run.fold
+    assert not beside
+    (told,) = [text for level, text in notes if level == "warning" and "cannot load it" in text]
+    assert told.startswith(f"model.path: {model}: vLLM cannot load it (ValueError: There is no module")
+    assert told.endswith("): the slower training-loop runtime is used")
+
+
+def test_layers_that_share_their_cache_across_groups_are_the_training_loops() -> None:
+    from engine.runtimes.vllm.support import CannotAdapt
+    from engine.runtimes.vllm.worker.forward import Forward
+
+    runner: Any = SimpleNamespace(
+        attn_groups=[[SimpleNamespace(layer_names=["last"])]],
+        kv_cache_config=SimpleNamespace(kv_cache_groups=["full", "sliding"]),
+    )
+    layers = {"last": SimpleNamespace(kv_sharing_target_layer_name="first")}
+    config: Any = SimpleNamespace(compilation_config=SimpleNamespace(static_forward_context=layers))
+    with pytest.raises(CannotAdapt, match=r"share their KV cache across groups; use --set model.runtime=training-loop"):
+        Forward(runner, config, "cpu", layers=None)  # type: ignore[arg-type]

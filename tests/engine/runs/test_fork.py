@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -128,6 +129,19 @@ def test_a_fork_is_no_run_before_it_is_whole(saved: RunDir, home: Path, monkeypa
     monkeypatch.setattr(os, "link", link)
     forked = fork(saved, None, ["run.steps=50"])
     assert not meanwhile and [run.path for run in all_runs()] == [forked.path]
+
+
+@pytest.mark.parametrize("experts", [None, False, True])
+def test_a_fork_moves_the_experts_that_its_run_does(saved: RunDir, tmp_path: Path, experts: bool | None) -> None:
+    """A run of a version that left them still has no word on them."""
+    if experts is not None:
+        saved.info.update(experts=experts)
+    else:
+        about = json.loads(saved.info.file.read_text())
+        about.pop("experts", None)
+        saved.info.file.write_text(json.dumps(about))
+    forked = fork(saved, 3, ["run.steps=50"], tmp_path / "forked")
+    assert forked.info.read().experts is bool(experts)
 
 
 def test_forks_are_made_on_threads_each_whole(saved: RunDir, home: Path) -> None:

@@ -11,9 +11,12 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from engine.directions.low_rank import directions
+from engine.errors import UserError
 from engine.export.rebuild import FoldingLoop
 from engine.models.experts import dense
 from engine.models.facts import read_model, weights_in_scope
+from engine.preflight.open import Opened, open_run
+from engine.preset.load import load
 from engine.runtimes.training_loop import TrainingLoop
 from engine.tasks.example import Example
 from tests.engine.conftest import Runner, needs_vllm
@@ -95,20 +98,25 @@ def test_gpt_2_is_saved_loaded_folded_and_set_back_to_its_base(tmp_path: Path) -
 
 @needs_vllm
 def test_a_model_of_which_vllm_cannot_adapt_all_takes_the_loop_as_well(
-    tiny_run: Runner, tiny_models: dict[str, Path], tmp_path: Path
+    tiny_run: Runner, tiny_models: dict[str, Path], tmp_path: Path, home: Path
 ) -> None:
     """Which is found only when vLLM has loaded it."""
     path = write_model("gpt-bigcode", tmp_path)
     for file in ("tokenizer.json", "tokenizer_config.json"):
         (path / file).write_bytes((tiny_models["opt"] / file).read_bytes())
-    refused = tiny_run(f"model.path={path}", "run.steps=2", "model.runtime=vllm")
-    assert refused.code == 2
-    assert "vLLM cannot adapt" in refused.stderr and "; use --set model.runtime=training-loop" in refused.stderr
-    run = tiny_run(f"model.path={path}", "run.steps=2", "model.runtime=auto")
-    assert run.code == 0, run.stderr
-    assert run.of("hello")[0]["runtime"] == "training-loop"
-    told = [log["text"] for log in run.of("log") if "vLLM cannot adapt" in log["text"]]
-    assert len(told) == 1 and told[0].endswith(": the slower training-loop runtime is used")
+    notes: list[str] = []
+
+    def opened(runtime: str) -> Opened:
+        wanted = load("tiny", tiny_run.preset.read_text(), [f"model.path={path}", f"model.runtime={runtime}"])
+        return open_run(wanted, lambda *_: None, lambda level, text: notes.append(text))
+
+    with pytest.raises(UserError, match=r"vLLM cannot adapt .*; use --set model\.runtime=training-loop"):
+        opened("vllm")
+    runtime = opened("auto").runtime
+    runtime.close()
+    assert runtime.name == "training-loop"
+    (told,) = [text for text in notes if "vLLM cannot adapt" in text]
+    assert told.endswith(": the slower training-loop runtime is used")
 
 
 @needs_vllm

@@ -278,10 +278,10 @@ def test_a_packed_path_that_fails_or_differs_gives_way_to_the_public_one(
         return found
 
     monkeypatch.setattr(runtime, "_call", wrong)
-    runtime._direct = True
+    runtime.use_public_api(False)
     level, text = runtime.self_check(examples(4))
     assert level == "warning" and "differs from vLLM's public API by 0.5" in text
-    assert runtime.paths == ("public",) and not runtime._direct
+    assert runtime.paths == ("public",)
 
 
 class _NoKernel(Exception):
@@ -295,13 +295,17 @@ def _raising(error: Exception) -> Any:
     return raises
 
 
+@pytest.mark.parametrize("at", ["the model", "a layer that is adapted"])
 def test_what_fails_while_vllm_runs_the_model_is_vllms_and_passed_over_with_a_warning(
-    open_runtime: Any, monkeypatch: pytest.MonkeyPatch
+    open_runtime: Any, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
+    """The second below our own part of such a layer."""
+    from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
     from vllm.v1.worker.cpu_model_runner import CPUModelRunner
 
     runtime = open_runtime()
-    monkeypatch.setattr(CPUModelRunner, "_model_forward", _raising(_NoKernel("no image for this card\nat line 3")))
+    owner, name = (CPUModelRunner, "_model_forward") if at == "the model" else (PunicaWrapperCPU, "add_lora_linear")
+    monkeypatch.setattr(owner, name, _raising(_NoKernel("no image for this card\nat line 3")))
     level, text = runtime.self_check(examples(4))
     assert level == "warning"
     assert text == ("packed scoring could not be checked, vLLM's public API failed (_NoKernel: no image for this card)")

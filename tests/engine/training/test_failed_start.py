@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from engine.errors import EXIT_FAILED, EXIT_USAGE, unforeseen
 from engine.models.facts import dtype_of
 from engine.preset.load import load
 from engine.protocol import findings
+from engine.runs.directory import RunDir
 from tests.engine.conftest import Runner
 from tests.engine.preflight.test_command import one, preflight
 
@@ -61,6 +64,30 @@ def test_a_run_that_fails_before_its_first_step_is_taken_back_and_its_log_kept(
     (error,) = done.of("error")
     assert (error["kind"], f"zotui: {error['text']}") == ("start", line)
     assert not done.folder.exists()
+
+
+FAILS = """
+import sys
+import engine.__main__ as command
+from engine.errors import RunFailed
+def train(*_, **__):
+    raise RunFailed("the self-check could not be made: so and so")
+command.train = train
+sys.exit(command.main())
+"""
+
+
+def test_a_failure_that_was_foreseen_leaves_no_run_either_before_its_first_step(tiny_run: Runner, home: Path) -> None:
+    run = RunDir.create(load("p", tiny_run.preset.read_text()), "p", tiny_run.home / "mine")
+    run.log_file.write_text("said\n")
+    done = subprocess.run(
+        [sys.executable, "-c", FAILS, str(run.path)], stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    last = json.loads(done.stdout.splitlines()[-1])
+    log = home / "logs" / "mine.log"
+    assert (done.returncode, last["kind"]) == (EXIT_FAILED, "start")  # whoever started it takes it back
+    assert last["text"] == f"the self-check could not be made: so and so; its log is {log}"
+    assert log.read_text() == "said\n"
 
 
 def test_a_preflight_says_it_in_a_line_too(tiny_run: Runner, broken: Path, home: Path) -> None:

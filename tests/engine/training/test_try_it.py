@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from engine.protocol.commands import Change, Pause, Resume, Stop, Try
 from engine.protocol.events import Answer, Changed, Done, Hello, State, Step, Tried
 from engine.text import plain
 from tests.engine.conftest import Finished, Runner, needs_vllm
+from tests.engine.preflight.test_unsuitable import with_token
 
 OPTIONS = ["terrible", "great"]
 PROMPT = "a film of rare grace . It was"
@@ -104,6 +106,21 @@ def test_what_cannot_be_answered_says_why_and_the_run_goes_on(start: Any) -> Non
     engine.send(Resume())
     assert engine.finish() == 0
     assert engine.of(Done)
+
+
+def test_tokens_that_the_model_does_not_know_are_not_asked_for(
+    start: Any, tiny_models: dict[str, Path], tmp_path: Path
+) -> None:
+    model = Path(shutil.copytree(tiny_models["llama"], tmp_path / "model", copy_function=shutil.copyfile))
+    engine = start(f"model.path={with_token(model, '<more>')}")
+    engine.send(Pause())
+    engine.until(Hello)
+    for what in ({"prompt": "a <more> film"}, {"prompt": "a film", "options": ["good", "<more>"]}):
+        answer = ask(engine, **what)
+        assert answer.note == "'<more>' (id 512) is beyond the model's vocabulary of 512 tokens"
+        assert answer.now is None and answer.base is None
+    engine.send(Stop())
+    assert engine.finish() == 130
 
 
 def test_base_weights_are_found_under_either_name_and_refused_where_they_are_not_there(

@@ -13,8 +13,8 @@ import torch
 from vllm.forward_context import set_forward_context
 from vllm.v1.attention.backend import CommonAttentionMetadata
 
-from engine.errors import UserError
 from engine.runtimes.vllm.packing import Packed
+from engine.runtimes.vllm.support import REMEDY, CannotAdapt
 from engine.runtimes.vllm.worker.layers import Layers, Pass
 
 _RECORDABLE = {"FLASH_ATTN", "TRITON_ATTN"}
@@ -55,7 +55,7 @@ class Forward:
             getattr(attention, "kv_sharing_target_layer_name", None) for attention in attentions
         ):
             # Layers of another group would overwrite the pages before they are read a second time.
-            raise UserError("model.path: layers share their KV cache across groups; use model.runtime=training-loop")
+            raise CannotAdapt(f"model.path: layers share their KV cache across groups{REMEDY}")
         #: Whether the attention backends write keys and values in a step of their own, so that it can be repeated.
         self.can_copy = all(
             not getattr(group.backend, "forward_includes_kv_cache_update", True) and _has_update(self._attention(name))

@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.models.names import Names
 from engine.models.weights import Matrix
-from engine.runtimes.vllm.support import CannotAdapt
+from engine.runtimes.vllm.support import REMEDY, CannotAdapt
 from engine.runtimes.vllm.worker.factors import Slice
 
 
@@ -28,8 +28,7 @@ def find_slices(manager: Any, known: Names) -> list[Slice]:
         names = manager.packed_modules_mapping.get(last, [last])
         if len(names) != len(sizes):
             raise CannotAdapt(
-                f"model.path: vLLM cuts {name} into {len(sizes)} matrices, not into {', '.join(names)}; "
-                "use --set model.runtime=training-loop"
+                f"model.path: vLLM cuts {name} into {len(sizes)} matrices, not into {', '.join(names)}{REMEDY}"
             )
         for index, own in enumerate(names):
             full = f"{parent}.{own}.weight"
