@@ -40,11 +40,11 @@ def prepare() -> None:
     _prepared = os.getpid()
     gc.set_threshold(*_WHILE_LOADING)
     _overruled.clear()
+    for name, value in variables.LEFT_BEHIND.items():
+        if os.environ.get(name) == value:
+            del os.environ[name]
     for name in sorted({*filter(variables.dropped, os.environ), *variables.FORCED}):
         _overrule(name, variables.FORCED.get(name))
-    # torch would take a GPU for usable that its driver is too old for. vLLM sets this when it is imported, so that it
-    # may come from a process before this one, and is not told as the user's.
-    os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
     for name, value in variables.PREFERRED.items():
         os.environ.setdefault(name, value)
     if platform.libc_ver()[0] == "glibc" and "GLIBC_TUNABLES" not in os.environ:

@@ -134,6 +134,16 @@ _KEPT = frozenset(
     }
 )
 
+# What vLLM sets as it is loaded, which may come from a process before this one: dropped, and not told as the user's. By
+# the first of them torch would take a GPU for usable that its driver is too old for.
+LEFT_BEHIND: Mapping[str, str] = {
+    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
+    "TRITON_CACHE_AUTOTUNING": "1",
+    "TORCHINDUCTOR_CPP_DYNAMIC_THREADS": "1",
+    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
+    "VLLM_DISABLE_SHARED_EXPERTS_STREAM": "1",
+}
+
 PREFERRED: Mapping[str, str] = {  # where the user's environment says otherwise, it is right
     "TOKENIZERS_PARALLELISM": "false",
     # Progress is told as phases; bars would only fill the log.

@@ -63,7 +63,7 @@ def test_files_are_utf_8_whatever_the_locale_and_output_is_what_it_can_take() ->
         assert (done.returncode, done.stderr) == (0, b"")
         return done.stdout.decode()
 
-    assert "mine  " in (listed := in_c("presets", "ls")) and "caf\\u00e9 \\ud83d\\ude00" in listed
+    assert "mine  " in (listed := in_c("presets", "ls")) and "caf\u00e9 \U0001f600" in listed
     assert 'command = ["\u00e9"]' in in_c("config", "show")
     in_c("presets", "copy", "mine", "copied")
     copied = (folder / "copied.toml").read_bytes().decode()
