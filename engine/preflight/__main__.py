@@ -118,7 +118,7 @@ def preflight(wanted: Preset, say: Say, *, calibrated: bool = False) -> None:
     prepared = prepare(plan, report, note)
     say(_data(prepared))
     fit = prepared.fit
-    if fit.fold != plan.least.fold:  # the data takes more than was known of the run without it
+    if fit.fold != prepared.plan.least.fold:  # the data takes more than was known of the run without it
         note("warning", fit.updates)
     memory, host = fit.memory, fit.host
     say(Room(of="memory", needed=memory.total, available=fit.available, where=plan.device, parts=memory.parts))
