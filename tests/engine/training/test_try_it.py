@@ -31,7 +31,7 @@ def ask(engine: Any, **what: Any) -> Tried:
 def test_the_base_model_answers_as_at_the_start_and_the_weights_as_transformers_has_them(
     start: Any, tiny_run: Runner, tiny_models: dict[str, Path], tmp_path: Path, runtime: str
 ) -> None:
-    engine = start(f"model.runtime={runtime}", "run.steps=25", "method.lr=1e-2")
+    engine = start(f"model.runtime={runtime}", "run.steps=40", "method.lr=1e-2")
     engine.send(Pause())
     engine.until(Hello)
     choice, text = {"prompt": PROMPT, "options": OPTIONS}, {"prompt": PROMPT, "max_tokens": 8}
