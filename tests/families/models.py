@@ -87,6 +87,18 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
 MULTIMODAL = {"gemma3-vision": ("Gemma3Config", SHAPES["gemma3"][1], _VISION)}
 """By name: as above, the values of the language model, and those of its vision tower."""
 FAMILIES = [name for name in (*SHAPES, *MULTIMODAL) if name not in ("opt-40", "gpt-bigcode")]
+_MIXTURES = ("qwen3-moe", "qwen2-moe", "mixtral", "olmoe")
+_SINCE = {"gpt-neox": (0, 32), **dict.fromkeys(_MIXTURES, (0, 30))}
+"""The first vLLM for the CPU that has LoRA for a family, or leaves its experts in the order that its files have."""
+
+
+def lacking_here(name: str) -> str:
+    """Why packed passes for a family are not to be had from the vLLM that is installed; empty if they are."""
+    from engine.runtimes.vllm.support import version
+
+    wanted = _SINCE.get(name, (0, 0))
+    here = tuple(int(part) for part in version().split(".")[:2])
+    return f"vLLM {version()} for the CPU is older than {'.'.join(map(str, wanted))}" if here < wanted else ""
 
 
 def write_model(name: str, folder: Path) -> Path:

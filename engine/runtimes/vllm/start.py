@@ -64,10 +64,12 @@ def start(
         return LLM(**asked)
     except ValidationError as error:
         raise CannotAdapt(f"model.path: {facts.path}: vLLM refuses it: {reason(error)}{REMEDY}") from None
-    except (ValueError, KeyError) as error:
+    except torch.OutOfMemoryError:
+        raise
+    except (ValueError, KeyError, RuntimeError) as error:
         if layer := _UNWRAPPED.search(str(error)):
             raise CannotAdapt(f"model.path: {facts.path}: vLLM cannot adapt {layer[1]}{REMEDY}") from None
-        raise CannotAdapt(  # of a loader that has no place for a tensor of the files
+        raise CannotAdapt(  # no place for a tensor of the files, or no kernel for a layer
             f"model.path: {facts.path}: vLLM cannot load it ({type(error).__name__}: {first_line(error)}){REMEDY}"
         ) from error
 

@@ -59,11 +59,11 @@ def normals_are_alike() -> bool:
 def case(dtype: torch.dtype, rank: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """A weight with zeros of both signs, its residual, and factors of an update."""
     random = torch.Generator().manual_seed(rank)
-    weight = torch.randn(97, 203, generator=random).mul_(0.02)
+    weight = torch.randn(67, 150, generator=random).mul_(0.02)
     weight[0, :9] = 0.0
     weight[1, :9] = -0.0
     residual = torch.randint(-(2**15), 2**15, weight.shape, generator=random).to(torch.int16)
-    u, v = torch.randn(97, rank, generator=random) * 1e-3, torch.randn(203, rank, generator=random)
+    u, v = torch.randn(67, rank, generator=random) * 1e-3, torch.randn(150, rank, generator=random)
     return weight.to(dtype), residual, u, v
 
 
@@ -72,7 +72,7 @@ def folds_are_alike(mode: FoldMode, dtype: torch.dtype, rank: int) -> bool:
     results = []
     for on_gpu in (False, True):
         with kernels_run(on_gpu):
-            fold = Fold(Matrix("m", 97, 203), mode, SEED, CPU)
+            fold = Fold(Matrix("m", 67, 150), mode, SEED, CPU)
         there, rest = weight.clone(), residual.clone() if mode == "residual" else None
         fold.add(there, rest, u, v, 7)
         results.append((there, rest))
@@ -87,7 +87,7 @@ def samples_are_alike(dtype: torch.dtype, rank: int) -> bool:
     results = []
     for on_gpu in (False, True):
         with kernels_run(on_gpu):
-            sample = Sample(Matrix("m", 97, 203), rank, SEED, CPU)
+            sample = Sample(Matrix("m", 67, 150), rank, SEED, CPU)
         sample.begin(weight, rest)
         moved = weight + (u @ v.T).to(dtype)
         for _ in range(2):

@@ -248,7 +248,8 @@ def test_a_folder_that_is_a_mount_point_is_written_into(small_disk: Any) -> None
 def test_an_export_that_is_interrupted_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     """While it writes."""
     script = (
-        "import pathlib, sys\n"
+        "import pathlib, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # which a job in the background ignores
         "from engine.export import __main__ as export\n"
         "from engine.export.folder import written_aside\n"
         "def written(name, target, dtype):\n"

@@ -14,7 +14,7 @@ from engine.models.facts import read_model
 from engine.runtimes.base import Needs
 from engine.tasks.example import Example
 from tests.engine.conftest import needs_vllm
-from tests.families.models import FAMILIES, write_model
+from tests.families.models import FAMILIES, lacking_here, write_model
 
 if importlib.util.find_spec("vllm") is not None:
     from engine.runtimes.vllm.support import unadaptable
@@ -28,6 +28,8 @@ def test_packed_passes_take_the_steps_of_the_plain_loop(family: str, tmp_path: P
     from tests.families.compare import measure
 
     prepare_device("cpu")
+    if lacking := lacking_here(family):
+        pytest.skip(lacking)
     found = measure(write_model(family, tmp_path), steps=5, interval=2)
     if family in ("gpt2", "falcon"):
         assert "no LoRA support" in found.lacking

@@ -101,4 +101,4 @@ def test_a_run_tells_its_time_and_a_resumed_one_that_of_both_engines(tiny_run: R
     both: dict[str, Any] = again.of("done")[0]["time"]
     assert both["start_up"] > left["start_up"] + 0.1
     assert both["steps"] == pytest.approx(left["steps"] + again.of("step")[0]["seconds"], abs=1e-4)
-    assert both["total"] == pytest.approx(left["total"] + again.of("done")[0]["seconds"], rel=0.02)
+    assert both["total"] == pytest.approx(left["total"] + again.of("done")[0]["seconds"], abs=0.1)

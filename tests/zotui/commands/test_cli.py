@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from engine import __version__
 from engine.preset.load import load_file
 from engine.runs.directory import RunDir
 from engine.runs.journal import JournalWriter, encode_line
@@ -128,7 +129,7 @@ def test_what_does_not_work_yet_is_not_there(command: str) -> None:
 
 
 def test_version() -> None:
-    assert here("--version")[:2] == (0, "zotui 0.3.0\n")
+    assert here("--version")[:2] == (0, f"zotui {__version__}\n")
 
 
 def test_a_reader_that_has_had_enough_is_no_error() -> None:
