@@ -4,7 +4,9 @@ What a probe adds to an expert's first product must be there before the activati
 what vLLM's kernel gives; its own LoRA form of that kernel has slots for every expert of every adapter, and runs on
 GPUs alone. The router is vLLM's. Tokens are then brought into the order of (expert, sign): a product with the weights
 or with A, which the signs share, is one grouped GEMM over the experts, one with B over experts and signs. Shapes do
-not depend on what the router chose, and nothing waits for it: passes can be recorded. Weights are vLLM's own, live.
+not depend on what the router chose. Where torch has a kernel for such a GEMM (on a GPU for bfloat16) nothing waits and
+passes can be recorded; its fallback brings the counts to the host for every product, which is right, and slow. Weights
+are vLLM's own, live.
 
 Outside a pass, where vLLM's public API is asked for a sign, they are computed by the definition, expert after expert,
 with U and V as they were drawn: the self-check compares the two. So they are always on a CPU, where vLLM 0.32 takes a
