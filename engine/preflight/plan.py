@@ -146,25 +146,10 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
     )  # fmt: skip
     rules = identity.rules_of(run, was)
     plan = Plan(
-        wanted,
-        task,
-        found,
-        files,
-        headers,
-        facts,
-        device,
-        dtype,
-        runtime,
-        why,
-        drawn,
-        experts,
-        folds,
-        least,
-        disk,
-        begun is not None,
-        was,
-        rules,
-    )
+        wanted=wanted, task=task, found=found, files=files, headers=headers, facts=facts, device=device, dtype=dtype,
+        runtime=runtime, why=why, drawn=drawn, experts=experts, folds=folds, least=least, disk=disk,
+        begun=begun is not None, was=was, rules=rules,
+    )  # fmt: skip
     if run:
         note(*check_disk(disk, run.path))
     return plan
