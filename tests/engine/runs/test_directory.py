@@ -192,7 +192,7 @@ def test_a_child_that_outlives_the_engine_does_not_keep_the_lock() -> None:
         "import os, sys, time; from pathlib import Path; from engine.runs.directory import RunDir\n"
         "run = RunDir(Path(sys.argv[1])); run.acquire()\n"
         "child = os.fork()\n"
-        "if child: print(child, flush=True)\n"
+        "if not child: print(os.getpid(), flush=True)\n"  # it lets go of the lock before it comes to this line
         "time.sleep(60)\n"
     )
     engine = subprocess.Popen(

@@ -113,6 +113,7 @@ def test_a_dead_one_is_passed_over_and_not_made_again_for_ever(keeper: SpareKeep
     pids = set()
     spare = kept(keeper)
     os.kill(spare.pid, signal.SIGKILL)
+    psutil.Process(spare.pid).wait(10)
     engine = keeper.start(new_run("dead"))
     assert engine.pid != spare.pid and not psutil.pid_exists(spare.pid)
     assert type(next(engine.events())).__name__ == "Hello"
