@@ -117,8 +117,9 @@ class _Paths:
 
     def __init__(self, config: Config) -> None:
         from engine.benchmark.batches import examples
-        from engine.methods.lozo import Lozo
+        from engine.directions.space import space_of
         from engine.models.facts import read_model
+        from engine.optimizer import Optimizer
         from engine.preflight.checks import check_memory
         from engine.preflight.folds import folds_for
         from engine.runtimes.base import Needs, Runtime
@@ -127,7 +128,8 @@ class _Paths:
         self.facts = read_model(config.model, trust_remote_code=False, weights=not config.random_weights)
         # Redraws are timed by themselves, never within a step.
         self.method = Method(rank=config.rank, queries=config.queries, interval=10**9)  # type: ignore[call-arg]
-        self.lozo = Lozo(self.method, 10**9, "classification")
+        self.space = space_of(self.method)
+        self.optimizer = Optimizer(self.method, 10**9, "classification")
         self.examples = examples(
             config.batch_size,
             vocabulary=self.facts.vocabulary,
@@ -144,7 +146,7 @@ class _Paths:
             longest=longest,
             options=config.options,
             option_tokens=config.option_tokens,
-            queries=config.queries,
+            probing=self.optimizer.probing,
         )
         setting: dict[str, Any] = {
             "dtype": config.dtype,
@@ -213,7 +215,7 @@ class Loop(_Paths):
             config.model,
             dtype=config.dtype,
             device=config.device,
-            rank=config.rank,
+            space=self.space,
             seed=0,
             random_weights=config.random_weights,
         )
@@ -223,7 +225,7 @@ class Loop(_Paths):
         if name == "redraw":
             seconds, _ = self.timed(lambda: self.runtime.redraw(step))
             return Turn(seconds=seconds)
-        seconds, result = self.timed(lambda: self.lozo.step(self.runtime, step, self.examples))
+        seconds, result = self.timed(lambda: self.optimizer.step(self.runtime, step, self.examples))
         lengths = [len(e.prompt) + len(option) for e in self.examples for option in e.options]
         padded = 2 * self.config.queries * len(lengths) * max(lengths)
         return Turn(seconds=seconds, tokens=result.tokens, padded_tokens=padded, loss=result.loss)
@@ -245,7 +247,7 @@ class Vllm(_Paths):
             self.facts,
             dtype=config.dtype,
             device=config.device,
-            rank=config.rank,
+            space=self.space,
             seed=0,
             needs=self.needs,
             memory_needed=self.fit.memory.total,
@@ -260,13 +262,13 @@ class Vllm(_Paths):
         self.vllm.forward_seconds()
         if name == "floor":
             # The forward pass alone: what leads up to it, a step of the path `vllm` pays.
-            tokens = self.vllm.floor(self.examples, self.config.queries)
+            tokens = self.vllm.floor(self.examples, self.optimizer.probing)
             return Turn(seconds=self.vllm.forward_seconds(), tokens=tokens)
         if name == "fold":
             seconds, _ = self.timed(lambda: self.vllm.redraw(step))
             return Turn(seconds=seconds)
         self.vllm.use_public_api(name == "public")
-        seconds, result = self.timed(lambda: self.lozo.step(self.vllm, step, self.examples, self.examples))
+        seconds, result = self.timed(lambda: self.optimizer.step(self.vllm, step, self.examples, self.examples))
         return Turn(
             seconds=seconds,
             tokens=result.tokens,

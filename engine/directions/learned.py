@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 
+from engine.directions.bases import Crossing, LeftBases
 from engine.directions.fold import Fold, FoldMode
 from engine.directions.kept import Sample
-from engine.directions.low_rank import Directions, Drawn, directions, views
+from engine.directions.low_rank import Directions, Drawn, coordinates, directions, views
+from engine.directions.space import Space
 from engine.directions.staging import Staging
 from engine.models.weights import Matrix
+from engine.updates.base import Rule, update_of
+
+UPDATE = "update."
+"""What the state of the update rule is called in a checkpoint begins so."""
 
 _AHEAD = 2**28  # bytes of directions that may be drawn ahead of their step
 
@@ -23,12 +30,28 @@ def draws_ahead(size: int, queries: int) -> bool:
 class LowRank:
     """One matrix's part; its weight itself lives elsewhere.
 
-    Attributes: v, (cols, rank), the basis of the interval; learned, U_acc, (rows, rank); fold, which has the residual;
+    Attributes: v, (cols, rank), the basis of the interval; learned, U_acc, (rows, rank), or (rank, rank) of a core;
+    fold, which has the residual;
     sample, which knows how much of the update was kept.
     """
 
-    def __init__(self, matrix: Matrix, v: torch.Tensor, learned: torch.Tensor, fold: Fold, sample: Sample) -> None:
+    def __init__(
+        self,
+        matrix: Matrix,
+        v: torch.Tensor,
+        learned: torch.Tensor,
+        fold: Fold,
+        sample: Sample,
+        left: torch.Tensor | None,
+    ) -> None:
+        """`left`: of a core, P, (rows, rank): U is P times what was learned."""
         self.matrix, self.v, self.learned, self.fold, self.sample = matrix, v, learned, fold, sample
+        self._left = left
+
+    @property
+    def u(self) -> torch.Tensor:
+        """U_acc, (rows, rank), whatever its coordinates are."""
+        return self.learned if self._left is None else self._left @ self.learned
 
     def begin(self, weight: torch.Tensor) -> None:
         """The weight as it is now is what the update is counted from, unless there is such a one already."""
@@ -40,53 +63,86 @@ class LowRank:
         """weight <- weight + U_acc V^T, in its precision. `step` is the next to be taken."""
         with self.fold.at_hand() as residual:
             self.sample.begin(weight, residual)
-            self.fold.add(weight, residual, self.learned, self.v, step)
-            self.sample.folded(self.learned, self.v, weight, residual)
+            u = self.u
+            self.fold.add(weight, residual, u, self.v, step)
+            self.sample.folded(u, self.v, weight, residual)
 
 
 class Learned:
     """V and U_acc of all matrices, and the directions of a step, each in one flat tensor: few kernels do a step.
 
     Attributes: directions, where U and V come from; v, learned, flat, float32; states, each matrix's views of them;
-    dirty, whether anything was learned since the last fold.
+    dirty, whether anything was learned since the last fold; update, the rule by which it is.
     """
 
     def __init__(
         self,
         matrices: Sequence[Matrix],
-        rank: int,
+        space: Space,
         seed: int,
         device: torch.device,
         fold: FoldMode,
         drawn: Drawn,
-        queries: int = 1,
+        rule: Rule = Rule(),
+        at_once: int = 1,
+        ahead: bool = True,
     ) -> None:
-        """`queries`: how many directions are in use at once."""
-        self.directions: Directions = directions(drawn, matrices, rank, seed, device)
-        size = rank * sum(matrix.rows for matrix in matrices)
-        self.v = torch.zeros(rank * sum(matrix.cols for matrix in matrices), device=device)
+        """`at_once`: how many directions are in use at once; `ahead`: whether the next step's are drawn early."""
+        self._space, self._rule = space, rule
+        self.directions: Directions = directions(drawn, matrices, space, seed, device)
+        self._shapes = shapes = coordinates(matrices, space)
+        size = sum(rows * rank for rows, rank in shapes)
+        self.v = torch.zeros(space.rank * sum(matrix.cols for matrix in matrices), device=device)
         self.learned = torch.zeros(size, device=device)
         self.dirty = False
+        self.update = update_of(rule, shapes, device)
+        self._drawn_at: int | None = None  # the step at which V was drawn
         # Twice as many as are in use, so that the next step's are drawn while this one's are.
-        self._can_draw_ahead = draws_ahead(size, queries)
-        self._u = torch.empty(queries * (2 if self._can_draw_ahead else 1), size, device=device)
+        self._can_draw_ahead = ahead and draws_ahead(size, at_once)
+        self._u = torch.empty(at_once * (2 if self._can_draw_ahead else 1), size, device=device)
         self._drawn: list[tuple[int, int] | None] = [None] * len(self._u)  # (step, query) of each
         self._staging = staging = Staging(matrices, device) if fold == "host-residual" else None
+        self._left = LeftBases(matrices, space, seed, device) if space.coordinates == "core" else None
+        self._v_of = views(self.v, matrices, "cols")
         self.states = [
             LowRank(
-                m, v, learned, Fold(m, fold, seed, device, drawn, staging), Sample(m, rank, seed, device, len(matrices))
+                matrix,
+                self._v_of[index],
+                part.view(shapes[index]),
+                Fold(matrix, fold, seed, device, drawn, staging),
+                Sample(matrix, space.rank, seed, device, len(matrices)),
+                self._left.of_matrix[index] if self._left else None,
             )
-            for m, v, learned in zip(
-                matrices, views(self.v, matrices, "cols"), views(self.learned, matrices, "rows"), strict=True
-            )
+            for index, (matrix, part) in enumerate(zip(matrices, self._by_matrix(self.learned), strict=True))
         ]
 
     def redraw(self, step: int) -> None:
-        """Draw the V of the interval that begins at `step`. Fold first."""
+        """Draw the V of the interval that begins at `step`, once. Fold first."""
+        if step == self._drawn_at:
+            return
+        crossing = None
+        if self._rule.carry == "project" and self._drawn_at is not None:
+            crossing = Crossing(self._space, self._shapes, self._v_of, self._left)
+        self.draw_basis(step)
+        self.update.redraw(crossing)
+
+    def draw_basis(self, step: int) -> None:
+        """The same of an interval that had begun before the state of the update rule was saved."""
         self.directions.v_into(self.v, step)
+        if self._left is not None:
+            self._left.draw(step)
+        self._drawn_at = step
+
+    def resume(self, step: int, state: Mapping[str, torch.Tensor]) -> None:
+        """An interval began at `step`, and right after that the update rule's state was this."""
+        self.draw_basis(step)
+        self.update.restore(state)
 
     def direction(self, step: int, query: int, keep: Sequence[tuple[int, int]] = ()) -> torch.Tensor:
-        """All U of one query of one step, flat; drawn unless they still are. Those of `keep` are not overwritten."""
+        """All U of one direction of one step, flat; drawn unless they still are. Those of `keep` are not overwritten.
+
+        Of a core its coordinates, as `learned` has them; `lifted` makes U of either.
+        """
         wanted = (step, query)
         if wanted in self._drawn:
             return self._u[self._drawn.index(wanted)]
@@ -96,6 +152,12 @@ class Learned:
         self._drawn[place] = wanted
         return self._u[place]
 
+    def draw(self, step: int, query: int) -> torch.Tensor:
+        """The same, drawn anew in any case."""
+        self._drawn[0] = (step, query)
+        self.directions.u_into(self._u[0], step, query)
+        return self._u[0]
+
     def draw_ahead(self, step: int, queries: Sequence[int], in_use: Sequence[tuple[int, int]]) -> None:
         """Draw directions that a later step will ask for, without losing those in use."""
         if self._can_draw_ahead:
@@ -103,17 +165,30 @@ class Learned:
             for query in queries:
                 self.direction(step, query, keep)
 
-    def learn(self, step: int, coefficients: Sequence[float]) -> None:
-        """U_acc <- U_acc - sum_q coefficients[q] U(step, q)."""
-        for query, coefficient in enumerate(coefficients):
-            if coefficient:
-                self.learned.sub_(self.direction(step, query), alpha=coefficient)
-                self.dirty = True
+    @property
+    def is_core(self) -> bool:
+        """Whether coordinates are other than U itself."""
+        return self._left is not None
+
+    def lifted(self, coordinates: torch.Tensor) -> torch.Tensor:
+        """U of all matrices, flat, from their coordinates: those themselves, but for a core."""
+        if self._left is None:
+            return coordinates
+        parts = zip(self._left.of_matrix, self._by_matrix(coordinates), self._shapes, strict=True)
+        return torch.cat([(left @ part.view(shape)).flatten() for left, part, shape in parts])
+
+    def learn(self, step: int, gradients: Sequence[float], lr: float) -> None:
+        """Move U_acc by the update rule, with the mean of gradients[d] U(step, d) as its estimate."""
+        self.update.step(gradients, lambda query: self.direction(step, query), lr, self.learned)
+        self.dirty = self.dirty or any(gradients) or self._rule.name != "sgd"
 
     def folded(self) -> None:
         """What was learned is in the weights: U_acc starts anew."""
         self.learned.zero_()
         self.dirty = False
+
+    def _by_matrix(self, coordinates: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return coordinates.split([rows * rank for rows, rank in self._shapes])
 
     def settle(self) -> None:
         """Residuals are about to be read, or were written: those in the host's memory are as they are."""
@@ -121,8 +196,16 @@ class Learned:
             self._staging.settle()
 
     def restart(self) -> None:
-        """The weights, and their residuals if there are any, were loaded: forget what was learned before."""
+        """The weights, and their residuals if there are any, were loaded: forget what was learned before.
+
+        The state of the update rule is loaded apart.
+        """
         self.settle()
         self.folded()
         for state in self.states:
             state.sample.restart()
+
+
+def update_state(file: Any) -> dict[str, torch.Tensor]:
+    """The state of the update rule in an open safetensors file."""
+    return {name.removeprefix(UPDATE): file.get_tensor(name) for name in file.keys() if name.startswith(UPDATE)}  # noqa: SIM118

@@ -1,19 +1,24 @@
 """Random directions as a function of (seed, step, query, parameter name), and of nothing else.
 
-A LoZO direction is Z = U V^T with U ~ N(0,1)^{out x r} fresh every step and V ~ N(0,1)^{in x r}
-redrawn every interval (LoZO, arXiv 2410.07698, Algorithm 1). Each factor of each matrix has numbers of its
-own, so that any runtime, in any order, draws the same, and the journal need not hold it.
+A low-rank direction is Z = U V^T, with U fresh every step and V redrawn every interval: of normals (LoZO, arXiv
+2410.07698, Algorithm 1), of signs, with an orthonormal V, or as `engine.directions.space` says. Each factor of each
+matrix has numbers of its own, so that any runtime, in any order, draws the same, and the journal need not hold it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import torch
 
+from engine.directions.chance import chances_of
 from engine.directions.keyed import TorchDirections
+from engine.directions.orthonormal import orthonormalise
 from engine.directions.philox import Normals
+from engine.directions.rademacher import Signs
+from engine.directions.space import Space
 from engine.models.weights import Matrix
 from engine.protocol.events import Step
 
@@ -33,27 +38,52 @@ class Directions(Protocol):
         """V of the interval that begins at `step`: (cols, rank) of every matrix, into `out`, flat and float32."""
 
     def u_into(self, out: torch.Tensor, step: int, query: int) -> None:
-        """U of one query of one step: (rows, rank) of every matrix, into `out`, flat and float32."""
+        """The coordinates of a direction of a step, into `out`, flat and float32: U, (rows, rank), of every matrix.
+
+        Of a core, (rank, rank) each.
+        """
 
 
-def directions(drawn: Drawn, matrices: Sequence[Matrix], rank: int, seed: int, device: torch.device) -> Directions:
+def directions(drawn: Drawn, matrices: Sequence[Matrix], space: Space, seed: int, device: torch.device) -> Directions:
     """Those of a run of ours."""
-    kind = CounterDirections if drawn == "philox" else TorchDirections
-    return kind(matrices, rank, seed, device)
+    if drawn == "torch":
+        return TorchDirections(matrices, space.rank, seed, device)
+    return CounterDirections(matrices, space, seed, device)
+
+
+def coordinates(matrices: Sequence[Matrix], space: Space) -> list[tuple[int, int]]:
+    """The shape of what is drawn of every matrix for a direction."""
+    return [(space.rank if space.coordinates == "core" else matrix.rows, space.rank) for matrix in matrices]
 
 
 class CounterDirections:
-    """The same on every device."""
+    """The same on every device, but for what is orthonormal: its last bits are the device's own."""
 
-    def __init__(self, matrices: Sequence[Matrix], rank: int, seed: int, device: torch.device) -> None:
-        self._u = Normals(seed, "u", [(m.name, m.rows * rank) for m in matrices], device)
-        self._v = Normals(seed, "v", [(m.name, m.cols * rank) for m in matrices], device)
+    def __init__(self, matrices: Sequence[Matrix], space: Space, seed: int, device: torch.device) -> None:
+        self._matrices, self._space, self._seed = matrices, space, seed
+        kind = Signs if space.law == "rademacher" else Normals
+        shapes = coordinates(matrices, space)
+        self._u = kind(seed, "u", [(m.name, a * b) for m, (a, b) in zip(matrices, shapes, strict=True)], device)
+        self._v = kind(seed, "v", [(m.name, m.cols * space.rank) for m in matrices], device)
 
     def v_into(self, out: torch.Tensor, step: int) -> None:
-        self._v.fill(out, step)
+        if self._space.basis == "adapter":
+            self._adapter_into(out)
+        else:
+            self._v.fill(out, step)
+            if self._space.basis == "orthonormal":
+                orthonormalise(views(out, self._matrices, "cols"))
+        if self._space.scale != 1:
+            out.mul_(self._space.scale)
 
     def u_into(self, out: torch.Tensor, step: int, query: int) -> None:
         self._u.fill(out, step, query)
+
+    def _adapter_into(self, out: torch.Tensor) -> None:
+        """A of every adapter, as it begins everywhere: evenly distributed up to 1 / sqrt(cols) to either side."""
+        for matrix, part in zip(self._matrices, views(out, self._matrices, "cols"), strict=True):
+            chances = chances_of("philox", self._seed, 0, f"adapter/{matrix.name}", torch.device("cpu"))
+            part.copy_((chances(part.numel()).view(part.shape) * 2 - 1) / math.sqrt(matrix.cols))
 
 
 def views(flat: torch.Tensor, matrices: Sequence[Matrix], side: Literal["rows", "cols"]) -> list[torch.Tensor]:

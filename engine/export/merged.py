@@ -24,24 +24,27 @@ def export_merged(run: RunDir, target: Path, dtype: str | None = None) -> int:
     wanted = run.preset()
 
     from engine.directions.low_rank import drawn_by
+    from engine.directions.space import space_of
     from engine.export.folder import carry_along, write_config, write_weights, written_aside
     from engine.export.kept import Rounding
     from engine.export.rebuild import FoldingLoop
-    from engine.methods.lozo import Lozo
     from engine.models.facts import dtype_of
     from engine.models.headers import own_precision
     from engine.models.suitable import check_folder
     from engine.models.weights import read_pickles
+    from engine.optimizer import Optimizer
     from engine.preflight.folds import fold_of, folds_for
     from engine.preflight.identity import model_of
     from engine.runtimes.training_loop import TrainingLoop
+    from engine.updates.base import rule_of
 
     path = model_of(run, lambda level, text: _say(f"{level}: {text}"))
     info = run.info.read()
     common: dict[str, Any] = {
         "dtype": info.dtype,
         "device": "cpu",
-        "rank": wanted.method.rank,
+        "space": space_of(wanted.method),
+        "rule": rule_of(wanted.method),
         "seed": wanted.run.seed,
         "drawn": drawn_by(steps[0]),
         "experts": info.experts,
@@ -55,7 +58,7 @@ def export_merged(run: RunDir, target: Path, dtype: str | None = None) -> int:
     else:
         loop = TrainingLoop(path, **common)
     rounding = Rounding(loop.model)
-    method = Lozo(wanted.method, wanted.run.steps, "classification")
+    method = Optimizer(wanted.method, wanted.run.steps, "classification")
     for taken in steps:
         method.replay(loop, taken)
         if taken.step % 20 == 0:

@@ -6,26 +6,13 @@ Used to rebuild a run's weights without vLLM. It scores nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from engine.directions.fold import FoldMode
-from engine.directions.kept import UpdateKept, update_kept
-from engine.directions.learned import Learned
-from engine.directions.low_rank import Drawn
+from engine.estimators.probing import Probing
 from engine.runtimes.training_loop import TrainingLoop
 
 
 class FoldingLoop(TrainingLoop):
-    """Keeps U_acc beside the weights and folds it in when V is redrawn.
-
-    Attributes: learned, what it keeps of all matrices.
-    """
-
-    def __init__(
-        self, path: str, *, rank: int, seed: int, fold: FoldMode, drawn: Drawn = "philox", **others: Any
-    ) -> None:
-        super().__init__(path, rank=rank, seed=seed, drawn=drawn, **others)
-        self.learned = Learned(self.matrices(), rank, seed, self.model.device, fold, drawn)
+    """Keeps U_acc beside the weights and folds it in when V is redrawn."""
 
     def redraw(self, step: int) -> None:
         if self.learned.dirty:
@@ -34,14 +21,11 @@ class FoldingLoop(TrainingLoop):
             self.learned.folded()
         self.learned.redraw(step)
 
-    def replay_probe(self, step: int, query: int, eps: float) -> None:
+    def replay_probe(self, step: int, probing: Probing, eps: float) -> None:
         """Probes in slots leave no trace in the weights."""
 
-    def update(self, step: int, coefficients: Sequence[float]) -> None:
-        self.learned.learn(step, coefficients)
+    def update(self, step: int, gradients: Sequence[float], lr: float) -> None:
+        self.learned.learn(step, gradients, lr)
 
     def abandon_probe(self) -> bool:
         raise NotImplementedError("a folding loop scores no probes")
-
-    def update_kept(self) -> UpdateKept | None:
-        return update_kept(state.sample for state in self.learned.states)

@@ -1,1 +1,1 @@
-"""The methods, one a page: formula, source, estimate, update."""
+"""A page for each method of the family: formula, source, what its name brings."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from engine.directions.official import APPLIED, PROBED, OfficialDraws, OfficialRun
+from engine.directions.space import Space
 from engine.errors import UserError
 from engine.models.facts import read_model
 from engine.parity.compare import StepTaken
@@ -110,7 +111,7 @@ def open_training_loop(path: Path, trajectory: Trajectory, device: str) -> Mover
     from engine.runtimes.training_loop import TrainingLoop
 
     facts = read_model(model_folder(path, trajectory), trust_remote_code=False)
-    loop = TrainingLoop(facts.path, dtype=trajectory.dtype, device=device, rank=1, seed=0)
+    loop = TrainingLoop(facts.path, dtype=trajectory.dtype, device=device, seed=0, space=Space(rank=1))
     parameters = dict(loop.model.named_parameters())
     for name, shape in trajectory.parameters:
         if name not in parameters or list(parameters[name].shape) != shape:

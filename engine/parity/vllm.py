@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.directions.official import APPLIED
+from engine.directions.space import Space
 from engine.environment import prepare_device
 from engine.errors import UserError
+from engine.estimators.probing import Probing
 from engine.models.facts import ModelFacts, read_model
 from engine.parity.recording import RecordedMethod, Trajectory, model_folder, scored
 from engine.parity.replay import InPlace, Mover, official_run
@@ -27,13 +29,13 @@ class _InSlots:
         assert self._method.interval
         if step % self._method.interval == 0:
             self._runtime.redraw(step)
-        (probe,) = self._runtime.probe(step, 1, self._method.eps, examples)
+        (probe,) = self._runtime.probe(step, Probing(), self._method.eps, examples)
         return probe.plus, probe.minus
 
     def update(self, step: int, gradient: float) -> None:
-        coefficients = [0.0, 0.0]
-        coefficients[APPLIED] = self._method.lr * gradient
-        self._runtime.update(step, coefficients)
+        gradients = [0.0, 0.0]
+        gradients[APPLIED] = 2 * gradient  # of which the mean is taken
+        self._runtime.update(step, gradients, self._method.lr)
 
 
 def open_vllm(path: Path, trajectory: Trajectory, device: str) -> Mover:
@@ -56,7 +58,7 @@ def open_vllm(path: Path, trajectory: Trajectory, device: str) -> Mover:
         facts,
         dtype=trajectory.dtype,
         device=device,
-        rank=method.rank or 1,
+        space=Space(rank=method.rank or 1),
         seed=0,
         fold="nearest",
         needs=needs,

@@ -8,7 +8,7 @@ from functools import partial
 from statistics import median
 from typing import TypeVar
 
-from engine.methods.lozo import Lozo
+from engine.optimizer import Optimizer
 from engine.preflight.open import load_runtime
 from engine.preflight.plan import Prepared
 from engine.protocol.findings import Estimate
@@ -32,7 +32,7 @@ def calibrate(prepared: Prepared, began: float, report: Report, note: Note) -> E
     try:
         start_up = time.monotonic() - began
         report("calibrating", None, "a few steps, and a slice of an evaluation")
-        method = Lozo(wanted.method, run.steps, task.objective)
+        method = Optimizer(wanted.method, run.steps, task.objective)
         seconds_of: dict[int, float] = {}
         tokens = 0
         for step in range(_STEPS):

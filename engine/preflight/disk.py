@@ -12,9 +12,9 @@ from engine.preflight.memory import residual_bytes
 from engine.preset.schema import Preset
 from engine.text import in_bytes
 
-# Bytes of a line, and more for every query where there are several: with all digits that a double has.
+# Bytes of a line, and more for every direction where there are several: with all digits that a double has.
 _LINE = 300
-_GRADIENT = 24
+_LOSSES = 2 * 21
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ def estimate_disk(
     facts: ModelFacts, wanted: Preset, *, dtype: str, runtime: str, fold: FoldMode, steps_done: int, saved: int
 ) -> Disk:
     """What is still to come, for a run with `steps_done` steps and `saved` checkpoints behind it."""
-    run, queries = wanted.run, wanted.method.queries
+    run, directions = wanted.run, wanted.method.queries * wanted.method.shards
     scope = sum(m.rows * m.cols for m in facts.matrices) * dtype_of(dtype).itemsize
-    line = _LINE + (_GRADIENT * queries if queries > 1 else 0)
+    line = _LINE + (_LOSSES * directions if directions > 1 else 0)
     # One at the end, and those on the way; an old one goes when the new one is whole.
     often = (run.checkpoint_every, run.eval_every if run.checkpoint_best else None)
     written = 1 + sum(run.steps // every - steps_done // every for every in often if every)

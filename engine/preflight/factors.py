@@ -7,11 +7,15 @@ from dataclasses import astuple, dataclass
 
 from engine.directions.kept import sample_bytes
 from engine.directions.learned import draws_ahead
+from engine.directions.low_rank import coordinates
 from engine.directions.philox import QUANTILES
+from engine.directions.space import Space
+from engine.estimators.probing import Probing
 from engine.models.experts import GATED, dense
 from engine.models.weights import Matrix
 from engine.runtimes.vllm.capacity import adapter_rank
 from engine.runtimes.vllm.worker.factors import Plan, Slice
+from engine.updates.base import Rule, state_numbers
 
 _PACKED = ({"q_proj", "k_proj", "v_proj"}, *GATED)  # what vLLM's models have as one layer
 
@@ -22,11 +26,12 @@ class Factors:
 
     public: int  # vLLM's own slots: A and B of two adapters
     learned: int  # U_acc
-    drawn: int  # U of a pass's queries, and of the next pass's where they are drawn ahead
+    drawn: int  # U of a pass's directions, and of the next pass's where they are drawn ahead
+    update: int  # the state of the update rule
     v: int
     a: int  # of all layers
     b: int  # of all layers and every sign
-    signs: int  # on a CPU, what B is written from
+    sign: int  # what B is written from
     table: int  # on a GPU, that normals are looked up in
     samples: int  # that tell how much of an update was kept
 
@@ -36,19 +41,32 @@ class Factors:
         return sum(astuple(self))
 
 
-def factor_bytes(matrices: Sequence[Matrix], *, rank: int, signs: int, size: int, on_gpu: bool) -> Factors:
-    """For directions of `rank`, passes of `signs` probes, and weights of `size` bytes an element."""
+def factor_bytes(
+    matrices: Sequence[Matrix],
+    *,
+    space: Space,
+    rule: Rule,
+    probing: Probing,
+    signs: int,
+    size: int,
+    on_gpu: bool,
+) -> Factors:
+    """For such directions, passes of `signs` probes, and weights of `size` bytes an element."""
+    rank, shards = space.rank, probing.shards
     rows, cols = (sum(getattr(m, side) for m in matrices) for side in ("rows", "cols"))
-    queries = max(1, signs // 2)
-    plan = Plan(_slices(matrices), rank, on_gpu)
+    at_once = shards * (max(1, signs // 2) if probing.sides == "two" else signs)
+    plan = Plan(_slices(matrices), rank, on_gpu, shards)
+    numbers = sum(a * b for a, b in coordinates(matrices, space))
+    left = rows * rank * 4 if space.coordinates == "core" else 0
     return Factors(
         public=2 * adapter_rank(rank) * sum(m.rows + m.cols for m in dense(matrices)) * size,
-        learned=rows * rank * 4,
-        drawn=queries * (2 if draws_ahead(rows * rank, queries) else 1) * rows * rank * 4,
+        learned=numbers * 4 + left,
+        drawn=at_once * (2 if draws_ahead(numbers, at_once) else 1) * numbers * 4,
+        update=state_numbers(rule) * numbers * 4,
         v=cols * rank * 4,
         a=plan.a_size * size,
         b=signs * plan.b_size * size,
-        signs=0 if on_gpu else signs * rows * rank * size,
+        sign=numbers * 4 + left + (0 if on_gpu else rows * rank * size),
         table=4 * QUANTILES if on_gpu else 0,
         samples=sample_bytes(rank, len(matrices)),
     )

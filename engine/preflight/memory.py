@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from engine.directions.fold import RESIDUAL_BYTES, FoldMode
 from engine.directions.kept import sample_bytes
+from engine.directions.space import space_of
 from engine.directions.staging import PLACES, pinned_bytes
 from engine.models.experts import dense, of_expert
 from engine.models.facts import ModelFacts, dtype_of
@@ -18,6 +19,7 @@ from engine.preset.method import Method
 from engine.runtimes.base import EVALUATION_SEQUENCES, Needs
 from engine.runtimes.vllm.capacity import block_size, plan_capacity, with_padding, with_prompt
 from engine.text import in_bytes
+from engine.updates.base import rule_of, state_numbers
 
 _LIBRARIES = 2**30  # bytes of the host that torch, transformers and vLLM themselves take
 # Of a GPU: CUDA's context and the code of the kernels, some 0.5 GiB, the workspaces of cuBLAS, and what the allocator
@@ -113,19 +115,20 @@ def estimate_memory(
 
     `graphs`: whether passes may be recorded on a GPU.
     """
-    size, on_cpu = dtype_of(dtype).itemsize, device == "cpu"
+    size, on_cpu, space = dtype_of(dtype).itemsize, device == "cpu", space_of(method)
     weights = facts.parameters * size
     largest = max((m.rows * m.cols for m in facts.matrices), default=0)
     libraries = _LIBRARIES if on_cpu else _LIBRARIES_ON_GPU
     if runtime == "training-loop":
         rows, cols = (sum(getattr(m, side) for m in facts.matrices) for side in ("rows", "cols"))
-        samples = sample_bytes(method.rank, len(facts.matrices))
+        samples = sample_bytes(space.rank, len(facts.matrices))
         widest = max((m.rows for m in facts.matrices), default=0)
         tokens = max(needs.batch * needs.options, EVALUATION_SEQUENCES) * needs.longest
         passing = largest * 8 + tokens * (facts.vocabulary + 3 * widest) * size
         return Memory(
             weights=weights, copies=0, residuals=0, staged=0, kv=0, passing=passing,
-            directions=(rows + cols) * method.rank * 4 + samples, libraries=libraries,
+            directions=(2 * rows + cols + state_numbers(rule_of(method)) * rows) * space.rank * 4 + samples,
+            libraries=libraries,
         )  # fmt: skip
     block = block_size(device)
     plan = plan_capacity(needs, block)
@@ -142,7 +145,15 @@ def estimate_memory(
         residuals=residual_bytes(facts, runtime=runtime, fold=fold) if fold == "residual" else 0,
         staged=min(PLACES, len(facts.matrices)) * RESIDUAL_BYTES * largest if fold == "host-residual" else 0,
         kv=room.blocks * block * facts.kv_bytes_per_token(dtype),
-        directions=factor_bytes(facts.matrices, rank=method.rank, signs=plan.signs, size=size, on_gpu=not on_cpu).total,
+        directions=factor_bytes(
+            facts.matrices,
+            space=space,
+            rule=rule_of(method),
+            probing=needs.probing,
+            signs=plan.signs,
+            size=size,
+            on_gpu=not on_cpu,
+        ).total,
         passing=activations + facts.vocabulary * logits,
         recordings=activations + _RECORDINGS if graphs and not on_cpu else 0,
         libraries=libraries,

@@ -86,12 +86,16 @@ def load_runtime(prepared: Prepared, report: Report, note: Note) -> Runtime:
 
 def _load(prepared: Prepared, name: str, report: Report) -> Runtime:
     """`vllm` or `training-loop`."""
+    from engine.directions.space import space_of
+    from engine.updates.base import rule_of
+
     plan = prepared.plan
     report("loading model", None, name)
     common: dict[str, Any] = {
         "dtype": plan.dtype,
         "device": plan.device,
-        "rank": plan.wanted.method.rank,
+        "space": space_of(plan.wanted.method),
+        "rule": rule_of(plan.wanted.method),
         "seed": plan.wanted.run.seed,
         "drawn": plan.drawn,
         "trust_remote_code": plan.wanted.model.trust_remote_code,

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from engine.environment import overruled, prepare_device
 from engine.errors import UserError
+from engine.estimators.probing import Probing
 from engine.models import hub
+from engine.optimizer import probing_of
 from engine.preflight import identity
 from engine.preflight.demo import with_demo
 from engine.preflight.identity import check_still_there, identify, started_on
@@ -199,7 +201,7 @@ def prepare(plan: Plan, report: Report, note: Note = lambda level, text: None) -
     data = identity.of_data(task)
     if was and was.data:
         identity.check_data(data, was.data)
-    needs = _needs(task, wanted.run.batch_size, wanted.method.queries)
+    needs = _needs(task, wanted.run.batch_size, probing_of(wanted.method))
     fit = plan.fit(needs)
     for line in (fit.updates, *fit.lines):
         note("info", line)
@@ -217,7 +219,7 @@ def _fit(facts: ModelFacts, needs: Needs, wanted: Preset, folds: Folds, **settin
     )  # fmt: skip
 
 
-def _needs(task: Task, batch_size: int, queries: int) -> Needs:
+def _needs(task: Task, batch_size: int, probing: Probing) -> Needs:
     every: Sequence[Example] = [*task.train, *task.validation]
     if not task.train or not task.validation:
         raise UserError("task.train and task.validation must both hold an example")
@@ -226,5 +228,5 @@ def _needs(task: Task, batch_size: int, queries: int) -> Needs:
         longest=max(example.length for example in every),
         options=max(len(example.options) for example in every),
         option_tokens=max(len(option) for example in every for option in example.options),
-        queries=queries,
+        probing=probing,
     )

@@ -14,6 +14,7 @@ from typing import Literal
 
 from engine.errors import UserError, first_line
 from engine.machine import give_back
+from engine.optimizer import probing_of
 from engine.preflight.checks import Fit
 from engine.preflight.plan import Prepared
 from engine.runtimes.base import Note, Probe, Report, Runtime
@@ -119,8 +120,9 @@ def _step(runtime: Runtime, prepared: Prepared, examples: list[Example]) -> _Ste
     for _ in range(_TRIES):
         runtime.redraw(0)
         began = _clock()
-        found = runtime.probe(0, method.queries, method.eps, examples)
-        runtime.update(0, [0.0] * method.queries)
+        probing = probing_of(method)
+        found = runtime.probe(0, probing, method.eps, examples)
+        runtime.update(0, [0.0] * probing.directions, method.lr)
         seconds = min(seconds, _clock() - began)
     return _Step(seconds, found)
 

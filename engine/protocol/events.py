@@ -55,20 +55,24 @@ class Step(Event, frozen=True, omit_defaults=True, gc=False):
     """One optimisation step, as the method takes it, the journal keeps it and every client hears of it.
 
     With the run's seed its scalars are all that is needed to do it again. Losses are natural-log cross entropies,
-    averaged over the queries; seconds are wall-clock; a number that a record does not tell is nan, a count 0.
+    averaged over the directions; seconds are wall-clock; a number that a record does not tell is nan, a count 0.
     The first step after a fold also tells how much of the intended update the run still has: the weights, with
     their residuals where there are any.
     """
 
     step: Whole
-    loss: Number = math.nan  # (loss_plus + loss_minus) / 2
+    loss: Number = math.nan  # (loss_plus + loss_minus) / 2; loss_minus where only one side is scored
     loss_plus: Number = math.nan
     loss_minus: Number = math.nan
     projected_grad: Number = math.nan  # mean of the queries'
     lr: Number = math.nan
     eps: Number = math.nan
     seed: int = 0  # of the run
-    gradients: tuple[Number, ...] = ()  # of every query; none where there is only one
+    # Of every direction, a query's shards one after the other; none where there is only one. `losses_minus` are those
+    # at W - eps Z, or at W itself where only one side is scored.
+    losses_plus: tuple[Number, ...] = ()
+    losses_minus: tuple[Number, ...] = ()
+    gradients: tuple[Number, ...] = ()  # instead, of every query, in runs that zotui 0.4 and earlier began
     # What drew the directions: "philox", a counter, the same on every device. Of runs that zotui 0.2 and earlier began
     # the kind of device: "cpu", or the model of a GPU.
     drew: str = ""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from engine.directions.kept import UpdateKept
+from engine.estimators.probing import Probing
 from engine.models.weights import Matrix
 from engine.tasks.example import Example
 from engine.tasks.objective import Scores
@@ -33,7 +34,7 @@ class Needs:
     longest: int  # longest sequence in tokens
     options: int  # most options of an example
     option_tokens: int  # longest option in tokens
-    queries: int = 1  # directions per step
+    probing: Probing = Probing()  # of a step
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,11 @@ class Upcoming:
 
 @dataclass(frozen=True)
 class Probe:
-    """The scores at W + eps Z and at W - eps Z, and the tokens that were scored for both."""
+    """The scores at W + eps Z and at W - eps Z, and the tokens that were scored for both.
+
+    With shards, each example's at the direction of its part of the batch. Where only one side is scored, `minus` is at
+    W, the same scores for all probes of a step.
+    """
 
     plus: Scores
     minus: Scores
@@ -67,9 +72,12 @@ class Runtime(Protocol):
         """Begin an interval at `step`: fold what was learned and draw V anew."""
 
     def probe(
-        self, step: int, queries: int, eps: float, examples: Sequence[Example], upcoming: Upcoming | None = None
+        self, step: int, probing: Probing, eps: float, examples: Sequence[Example], upcoming: Upcoming | None = None
     ) -> list[Probe]:
-        """Score `examples` at W +- eps Z(step, query) for every query. Leaves the weights as they were."""
+        """Score `examples` at W +- eps Z for every query. Leaves the weights as they were.
+
+        A step's directions are numbered: shard s of query q has Z(step, q * shards + s).
+        """
 
     def abandon_probe(self) -> bool:
         """What was scored last is not finite and must leave no trace: whether the weights are as before, exactly.
@@ -77,11 +85,14 @@ class Runtime(Protocol):
         Where they are not, they are afterwards as the model's files hold them, for the state to be rebuilt.
         """
 
-    def replay_probe(self, step: int, query: int, eps: float) -> None:
+    def replay_probe(self, step: int, probing: Probing, eps: float) -> None:
         """Do to the weights what `probe` does, without scoring: nothing, unless it rounds."""
 
-    def update(self, step: int, coefficients: Sequence[float]) -> None:
-        """W <- W - sum_q coefficients[q] Z(step, q)."""
+    def update(self, step: int, gradients: Sequence[float], lr: float) -> None:
+        """Move the weights by the update rule, with the mean over d of gradients[d] Z(step, d) as its estimate.
+
+        Of plain descent, W <- W - lr / D sum_d gradients[d] Z(step, d).
+        """
 
     def update_kept(self) -> UpdateKept | None:
         """How much of the update until the last redraw is in what the run keeps; None before there was one."""
@@ -104,10 +115,11 @@ class Runtime(Protocol):
     def save_weights(self, path: Path) -> None:
         """Write the matrices in scope as they were at the last fold, as safetensors."""
 
-    def load_weights(self, path: Path, step: int) -> None:
-        """Set the matrices in scope from such a file and forget what was learned since.
+    def load_weights(self, path: Path, step: int, began: int) -> None:
+        """Set the matrices in scope, and the state of the update rule, from such a file; forget what was learned since.
 
-        `step` is what `weights_since` was when the file was written.
+        `step` is what `weights_since` was when the file was written, `began` where the interval of the step before it
+        began.
         """
 
     def weights_since(self) -> int:

@@ -11,21 +11,27 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from engine.directions.kept import Sample, UpdateKept, update_kept
-from engine.directions.low_rank import Drawn, directions, views
+from engine.directions.fold import FoldMode
+from engine.directions.kept import UpdateKept, update_kept
+from engine.directions.learned import UPDATE, Learned, update_state
+from engine.directions.low_rank import Drawn, views
+from engine.directions.space import Space
+from engine.estimators.probing import Probing
 from engine.models.facts import context_of, dtype_of, weights_in_scope
 from engine.models.streamed import Entry, write_streamed
 from engine.models.weights import BaseWeights, Matrix, check_room_aside
 from engine.runtimes.base import EVALUATION_SEQUENCES, Probe, Upcoming
 from engine.tasks.example import Example
 from engine.tasks.objective import Scores
+from engine.updates.base import Rule
 
 
 class TrainingLoop:
@@ -39,9 +45,11 @@ class TrainingLoop:
         *,
         dtype: str,
         device: str,
-        rank: int,
         seed: int,
+        space: Space = Space(),
+        rule: Rule = Rule(),
         drawn: Drawn = "philox",
+        fold: FoldMode = "nearest",
         experts: bool = True,
         trust_remote_code: bool = False,
         random_weights: bool = False,
@@ -62,15 +70,10 @@ class TrainingLoop:
         self._matrices = [matrix for matrix, _ in in_scope]
         self.longest = context_of(self._model.config)
         self._weights = {matrix.name: weight for matrix, weight in in_scope}
-        there = torch.device(device)
-        self._directions = directions(drawn, self._matrices, rank, seed, there)
-        self._v, self._u = (
-            torch.zeros(rank * sum(getattr(m, side) for m in self._matrices), device=there) for side in ("cols", "rows")
-        )
-        self._v_of = self._by_name(self._v, "cols")
-        self._u_of = self._by_name(self._u, "rows")
+        # What it learns goes into the weights at once: U_acc holds no more than an update on its way.
+        self._rule = rule
+        self.learned = Learned(self._matrices, space, seed, torch.device(device), fold, drawn, rule, ahead=False)
         self._steps_done = 0
-        self._samples = {m.name: Sample(m, rank, seed, there, len(self._matrices)) for m in self._matrices}
         self._begin_samples()
 
     @property
@@ -84,14 +87,18 @@ class TrainingLoop:
     def redraw(self, step: int) -> None:
         # Nothing to fold: every update is in the weights already.
         if self._steps_done:
-            for name, v in self._v_of.items():
-                self._samples[name].compare(v, self._weights[name])
-        self._directions.v_into(self._v, step)
+            for state in self.learned.states:
+                state.sample.compare(state.v, self._weights[state.matrix.name])
+        self.learned.redraw(step)
 
     def probe(
-        self, step: int, queries: int, eps: float, examples: Sequence[Example], upcoming: Upcoming | None = None
+        self, step: int, probing: Probing, eps: float, examples: Sequence[Example], upcoming: Upcoming | None = None
     ) -> list[Probe]:
-        return [self._probe(step, query, eps, examples) for query in range(queries)]
+        if probing.sides == "two":
+            return [self._probe(step, query, probing, eps, examples) for query in range(probing.queries)]
+        base = self._score(examples)
+        probes = [self._probe(step, query, probing, eps, examples, base) for query in range(probing.queries)]
+        return [replace(probes[0], tokens=probes[0].tokens + _tokens_scored(examples)), *probes[1:]]
 
     def abandon_probe(self) -> bool:
         # Moving there and back rounds, and what overflowed on the way is lost.
@@ -101,18 +108,24 @@ class TrainingLoop:
         self._begin_samples()
         return False
 
-    def replay_probe(self, step: int, query: int, eps: float) -> None:
+    def replay_probe(self, step: int, probing: Probing, eps: float) -> None:
         # Moving there and back rounds, so a replay must do it too to end in the same weights.
-        for scale in (eps, -2 * eps, eps):
-            self._move(step, query, scale)
+        for direction in range(probing.directions):
+            for scale in (eps, -2 * eps, eps) if probing.sides == "two" else (eps, -eps):
+                self._move(step, direction, scale)
 
-    def update(self, step: int, coefficients: Sequence[float]) -> None:
-        for query, coefficient in enumerate(coefficients):
-            self._move(step, query, -coefficient, intended=True)
+    def update(self, step: int, gradients: Sequence[float], lr: float) -> None:
+        if self._rule.name == "sgd":
+            for direction, gradient in enumerate(gradients):
+                self._move(step, direction, -(lr * gradient / len(gradients)), intended=True)
+        else:
+            self.learned.learn(step, gradients, lr)
+            self._add(self.learned.learned, 1.0, intended=True)
+            self.learned.folded()
         self._steps_done = step + 1
 
     def update_kept(self) -> UpdateKept | None:
-        return update_kept(self._samples.values())
+        return update_kept(state.sample for state in self.learned.states)
 
     def score(self, examples: Sequence[Example]) -> Scores:
         return self._score(examples, at_once=EVALUATION_SEQUENCES)
@@ -149,14 +162,19 @@ class TrainingLoop:
         return [[next(each) for _ in example.options] for example in examples]
 
     def save_weights(self, path: Path) -> None:
-        entries = {name: Entry(tuple(weight.shape), weight.dtype) for name, weight in self._weights.items()}
-        write_streamed(path, entries, self._weights.items())
+        state = {f"{UPDATE}{name}": value for name, value in self.learned.update.state().items()}
+        tensors = {**self._weights, **state}
+        entries = {name: Entry(tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()}
+        write_streamed(path, entries, tensors.items())
 
-    def load_weights(self, path: Path, step: int) -> None:
+    def load_weights(self, path: Path, step: int, began: int) -> None:
         with safe_open(path, framework="pt") as file:
             for name, weight in self._weights.items():
                 weight.copy_(file.get_tensor(name))
+            state = update_state(file)
         self._steps_done = step
+        if step:
+            self.learned.resume(began, state)
         self._begin_samples()
 
     def weights_since(self) -> int:
@@ -168,13 +186,27 @@ class TrainingLoop:
     def close(self) -> None:
         self._weights.clear()
 
-    def _probe(self, step: int, query: int, eps: float, examples: Sequence[Example]) -> Probe:
-        self._move(step, query, eps)
-        plus = self._score(examples)
-        self._move(step, query, -2 * eps)
-        minus = self._score(examples)
-        self._move(step, query, eps)
-        return Probe(plus, minus, 2 * _tokens_scored(examples))
+    def _probe(
+        self,
+        step: int,
+        query: int,
+        probing: Probing,
+        eps: float,
+        examples: Sequence[Example],
+        base: Scores | None = None,
+    ) -> Probe:
+        """A query; with `base`, the scores at the weights as they are, on one side."""
+        plus: Scores = []
+        minus: Scores = []
+        for shard, part in enumerate(probing.shard_ranges(len(examples))):
+            direction, some = query * probing.shards + shard, examples[part.start : part.stop]
+            self._move(step, direction, eps)
+            plus += self._score(some)
+            if base is None:
+                self._move(step, direction, -2 * eps)
+                minus += self._score(some)
+            self._move(step, direction, eps if base is None else -eps)
+        return Probe(plus, minus if base is None else base, (2 if base is None else 1) * _tokens_scored(examples))
 
     def _read_model(self) -> PreTrainedModel:
         trust: dict[str, Any] = {"trust_remote_code": self._trust_remote_code}
@@ -182,25 +214,25 @@ class TrainingLoop:
         return AutoModelForCausalLM.from_pretrained(self._path, dtype=self._dtype, **trust, **_attention(config))
 
     def _begin_samples(self) -> None:
-        for name, sample in self._samples.items():
-            sample.restart()
-            sample.begin(self._weights[name])
+        for state in self.learned.states:
+            state.sample.restart()
+            state.sample.begin(self._weights[state.matrix.name])
 
-    def _move(self, step: int, query: int, scale: float, *, intended: bool = False) -> None:
-        """W += scale Z(step, query), in the weights' own precision; `intended` if it is to stay."""
+    def _move(self, step: int, direction: int, scale: float, *, intended: bool = False) -> None:
+        """W += scale Z(step, direction), in the weights' own precision; `intended` if it is to stay."""
         if abs(scale) > torch.finfo(self._dtype).max:
             scale = math.copysign(math.inf, scale)  # what it overflows to; torch refuses it as it is
-        self._directions.u_into(self._u, step, query)
-        for name, weight in self._weights.items():
-            u = self._u_of[name]
-            z = u @ self._v_of[name].T
+        self._add(self.learned.draw(step, direction), scale, intended=intended)
+
+    def _add(self, coordinates: torch.Tensor, scale: float, *, intended: bool) -> None:
+        """W += scale U V^T, with U by its coordinates, those of all matrices."""
+        u_of = views(self.learned.lifted(coordinates), self._matrices, "rows")
+        for state, u in zip(self.learned.states, u_of, strict=True):
+            weight = self._weights[state.matrix.name]
+            z = u @ state.v.T
             weight.add_(z.to(weight.dtype), alpha=scale)
             if intended:
-                self._samples[name].learn(u, scale)
-
-    def _by_name(self, flat: torch.Tensor, side: Literal["rows", "cols"]) -> dict[str, torch.Tensor]:
-        """The factors of each matrix within a flat tensor of all."""
-        return dict(zip((m.name for m in self._matrices), views(flat, self._matrices, side), strict=True))
+                state.sample.learn(u, scale)
 
     def _log_probabilities(self, sequences: list[tuple[tuple[int, ...], int]]) -> list[float]:
         """Summed log-probability of the last `n` tokens of every (sequence, n), in one padded batch."""

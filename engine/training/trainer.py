@@ -10,7 +10,7 @@ from msgspec import structs
 
 from engine.clients.inbox import Inbox, Request, Stopped
 from engine.errors import NotFinite
-from engine.methods.lozo import Lozo
+from engine.optimizer import Optimizer
 from engine.preflight.open import Opened
 from engine.preset.schema import Preset
 from engine.protocol.commands import Change, Save, Try
@@ -65,7 +65,7 @@ class Trainer:
             return False
         self._in_force = changed
         self._preset = changed_preset(self._wanted, changed)
-        self._method = Lozo(self._preset.method, self._preset.run.steps, self._task.objective)
+        self._optimizer = Optimizer(self._preset.method, self._preset.run.steps, self._task.objective)
         return True
 
     def restore(self) -> str:
@@ -85,8 +85,8 @@ class Trainer:
         """The noise of a loss here and now, on the batch that comes next. Moves nothing."""
         run = self._preset.run
         examples = batch(self._task.train, self.steps_done, run.batch_size, run.seed)
-        queries = self._preset.method.queries
-        found = measure_noise(self._runtime, self._task.objective, examples, dtype=self._opened.dtype, queries=queries)
+        queries, dtype = self._preset.method.queries, self._opened.dtype
+        found = measure_noise(self._runtime, self._task.objective, examples, dtype=dtype, queries=queries)
         self._signal.noise = found.nats if found else None
         return found
 
@@ -99,13 +99,12 @@ class Trainer:
         first = 0
         if found is not None:
             first = found.replay_from
-            self._runtime.load_weights(found.weights, first)
-            if first % self._preset.method.interval:
-                self._runtime.redraw(first - first % self._preset.method.interval)
+            before = max(0, first - 1)
+            self._runtime.load_weights(found.weights, first, before - before % self._preset.method.interval)
             if found.step == len(steps):
                 self._saved_at = found.step
         for taken in steps[first:]:
-            self._method.replay(self._runtime, taken)
+            self._optimizer.replay(self._runtime, taken)
             done = (taken.step + 1 - first) / max(1, len(steps) - first)
             if taken.step % 50 == 0 or done == 1:
                 self._emit(Phase(name="replaying the journal", progress=done, detail=f"step {taken.step}"))
@@ -189,7 +188,7 @@ class Trainer:
                 batch(self._task.train, step, run.batch_size, run.seed)
                 for step in (self.steps_done, self.steps_done + 1)
             )
-            taken = self._method.step(self._runtime, self.steps_done, examples, upcoming)
+            taken = self._optimizer.step(self._runtime, self.steps_done, examples, upcoming)
         seconds = round(lap.seconds, 6)
         kept = self._runtime.update_kept() if self.steps_done % self._preset.method.interval == 0 else None
         taken = structs.replace(

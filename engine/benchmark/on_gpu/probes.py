@@ -63,7 +63,7 @@ def look(wanted: Preset, probed: int, steps: int) -> Seen:
     import statistics
 
     from engine import machine
-    from engine.methods.lozo import Lozo
+    from engine.optimizer import Optimizer, probing_of
     from engine.preflight.open import open_run
     from engine.runtimes.vllm.runtime import VllmRuntime
     from engine.tasks import objective
@@ -93,7 +93,7 @@ def look(wanted: Preset, probed: int, steps: int) -> Seen:
 
     def losses(index: int) -> tuple[float, float]:
         examples = batch(opened.task.train, index, wanted.run.batch_size, wanted.run.seed)
-        (probe, *_) = runtime.probe(0, wanted.method.queries, wanted.method.eps, examples)
+        (probe, *_) = runtime.probe(0, probing_of(wanted.method), wanted.method.eps, examples)
         plus, minus = (objective.loss(opened.task.objective, examples, scores) for scores in (probe.plus, probe.minus))
         return plus, minus
 
@@ -104,7 +104,7 @@ def look(wanted: Preset, probed: int, steps: int) -> Seen:
         first.append(losses(index))
         new += shapes() > before
         again.append(losses(index))
-    lozo = Lozo(wanted.method, wanted.run.steps, opened.task.objective)
+    optimizer = Optimizer(wanted.method, wanted.run.steps, opened.task.objective)
     seconds = []
     if ours:
         ours.forward_seconds()
@@ -113,7 +113,7 @@ def look(wanted: Preset, probed: int, steps: int) -> Seen:
         here, upcoming = (
             batch(opened.task.train, at, wanted.run.batch_size, wanted.run.seed) for at in (step, step + 1)
         )
-        lozo.step(runtime, step, here, upcoming)
+        optimizer.step(runtime, step, here, upcoming)
         if step >= _WARM and step % wanted.method.interval:
             seconds.append(time.perf_counter() - began)
     return Seen(

@@ -24,6 +24,7 @@ class Capacity:
     tokens: int
     sequences: int
     blocks: int  # KV pages, vLLM's null block included
+    pairs: bool = True  # whether signs come in twos
 
 
 def plan_capacity(needs: Needs, block: int) -> Capacity:
@@ -36,18 +37,24 @@ def plan_capacity(needs: Needs, block: int) -> Capacity:
     example_tokens = longest + tails * tail
     example_pages = pages + tails * -(-tail // block)
     # More signs only while the whole batch fits a pass at each of them.
-    signs = 2 * max(1, min(needs.queries, _MAX_TOKENS // (2 * needs.batch * example_tokens)))
+    pairs, at_once = needs.probing.sides == "two", _MAX_TOKENS // (needs.batch * example_tokens)
+    signs = (
+        2 * max(1, min(needs.probing.queries, at_once // 2))
+        if pairs
+        else (max(2, min(1 + needs.probing.queries, at_once)))
+    )
     tokens = min(signs * needs.batch * example_tokens, max(_MAX_TOKENS, 2 * example_tokens))
     sequences = signs * needs.batch * (1 + tails)
     blocks = min(signs * needs.batch * example_pages, max(2 * example_pages, 2 * tokens // block + sequences))
-    return Capacity(longest, signs, tokens, sequences, 1 + blocks)
+    return Capacity(longest, signs, tokens, sequences, 1 + blocks, pairs)
 
 
 def with_padding(plan: Capacity, block: int) -> Capacity:
     """The same with room for the fillers of a recorded pass."""
     rooms = [
         [signs * more for more in padding_room(plan.tokens // signs, plan.sequences // signs, block)]
-        for signs in range(2, plan.signs + 1, 2)  # the self-check takes a pass of two, whatever a step takes
+        # The self-check takes a pass of two, whatever a step takes.
+        for signs in range(2, plan.signs + 1, 2 if plan.pairs else 1)
     ]
     tokens, blocks, sequences = (max(room) for room in zip(*rooms, strict=True))
     return replace(plan, tokens=plan.tokens + tokens, blocks=plan.blocks + blocks, sequences=plan.sequences + sequences)

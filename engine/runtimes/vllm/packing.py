@@ -47,6 +47,7 @@ class Packed:
     block_tables: list[list[int]] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)  # tokens that predict something, each once
     picks: list[Pick] = field(default_factory=list)  # by row
+    parts: list[int] = field(default_factory=list)  # of the batch, which each token is of; none: of one
     blocks: int = 0
     padding: int = 0  # tokens at the end that mean nothing
     longest: int = 0  # at least as long as every sequence
@@ -65,14 +66,21 @@ class _Node:
     children: dict[int, _Node] = field(default_factory=dict)
 
 
-def pack(examples: Sequence[Example], block_size: int, *, copies: bool) -> Packed:
-    """Lay out `examples` for KV pages of `block_size` tokens; `copies` says whether the runtime can copy."""
+def pack(examples: Sequence[Example], block_size: int, *, copies: bool, parts: Sequence[int] = ()) -> Packed:
+    """Lay out `examples` for KV pages of `block_size` tokens; `copies` says whether the runtime can copy.
+
+    `parts`: of the batch, which each example is of, where they are scored at weights of their own: what examples of
+    other parts begin alike is not shared.
+    """
     packed = Packed(block_size)
-    root = _Node(-1, [])
+    roots: dict[int, _Node] = {}
     row_of: dict[int, int] = {}
     for index, example in enumerate(examples):
+        root = roots.setdefault(parts[index] if parts else 0, _Node(-1, []))
         for option_index, option in enumerate(example.options):
             tokens = _add_sequence(packed, root, [*example.prompt, *option[:-1]], copies)
+            if parts:
+                packed.parts += [parts[index]] * (len(packed.token_ids) - len(packed.parts))
             for token, target in zip(tokens[len(example.prompt) - 1 :], option, strict=True):
                 row = row_of.setdefault(token, len(row_of))
                 packed.picks.append(Pick(row, target, index, option_index))
@@ -82,11 +90,11 @@ def pack(examples: Sequence[Example], block_size: int, *, copies: bool) -> Packe
     return packed
 
 
-def pack_for_launches(examples: Sequence[Example], block_size: int) -> Packed:
+def pack_for_launches(examples: Sequence[Example], block_size: int, parts: Sequence[int] = ()) -> Packed:
     """The layout for a runtime that pays for every kernel: pages are copied only where that saves enough tokens."""
-    packed = pack(examples, block_size, copies=True)
+    packed = pack(examples, block_size, copies=True, parts=parts)
     if 0 < len(packed.copies) * _WORTH_COPYING < len(packed.token_ids):
-        return pack(examples, block_size, copies=False)
+        return pack(examples, block_size, copies=False, parts=parts)
     return packed
 
 

@@ -31,6 +31,8 @@ def pad(packed: Packed, examples: Sequence[Example], longest: int) -> None:
         packed.query_lens.append(length)
         packed.seq_lens.append(length)
         packed.block_tables.append(table)
+    if packed.parts:
+        packed.parts += [0] * packed.padding
     packed.copies += [(0, packed.slots[0])] * (-len(packed.copies) % STEP)
     packed.rows += [0] * (-len(packed.rows) % STEP)
     packed.longest = max(longest, STEP)

@@ -17,7 +17,9 @@ from engine.directions.fold import FoldMode
 from engine.directions.kept import UpdateKept
 from engine.directions.low_rank import Drawn
 from engine.directions.official import OfficialRun
+from engine.directions.space import Space
 from engine.errors import UserError
+from engine.estimators.probing import Probing
 from engine.models.facts import ModelFacts, dtype_of
 from engine.models.weights import Matrix, check_room_aside
 from engine.runtimes.base import Needs, Probe, Upcoming
@@ -31,8 +33,10 @@ from engine.runtimes.vllm.support import CannotAdapt, check_matrices
 from engine.runtimes.vllm.worker.experts import in_plain_order
 from engine.runtimes.vllm.worker.linear import keeping_plain_weights
 from engine.runtimes.vllm.worker.plain_classes import plain_classes
+from engine.runtimes.vllm.worker.slots import Sign
 from engine.tasks.example import Example
 from engine.tasks.objective import Scores
+from engine.updates.base import Rule
 
 
 class VllmRuntime:
@@ -46,11 +50,12 @@ class VllmRuntime:
         *,
         dtype: str,
         device: str,
-        rank: int,
         seed: int,
         needs: Needs,
         memory_needed: int,
         fold: FoldMode,
+        space: Space = Space(),
+        rule: Rule = Rule(),
         drawn: Drawn = "philox",
         plain_copies: bool = True,
         trust_remote_code: bool = False,
@@ -79,14 +84,17 @@ class VllmRuntime:
                 self._block,
                 dtype=dtype,
                 device=device,
-                rank=rank,
+                rank=space.rank,
                 memory_needed=memory_needed,
                 trust_remote_code=trust_remote_code,
                 random_weights=random_weights,
             )
         names = [matrix.name for matrix in facts.matrices]
         try:
-            opened = self._call("zo_open", names, rank, seed, plan.signs, fold, drawn, plan.longest if record else None)
+            opened = self._call(
+                "zo_open", names, space, rule, needs.probing, seed, plan.signs, fold, drawn,
+                plan.longest if record else None,
+            )  # fmt: skip
             self._matrices = [Matrix(*row) for row in opened]
             check_matrices(facts.matrices, self._matrices)
         except CannotAdapt:
@@ -111,30 +119,38 @@ class VllmRuntime:
         self._settled = False
 
     def probe(
-        self, step: int, queries: int, eps: float, examples: Sequence[Example], upcoming: Upcoming | None = None
+        self, step: int, probing: Probing, eps: float, examples: Sequence[Example], upcoming: Upcoming | None = None
     ) -> list[Probe]:
         self._settled = False
-        per_pass = self._queries_per_pass(queries, examples)
-        probes = []
-        for first in range(0, queries, per_pass):
-            some = list(range(first, min(first + per_pass, queries)))
-            self._call("zo_perturb", step, some, eps)
+        shards = probing.shards
+        per_pass = self._queries_per_pass(probing, examples)
+        whole = per_pass == probing.queries
+        base: Scores = []
+        probes: list[Probe] = []
+        for first in range(0, probing.queries, per_pass):
+            queries = range(first, min(first + per_pass, probing.queries))
+            signs = _signs(probing, queries, eps, with_base=first == 0)
+            self._call("zo_perturb", step, signs, shards)
             # Made ready only when it is what the very next pass needs.
-            later = (upcoming, some) if upcoming and per_pass == queries else None
-            scores, tokens = self._score(examples, 2 * len(some), later)
+            later = (upcoming, list(range(probing.directions))) if upcoming and whole else None
+            scores, tokens = self._score(examples, len(signs), later, shards)
+            if probing.sides == "one":
+                if first == 0:
+                    base, scores = scores[0], scores[1:]
+                scores = [each for plus in scores for each in (plus, base)]
             for plus, minus in zip(scores[::2], scores[1::2], strict=True):
-                probes.append(Probe(plus, minus, tokens // len(some)))
+                probes.append(Probe(plus, minus, tokens // len(queries)))
         return probes
 
     def abandon_probe(self) -> bool:
         self._call("zo_clear_cache")
         return True  # it was in the slots, which the next one overwrites
 
-    def replay_probe(self, step: int, query: int, eps: float) -> None:
+    def replay_probe(self, step: int, probing: Probing, eps: float) -> None:
         """Probes leave no trace: the slots are overwritten, the weights never touched."""
 
-    def update(self, step: int, coefficients: Sequence[float]) -> None:
-        self._call("zo_update", step, list(coefficients))
+    def update(self, step: int, gradients: Sequence[float], lr: float) -> None:
+        self._call("zo_update", step, list(gradients), lr)
         self._settled = False
 
     def follow(self, run: OfficialRun) -> None:
@@ -182,8 +198,8 @@ class VllmRuntime:
     def save_weights(self, path: Path) -> None:
         self._call("zo_save", str(path))
 
-    def load_weights(self, path: Path, step: int) -> None:
-        self._call("zo_load", str(path))
+    def load_weights(self, path: Path, step: int, began: int) -> None:
+        self._call("zo_load", str(path), step)
         self._folded_at = step
         self._settled = False
 
@@ -228,7 +244,7 @@ class VllmRuntime:
             if not slots:
                 return [self.score(some)]
             with writing_slots():
-                self._call("zo_perturb", 0, [0], eps)
+                self._call("zo_perturb", 0, [Sign(0, eps), Sign(0, -eps)], 1)
             return self._score(some, 2)[0]
 
         def public() -> list[Scores]:
@@ -242,12 +258,13 @@ class VllmRuntime:
         """Score through vLLM's public API from now on, or by packed passes again."""
         self.paths = ("public",) if yes else ("packed", "public")
 
-    def floor(self, examples: Sequence[Example], queries: int) -> int:
+    def floor(self, examples: Sequence[Example], probing: Probing) -> int:
         """Score what `probe` scores, but without slots; returns the tokens scored. For the benchmark."""
-        per_pass = self._queries_per_pass(queries, examples)
+        per_pass = self._queries_per_pass(probing, examples)
         tokens = 0
-        for first in range(0, queries, per_pass):
-            signs = 2 * min(per_pass, queries - first)
+        for first in range(0, probing.queries, per_pass):
+            queries = range(first, min(first + per_pass, probing.queries))
+            signs = len(_signs(probing, queries, 0.0, with_base=first == 0))
             for part in self._layouts.of(examples, signs):
                 tokens += self._call("zo_floor", part, signs)
         return tokens
@@ -260,31 +277,45 @@ class VllmRuntime:
         """Seconds spent in forward passes since the last call, by the device's own clock."""
         return float(self._call("zo_forward_seconds"))
 
-    def _queries_per_pass(self, queries: int, examples: Sequence[Example]) -> int:
+    def _queries_per_pass(self, probing: Probing, examples: Sequence[Example]) -> int:
         """As many as fit one pass with the whole batch; one, and the batch in chunks, if none does."""
         if not self._direct:
             return 1
-        per_pass = max(1, min(queries, self._signs // 2))
-        while per_pass > 1 and len(self._layouts.of(examples, 2 * per_pass)) > 1:
+        pairs = probing.sides == "two"
+        per_pass = max(1, min(probing.queries, self._signs // 2 if pairs else self._signs - 1))
+        while per_pass > 1 and len(self._layouts.of(examples, 2 * per_pass if pairs else 1 + per_pass)) > 1:
             per_pass -= 1
         return per_pass
 
     def _score(
-        self, examples: Sequence[Example], signs: int, later: tuple[Upcoming, list[int]] | None = None
+        self,
+        examples: Sequence[Example],
+        signs: int,
+        later: tuple[Upcoming, list[int]] | None = None,
+        shards: int = 1,
     ) -> tuple[list[Scores], int]:
         """Scores per sign, and the tokens scored."""
         if not self._direct or not self._fits_a_pass(examples):
             tokens = signs * sum(len(e.prompt) + len(o) for e in examples for o in e.options)
-            return self._public(examples, signs), tokens
+            return self._public(examples, signs, shards), tokens
         of_signs: list[Scores] = [[] for _ in range(signs)]
-        tokens = 0
+        tokens = done = 0
         parts = self._layouts.of(examples, signs)
         for part in parts:
             ahead = None
             if later is not None and part is parts[-1]:
-                upcoming, queries = later
-                ahead = (upcoming.step, queries, self._layouts.of(upcoming.examples, signs)[0], signs)
-            scores, scored, blocks = self._call("zo_score", part, signs, ahead)
+                upcoming, directions = later
+                after = self._layouts.of(upcoming.examples, signs)[0]
+                ahead = (
+                    upcoming.step,
+                    directions,
+                    after,
+                    signs,
+                    _shards(0, len(after), len(upcoming.examples), shards),
+                )
+            of_part = _shards(done, len(part), len(examples), shards)
+            done += len(part)
+            scores, scored, blocks = self._call("zo_score", part, signs, ahead, of_part)
             for sign, sign_scores in zip(of_signs, scores, strict=True):
                 sign += sign_scores
             tokens += scored
@@ -301,21 +332,39 @@ class VllmRuntime:
             for e in examples
         )
 
-    def _public(self, examples: Sequence[Example], signs: int) -> list[Scores]:
-        """Score the first one or two signs through `generate`, in vLLM's own slots."""
-        scores = []
-        for sign in range(min(signs, 2)):
-            with self._published(sign) as adapter:
-                scores.append(generate_scores(self._llm, examples, adapter))
-        return scores
+    def _public(self, examples: Sequence[Example], signs: int, shards: int = 1) -> list[Scores]:
+        """Score signs through `generate`, in vLLM's own slots: the examples of one shard after the other."""
+        found = []
+        for sign in range(signs):
+            scores: Scores = []
+            for shard, part in enumerate(Probing(shards=shards).shard_ranges(len(examples))):
+                with self._published(sign, shard) as adapter:
+                    scores += generate_scores(self._llm, examples[part.start : part.stop], adapter)
+            found.append(scores)
+        return found
 
     @contextmanager
-    def _published(self, sign: int) -> Iterator[int]:
-        """Within it, vLLM's public API scores a sign by the adapter that this gives."""
+    def _published(self, sign: int, shard: int = 0) -> Iterator[int]:
+        """Within it, vLLM's public API scores a shard of a sign by the adapter that this gives."""
         try:
-            yield self._call("zo_publish", sign)
+            yield self._call("zo_publish", sign, shard)
         finally:
             self._call("zo_unpublish")
 
     def _call(self, method: str, *args: Any) -> Any:
         return self._llm.collective_rpc(method, args=args)[0]
+
+
+def _signs(probing: Probing, queries: Sequence[int], eps: float, *, with_base: bool) -> list[Sign]:
+    """What a pass is made at: W + eps Z and W - eps Z of these queries, or the first alone, and W itself before."""
+    if probing.sides == "two":
+        return [Sign(query, side) for query in queries for side in (eps, -eps)]
+    return [Sign(-1, 0.0)] * with_base + [Sign(query, eps) for query in queries]
+
+
+def _shards(first: int, count: int, batch: int, shards: int) -> list[int]:
+    """The shard of `count` examples of a batch, from its `first` on; nothing where there is but one."""
+    if shards == 1:
+        return []
+    probing = Probing(shards=shards)
+    return [probing.shard_of(index, batch) for index in range(first, first + count)]

@@ -46,7 +46,7 @@ class _Product:
 
     columns: slice  # of what A gives
     rows: slice  # of what the weights give
-    b: torch.Tensor  # (signs, experts, columns, rows)
+    b: torch.Tensor  # (signs, experts, shards, columns, rows)
 
 
 class _Half:
@@ -72,14 +72,17 @@ class _Half:
             b = _stack([factors.products[index].b for factors in each], 1)
             self._products.append(_Product(product.columns, product.rows, b))
 
-    def apply(self, x: torch.Tensor, ends: torch.Tensor, signs: int, *, adapted: bool) -> torch.Tensor:
-        """x (rows, in), ordered by expert and sign, -> (rows, out); ends: (experts * signs), after the last of each."""
-        of_expert = ends[signs - 1 :: signs].contiguous()
+    def apply(self, x: torch.Tensor, ends: torch.Tensor, signs: int, shards: int, *, adapted: bool) -> torch.Tensor:
+        """x (rows, in), ordered by expert, sign and shard, -> (rows, out).
+
+        ends: (experts * signs * shards), after the last of each.
+        """
+        of_expert = ends[signs * shards - 1 :: signs * shards].contiguous()
         y = grouped_mm(x, self.stacked.mT, offs=of_expert)
         if adapted:
             shrunk = grouped_mm(x, self._a.mT, offs=of_expert)
             for product in self._products:
-                b = product.b[:signs].transpose(0, 1).flatten(0, 1)
+                b = product.b[:signs, :, :shards].transpose(0, 1).flatten(0, 2)
                 y[:, product.rows] += grouped_mm(shrunk[:, product.columns], b, offs=ends)
         return y
 
@@ -140,24 +143,33 @@ class Mixture:
                 return self._original(x, topk_weights, topk_ids, *others, **named)
             return self._by_definition(x, topk_weights, topk_ids)
         if not self._scored_only:
-            return self._grouped(current, x, topk_weights, topk_ids)
+            return self._grouped(current, current.parts, x, topk_weights, topk_ids)
         by_sign = (part.view(current.signs, current.tokens, -1) for part in (x, topk_weights, topk_ids))
-        some = self._grouped(current, *(part[:, current.rows].flatten(0, 1) for part in by_sign))
+        parts = current.parts if current.parts is None else current.parts[current.rows]
+        some = self._grouped(current, parts, *(part[:, current.rows].flatten(0, 1) for part in by_sign))
         whole = x.new_zeros(current.signs, current.tokens, x.shape[-1])
         whole[:, current.rows] = some.view(current.signs, len(current.rows), -1)
         return whole.flatten(0, 1)
 
     def _grouped(
-        self, current: Pass, x: torch.Tensor, topk_weights: torch.Tensor, topk_ids: torch.Tensor
+        self,
+        current: Pass,
+        parts: torch.Tensor | None,
+        x: torch.Tensor,
+        topk_weights: torch.Tensor,
+        topk_ids: torch.Tensor,
     ) -> torch.Tensor:
-        """The experts on equally many rows of every sign."""
+        """The experts on equally many rows of every sign, each of which has its part of the batch."""
         signs, chosen, adapted = current.signs, topk_ids.shape[1], current.adapted and self._adapted
-        sign = torch.arange(signs, device=x.device).unsqueeze(1)
-        groups, order = (topk_ids.view(signs, -1).long() * signs + sign).flatten().sort(stable=True)
-        every = torch.arange(len(self._first.stacked) * signs, device=x.device)
+        shards = 1 if parts is None else parts.shape[1]
+        within = torch.arange(signs, device=x.device).unsqueeze(1) * shards  # an expert
+        if parts is not None:
+            within = within + parts.argmax(1).repeat_interleave(chosen)
+        groups, order = (topk_ids.view(signs, -1).long() * (signs * shards) + within).flatten().sort(stable=True)
+        every = torch.arange(len(self._first.stacked) * signs * shards, device=x.device)
         ends = torch.searchsorted(groups, every, right=True).int()
-        inner = _activated(self._first.apply(x[order // chosen], ends, signs, adapted=adapted))
-        y = self._second.apply(inner, ends, signs, adapted=adapted)
+        inner = _activated(self._first.apply(x[order // chosen], ends, signs, shards, adapted=adapted))
+        y = self._second.apply(inner, ends, signs, shards, adapted=adapted)
         by_token = torch.empty_like(y)
         by_token[order] = y
         return _weighted(by_token.view(*topk_ids.shape, -1), topk_weights)

@@ -23,8 +23,8 @@ _ALIGNED = 64  # numbers, to a multiple of which a layer's factors begin: 128 by
 class Slice:
     """One Hugging Face matrix inside a vLLM layer: qkv_proj holds three, or one that is as large as they are.
 
-    Attributes: rows, of the layer's weight; state, what was learned of it; a, (rank, cols), and b, (signs, rank, rows),
-    where its factors lie.
+    Attributes: rows, of the layer's weight; state, what was learned of it; a, (rank, cols), and b, (signs, shards,
+    rank, rows), where its factors lie.
     """
 
     def __init__(self, matrix: Matrix, layer: Any, index: int, offset: int, count: int = 1) -> None:
@@ -43,7 +43,7 @@ class Product:
 
     columns: slice
     rows: slice
-    b: torch.Tensor  # (signs, columns, rows)
+    b: torch.Tensor  # (signs, shards, columns, rows)
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,9 @@ class Plan:
     Attributes: a_size, b_size, the numbers that A has, and B of one sign.
     """
 
-    def __init__(self, slices: Sequence[Slice], rank: int, on_gpu: bool) -> None:
+    def __init__(self, slices: Sequence[Slice], rank: int, on_gpu: bool, shards: int = 1) -> None:
+        """`shards`: how many B a sign has, each for tokens of its own."""
+        self._shards = shards
         columns = 8 if on_gpu else 1  # of what a product reads are a multiple of this: a GPU's want what is aligned
         self._slices, self._rank = slices, rank
         self._layers: dict[int, list[Slice]] = {}
@@ -70,13 +72,13 @@ class Plan:
         self._products: dict[int, list[tuple[list[Slice], int, int, int]]] = {}
         self.a_size = self.b_size = 0
         for layer, pieces in self._layers.items():
-            together = rank * len(pieces) <= _TOGETHER
+            together = rank * shards * len(pieces) <= _TOGETHER
             self._products[layer] = []
             for group in [pieces] if together else [[piece] for piece in pieces]:
                 width = -(-rank * len(group) // columns) * columns
                 self._products[layer].append((group, width, self.a_size, self.b_size))
                 self.a_size += width * group[0].matrix.cols
-                self.b_size = _aligned(self.b_size + width * (group[-1].rows.stop - group[0].rows.start))
+                self.b_size = _aligned(self.b_size + shards * width * (group[-1].rows.stop - group[0].rows.start))
             self.a_size = _aligned(self.a_size)
 
     def place(self, a: torch.Tensor, b: torch.Tensor) -> dict[int, Factors]:
@@ -94,23 +96,25 @@ class Plan:
         for group, width, _, b_start in products:
             rows = slice(group[0].rows.start, group[-1].rows.stop)
             height = rows.stop - rows.start
-            part = b[:, b_start : b_start + width * height].view(len(b), width, height)
+            size = self._shards * width * height
+            part = b[:, b_start : b_start + size].view(len(b), self._shards, width, height)
             of_layer.products.append(Product(slice(first, first + width), rows, part))
             for index, piece in enumerate(group):
                 own = slice(index * self._rank, (index + 1) * self._rank)
                 piece.a = of_layer.a[first + own.start : first + own.stop]
-                piece.b = part[:, own, piece.rows.start - rows.start : piece.rows.stop - rows.start]
+                piece.b = part[:, :, own, piece.rows.start - rows.start : piece.rows.stop - rows.start]
             first += width
         return of_layer
 
-    def grid(self, side: str, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        """What the kernel reads that writes A (`cols`) or B (`rows`): see `engine.directions.kernels.write`."""
+    def grid(self, side: str, device: torch.device, shard: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the kernel reads that writes A (`cols`) or a shard's B (`rows`): `engine.directions.kernels.write`."""
         from engine.directions.kernels import write_programs
 
         place_of: dict[int, tuple[int, int]] = {}
         for products in self._products.values():
-            for group, _, a_start, b_start in products:
+            for group, width, a_start, b_start in products:
                 cols, height = group[0].matrix.cols, group[-1].rows.stop - group[0].rows.start
+                b_start += shard * width * height
                 for index, piece in enumerate(group):
                     above = index * self._rank
                     if side == "cols":

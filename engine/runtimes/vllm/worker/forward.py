@@ -40,13 +40,15 @@ class Batch:
     rows: torch.Tensor  # of one sign, those that predict something
     picked: torch.Tensor  # of `rows`, one per pick
     targets: torch.Tensor  # one per pick
+    parts: torch.Tensor  # one per token of one sign: which part of the batch it is of; none where there is one
 
 
 class Forward:
     """Uploads layouts and runs them."""
 
-    def __init__(self, runner: Any, config: Any, device: Any, layers: Layers) -> None:
+    def __init__(self, runner: Any, config: Any, device: Any, layers: Layers, shards: int) -> None:
         self._runner, self._config, self._device, self._layers = runner, config, device, layers
+        self._shards = shards
         self._groups = [group for groups in runner.attn_groups for group in groups]
         self._copies: tuple[torch.Tensor, torch.Tensor] | None = None
         self._built = False
@@ -82,7 +84,7 @@ class Forward:
         starts = torch.cat([torch.zeros(1, dtype=torch.int64), query_lens.repeat(signs).cumsum(0)])
         seq_lens = torch.tensor(packed.seq_lens).repeat(signs)
         picks = [*packed.picks, *packed.filler_picks()]
-        longs, (positions, all_slots, copied, copied_to, rows, picked, targets) = self._send(
+        longs, (positions, all_slots, copied, copied_to, rows, picked, targets, parts) = self._send(
             torch.int64,
             torch.tensor(packed.positions).repeat(signs),
             (slots + first * block).flatten(),
@@ -91,6 +93,7 @@ class Forward:
             torch.tensor(packed.rows),
             torch.tensor([pick.row for pick in picks]),
             torch.tensor([pick.target for pick in picks]),
+            torch.tensor(packed.parts, dtype=torch.int64),
         )
         ints, (ids, all_tables, starts_there, seq_lens_there) = self._send(
             torch.int32,
@@ -116,6 +119,7 @@ class Forward:
             rows=rows,
             picked=picked,
             targets=targets,
+            parts=parts,
         )
 
     @torch.inference_mode()
@@ -155,7 +159,7 @@ class Forward:
         try:
             with (
                 set_forward_context(metadata, self._config, num_tokens=signs * count, slot_mapping=slot_mappings),
-                self._layers.during(Pass(signs, count, batch.rows, adapted)),
+                self._layers.during(Pass(signs, count, batch.rows, self._parts(batch), adapted)),
             ):
                 hidden = self._runner.model(
                     input_ids=batch.ids, positions=batch.positions, intermediate_tensors=None, inputs_embeds=None
@@ -163,6 +167,13 @@ class Forward:
         finally:
             self._copies = None
         return hidden.view(signs, count, -1)[:, batch.rows]
+
+    def _parts(self, batch: Batch) -> torch.Tensor | None:
+        """A 1 where a token is of a part of the batch, (tokens, parts), in the precision of the model."""
+        if not len(batch.parts):
+            return None
+        every = torch.arange(self._shards, device=batch.parts.device)
+        return (batch.parts[:, None] == every).to(self._config.model_config.dtype)
 
     def _send(self, dtype: torch.dtype, *parts: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """The parts on the device, as views of one tensor that was sent at once; that one first."""

@@ -40,6 +40,7 @@ class Pass:
     signs: int
     tokens: int
     rows: torch.Tensor  # int64, indices of tokens within a sign
+    parts: torch.Tensor | None = None  # (tokens, shards), 1 where a token is of a shard; None: a sign has one B
     adapted: bool = True  # False is the floor that the benchmark measures: the weights as they are
 
 
@@ -96,7 +97,7 @@ class _Layer:
         layer = pieces[0].layer
         self._a_transposed, self._products = factors.a.T, factors.products
         b = self._products[0].b
-        clashes = (b.device.type, b.dtype, b.shape[2] % 1024) == ("cpu", torch.float32, 0)
+        clashes = (b.device.type, b.dtype, b.shape[3] % 1024) == ("cpu", torch.float32, 0)
         self._one_by_one = clashes and rank <= _ONE_BY_ONE and len(self._products) == 1
         self._base = layer.base_layer
         self._linear = self._base.quant_method.apply
@@ -114,36 +115,45 @@ class _Layer:
         if x.dim() > 2:
             return self.apply(x.flatten(0, -2), bias).unflatten(0, x.shape[:-1])
         if not self._scored_only:
-            return self._scored(current, x, bias, current.tokens)
+            return self._scored(current, x, bias, current.tokens, current.parts)
         by_sign = x.view(current.signs, current.tokens, -1)
         some = by_sign[:, current.rows].flatten(0, 1)
-        y = self._scored(current, some, bias, len(current.rows))
+        parts = current.parts if current.parts is None else current.parts[current.rows]
+        y = self._scored(current, some, bias, len(current.rows), parts)
         whole = y.new_zeros(current.signs, current.tokens, y.shape[-1])
         whole[:, current.rows] = y.view(current.signs, len(current.rows), -1)
         return whole.flatten(0, 1)
 
-    def _scored(self, current: Pass, x: torch.Tensor, bias: torch.Tensor | None, tokens: int) -> torch.Tensor:
+    def _scored(
+        self, current: Pass, x: torch.Tensor, bias: torch.Tensor | None, tokens: int, parts: torch.Tensor | None
+    ) -> torch.Tensor:
         """The layer on `tokens` rows of every sign."""
         if self._same_input and current.signs > 1:
             y = self._linear(self._base, x[:tokens], bias).repeat(current.signs, 1)
         else:
             y = self._linear(self._base, x, bias)
         if current.adapted:
-            self._expand(y.view(current.signs, tokens, -1), (x @ self._a_transposed).view(current.signs, tokens, -1))
+            shrunk = (x @ self._a_transposed).view(current.signs, tokens, -1)
+            self._expand(y.view(current.signs, tokens, -1), shrunk, parts)
         return y
 
-    def _expand(self, y: torch.Tensor, shrunk: torch.Tensor) -> None:
-        """y (signs, tokens, out) <- y + shrunk (signs, tokens, columns) B."""
-        if self._one_by_one:
-            b = self._products[0].b
+    def _expand(self, y: torch.Tensor, shrunk: torch.Tensor, parts: torch.Tensor | None) -> None:
+        """y (signs, tokens, out) <- y + shrunk (signs, tokens, columns) B, with the B of each token's part."""
+        if parts is not None:
+            # Every token in the columns of its own part, and zeros in those of the others: one product for all parts.
+            for product in self._products:
+                spread = (shrunk[:, :, None, product.columns] * parts[:, :, None]).flatten(2)
+                y[:, :, product.rows].baddbmm_(spread, product.b[: len(y)].flatten(1, 2))
+        elif self._one_by_one:
+            b = self._products[0].b[: len(y), 0]
             for index, piece in enumerate(self._pieces):
                 for row in range(index * self._rank, (index + 1) * self._rank):
-                    y[:, :, piece.rows].addcmul_(shrunk[:, :, row, None], b[: len(y), None, row, piece.rows])
+                    y[:, :, piece.rows].addcmul_(shrunk[:, :, row, None], b[:, None, row, piece.rows])
         elif len(self._products) == 1:
-            y.baddbmm_(shrunk, self._products[0].b[: len(y)])
+            y.baddbmm_(shrunk, self._products[0].b[: len(y), 0])
         else:
             for product in self._products:
-                y[:, :, product.rows].baddbmm_(shrunk[:, :, product.columns], product.b[: len(y)])
+                y[:, :, product.rows].baddbmm_(shrunk[:, :, product.columns], product.b[: len(y), 0])
 
 
 def _block(name: str) -> int | None:

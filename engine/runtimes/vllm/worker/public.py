@@ -26,11 +26,11 @@ class PublicWorker:
     _zo_mixtures: list[Mixture]
     _zo_slot_of: dict[int, int]  # by the adapter's id
 
-    def zo_publish(self, sign: int) -> int:
-        """Bring the first or the second sign into vLLM's slots, and show it to experts; returns the adapter's id."""
-        adapter = sign + 1
+    def zo_publish(self, sign: int, shard: int = 0) -> int:
+        """Bring a shard of a sign into vLLM's slots, and show it to experts; returns the adapter's id."""
+        adapter = sign % len(_ADAPTERS) + 1
         rank, slot = self._zo_slots.rank, self._zo_slot_of[adapter]
-        added = dict(zip(map(id, self._zo_slices), self._zo_slots.by_definition(sign), strict=True))
+        added = dict(zip(map(id, self._zo_slices), self._zo_slots.by_definition(sign, shard), strict=True))
         for piece in self._zo_slices:
             u = added[id(piece)]
             for part in piece.parts:  # of an expert's there are none

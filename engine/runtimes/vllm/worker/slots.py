@@ -7,7 +7,7 @@ from the other, by one kernel on a GPU, whatever the number of layers, and alloc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,13 +16,23 @@ from engine.directions import gpu
 from engine.directions.fold import FoldMode
 from engine.directions.learned import Learned
 from engine.directions.low_rank import Drawn, views
+from engine.directions.space import Space
+from engine.estimators.probing import Probing
 from engine.runtimes.vllm.worker.factors import Plan, Slice
+from engine.updates.base import Rule
 
 
-class _Sign(NamedTuple):
-    """What a sign is made of."""
+class Sign(NamedTuple):
+    """What one scoring of the batch is made at."""
 
-    direction: tuple[int, int] | None = None  # step and query
+    query: int  # -1: at none
+    eps: float  # how much of its directions
+
+
+class _Written(NamedTuple):
+    """What a sign's shard is made of."""
+
+    direction: tuple[int, int] | None = None  # step and direction
     eps: float = 0.0  # how much of it
     learned: float = 1.0  # how much of U_acc
 
@@ -37,90 +47,130 @@ class Slots:
         self,
         slices: list[Slice],
         *,
-        rank: int,
+        space: Space,
+        rule: Rule,
         seed: int,
         signs: int,
+        probing: Probing,
         dtype: torch.dtype,
         device: torch.device,
         fold: FoldMode,
         drawn: Drawn,
     ):
-        self.slices, self.rank = slices, rank
+        """`signs`: how many a pass has at most."""
+        self.slices, self.rank, shards = slices, space.rank, probing.shards
         self._on_gpu = gpu.runs_kernels(device)
         matrices = [piece.matrix for piece in slices]
-        self.learned = Learned(matrices, rank, seed, device, fold, drawn, queries=max(1, signs // 2))
+        at_once = max(1, signs // 2) if probing.sides == "two" else signs  # queries of a pass
+        self.learned = Learned(matrices, space, seed, device, fold, drawn, rule, at_once=at_once * shards)
         for piece, state in zip(slices, self.learned.states, strict=True):
             piece.state = state
         self._in_use: list[tuple[int, int]] = []
-        self._written: list[_Sign] = []
-        plan = Plan(slices, rank, self._on_gpu)
+        self._written: list[list[_Written]] = []
+        plan = Plan(slices, self.rank, self._on_gpu, shards)
         self._a = torch.zeros(plan.a_size, dtype=dtype, device=device)
         self._b = torch.zeros(signs, plan.b_size, dtype=dtype, device=device)
         self.of_layer = plan.place(self._a, self._b)
+        self._sum = torch.empty_like(self.learned.learned)
         if self._on_gpu:
-            self._grids = {side: plan.grid(side, device) for side in ("rows", "cols")}
+            self._grid_of_a = plan.grid("cols", device)
+            self._grids = [plan.grid("rows", device, shard) for shard in range(shards)]
         else:
-            # U_acc +- eps U in the precision of the slots, before each matrix is brought to its place.
-            self._signs = torch.empty(signs, len(self.learned.learned), dtype=dtype)
-            self._by_piece = [views(sign, matrices, "rows") for sign in self._signs]
+            # In the precision of the slots, before each matrix is brought to its place.
+            self._sign = torch.empty(self.rank * sum(m.rows for m in matrices), dtype=dtype)
+            self._by_piece = views(self._sign, matrices, "rows")
 
     def redraw(self, step: int) -> None:
         """Draw the V of the interval that begins at `step`, and make it the A of all layers. Fold first."""
         self.learned.redraw(step)
+        self._write_a()
+
+    def resume(self, step: int, state: Mapping[str, torch.Tensor]) -> None:
+        """The interval began at `step`, and the update rule's state was this after it."""
+        self.learned.resume(step, state)
+        self._write_a()
+
+    def _write_a(self) -> None:
         if self._on_gpu:
-            self._write(self._a, self.learned.v, "cols")
+            self._write(self._a, self.learned.v, self._grid_of_a)
         else:
             for piece in self.slices:
                 piece.a.copy_(piece.state.v.T)
 
-    def perturb(self, step: int, queries: Sequence[int], eps: float) -> None:
-        """Write U_acc + eps U and U_acc - eps U, one pair of signs after the other for every query."""
-        self._in_use = [(step, query) for query in queries]
-        self._written = [_Sign(direction, side) for direction in self._in_use for side in (eps, -eps)]
-        for index, query in enumerate(queries):
-            u = self.learned.direction(step, query, self._in_use)
-            if self._on_gpu:
-                self._write(self._b[2 * index : 2 * index + 2], self.learned.learned, "rows", u, eps)
-            else:
-                torch.add(self.learned.learned, u, alpha=eps, out=self._signs[2 * index])
-                torch.add(self.learned.learned, u, alpha=-eps, out=self._signs[2 * index + 1])
-                self._place(2 * index, 2 * index + 1)
+    def perturb(self, step: int, signs: Sequence[Sign], shards: int) -> None:
+        """Write U_acc + eps U of every sign. With shards, shard s of query q has the direction q * shards + s."""
+        self._in_use = [(step, d) for sign in signs for d in _directions(sign, shards)]
+        self._written = [
+            [_Written((step, d), sign.eps) for d in _directions(sign, shards)] or [_Written()] * shards
+            for sign in signs
+        ]
+        index = 0
+        while index < len(signs):
+            sign, after = signs[index], signs[index + 1 : index + 2]
+            pair = bool(after) and after[0] == (sign.query, -sign.eps) and sign.query >= 0
+            for shard in range(shards):
+                self._perturb(index, shard, pair)
+            index += 2 if pair else 1
+
+    def _perturb(self, index: int, shard: int, pair: bool) -> None:
+        """Write a shard of a sign; of a pair, also of the next sign, whose eps is the opposite."""
+        written = self._written[index][shard]
+        if written.direction is None:
+            self._write_one(index, shard, self.learned.learned)
+            return
+        u = self.learned.direction(*written.direction, self._in_use)
+        if pair and self._on_gpu and not self.learned.is_core:
+            self._write(self._b[index : index + 2], self.learned.learned, self._grids[shard], u, written.eps)
+            return
+        for side in range(2 if pair else 1):
+            torch.add(self.learned.learned, u, alpha=self._written[index + side][shard].eps, out=self._sum)
+            self._write_one(index + side, shard, self._sum)
 
     def settle(self) -> None:
         """Write U_acc itself: the weights as they are, as a single sign."""
-        self._written = [_Sign()]
-        if self._on_gpu:
-            self._write(self._b[0], self.learned.learned, "rows")
-        else:
-            self._signs[0].copy_(self.learned.learned)
-            self._place(0)
+        self._written = [[_Written()]]
+        self._write_one(0, 0, self.learned.learned)
 
     def rest(self) -> None:
         """Write nothing at all as the single sign: the weights as they were folded last."""
-        self._written = [_Sign(learned=0.0)]
+        self._written = [[_Written(learned=0.0)]]
         self._b[0].zero_()
 
-    def by_definition(self, sign: int) -> list[torch.Tensor]:
+    def by_definition(self, sign: int, shard: int = 0) -> list[torch.Tensor]:
         """What a sign adds to each slice, (rows, rank), float32: reckoned again, not read from where it was written."""
-        written = self._written[sign]
+        written = self._written[sign][shard]
         added = self.learned.learned * written.learned
         if written.direction is not None:
             added.add_(self.learned.direction(*written.direction, self._in_use), alpha=written.eps)
-        return views(added, [piece.matrix for piece in self.slices], "rows")
+        return views(self.learned.lifted(added), [piece.matrix for piece in self.slices], "rows")
 
-    def draw_ahead(self, step: int, queries: Sequence[int]) -> None:
+    def draw_ahead(self, step: int, directions: Sequence[int]) -> None:
         """Draw directions that a later step will ask for, without losing those in use."""
-        self.learned.draw_ahead(step, queries, self._in_use)
+        self.learned.draw_ahead(step, directions, self._in_use)
 
-    def _place(self, *signs: int) -> None:
-        for sign in signs:
-            for piece, b in zip(self.slices, self._by_piece[sign], strict=True):
-                piece.b[sign].copy_(b.T)
+    def _write_one(self, sign: int, shard: int, coordinates: torch.Tensor) -> None:
+        """Bring what a sign adds to its place, as a shard's B."""
+        u = self.learned.lifted(coordinates)
+        if self._on_gpu:
+            self._write(self._b[sign], u, self._grids[shard])
+            return
+        self._sign.copy_(u)
+        for piece, b in zip(self.slices, self._by_piece, strict=True):
+            piece.b[sign, shard].copy_(b.T)
 
     def _write(
-        self, out: torch.Tensor, source: torch.Tensor, side: str, u: torch.Tensor | None = None, eps: float = 0.0
+        self,
+        out: torch.Tensor,
+        source: torch.Tensor,
+        grid: tuple[torch.Tensor, torch.Tensor],
+        u: torch.Tensor | None = None,
+        eps: float = 0.0,
     ) -> None:
         from engine.directions import kernels
 
-        places, grid = self._grids[side]
-        kernels.write(out, source, u, eps, places, grid, self.rank)
+        kernels.write(out, source, u, eps, *grid, self.rank)
+
+
+def _directions(sign: Sign, shards: int) -> list[int]:
+    """Those of a query, a shard each; none of the weights as they are."""
+    return [] if sign.query < 0 else [sign.query * shards + shard for shard in range(shards)]

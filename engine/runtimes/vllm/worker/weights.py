@@ -10,6 +10,7 @@ import torch
 from safetensors import safe_open
 
 from engine.directions.kept import update_kept
+from engine.directions.learned import UPDATE, update_state
 from engine.models.streamed import Entry, write_streamed
 from engine.runtimes.vllm.worker.base_model import BaseWorker
 from engine.runtimes.vllm.worker.linear import read_weight, write_weight
@@ -55,6 +56,8 @@ class WeightsWorker(BaseWorker):
                 entries[piece.matrix.name] = Entry(shape, dtype)
                 if piece.state.fold.residual is not None:
                     entries[f"{piece.matrix.name}.residual"] = Entry(shape, torch.int16)
+        state = {f"{UPDATE}{name}": value for name, value in self._zo_slots.learned.update.settled().items()}
+        entries |= {name: Entry(tuple(value.shape), value.dtype) for name, value in state.items()}
 
         def tensors() -> Iterator[tuple[str, torch.Tensor]]:
             for layer, pieces in self._zo_by_layer():
@@ -63,11 +66,15 @@ class WeightsWorker(BaseWorker):
                     yield piece.matrix.name, weight[piece.rows]
                     if piece.state.fold.residual is not None:
                         yield f"{piece.matrix.name}.residual", piece.state.fold.residual
+            yield from state.items()
 
         write_streamed(Path(path), entries, tensors())
 
-    def zo_load(self, path: str) -> None:
-        """Set every matrix from such a file and forget what was learned since."""
+    def zo_load(self, path: str, step: int) -> None:
+        """Set every matrix, and the update rule's state, from such a file; forget what was learned since.
+
+        `step` is that of the fold that it was written after.
+        """
         self._zo_slots.learned.settle()
         with safe_open(path, framework="pt") as file:
             for layer, pieces in self._zo_by_layer():
@@ -77,4 +84,6 @@ class WeightsWorker(BaseWorker):
                     if piece.state.fold.residual is not None:
                         piece.state.fold.residual.copy_(file.get_tensor(f"{piece.matrix.name}.residual"))
                 write_weight(layer.base_layer, weight)
+            state = update_state(file)
         self._zo_slots.learned.restart()
+        self._zo_slots.resume(step, state)

@@ -8,7 +8,7 @@ run on 0.26, 0.29 and 0.32 for the CPU, and in rehearsal on 0.26, 0.30 and 0.33.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +16,8 @@ import torch
 from engine.directions.fold import FoldMode
 from engine.directions.low_rank import Drawn
 from engine.directions.official import OfficialDraws, OfficialRun
+from engine.directions.space import Space
+from engine.estimators.probing import Probing
 from engine.models.experts import of_expert
 from engine.models.names import Names
 from engine.runtimes.vllm.packing import Packed, one_token_options, pack, pack_for_launches
@@ -28,12 +30,13 @@ from engine.runtimes.vllm.worker.head import log_probabilities, option_logits
 from engine.runtimes.vllm.worker.in_place import Parameters
 from engine.runtimes.vllm.worker.layers import Layers
 from engine.runtimes.vllm.worker.public import PublicWorker
-from engine.runtimes.vllm.worker.slots import Slots
+from engine.runtimes.vllm.worker.slots import Sign, Slots
 from engine.runtimes.vllm.worker.weights import WeightsWorker
 from engine.tasks.example import Example
+from engine.updates.base import Rule
 
-Later = tuple[int, list[int], list[Example], int]
-"""What the next call will ask for: step, queries, examples, signs."""
+Later = tuple[int, list[int], list[Example], int, list[int]]
+"""What the next call will ask for: step, directions, examples, signs, parts."""
 
 
 class ZoWorker(WeightsWorker, PublicWorker):
@@ -46,7 +49,9 @@ class ZoWorker(WeightsWorker, PublicWorker):
     def zo_open(
         self,
         names: list[str],
-        rank: int,
+        space: Space,
+        rule: Rule,
+        probing: Probing,
         seed: int,
         signs: int,
         fold: FoldMode,
@@ -60,20 +65,21 @@ class ZoWorker(WeightsWorker, PublicWorker):
         """
         device = torch.device(self.device)
         self._zo_on_gpu = device.type == "cuda"
-        manager, self._zo_slices = self._zo_make_slots(rank, Names(names))
+        manager, self._zo_slices = self._zo_make_slots(space.rank, Names(names))
         moving = any(map(of_expert, names))
         self._zo_mixtures = find_mixtures(self.model_runner.get_model(), moving=moving, on_gpu=self._zo_on_gpu)
         self._zo_slices += [piece for mixture in self._zo_mixtures if moving for piece in mixture.slices]
         dtype = self.vllm_config.model_config.dtype
         self._zo_slots = Slots(
-            self._zo_slices, rank=rank, seed=seed, signs=signs, dtype=dtype, device=device, fold=fold, drawn=drawn
-        )
+            self._zo_slices, space=space, rule=rule, probing=probing, seed=seed, signs=signs, dtype=dtype,
+            device=device, fold=fold, drawn=drawn,
+        )  # fmt: skip
         self._zo_layers = Layers(manager, self._zo_slots)
         for mixture in self._zo_mixtures:
             mixture.begin(self._zo_layers, self._zo_slots.of_layer if moving else None)
-        self._zo_forward = Forward(self.model_runner, self.vllm_config, device, self._zo_layers)
+        self._zo_forward = Forward(self.model_runner, self.vllm_config, device, self._zo_layers, probing.shards)
         self._zo_clock = Clock(device)
-        self._zo_uploaded: tuple[list[Example], Batch] | None = None
+        self._zo_uploaded: tuple[list[Example], list[int], Batch] | None = None
         self._zo_record_longest = record_longest if self._zo_forward.can_record else None
         self._zo_graphs = Graphs(cuda_recorder() if self._zo_record_longest else None)
         return [(p.matrix.name, p.matrix.rows, p.matrix.cols) for p in self._zo_slices]
@@ -93,17 +99,17 @@ class ZoWorker(WeightsWorker, PublicWorker):
         self.zo_fold(step)
         self._zo_slots.redraw(step)
 
-    def zo_perturb(self, step: int, queries: list[int], eps: float) -> None:
-        """Make the signs U_acc + eps U and U_acc - eps U of every query."""
-        self._zo_slots.perturb(step, queries, eps)
+    def zo_perturb(self, step: int, signs: list[Sign], shards: int) -> None:
+        """Make the signs U_acc + eps U, each with as many shards."""
+        self._zo_slots.perturb(step, signs, shards)
 
     def zo_settle(self) -> None:
         """Make the one sign U_acc itself: the weights as they are."""
         self._zo_slots.settle()
 
-    def zo_update(self, step: int, coefficients: list[float]) -> None:
-        """U_acc <- U_acc - sum_q coefficients[q] U(step, q), in float32."""
-        self._zo_slots.learned.learn(step, coefficients)
+    def zo_update(self, step: int, gradients: list[float], lr: float) -> None:
+        """Move U_acc by the update rule, in float32, with the mean of gradients[d] U(step, d) as its estimate."""
+        self._zo_slots.learned.learn(step, gradients, lr)
 
     def zo_follow(self, run: OfficialRun) -> None:
         """From now on, directions are those of a run of an official trainer."""
@@ -124,19 +130,20 @@ class ZoWorker(WeightsWorker, PublicWorker):
     # -- scoring --------------------------------------------------------------------------------
 
     def zo_score(
-        self, examples: list[Example], signs: int, later: Later | None = None
+        self, examples: list[Example], signs: int, later: Later | None = None, parts: Sequence[int] = ()
     ) -> tuple[list[list[list[float]]], int, int]:
         """Score examples at every sign in one packed forward pass.
 
-        What `later` names is made ready while the device is at work. Returns the scores per sign, the
-        tokens scored and the KV blocks used.
+        What `later` names is made ready while the device is at work. With `parts`, the shard of each example, each is
+        scored at the weights of its own. Returns the scores per sign, the tokens scored and the KV blocks used.
         """
-        batch = self._zo_upload(examples, signs)
+        batch = self._zo_upload(examples, signs, list(parts))
         arrive = self._zo_fetch(self._zo_values(batch, examples))
         if later is not None:
-            step, queries, next_examples, next_signs = later
-            self._zo_slots.draw_ahead(step, queries)
-            self._zo_uploaded = (next_examples, self._zo_upload(next_examples, next_signs))
+            step, directions, next_examples, next_signs, next_parts = later
+            self._zo_slots.draw_ahead(step, directions)
+            ready = self._zo_upload(next_examples, next_signs, next_parts)
+            self._zo_uploaded = (next_examples, next_parts, ready)
         scores = []
         for sign_values in arrive():
             sign_scores = [[0.0] * len(example.options) for example in examples]
@@ -148,7 +155,7 @@ class ZoWorker(WeightsWorker, PublicWorker):
 
     def zo_floor(self, examples: list[Example], signs: int) -> int:
         """The same pass without slots, at the weights as they are; returns the tokens scored. For the benchmark."""
-        batch = self._zo_forward.upload(self._zo_pack(examples, signs), signs)
+        batch = self._zo_forward.upload(self._zo_pack(examples, signs, []), signs)
         self._zo_values(batch, examples, adapted=False).tolist()
         return signs * (len(batch.packed.token_ids) - batch.packed.padding)
 
@@ -174,19 +181,19 @@ class ZoWorker(WeightsWorker, PublicWorker):
 
         return arrive
 
-    def _zo_upload(self, examples: list[Example], signs: int) -> Batch:
+    def _zo_upload(self, examples: list[Example], signs: int, parts: list[int]) -> Batch:
         if self._zo_uploaded is not None:
-            (held, batch), self._zo_uploaded = self._zo_uploaded, None
-            if held == examples and batch.signs == signs:
+            (held, held_parts, batch), self._zo_uploaded = self._zo_uploaded, None
+            if held == examples and held_parts == parts and batch.signs == signs:
                 return batch
-        return self._zo_forward.upload(self._zo_pack(examples, signs), signs)
+        return self._zo_forward.upload(self._zo_pack(examples, signs, parts), signs)
 
-    def _zo_pack(self, examples: list[Example], signs: int) -> Packed:
+    def _zo_pack(self, examples: list[Example], signs: int, parts: list[int]) -> Packed:
         block = self.zo_block_size()
         if self._zo_on_gpu and self._zo_forward.can_copy:
-            packed = pack_for_launches(examples, block)
+            packed = pack_for_launches(examples, block, parts)
         else:
-            packed = pack(examples, block, copies=self._zo_forward.can_copy)
+            packed = pack(examples, block, copies=self._zo_forward.can_copy, parts=parts)
         # Evaluations, of one sign, have as many shapes as chunks, which come only now and then.
         if self._zo_record_longest is not None and self._zo_graphs.on and signs > 1:
             pad(packed, examples, self._zo_record_longest)

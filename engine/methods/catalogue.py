@@ -1,0 +1,18 @@
+"""Every method by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from engine.methods import fzoo, grzo, lozo, lozo_m, mezo_factorized, subzero, zo_muon
+from engine.methods.declaration import Declaration
+
+_PAGES = (lozo, lozo_m, mezo_factorized, fzoo, grzo, zo_muon, subzero)
+
+METHODS: dict[str, Declaration] = {page.DECLARATION.name: page.DECLARATION for page in _PAGES}
+
+
+def brings(name: object) -> Mapping[str, object]:
+    """The keys that the method of this name brings; none if there is no such method."""
+    found = METHODS.get(name) if isinstance(name, str) else None
+    return found.brings if found else {}
