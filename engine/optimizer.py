@@ -84,7 +84,8 @@ class Optimizer:
 
     def _losses(self, batch: Sequence[Example], probes: Sequence[Probe]) -> tuple[list[float], list[float]]:
         """Those of every direction, of the examples that it was scored with, on either side."""
-        plus, minus = [], []
+        plus: list[float] = []
+        minus: list[float] = []
         for probe in probes:
             for part in self.probing.shard_ranges(len(batch)):
                 examples = batch[part.start : part.stop]

@@ -14,6 +14,7 @@ import triton
 import triton.language as tl
 
 DRAWN = 1024  # normals of a program
+SIGNED = 4096  # signs of a program
 _WRITTEN = 1024  # factors of a program
 _FOLDED = 1024  # entries of a row, of a program
 _ROWS = 8
@@ -68,6 +69,34 @@ def _store_pair(start, table, at, word, count):
     d = tl.load(table + (word >> 48).to(tl.int32))
     tl.store(start + at, (a + b) * 0.7071067811865476, at < count)
     tl.store(start + at + 1, (c + d) * 0.7071067811865476, at + 1 < count)
+
+
+def signs(
+    out: torch.Tensor, places: torch.Tensor, keys: torch.Tensor, grid: torch.Tensor, step: int, query: int
+) -> None:
+    """Fill tensors that lie in `out`, float32, with their signs; see `engine.directions.rademacher`.
+
+    places, keys: as `draw` has them; grid: `programs(counts, SIGNED)`.
+    """
+    _draw_signs[(len(grid),)](out, places, keys, grid, step, query, BLOCK=SIGNED // 256)
+
+
+@triton.jit(do_not_specialize=["step", "query"])
+def _draw_signs(out, places, keys, grid, step, query, BLOCK: tl.constexpr):
+    """A counter gives 256: 64 of each of its words, which lie side by side."""
+    piece = tl.load(grid + 2 * tl.program_id(0))
+    counter = tl.load(grid + 2 * tl.program_id(0) + 1).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    zero = (counter * 0).to(tl.uint64)
+    k0 = zero + tl.load(keys + 2 * piece).to(tl.uint64, bitcast=True)
+    k1 = zero + tl.load(keys + 2 * piece + 1).to(tl.uint64, bitcast=True)
+    words = tl.philox_impl((counter + 1).to(tl.uint64), zero + step, zero + query, zero, k0, k1, 10)
+    start = out + tl.load(places + 2 * piece)
+    count = tl.load(places + 2 * piece + 1)
+    place = tl.arange(0, 64)[None, :]
+    for word in tl.static_range(4):
+        at = counter[:, None] * 256 + 64 * word + place
+        bit = (words[word][:, None] >> place.to(tl.uint64)) & 1
+        tl.store(start + at, tl.where(bit != 0, 1.0, -1.0), at < count)
 
 
 def write(

@@ -24,12 +24,16 @@ from engine.directions import gpu
 
 QUANTILES = 65536
 _GRID = 2.0**20  # quantiles are multiples of 1 / this: their sums are exact in float32
-_AT_A_COUNTER = 8  # normals of the 256 bits that a counter gives
 _LEAST = 2**16  # numbers that are made together at least, where tensors are small
 
 
-class Normals:
-    """Fills tensors that lie one after the other in a flat one, each with numbers that are its own."""
+class ByCounter:
+    """Fills tensors that lie one after the other in a flat one, each with numbers that are its own.
+
+    A law derives from this: it says how many numbers 256 bits give, and which, here and in a kernel.
+    """
+
+    at_a_counter: int
 
     def __init__(self, seed: int, kind: str, tensors: Sequence[tuple[str, int]], device: torch.device) -> None:
         """`tensors`: the name and the number of elements of each. `kind` keeps apart what has the same name."""
@@ -37,14 +41,24 @@ class Normals:
         self._counts = [count for _, count in tensors]
         self._ends = list(accumulate(self._counts))
         self._device = device
-        self._there = self._put_there() if gpu.runs_kernels(device) else None
+        self._there = self.put_there() if gpu.runs_kernels(device) else None
+
+    def numbers(self, words: np.ndarray[Any, np.dtype[np.uint64]], out: np.ndarray[Any, np.dtype[np.float32]]) -> None:
+        """out <- what the bits of `words`, four of every counter, mean."""
+        raise NotImplementedError
+
+    def put_there(self) -> dict[str, torch.Tensor]:
+        """What the kernel reads."""
+        raise NotImplementedError
+
+    def kernel(self, out: torch.Tensor, step: int, query: int, there: dict[str, torch.Tensor]) -> None:
+        """Fill all of `out` on a GPU."""
+        raise NotImplementedError
 
     def fill(self, out: torch.Tensor, step: int, query: int = 0) -> None:
         """out: flat, float32, with as many elements as all tensors have together."""
         if self._there is not None:
-            from engine.directions import kernels
-
-            kernels.draw(out, **self._there, step=step, query=query)
+            self.kernel(out, step, query, self._there)
             return
         first = 0
         while first < len(self._counts):  # in parts, so that what is held between stays small
@@ -52,24 +66,56 @@ class Normals:
             while last < len(self._counts) and self._ends[last - 1] - self._start(first) < _LEAST:
                 last += 1
             part = out[self._start(first) : self._ends[last - 1]]
-            _fill(part, self._keys[first:last], self._counts[first:last], step, query)
+            self._fill(part, self._keys[first:last], self._counts[first:last], step, query)
             first = last
 
-    def _start(self, index: int) -> int:
-        return self._ends[index] - self._counts[index]
-
-    def _put_there(self) -> dict[str, torch.Tensor]:
-        """What the kernel reads."""
-        from engine.directions.kernels import DRAWN, programs
+    def read_by_kernels(self, at_a_program: int) -> dict[str, torch.Tensor]:
+        """What every kernel reads; each of its programs is for so many numbers."""
+        from engine.directions.kernels import programs
 
         places = [(end - count, count) for end, count in zip(self._ends, self._counts, strict=True)]
         keys = torch.from_numpy(np.array(self._keys, dtype=np.uint64).view(np.int64))
         return {
             "places": torch.tensor(places).to(self._device),
             "keys": keys.to(self._device),
-            "grid": programs(self._counts, DRAWN, self._device),
-            "table": torch.from_numpy(quantiles()).to(self._device),
+            "grid": programs(self._counts, at_a_program, self._device),
         }
+
+    def _start(self, index: int) -> int:
+        return self._ends[index] - self._counts[index]
+
+    def _fill(
+        self, out: torch.Tensor, keys: Sequence[tuple[int, int]], counts: Sequence[int], step: int, query: int
+    ) -> None:
+        counters = [-(-count // self.at_a_counter) for count in counts]
+        sizes = [number * self.at_a_counter for number in counters]
+        words = np.concatenate([Bits(of, step, query).take(4 * n) for of, n in zip(keys, counters, strict=True)])
+        whole = out.numpy() if sizes == list(counts) else np.empty(sum(sizes), np.float32)
+        self.numbers(words, whole)
+        if sizes != list(counts):
+            for part, made in zip(out.split(list(counts)), torch.from_numpy(whole).split(sizes), strict=True):
+                part.copy_(made[: len(part)])
+
+
+class Normals(ByCounter):
+    """Standard normals."""
+
+    at_a_counter = 8
+
+    def numbers(self, words: np.ndarray[Any, np.dtype[np.uint64]], out: np.ndarray[Any, np.dtype[np.float32]]) -> None:
+        pairs = quantiles().take(words.view(np.uint16)).reshape(-1, 2)
+        np.add(pairs[:, 0], pairs[:, 1], out=out)
+        np.multiply(out, np.float32(math.sqrt(0.5)), out=out)
+
+    def put_there(self) -> dict[str, torch.Tensor]:
+        from engine.directions.kernels import DRAWN
+
+        return {**self.read_by_kernels(DRAWN), "table": torch.from_numpy(quantiles()).to(self._device)}
+
+    def kernel(self, out: torch.Tensor, step: int, query: int, there: dict[str, torch.Tensor]) -> None:
+        from engine.directions import kernels
+
+        kernels.draw(out, **there, step=step, query=query)
 
 
 def key(seed: int, kind: str, name: str) -> tuple[int, int]:
@@ -98,15 +144,3 @@ def quantiles() -> np.ndarray[Any, np.dtype[np.float32]]:
     upper /= math.sqrt(float((upper**2).mean()))
     rounded = np.round(upper * _GRID) / _GRID
     return np.concatenate([-rounded[::-1], rounded]).astype(np.float32)
-
-
-def _fill(out: torch.Tensor, keys: Sequence[tuple[int, int]], counts: Sequence[int], step: int, query: int) -> None:
-    sizes = [-(-count // _AT_A_COUNTER) * _AT_A_COUNTER for count in counts]
-    words = np.concatenate([Bits(of, step, query).take(size // 2) for of, size in zip(keys, sizes, strict=True)])
-    pairs = quantiles().take(words.view(np.uint16)).reshape(-1, 2)
-    whole = out.numpy() if sizes == list(counts) else np.empty(sum(sizes), np.float32)
-    np.add(pairs[:, 0], pairs[:, 1], out=whole)
-    np.multiply(whole, np.float32(math.sqrt(0.5)), out=whole)
-    if sizes != list(counts):
-        for part, made in zip(out.split(list(counts)), torch.from_numpy(whole).split(sizes), strict=True):
-            part.copy_(made[: len(part)])

@@ -11,15 +11,24 @@ from engine.methods.catalogue import METHODS
 class Chosen(Protocol):
     """The keys of `[method]` that bear on each other."""
 
-    name: str
-    direction: str
-    scope: str
-    law: str
-    normalise: str
-    queries: int
-    shards: int
-    weights: str
-    update: str
+    @property
+    def name(self) -> str: ...
+    @property
+    def direction(self) -> str: ...
+    @property
+    def scope(self) -> str: ...
+    @property
+    def law(self) -> str: ...
+    @property
+    def normalise(self) -> str: ...
+    @property
+    def queries(self) -> int: ...
+    @property
+    def shards(self) -> int: ...
+    @property
+    def weights(self) -> str: ...
+    @property
+    def update(self) -> str: ...
 
 
 _SCOPES = {

@@ -35,6 +35,10 @@ def sources() -> Iterator[tuple[str, ASTSource]]:
         kernels._draw, {"BLOCK": 128}, out="*fp32", places="*i64", keys="*i64", grid="*i32", table="*fp32", step="i32",
         query="i32",
     )  # fmt: skip
+    yield "_draw_signs", source(
+        kernels._draw_signs, {"BLOCK": 16}, out="*fp32", places="*i64", keys="*i64", grid="*i32", step="i32",
+        query="i32",
+    )  # fmt: skip
     for dtype in TYPES:
         for both in (False, True):
             yield f"_write {dtype} {both}", source(

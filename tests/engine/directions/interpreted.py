@@ -18,7 +18,8 @@ from engine.directions import gpu
 from engine.directions.fold import Fold, FoldMode
 from engine.directions.kept import Sample
 from engine.directions.learned import Learned
-from engine.directions.philox import Normals
+from engine.directions.philox import ByCounter, Normals
+from engine.directions.rademacher import Signs
 from engine.models.weights import Matrix
 from engine.runtimes.vllm.worker.factors import Slice
 from engine.runtimes.vllm.worker.slots import Slots
@@ -31,7 +32,8 @@ SEED = 5
 def main() -> None:
     mend(triton.runtime.interpreter)
     told: dict[str, bool] = {}
-    told["normals"] = normals_are_alike()
+    for law in (Normals, Signs):
+        told[law.__name__] = numbers_are_alike(law)
     for dtype in (torch.float16, torch.bfloat16, torch.float32):
         for rank in (1, 2, 3, 8):
             for mode in ("residual", "stochastic", "nearest"):
@@ -46,13 +48,13 @@ def main() -> None:
     print(json.dumps(told))
 
 
-def normals_are_alike() -> bool:
-    tensors = [("a", 1000), ("b", 2048), ("c", 77), ("d", 8), ("e", 1)]
+def numbers_are_alike(law: type[ByCounter]) -> bool:
+    tensors = [("a", 1000), ("b", 2048), ("c", 77), ("d", 8), ("e", 1), ("f", 9001), ("g", 256)]
     counts = [count for _, count in tensors]
     ours, theirs = torch.empty(sum(counts)), torch.empty(sum(counts))
-    Normals(SEED, "u", tensors, CPU).fill(ours, 3, 1)
+    law(SEED, "u", tensors, CPU).fill(ours, 3, 1)
     with kernels_run(True):
-        Normals(SEED, "u", tensors, CPU).fill(theirs, 3, 1)
+        law(SEED, "u", tensors, CPU).fill(theirs, 3, 1)
     return torch.equal(ours, theirs)
 
 

@@ -1,0 +1,1 @@
+"""From the losses of probes to the numbers that directions are multiplied by. No torch: floats alone."""
