@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.environment import prepare, prepare_device
+from engine.estimators.probing import Probing
 
 _LAYERS = {"OPT-1.3B": 24, "OPT-13B": 40}
 _STEPS = 40
@@ -52,7 +53,7 @@ def measured(layers: int) -> tuple[float, float, float]:
         batch = examples(_BATCH, vocabulary=512, options=2, option_tokens=1, length=None, seed=0)
         needs = Needs(_BATCH, max(example.length for example in batch), options=2, option_tokens=1)
         runtime = VllmRuntime(
-            facts, dtype="float32", device="cpu", rank=2, seed=0, needs=needs, memory_needed=2**30, fold="nearest"
+            facts, dtype="float32", device="cpu", seed=0, needs=needs, memory_needed=2**30, fold="nearest"
         )
     worker = runtime._llm.llm_engine.engine_core.engine_core.model_executor.driver_worker.worker  # type: ignore[attr-defined]
     runtime.redraw(0)
@@ -60,8 +61,8 @@ def measured(layers: int) -> tuple[float, float, float]:
 
     def step() -> None:
         number = next(steps)
-        runtime.probe(number, 1, 1e-3, batch, Upcoming(number + 1, batch))
-        runtime.update(number, [1e-6])
+        runtime.probe(number, Probing(), 1e-3, batch, Upcoming(number + 1, batch))
+        runtime.update(number, [1e-6], 1.0)
 
     laid_out = worker._zo_forward.upload(worker._zo_pack(batch, 2), 2)
     passes = taken(lambda: worker._zo_forward.run(laid_out))

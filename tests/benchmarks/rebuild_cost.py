@@ -80,10 +80,10 @@ def replay_block(
     shape: dict[str, Any], dtype: str, device: Any, *, rank: int, interval: int, steps: int
 ) -> tuple[_Taken, int, int]:
     """Replay `steps` steps on one block; returns what they took, the entries of its matrices and their number."""
-    from engine.methods.lozo import Lozo
+    from engine.optimizer import Optimizer
 
     block = _Block(shape, dtype, device, rank)
-    method = Lozo(Method(rank=rank, interval=interval), steps, "classification")  # type: ignore[call-arg]
+    method = Optimizer(Method(rank=rank, interval=interval), steps, "classification")  # type: ignore[call-arg]
     taken = Step(step=0, eps=1e-3, lr=1e-6, projected_grad=1.0)
     for step in range(steps):
         began = block.began()

@@ -111,7 +111,7 @@ def test_the_runtimes_themselves_run_no_pickle(
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
     monkeypatch.setattr("engine.environment._prepared", None)
     prepare()
-    common: dict[str, Any] = {"dtype": "float32", "device": "cpu", "rank": 2, "seed": 0}
+    common: dict[str, Any] = {"dtype": "float32", "device": "cpu", "seed": 0}
     with pytest.raises(Exception, match=r"posix\.mkdir"):
         if runtime == "vllm":
             prepare_device("cpu")

@@ -11,8 +11,10 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from engine.methods.lozo import Lozo
+from engine.directions.space import Space
+from engine.estimators.probing import Probing
 from engine.models.facts import read_model
+from engine.optimizer import Optimizer
 from engine.preset.method import Method
 from engine.protocol.events import Step
 from engine.runtimes.base import Needs
@@ -53,17 +55,17 @@ def measure(path: Path, *, steps: int, interval: int) -> Measured:
     facts = read_model(str(path), trust_remote_code=False)
     if lacking := unadaptable(facts.architecture):
         return Measured(path.name, lacking)
-    common: dict[str, Any] = {"dtype": "float32", "device": "cpu", "rank": _RANK, "seed": 0}
-    needs = Needs(batch=_BATCH, longest=_LONGEST, options=3, option_tokens=3, queries=_QUERIES)
+    common: dict[str, Any] = {"dtype": "float32", "device": "cpu", "space": Space(rank=_RANK), "seed": 0}
+    needs = Needs(batch=_BATCH, longest=_LONGEST, options=3, option_tokens=3, probing=Probing(queries=_QUERIES))
     runtime = VllmRuntime(facts, needs=needs, memory_needed=2**30, fold="nearest", **common)
     try:
         level, checked = runtime.self_check(_batch(0))
         ours, moved_here = _trajectory(runtime, steps, interval)
         theirs, moved_there = _trajectory(TrainingLoop(str(path), **common), steps, interval)
         assert set(moved_here) == set(moved_there)
-        packed, *_ = runtime.probe(steps, _QUERIES, 1e-2, _batch(1))
+        packed, *_ = runtime.probe(steps, Probing(queries=_QUERIES), 1e-2, _batch(1))
         runtime.use_public_api()
-        public, *_ = runtime.probe(steps, _QUERIES, 1e-2, _batch(1))
+        public, *_ = runtime.probe(steps, Probing(queries=_QUERIES), 1e-2, _batch(1))
         losses = [(a.loss_plus - b.loss_plus, a.loss_minus - b.loss_minus) for a, b in zip(ours, theirs, strict=True)]
         return Measured(
             family=path.name,
@@ -82,8 +84,8 @@ def measure(path: Path, *, steps: int, interval: int) -> Measured:
 def _trajectory(runtime: Any, steps: int, interval: int) -> tuple[list[Step], dict[str, torch.Tensor]]:
     """The steps, and the matrices after the fold that follows them."""
     method = Method(name="lozo", rank=_RANK, interval=interval, eps=1e-2, lr=1e-4, queries=_QUERIES)
-    lozo = Lozo(method, steps, "classification")
-    taken = [lozo.step(runtime, step, _batch(step)) for step in range(steps)]
+    optimizer = Optimizer(method, steps, "classification")
+    taken = [optimizer.step(runtime, step, _batch(step)) for step in range(steps)]
     runtime.redraw(steps)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "weights.safetensors"

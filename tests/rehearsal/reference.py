@@ -10,7 +10,9 @@ import json
 import sys
 from pathlib import Path
 
+from engine.directions.space import Space
 from engine.environment import prepare
+from engine.estimators.probing import Probing
 
 
 def main() -> None:
@@ -25,16 +27,16 @@ def main() -> None:
     option_tokens, rank, queries = map(int, numbers)
     model = str(write_model(name, Path(folder)))
     facts = read_model(model, trust_remote_code=False)
-    loop = TrainingLoop(model, dtype="float32", device="cpu", rank=rank, seed=work.SEED)
+    loop = TrainingLoop(model, dtype="float32", device="cpu", space=Space(rank=rank), seed=work.SEED)
     pool = work.pool(facts.vocabulary, option_tokens)
     steps = []
     for step in range(work.STEPS):
         if step % work.INTERVAL == 0:
             loop.redraw(step)
         batch = work.batch(pool, step)
-        losses = work.losses(batch, loop.probe(step, queries, work.EPS, batch))
+        losses = work.losses(batch, loop.probe(step, Probing(queries=queries), work.EPS, batch))
         coefficients = work.coefficients(losses)
-        loop.update(step, coefficients)
+        loop.update(step, coefficients, float(len(coefficients)))
         steps.append({"losses": losses, "coefficients": coefficients})
     Path(file).write_text(json.dumps(steps))
 

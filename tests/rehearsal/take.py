@@ -29,6 +29,7 @@ def main() -> None:
 
 def _take(case: dict[str, Any]) -> dict[str, Any]:
     from engine.directions.fold import choose_fold
+    from engine.directions.space import space_of
     from engine.models.facts import read_model
     from engine.preflight.choose import choose_device, choose_for
     from engine.preflight.memory import estimate_memory
@@ -46,7 +47,7 @@ def _take(case: dict[str, Any]) -> dict[str, Any]:
     method = Method(rank=case["rank"], interval=work.INTERVAL, queries=case["queries"])
     memory = estimate_memory(facts, needs, method, dtype=dtype, device=device, runtime="vllm", fold=fold)
     runtime = VllmRuntime(
-        facts, dtype=dtype, device=device, rank=case["rank"], seed=work.SEED, needs=needs,
+        facts, dtype=dtype, device=device, space=space_of(method), seed=work.SEED, needs=needs,
         memory_needed=memory.total, fold=fold, cuda_graphs=case["graphs"],
     )  # fmt: skip
     found: dict[str, Any] = {
@@ -67,8 +68,9 @@ def _take(case: dict[str, Any]) -> dict[str, Any]:
         batch, recorded = work.batch(pool, step), runtime.recorded()
         counters.restart()
         upcoming = work.upcoming(pool, step + 1)
-        told["losses"] = work.losses(batch, runtime.probe(step, case["queries"], work.EPS, batch, upcoming))
-        runtime.update(step, reference["coefficients"])
+        told["losses"] = work.losses(batch, runtime.probe(step, needs.probing, work.EPS, batch, upcoming))
+        coefficients = reference["coefficients"]
+        runtime.update(step, coefficients, float(len(coefficients)))
         told["step"] = counters.told()
         told["recording"] = runtime.recorded() != recorded
         found["steps"].append(told)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.benchmark.batches import examples
+from engine.estimators.probing import Probing
 from engine.runtimes.base import Needs, Probe, Upcoming
 from engine.tasks.example import Example
 from engine.tasks.objective import loss
@@ -32,7 +33,9 @@ def upcoming(of: Sequence[Example], step: int) -> Upcoming:
 
 def needs(of: Sequence[Example], option_tokens: int, queries: int) -> Needs:
     """For these steps."""
-    return Needs(_BATCH, max(e.length for e in of), options=2, option_tokens=option_tokens, queries=queries)
+    return Needs(
+        _BATCH, max(e.length for e in of), options=2, option_tokens=option_tokens, probing=Probing(queries=queries)
+    )
 
 
 def losses(of: Sequence[Example], probes: Sequence[Probe]) -> list[tuple[float, float]]:

@@ -65,8 +65,9 @@ def drawn(matrix: Matrix, rank: int, device: torch.device) -> tuple[torch.Tensor
     import torch
 
     from engine.directions.low_rank import directions
+    from engine.directions.space import Space
 
-    source = directions("philox", [matrix], rank, 17, device)
+    source = directions("philox", [matrix], Space(rank=rank), 17, device)
     u, v = (torch.empty(side, rank, device=device) for side in (matrix.rows, matrix.cols))
     source.u_into(u.view(-1), step=53, query=1)
     source.v_into(v.view(-1), step=50)

@@ -20,9 +20,12 @@ from engine.directions.kept import Sample
 from engine.directions.learned import Learned
 from engine.directions.philox import ByCounter, Normals
 from engine.directions.rademacher import Signs
+from engine.directions.space import Space
+from engine.estimators.probing import Probing
 from engine.models.weights import Matrix
 from engine.runtimes.vllm.worker.factors import Slice
-from engine.runtimes.vllm.worker.slots import Slots
+from engine.runtimes.vllm.worker.slots import Sign, Slots
+from engine.updates.base import Rule
 from tests.rehearsal.simulated.arithmetic import mend
 
 CPU = torch.device("cpu")
@@ -107,8 +110,8 @@ def slots_are_alike(dtype: torch.dtype, rank: int) -> bool:
         slots = made_slots(dtype, rank, on_gpu)
         with kernels_run(on_gpu):
             slots.redraw(0)
-            slots.learned.learn(0, [0.1, -0.2])
-            slots.perturb(1, [0, 1], 1e-3)
+            slots.learned.learn(0, [0.1, -0.2], 2.0)
+            slots.perturb(1, [Sign(query, side) for query in (0, 1) for side in (1e-3, -1e-3)], 1)
         pieces = [(piece.a.clone(), piece.b.clone()) for piece in slots.slices]
         slots.settle()
         pieces += [(piece.a.clone(), piece.b[:1].clone()) for piece in slots.slices]
@@ -128,9 +131,9 @@ def host_residuals_are_alike(count: int) -> bool:
         random = torch.Generator().manual_seed(0)
         weights = [torch.randn(m.rows, m.cols, generator=random).mul_(0.02).half() for m in matrices]
         with kernels_run(True), streams():
-            learned = Learned(matrices, 2, SEED, CPU, fold, "philox")  # type: ignore[arg-type]
+            learned = Learned(matrices, Space(), SEED, CPU, fold, "philox")  # type: ignore[arg-type]
             for step in range(4):
-                learned.learn(step, [1e-4])
+                learned.learn(step, [1e-4], 1.0)
                 for state, weight in zip(learned.states, weights, strict=True):
                     state.fold_into(weight, step)
                 learned.folded()
@@ -186,7 +189,10 @@ def made_slots(dtype: torch.dtype, rank: int, on_gpu: bool) -> Slots:
         offset += rows
     slices.append(Slice(Matrix("fc", 50, 40), layers[1], 0, 0))
     with kernels_run(on_gpu):
-        return Slots(slices, rank=rank, seed=SEED, signs=4, dtype=dtype, device=CPU, fold="nearest", drawn="philox")
+        return Slots(
+            slices, space=Space(rank=rank), rule=Rule(), probing=Probing(), seed=SEED, signs=4, dtype=dtype, device=CPU,
+            fold="nearest", drawn="philox",
+        )  # fmt: skip
 
 
 @contextmanager

@@ -15,10 +15,11 @@ from safetensors.torch import load_file
 from engine.directions.fold import Fold, FoldMode, choose_fold, state
 from engine.directions.kept import UpdateKept
 from engine.directions.low_rank import directions
+from engine.directions.space import Space
 from engine.export.rebuild import FoldingLoop
-from engine.methods.lozo import Lozo
 from engine.models.facts import read_model
 from engine.models.weights import Matrix
+from engine.optimizer import Optimizer
 from engine.preflight.memory import Memory, estimate_memory
 from engine.preset.method import Method
 from engine.protocol.events import Step
@@ -67,12 +68,12 @@ def journal(steps: int = STEPS) -> list[Step]:
 
 
 def opened(kind: type[TrainingLoop], model: Path, dtype: str, **more: Any) -> Any:
-    return kind(str(model), dtype=dtype, device="cpu", rank=2, seed=SEED, **more)
+    return kind(str(model), dtype=dtype, device="cpu", seed=SEED, **more)
 
 
 def replayed(loop: TrainingLoop, records: list[Step]) -> TrainingLoop:
     """The run of these records, up to the fold that follows it."""
-    method = Lozo(Method(rank=2, interval=INTERVAL), len(records), "classification")
+    method = Optimizer(Method(rank=2, interval=INTERVAL), len(records), "classification")
     for record in records:
         method.replay(loop, record)
     loop.redraw(len(records))
@@ -83,7 +84,7 @@ def intended(matrices: list[Matrix], records: list[Step]) -> torch.Tensor:
     """The sum of -lr g U V^T over all steps, by its definition, in float64; all matrices in one vector."""
     total = []
     for matrix in matrices:
-        source = directions("philox", [matrix], 2, SEED, CPU)
+        source = directions("philox", [matrix], Space(rank=2), SEED, CPU)
         u, v = torch.empty(matrix.rows, 2), torch.empty(matrix.cols, 2)
         update = torch.zeros(matrix.rows, matrix.cols, dtype=torch.float64)
         for record in records:

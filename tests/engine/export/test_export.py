@@ -49,7 +49,7 @@ def test_the_exported_model_scores_as_the_run_ended(
     wanted = load_preset(run.folder / "preset.toml")
     tokenizer = AutoTokenizer.from_pretrained(target)
     task = load_task(wanted.task, tokenizer, seed=0, max_length=256)
-    model = TrainingLoop(str(target), dtype="float32", device="cpu", rank=2, seed=0)
+    model = TrainingLoop(str(target), dtype="float32", device="cpu", seed=0)
     found = objective.metrics("classification", task.validation, model.score(task.validation))
     start, end = (run.of("eval")[i]["metrics"]["loss"] for i in (0, -1))
     assert abs(found["loss"] - end) < 1e-5

@@ -9,6 +9,7 @@ import torch
 
 from engine.directions.learned import Learned
 from engine.directions.low_rank import Drawn, directions
+from engine.directions.space import Space
 from engine.models.weights import Matrix
 from engine.tasks import objective
 from engine.tasks.example import Example
@@ -19,7 +20,7 @@ MATRIX = Matrix("layers.0.fc1.weight", 300, 200)
 
 def u_of(matrix: Matrix, rank: int, *, seed: int, step: int, query: int, drawn: Drawn = "philox") -> torch.Tensor:
     out = torch.empty(matrix.rows * rank)
-    directions(drawn, [matrix], rank, seed, CPU).u_into(out, step, query)
+    directions(drawn, [matrix], Space(rank=rank), seed, CPU).u_into(out, step, query)
     return out.view(matrix.rows, rank)
 
 
@@ -38,7 +39,7 @@ def test_a_direction_depends_on_seed_step_query_and_name_and_on_nothing_else(dra
 
 @pytest.mark.parametrize("drawn", ["philox", "torch"])
 def test_factors_are_standard_normal_and_their_product_is_not_divided_by_the_rank(drawn: Drawn) -> None:
-    source = directions(drawn, [MATRIX], 2, 0, CPU)
+    source = directions(drawn, [MATRIX], Space(rank=2), 0, CPU)
     u, v = torch.empty(300, 2), torch.empty(200, 2)
     source.u_into(u.view(-1), 0, 0)
     source.v_into(v.view(-1), 0)
@@ -52,19 +53,19 @@ def test_factors_are_standard_normal_and_their_product_is_not_divided_by_the_ran
 def test_a_matrix_draws_the_same_whatever_lies_beside_it(drawn: Drawn) -> None:
     others = [Matrix("a", 33, 7), Matrix("b", 8, 5), MATRIX, Matrix("c", 1, 1)]
     flat = torch.empty(3 * sum(matrix.rows for matrix in others))
-    directions(drawn, others, 3, 4, CPU).u_into(flat, 9, 1)
+    directions(drawn, others, Space(rank=3), 4, CPU).u_into(flat, 9, 1)
     start = 3 * (33 + 8)
     assert torch.equal(flat[start : start + 900].view(300, 3), u_of(MATRIX, 3, seed=4, step=9, query=1, drawn=drawn))
 
 
 def test_a_fold_keeps_everything_that_was_learned_and_starts_anew() -> None:
-    learned = Learned([MATRIX], 2, 0, CPU, "nearest", "philox")
+    learned = Learned([MATRIX], Space(), 0, CPU, "nearest", "philox")
     learned.redraw(0)
     (state,) = learned.states
     weight = torch.zeros(300, 200)
     expected = torch.zeros(300, 200)
     for step, coefficient in enumerate([0.1, -0.2, 0.3]):
-        learned.learn(step, [coefficient])
+        learned.learn(step, [coefficient], 1.0)
         expected -= coefficient * u_of(MATRIX, 2, seed=0, step=step, query=0) @ state.v.T
     assert learned.dirty
     state.fold_into(weight, 3)

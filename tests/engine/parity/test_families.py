@@ -59,7 +59,7 @@ def test_windows_of_cohere_2_end_where_vllm_says_on_either_path(tmp_path: Path, 
         needs = Needs(batch=4, longest=70, options=3, option_tokens=3)
         runtime = VllmRuntime(
             read_model(str(path), trust_remote_code=False), needs=needs, memory_needed=2**30, fold="nearest",
-            dtype=dtype, device="cpu", rank=2, seed=0,
+            dtype=dtype, device="cpu", seed=0,
         )  # fmt: skip
         batch = [Example(tuple(range(3, 3 + length)), ((7,), (8, 9, 10), (11, 12)), 0) for length in (60, 41, 9, 33)]
         assert "agrees" in runtime.self_check(batch)[1]
@@ -92,10 +92,10 @@ def test_layers_that_hand_on_a_dimension_more_are_given_it_back(tmp_path: Path) 
     assert not unadaptable(facts.architecture)
     needs = Needs(batch=1, longest=8, options=1, option_tokens=1)
     runtime = VllmRuntime(
-        facts, needs=needs, memory_needed=2**30, fold="nearest", dtype="float32", device="cpu", rank=2, seed=0
+        facts, needs=needs, memory_needed=2**30, fold="nearest", dtype="float32", device="cpu", seed=0
     )
     runtime.redraw(0)
-    runtime._call("zo_perturb", 0, [0], 1e-2)
+    runtime._call("zo_perturb", 0, [Sign(0, 1e-2), Sign(0, -1e-2)], 1)
     worker: Any = runtime._llm.llm_engine.engine_core.engine_core.model_executor.driver_worker.worker  # type: ignore[attr-defined]
     layers = worker._zo_layers
     from engine.runtimes.vllm.worker.layers import Pass

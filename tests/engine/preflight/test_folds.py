@@ -211,13 +211,13 @@ def test_a_run_keeps_the_fold_that_it_began_with_when_there_is_more_room_later(s
 def _folded(run: RunDir) -> dict[str, Any]:
     """The weights that its journal leads to when folds round by chance."""
     from engine.export.rebuild import FoldingLoop
-    from engine.methods.lozo import Lozo
+    from engine.optimizer import Optimizer
 
     wanted = run.preset()
-    loop = FoldingLoop(wanted.model.path, fold="stochastic", dtype="bfloat16", device="cpu", rank=2, seed=0)
+    loop = FoldingLoop(wanted.model.path, fold="stochastic", dtype="bfloat16", device="cpu", seed=0)
     steps = list(run.journal())
     for taken in steps:
-        Lozo(wanted.method, wanted.run.steps, "classification").replay(loop, taken)
+        Optimizer(wanted.method, wanted.run.steps, "classification").replay(loop, taken)
     loop.redraw(len(steps))
     return {matrix.name: dict(loop.model.named_parameters())[matrix.name] for matrix in loop.matrices()}
 

@@ -12,7 +12,9 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from engine.directions.fold import FoldMode
+from engine.directions.space import Space
 from engine.environment import prepare_device
+from engine.estimators.probing import Probing
 from engine.models.facts import ModelFacts, dtype_of, read_model
 from engine.preflight.factors import factor_bytes
 from engine.preflight.memory import activation_width, estimate_memory
@@ -20,6 +22,7 @@ from engine.preset.method import Method
 from engine.runtimes.base import Needs
 from engine.runtimes.vllm.capacity import block_size, plan_capacity
 from engine.tasks.example import Example
+from engine.updates.base import Rule
 from tests.engine.conftest import needs_vllm
 
 
@@ -58,7 +61,11 @@ def open_runtime(tiny_models: dict[str, Path]) -> Iterator[Callable[..., tuple[M
 
         facts = read_model(str(tiny_models[layout]), trust_remote_code=False)
         assert not unadaptable(facts.architecture)
-        opened.append(VllmRuntime(facts, rank=rank, seed=0, needs=needs, memory_needed=2**30, device="cpu", **setting))
+        opened.append(
+            VllmRuntime(
+                facts, space=Space(rank=rank), seed=0, needs=needs, memory_needed=2**30, device="cpu", **setting
+            )
+        )
         return facts, opened[-1]
 
     yield open_runtime
@@ -79,7 +86,7 @@ def open_runtime(tiny_models: dict[str, Path]) -> Iterator[Callable[..., tuple[M
 def test_every_part_is_what_is_there(
     open_runtime: Any, layout: str, dtype: str, fold: FoldMode, rank: int, queries: int
 ) -> None:
-    needs = Needs(batch=2, longest=70, options=3, option_tokens=3, queries=queries)
+    needs = Needs(batch=2, longest=70, options=3, option_tokens=3, probing=Probing(queries=queries))
     method = Method(rank=rank, queries=queries)  # type: ignore[call-arg]
     facts, runtime = open_runtime(layout, needs, rank=rank, dtype=dtype, fold=fold)
     estimate = estimate_memory(facts, needs, method, dtype=dtype, device="cpu", runtime="vllm", fold=fold)
@@ -87,8 +94,8 @@ def test_every_part_is_what_is_there(
     for step in range(3):  # two intervals, and a fold between them
         if step != 1:
             runtime.redraw(step)
-        runtime.probe(step, queries, 1e-3, batch)
-        runtime.update(step, [1e-3] * queries)
+        runtime.probe(step, Probing(queries=queries), 1e-3, batch)
+        runtime.update(step, [1e-3] * queries, 1.0)
     runtime.redraw(3)
     worker = runtime._llm.llm_engine.engine_core.engine_core.model_executor.driver_worker.worker
     model = worker.model_runner.get_model()
@@ -122,7 +129,10 @@ def test_every_part_is_what_is_there(
     for part, size in found.items():
         assert getattr(estimate, part) == pytest.approx(size, rel=0.05), part
     signs = plan_capacity(needs, block_size("cpu")).signs
-    terms = factor_bytes(facts.matrices, rank=rank, signs=signs, size=dtype_of(dtype).itemsize, on_gpu=False)
+    terms = factor_bytes(
+        facts.matrices, space=Space(rank=rank), rule=Rule(), probing=needs.probing, signs=signs,
+        size=dtype_of(dtype).itemsize, on_gpu=False,
+    )  # fmt: skip
     assert terms.public == taken(public)
     assert terms.samples == pytest.approx(taken(samples), rel=0.05)  # most of it in a tiny model
     assert terms.total - terms.public - terms.samples == pytest.approx(taken(rest), rel=0.05)
@@ -138,9 +148,9 @@ def test_the_activations_of_a_pass_are_those_that_are_there(open_runtime: Any, l
     facts, runtime = open_runtime(layout, needs, dtype=dtype, fold="nearest")
     batch = [Example(tuple((7 * n + i) % 500 for i in range(63)), ((7,), (8,)), 0) for n in range(32)]
     runtime.redraw(0)
-    (probe,) = runtime.probe(0, 1, 1e-3, batch)
+    (probe,) = runtime.probe(0, Probing(), 1e-3, batch)
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        runtime.probe(0, 1, 1e-3, batch)
+        runtime.probe(0, Probing(), 1e-3, batch)
     events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
     events.sort(key=lambda event: event.start_ns())
     most = max(accumulate(event.nbytes() for event in events))

@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from engine.errors import RunFailed, UserError
+from engine.estimators.probing import Probing
 from engine.preflight import open as opening
 from engine.preflight import plan, unpacked
 from engine.preflight.open import open_run
@@ -96,7 +97,7 @@ def test_the_training_loop_is_taken_where_it_is_faster_with_the_weights_of_the_f
     assert isinstance(runtime, TrainingLoop)
     assert "public API: 1.9 s a step, the training loop: 1.2 s: the training loop is used" in packed_raises.warning()
     assert packed_raises.notes[-1][0] == "info" and "in place, rounded to float32" in packed_raises.notes[-1][1]
-    untouched = TrainingLoop(runtime._path, dtype="float32", device="cpu", rank=2, seed=0)
+    untouched = TrainingLoop(runtime._path, dtype="float32", device="cpu", seed=0)
     for one, other in zip(runtime.model.parameters(), untouched.model.parameters(), strict=True):
         assert torch.equal(one, other)
 
@@ -120,7 +121,7 @@ def test_the_public_api_is_kept_where_it_is_faster_and_vllm_is_opened_once_more(
     runtime.redraw(0)
     from tests.engine.runtimes.test_vllm import examples
 
-    assert runtime.probe(0, 1, 1e-3, [e for e in examples(1)])[0].tokens > 0
+    assert runtime.probe(0, Probing(), 1e-3, [e for e in examples(1)])[0].tokens > 0
 
 
 def test_who_asks_for_vllm_gets_it_and_is_told_what_a_step_takes(

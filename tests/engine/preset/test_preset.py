@@ -8,6 +8,7 @@ import pytest
 from engine.errors import UserError
 from engine.preset import elsewhere
 from engine.preset.load import keys, load, load_file
+from engine.preset.method import Method
 
 MINIMAL = '[model]\npath = "m"\n[task]\nname = "sst2"\n'
 
@@ -114,8 +115,7 @@ def test_a_key_in_the_wrong_section_or_misspelt(wrong: str, right: str) -> None:
 
 
 def test_a_section_is_no_key() -> None:
-    theirs = "method.name, method.rank, method.interval, method.eps, method.lr, method.schedule, method.queries, "
-    theirs += "method.scope"
+    theirs = ", ".join(f"method.{name}" for name in Method.model_fields)
     assert refused(["method=1"]) == f"--set method: is a section, no key; its keys are {theirs}"
     assert refused(text=f"method = 1\n{MINIMAL}") == f"p: method: is a section, not 1; its keys are {theirs}"
 

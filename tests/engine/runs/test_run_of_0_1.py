@@ -19,7 +19,7 @@ from msgspec import structs
 
 from engine.errors import RunFailed
 from engine.export.merged import export_merged
-from engine.methods.lozo import Lozo
+from engine.optimizer import Optimizer
 from engine.preset.method import Method
 from engine.protocol.events import Changed, Log, Step
 from engine.runs.changes import Changes
@@ -164,7 +164,7 @@ def test_a_step_that_cannot_be_done_again_is_no_step_to_go_on_from() -> None:
         def __getattr__(self, name: str) -> object:
             raise AssertionError(f"{name} was asked for")
 
-    method = Lozo(Method(), 10, "classification")  # type: ignore[call-arg]
+    method = Optimizer(Method(), 10, "classification")  # type: ignore[call-arg]
     for lacking in ("lr", "eps", "projected_grad"):
         step = structs.replace(Step(step=3, lr=1e-6, eps=1e-3, projected_grad=1.0), **{lacking: math.nan})
         with pytest.raises(RunFailed, match="step 3 of the journal does not tell"):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from engine.methods.lozo import Lozo
+from engine.optimizer import Optimizer
 from engine.preflight.open import open_run
 from engine.preset.load import load
 from engine.protocol.events import Step
@@ -113,7 +113,7 @@ def test_measuring_the_noise_changes_no_bit_of_what_follows(
     results = []
     for measured in (False, True):
         opened = open_run(wanted, lambda *_: None)
-        method = Lozo(wanted.method, 10, "classification")
+        method = Optimizer(wanted.method, 10, "classification")
         losses = []
         for step in range(4):
             examples = batch(opened.task.train, step, 4, 0)

@@ -16,10 +16,13 @@ from typing import Any
 import pytest
 import torch
 
+from engine.directions.space import Space
+from engine.estimators.probing import Probing
 from engine.models.weights import Matrix
 from engine.runtimes.vllm.packing import pack
 from engine.runtimes.vllm.padding import pad
 from engine.tasks.example import Example
+from engine.updates.base import Rule
 from tests.engine.conftest import needs_vllm
 from tests.rehearsal.simulated.counters import counters
 from tests.rehearsal.simulated.memory import on_simulated_card
@@ -88,7 +91,9 @@ class FakeWorker:
         ]
         self.slots = slots.Slots(
             self.slices,
-            rank=rank,
+            space=Space(rank=rank),
+            rule=Rule(),
+            probing=Probing(),
             seed=0,
             signs=SIGNS,
             dtype=dtype,
@@ -108,10 +113,10 @@ class FakeWorker:
         self.slots.redraw(step)
 
     def probe(self, step: int) -> None:
-        self.slots.perturb(step, [0], 1e-3)
+        self.slots.perturb(step, [slots.Sign(0, 1e-3), slots.Sign(0, -1e-3)], 1)
 
     def update(self, step: int) -> None:
-        self.slots.learned.learn(step, [0.1])
+        self.slots.learned.learn(step, [0.1], 1.0)
         self.slots.settle()
 
 

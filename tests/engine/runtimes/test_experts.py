@@ -13,8 +13,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from engine.directions.space import Space
 from engine.environment import prepare_device
 from engine.errors import UserError
+from engine.estimators.probing import Probing
 from engine.export.rebuild import FoldingLoop
 from engine.models.experts import dense, of_expert
 from engine.models.facts import read_model
@@ -40,8 +42,8 @@ def both(tiny_models: dict[str, Path]) -> Iterator[Callable[..., tuple[Any, Fold
         path = str(tiny_models[layout])
         facts = read_model(path, trust_remote_code=False, experts=experts)
         assert not unadaptable(facts.architecture)
-        common: dict[str, Any] = {"dtype": dtype, "device": "cpu", "rank": rank, "seed": 0}
-        needs = Needs(batch=4, longest=70, options=2, option_tokens=2, queries=2)
+        common: dict[str, Any] = {"dtype": dtype, "device": "cpu", "space": Space(rank=rank), "seed": 0}
+        needs = Needs(batch=4, longest=70, options=2, option_tokens=2, probing=Probing(queries=2))
         fold = "nearest" if dtype == "float32" else "residual"
         opened.append(VllmRuntime(facts, needs=needs, memory_needed=2**30, fold=fold, **common))
         if dtype == "float32":
@@ -91,11 +93,13 @@ def test_probes_of_both_runtimes_agree_before_and_after_a_fold(
         for runtime in (fast, loop):
             if step != 1:
                 runtime.redraw(step)
-        for ours, theirs in zip(*(runtime.probe(step, 2, 1e-2, batch(4)) for runtime in (fast, loop)), strict=True):
+        for ours, theirs in zip(
+            *(runtime.probe(step, Probing(queries=2), 1e-2, batch(4)) for runtime in (fast, loop)), strict=True
+        ):
             assert worst(ours.plus, theirs.plus) < 2e-5 and worst(ours.minus, theirs.minus) < 2e-5
             assert worst(ours.plus, ours.minus) > 1e-2
         for runtime in (fast, loop):
-            runtime.update(step, [1e-3, -2e-3])
+            runtime.update(step, [1e-3, -2e-3], 2.0)
         assert worst(fast.score(batch(4)), loop.score(batch(4))) < 2e-5
 
 
@@ -106,10 +110,10 @@ def test_the_public_api_is_shown_what_is_added_to_experts(both: Any, layout: str
     level, text = fast.self_check(batch(4))
     assert level == "info" and "packed scoring agrees" in text
     fast.redraw(0)
-    fast.update(0, [1e-3, 1e-3])
-    (packed,) = fast.probe(1, 1, 3e-2, batch(2))
+    fast.update(0, [1e-3, 1e-3], 2.0)
+    (packed,) = fast.probe(1, Probing(), 3e-2, batch(2))
     fast.use_public_api()
-    (public,) = fast.probe(1, 1, 3e-2, batch(2))
+    (public,) = fast.probe(1, Probing(), 3e-2, batch(2))
     assert worst(packed.plus, public.plus) < 1e-4 and worst(packed.minus, public.minus) < 1e-4
     mixture = worker_of(fast)._zo_mixtures[0]
     assert mixture._shown is None  # and no longer than it is asked
@@ -129,7 +133,7 @@ def test_low_precision_folds_into_experts_bit_for_bit_as_a_rebuilt_run_does(
     for step in (0, 10, 20):
         for one in (fast, loop):
             one.redraw(step)
-            one.update(step, [1e-4])
+            one.update(step, [1e-4], 1.0)
     fast.save_weights(path)
     saved = load_file(path)
     assert sum(map(of_expert, saved)) > len(saved) / 2
@@ -147,7 +151,7 @@ def test_the_base_model_is_shown_and_the_tuned_one_brought_back(both: Any, layou
     for runtime in (fast, loop):
         before = runtime.score(batch(3))
         runtime.redraw(0)
-        runtime.update(0, [3e-2])
+        runtime.update(0, [3e-2], 1.0)
         runtime.redraw(10)
         tuned = runtime.score(batch(3))
         assert worst(before, tuned) > 1e-2

@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from engine.estimators.probing import Probing
 from engine.runtimes.base import Needs
 from engine.runtimes.vllm.capacity import Layouts, plan_capacity, with_padding
 from engine.runtimes.vllm.packing import Packed, chunks, one_token_options, pack, pack_for_launches
@@ -172,7 +173,9 @@ def test_pages_are_copied_where_that_saves_more_than_the_copies_cost() -> None:
 @pytest.mark.parametrize("queries", [1, 4])
 @pytest.mark.parametrize("option_tokens", [1, 5])
 def test_the_planned_capacity_holds_a_whole_batch_of_the_longest_examples(queries: int, option_tokens: int) -> None:
-    needs = Needs(batch=8, longest=40 + option_tokens, options=3, option_tokens=option_tokens, queries=queries)
+    needs = Needs(
+        batch=8, longest=40 + option_tokens, options=3, option_tokens=option_tokens, probing=Probing(queries=queries)
+    )
     plan = plan_capacity(needs, 16)
     assert plan.signs == 2 * queries
     batch = [example(40, *[option_tokens] * 3, first=1000 * n) for n in range(1, 9)]
@@ -191,7 +194,7 @@ def test_the_planned_capacity_holds_a_whole_batch_of_the_longest_examples(querie
 def test_padded_passes_of_two_signs_have_room_whatever_a_step_takes(queries: int, longest: int) -> None:
     """As the self-check takes them, with more examples than a step of few has."""
     for batch in (1, 2, 3):
-        plan = plan_capacity(Needs(batch, longest, options=2, option_tokens=1, queries=queries), 16)
+        plan = plan_capacity(Needs(batch, longest, options=2, option_tokens=1, probing=Probing(queries=queries)), 16)
         room = with_padding(plan, 16)
         examples = [example(longest - 1, 1, 1, first=1000 * n) for n in range(1, 5)]
         for part in Layouts(plan, 16).of(examples, 2):
@@ -203,5 +206,5 @@ def test_padded_passes_of_two_signs_have_room_whatever_a_step_takes(queries: int
 
 
 def test_more_than_a_pass_is_worth_is_chunked() -> None:
-    plan = plan_capacity(Needs(batch=64, longest=500, options=2, option_tokens=1, queries=8), 16)
+    plan = plan_capacity(Needs(batch=64, longest=500, options=2, option_tokens=1, probing=Probing(queries=8)), 16)
     assert (plan.signs, plan.tokens) == (2, 8192)

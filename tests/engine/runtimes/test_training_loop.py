@@ -11,7 +11,9 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from engine.directions.low_rank import directions
+from engine.directions.space import Space
 from engine.errors import UserError
+from engine.estimators.probing import Probing
 from engine.export.rebuild import FoldingLoop
 from engine.models.experts import dense
 from engine.models.facts import read_model, weights_in_scope
@@ -22,7 +24,7 @@ from engine.tasks.example import Example
 from tests.engine.conftest import Runner, needs_vllm
 from tests.families.models import SHAPES, write_model
 
-COMMON: dict[str, Any] = {"dtype": "float32", "device": "cpu", "rank": 2, "seed": 0}
+COMMON: dict[str, Any] = {"dtype": "float32", "device": "cpu", "seed": 0}
 BATCH = [Example(tuple(range(3, 40)), ((7,), (8, 9, 10)), 0), Example((5, 9, 3), ((11, 12), (4,)), 1)]
 
 
@@ -51,10 +53,10 @@ def test_gpt_2_moves_as_matrices_of_outputs_by_inputs(tmp_path: Path) -> None:
     assert shapes["transformer.h.0.mlp.c_proj.weight"] == (128, 512)
     loop = TrainingLoop(str(path), **COMMON)
     loop.redraw(0)
-    (probe,) = loop.probe(0, 1, 1e-2, BATCH)
+    (probe,) = loop.probe(0, Probing(), 1e-2, BATCH)
     # The definition, on a model of its own: W is (in, out) there, and moves by eps (U V^T)^T.
     model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
-    drawn = directions("philox", matrices, 2, 0, torch.device("cpu"))
+    drawn = directions("philox", matrices, Space(rank=2), 0, torch.device("cpu"))
     u, v = (torch.zeros(2 * sum(getattr(m, side) for m in matrices)) for side in ("rows", "cols"))
     drawn.v_into(v, 0)
     drawn.u_into(u, 0, 0)
@@ -73,7 +75,7 @@ def test_gpt_2_is_saved_loaded_folded_and_set_back_to_its_base(tmp_path: Path) -
     before = loop.score(BATCH)
     for one in (loop, folding):
         one.redraw(0)
-        one.update(0, [1e-2])
+        one.update(0, [1e-2], 1.0)
         one.redraw(5)
     moved = loop.score(BATCH)
     assert worst(before, moved) > 1e-2
@@ -86,11 +88,11 @@ def test_gpt_2_is_saved_loaded_folded_and_set_back_to_its_base(tmp_path: Path) -
     assert saved["transformer.h.0.attn.c_attn.weight"].shape == (384, 128)
     loop.abandon_probe()
     assert worst(before, loop.score(BATCH)) < 1e-6
-    loop.load_weights(tmp_path / "weights.safetensors", 5)
+    loop.load_weights(tmp_path / "weights.safetensors", 5, 0)
     assert loop.score(BATCH) == moved
     half = FoldingLoop(str(path), fold="residual", **{**COMMON, "dtype": "bfloat16"})
     half.redraw(0)
-    half.update(0, [1e-4])
+    half.update(0, [1e-4], 1.0)
     half.redraw(5)
     kept = half.update_kept()
     assert kept is not None and abs(kept.kept - 1) < 1e-3  # what the weight lost is beside it
@@ -176,7 +178,7 @@ def test_of_a_model_that_sees_the_language_model_alone_moves(tmp_path: Path) -> 
     loop = TrainingLoop(str(path), **COMMON)
     before = loop.score(BATCH)
     loop.redraw(0)
-    loop.update(0, [1e-2])
+    loop.update(0, [1e-2], 1.0)
     assert worst(before, loop.score(BATCH)) > 1e-3
     kept = dict(AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).named_parameters())
     changed = {name for name, one in loop.model.named_parameters() if not torch.equal(one, kept[name])}

@@ -17,8 +17,10 @@ from safetensors.torch import load_file
 
 from engine.directions.fold import FoldMode
 from engine.directions.official import OfficialRun
+from engine.directions.space import Space
 from engine.environment import prepare_device
 from engine.errors import RunFailed, UserError
+from engine.estimators.probing import Probing
 from engine.export.rebuild import FoldingLoop
 from engine.models.facts import read_model
 from engine.runtimes.base import Needs, Upcoming
@@ -62,9 +64,9 @@ def open_runtime(tiny_models: dict[str, Path]) -> Iterator[Callable[..., VllmRun
                 facts,
                 dtype=dtype,
                 device="cpu",
-                rank=rank,
+                space=Space(rank=rank),
                 seed=0,
-                needs=Needs(batch=batch, longest=70, options=3, option_tokens=3, queries=queries),
+                needs=Needs(batch=batch, longest=70, options=3, option_tokens=3, probing=Probing(queries=queries)),
                 memory_needed=2**30,
                 fold=fold,
                 plain_copies=plain_copies,
@@ -114,13 +116,13 @@ def test_packed_and_public_scores_agree_in_chunks_after_folds_and_for_either_sig
     assert level == "info" and "agrees" in text
     batch = examples(40)  # far more than the capacity planned for batches of 2
     runtime.redraw(0)
-    runtime.probe(0, 1, 1e-3, batch[:2])
-    runtime.update(0, [0.01])
+    runtime.probe(0, Probing(), 1e-3, batch[:2])
+    runtime.update(0, [0.01], 1.0)
     runtime.redraw(10)  # folds
-    runtime.update(10, [0.01])
-    (packed,), settled = runtime.probe(10, 1, 1e-2, batch), runtime.score(batch)
+    runtime.update(10, [0.01], 1.0)
+    (packed,), settled = runtime.probe(10, Probing(), 1e-2, batch), runtime.score(batch)
     runtime.use_public_api()
-    (public,), public_settled = runtime.probe(10, 1, 1e-2, batch), runtime.score(batch)
+    (public,), public_settled = runtime.probe(10, Probing(), 1e-2, batch), runtime.score(batch)
     for a, b in ((packed.plus, public.plus), (packed.minus, public.minus), (settled, public_settled)):
         assert worst(a, b) < 1e-4
     assert worst(packed.plus, packed.minus) > 1e-3
@@ -132,8 +134,8 @@ def test_what_a_batch_has_in_common_is_scored_once_with_the_same_result(open_run
     runtime.redraw(0)
     common = examples(1)[0].prompt
     batch = [Example((*common, *e.prompt[: n % 3]), e.options, 0) for n, e in enumerate(examples(8))]
-    together, *_ = runtime.probe(0, 1, 1e-2, batch)
-    alone = [runtime.probe(0, 1, 1e-2, [e])[0] for e in batch]
+    together, *_ = runtime.probe(0, Probing(), 1e-2, batch)
+    alone = [runtime.probe(0, Probing(), 1e-2, [e])[0] for e in batch]
     assert worst(together.plus, [p.plus[0] for p in alone]) < 1e-5
     assert worst(together.minus, [p.minus[0] for p in alone]) < 1e-5
     assert together.tokens < sum(p.tokens for p in alone) / 2
@@ -166,10 +168,10 @@ def test_the_head_in_pieces_gives_what_it_gives_at_once(open_runtime: Any, monke
     runtime = open_runtime("qwen3", batch=8)
     runtime.redraw(0)
     batch = examples(8)
-    (whole,) = runtime.probe(0, 1, 1e-2, batch)
+    (whole,) = runtime.probe(0, Probing(), 1e-2, batch)
     monkeypatch.setattr("engine.runtimes.vllm.worker.head._ROWS", 7)
     monkeypatch.setattr("engine.runtimes.vllm.worker.head._PICKS", 5)
-    (pieces,) = runtime.probe(0, 1, 1e-2, batch)
+    (pieces,) = runtime.probe(0, Probing(), 1e-2, batch)
     assert worst(whole.plus, pieces.plus) < 1e-5 and worst(whole.minus, pieces.minus) < 1e-5
 
 
@@ -182,16 +184,16 @@ def test_recorded_passes_score_the_same_and_one_that_differs_ends_recording(open
     batches = [examples(24)[n : n + 8] for n in (0, 8, 16)] + [examples(8, ((5,), (6,)))]
     for runtime in (plain, recorded):
         runtime.redraw(0)
-        runtime.update(0, [0.01])
+        runtime.update(0, [0.01], 1.0)
     for step, batch in enumerate(batches * 2):
-        (ours,), (theirs,) = (runtime.probe(step, 1, 1e-2, batch) for runtime in (recorded, plain))
+        (ours,), (theirs,) = (runtime.probe(step, Probing(), 1e-2, batch) for runtime in (recorded, plain))
         assert worst(ours.plus, theirs.plus) < 1e-5 and worst(ours.minus, theirs.minus) < 1e-5
         assert ours.tokens == theirs.tokens
     assert 2 <= recorded.recorded() <= 4
     worker._zo_graphs = Graphs(lambda work: lambda: work() + 0.5)
     for _ in range(2):
-        (ours,) = recorded.probe(0, 1, 1e-2, batches[0])
-        (theirs,) = plain.probe(0, 1, 1e-2, batches[0])
+        (ours,) = recorded.probe(0, Probing(), 1e-2, batches[0])
+        (theirs,) = plain.probe(0, Probing(), 1e-2, batches[0])
         assert worst(ours.plus, theirs.plus) < 1e-5
     assert recorded.recorded() == 0
 
@@ -217,11 +219,14 @@ def test_what_crosses_to_the_worker_can_be_encoded_and_does_the_same(open_runtim
         runtime = open_runtime()
         runtime._call = across(runtime._call) if encoded else runtime._call
         runtime.redraw(0)
-        scores = [runtime.probe(0, 1, 1e-2, examples(2), Upcoming(1, examples(4)[2:])), runtime.score(examples(3))]
+        scores = [
+            runtime.probe(0, Probing(), 1e-2, examples(2), Upcoming(1, examples(4)[2:])),
+            runtime.score(examples(3)),
+        ]
         parameters = [(matrix.name, [matrix.rows, matrix.cols]) for matrix in runtime.matrices()]
         runtime.follow(OfficialRun(seeds=[5, 6], parameters=parameters, dtype="float32", rank=2, interval=2))
         runtime.redraw(0)
-        scores.append(runtime.probe(0, 1, 1e-2, examples(2)))
+        scores.append(runtime.probe(0, Probing(), 1e-2, examples(2)))
         runtime.move(0, 1, 1e-2, 1e-3)
         found.append([*scores, runtime.score(examples(3))])
     assert found[0] == found[1]
@@ -233,24 +238,28 @@ def test_many_queries_in_one_pass_score_as_they_do_one_by_one(open_runtime: Any)
     together, apart = open_runtime(queries=3), open_runtime()
     for runtime in (together, apart):
         runtime.redraw(0)
-        runtime.update(0, [0.01, 0.02])
+        runtime.update(0, [0.01, 0.02], 2.0)
     batch = examples(2)
     passes = []
     for runtime in (together, apart):
         call = runtime._call
         runtime._call = lambda method, *args, call=call: (passes.append(method), call(method, *args))[1]
-    ours = together.probe(1, 3, 1e-2, batch, Upcoming(2, examples(4)[2:]))
+    ours = together.probe(1, Probing(queries=3), 1e-2, batch, Upcoming(2, examples(4)[2:]))
     assert passes.count("zo_score") == 1
-    theirs = apart.probe(1, 3, 1e-2, batch)
+    theirs = apart.probe(1, Probing(queries=3), 1e-2, batch)
     assert passes.count("zo_score") == 1 + 3
     for one, other in zip(ours, theirs, strict=True):
         assert worst(one.plus, other.plus) < 1e-5 and worst(one.minus, other.minus) < 1e-5
     assert worst(ours[0].plus, ours[1].plus) > 1e-3
     for runtime in (together, apart):
-        runtime.update(1, [0.01, -0.02, 0.03])
+        runtime.update(1, [0.01, -0.02, 0.03], 3.0)
     # What was made ready ahead is what would have been made later, and a surprise is no problem.
     for batch in (examples(4)[2:], examples(2)):
-        for one, other in zip(together.probe(2, 3, 1e-2, batch), apart.probe(2, 3, 1e-2, batch), strict=True):
+        for one, other in zip(
+            together.probe(2, Probing(queries=3), 1e-2, batch),
+            apart.probe(2, Probing(queries=3), 1e-2, batch),
+            strict=True,
+        ):
             assert worst(one.plus, other.plus) < 1e-5 and worst(one.minus, other.minus) < 1e-5
 
 
@@ -269,7 +278,7 @@ def test_a_packed_path_that_fails_or_differs_gives_way_to_the_public_one(
     level, text = runtime.self_check(examples(4))
     assert level == "warning" and text == "packed scoring failed on this vLLM (AttributeError: no attn_groups)"
     assert runtime.paths == ("public",)
-    assert runtime.probe(0, 1, 1e-3, examples(2))[0].tokens > 0  # the run goes on
+    assert runtime.probe(0, Probing(), 1e-3, examples(2))[0].tokens > 0  # the run goes on
 
     def wrong(method: str, *args: Any) -> Any:
         found = call(method, *args)
@@ -366,13 +375,13 @@ def test_half_precision_scores_both_ways_and_folds_as_transformers_weights_are_f
 ) -> None:
     runtime = open_runtime("llama", dtype, fold=fold)
     assert "agrees" in runtime.self_check(examples(4))[1]
-    loop = FoldingLoop(str(tiny_models["llama"]), fold=fold, dtype=dtype, device="cpu", rank=2, seed=0)
+    loop = FoldingLoop(str(tiny_models["llama"]), fold=fold, dtype=dtype, device="cpu", seed=0)
     mirror = dict(loop.model.named_parameters())
     path = tmp_path / "weights.safetensors"
     for step in (0, 10, 20):
         for one in (runtime, loop):
             one.redraw(step)
-            one.update(step, [1e-4])
+            one.update(step, [1e-4], 1.0)
         runtime.save_weights(path)
         for state in loop.learned.states:  # bit for bit, as read at first and after one and two folds
             saved = load_file(path)
@@ -394,10 +403,10 @@ def test_saved_weights_are_the_models_own_and_load_back(
     assert all(torch.equal(saved[name], original[name]) for name in saved)
     before = runtime.score(examples(3))
     runtime.redraw(0)
-    runtime.update(0, [0.05])
+    runtime.update(0, [0.05], 1.0)
     runtime.redraw(10)
     assert worst(before, runtime.score(examples(3))) > 1e-3
-    runtime.load_weights(path, 0)
+    runtime.load_weights(path, 0, 0)
     assert worst(before, runtime.score(examples(3))) == 0.0
 
 
@@ -410,7 +419,7 @@ def test_a_checkpoint_is_written_without_gathering_it_in_memory(
     (tmp_path / "config.json").write_text(json.dumps({**about, **shape}))
     runtime = open_runtime(tmp_path, "bfloat16", fold="residual", random_weights=True)
     runtime.redraw(0)
-    runtime.update(0, [1e-3])
+    runtime.update(0, [1e-3], 1.0)
     runtime.redraw(10)
     path = tmp_path / "weights.safetensors"
     with grown() as most:
@@ -431,8 +440,10 @@ def test_free_memory_evaluations_and_what_was_made_ready_change_no_bit(
             if step % 10 == 0:
                 runtime.redraw(step)
             batch, following = (batches[n % 8] for n in (step, step + 1))
-            found.append(runtime.probe(step, 2, 1e-2, batch, Upcoming(step + 1, following) if plain else None))
-            runtime.update(step, [1e-3, -1e-3])
+            found.append(
+                runtime.probe(step, Probing(queries=2), 1e-2, batch, Upcoming(step + 1, following) if plain else None)
+            )
+            runtime.update(step, [1e-3, -1e-3], 2.0)
             if not plain and step % 3 == 0:
                 runtime.score(batches[0])
         runtime.save_weights(tmp_path / "weights.safetensors")

@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 
 from engine.clients.inbox import Inbox, Stopped
 from engine.errors import NotFinite
-from engine.methods.lozo import Lozo
+from engine.estimators.probing import Probing
+from engine.optimizer import Optimizer
 from engine.preflight.open import Opened, open_run
 from engine.preset.load import load
 from engine.preset.method import Method
@@ -51,10 +52,10 @@ class Session:
         probe: Callable[..., list[Probe]] = type(opened.runtime).probe
         left = [tries]
 
-        def probe_too_far(step: int, queries: int, eps: float, *others: Any) -> list[Probe]:
+        def probe_too_far(step: int, probing: Probing, eps: float, *others: Any) -> list[Probe]:
             too_far = step == BAD and left[0] > 0
             left[0] -= too_far
-            return probe(opened.runtime, step, queries, 1e6 if too_far else eps, *others)
+            return probe(opened.runtime, step, probing, 1e6 if too_far else eps, *others)
 
         monkeypatch.setattr(opened.runtime, "probe", probe_too_far)
 
@@ -169,7 +170,7 @@ class Flat:
 )
 def test_nothing_is_updated_by_what_is_not_finite(scores: Any, settings: dict[str, float], said: str) -> None:
     runtime: Any = Flat(*scores)
-    method = Lozo(Method(**settings), 10, "classification")  # type: ignore[arg-type]
+    method = Optimizer(Method(**settings), 10, "classification")  # type: ignore[arg-type]
     with pytest.raises(NotFinite, match=said.replace("+", r"\+")) as caught:
         method.step(runtime, 3, [Example((1,), ((2,), (3,)), 0)])
     assert runtime.updates == 0 and "try a" in str(caught.value)
