@@ -116,6 +116,11 @@ class Learned:
             for index, (matrix, part) in enumerate(zip(matrices, self._by_matrix(self.learned), strict=True))
         ]
 
+    def follow(self, source: Directions) -> None:
+        """From now on, directions come from another source."""
+        self.directions = source
+        self._drawn_at, self._drawn = None, [None] * len(self._u)
+
     def redraw(self, step: int) -> None:
         """Draw the V of the interval that begins at `step`, once. Fold first."""
         if step == self._drawn_at:
@@ -198,10 +203,12 @@ class Learned:
     def restart(self) -> None:
         """The weights, and their residuals if there are any, were loaded: forget what was learned before.
 
-        The state of the update rule is loaded apart.
+        `resume` then loads the state of the update rule.
         """
         self.settle()
         self.folded()
+        self.update.restore({})
+        self._drawn_at = None
         for state in self.states:
             state.sample.restart()
 

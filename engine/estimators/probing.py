@@ -1,6 +1,6 @@
 """What a step scores: how many directions, on which part of the batch, on one side of the weights or on both.
 
-A query is a direction for the whole batch. A shard has a direction for a part of it alone: more directions at the tokens
+A query is a direction for the whole batch. A shard has a direction for a part of it alone: more directions, the tokens
 of one (GRZO, arXiv 2606.02857, has one for every example; MobiZO's P-RGE one for every part). Where parts differ in
 length, the mean over directions counts the examples of the short ones for more.
 """

@@ -105,6 +105,7 @@ class TrainingLoop:
         for matrix, weight in weights_in_scope(self._read_model(), experts=self._experts):
             self._weights[matrix.name].copy_(weight)
         self._steps_done = 0
+        self.learned.restart()
         self._begin_samples()
         return False
 
@@ -173,6 +174,7 @@ class TrainingLoop:
                 weight.copy_(file.get_tensor(name))
             state = update_state(file)
         self._steps_done = step
+        self.learned.restart()
         if step:
             self.learned.resume(began, state)
         self._begin_samples()

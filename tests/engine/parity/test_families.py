@@ -95,6 +95,8 @@ def test_layers_that_hand_on_a_dimension_more_are_given_it_back(tmp_path: Path) 
         facts, needs=needs, memory_needed=2**30, fold="nearest", dtype="float32", device="cpu", seed=0
     )
     runtime.redraw(0)
+    from engine.runtimes.vllm.worker.slots import Sign
+
     runtime._call("zo_perturb", 0, [Sign(0, 1e-2), Sign(0, -1e-2)], 1)
     worker: Any = runtime._llm.llm_engine.engine_core.engine_core.model_executor.driver_worker.worker  # type: ignore[attr-defined]
     layers = worker._zo_layers

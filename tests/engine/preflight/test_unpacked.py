@@ -253,4 +253,4 @@ def test_layers_that_share_their_cache_across_groups_are_the_training_loops() ->
     layers = {"last": SimpleNamespace(kv_sharing_target_layer_name="first")}
     config: Any = SimpleNamespace(compilation_config=SimpleNamespace(static_forward_context=layers))
     with pytest.raises(CannotAdapt, match=r"share their KV cache across groups; use --set model.runtime=training-loop"):
-        Forward(runner, config, "cpu", layers=None)  # type: ignore[arg-type]
+        Forward(runner, config, "cpu", layers=None, shards=1)  # type: ignore[arg-type]

@@ -115,7 +115,7 @@ class ZoWorker(WeightsWorker, PublicWorker):
         """From now on, directions are those of a run of an official trainer."""
         self._zo_draws = OfficialDraws(run)
         self._zo_parameters = Parameters(self.model_runner.get_model(), self._zo_slices)
-        self._zo_slots.learned.directions = self._zo_draws.directions([piece.matrix for piece in self._zo_slices])
+        self._zo_slots.learned.follow(self._zo_draws.directions([piece.matrix for piece in self._zo_slices]))
 
     def zo_move(self, step: int, query: int, scale: float, decay: float) -> None:
         """Every parameter that is followed <- itself + scale times its direction - decay times itself, in place."""
