@@ -45,7 +45,7 @@ def held(*roots: Any) -> list[torch.Tensor]:
             left += thing
         elif isinstance(thing, dict):
             left += thing.values()
-        elif type(thing).__module__.startswith("engine."):
+        elif type(thing).__module__.startswith("engine.") and hasattr(thing, "__dict__"):
             left.append(vars(thing))
     return found
 
