@@ -16,9 +16,13 @@ from engine.preset.schema import Preset
 from engine.preset.section import Section
 from engine.text import suggest
 
+_NAME = "method.name"
+
 
 def load(source: str, text: str, overrides: Iterable[str] = ()) -> Preset:
     """Validate the TOML `text` of the preset called `source`, with `key=value` overrides applied.
+
+    Where these choose another method, what the file says of its own is left out: that is what the new one brings.
 
     Raises `UserError` naming the key and the remedy.
     """
@@ -26,6 +30,8 @@ def load(source: str, text: str, overrides: Iterable[str] = ()) -> Preset:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{source}: not valid TOML: {error}") from None
+    overrides = list(overrides)
+    _drop_other_method(data, overrides)
     for override in overrides:
         _apply(data, override)
     try:
@@ -60,6 +66,14 @@ def keys(schema: type[Section] | None = None) -> dict[str, str]:
         else:
             found[name] = field.description or ""
     return found
+
+
+def _drop_other_method(data: dict[str, Any], overrides: list[str]) -> None:
+    """The settings of a method are no settings of another."""
+    section = data.get("method")
+    chosen = [value.strip() for key, _, value in (each.partition("=") for each in overrides) if key.strip() == _NAME]
+    if chosen and isinstance(section, dict) and section.get("name", "lozo") != chosen[-1].strip("\"'"):
+        data["method"] = {}
 
 
 def _apply(data: dict[str, Any], override: str) -> None:

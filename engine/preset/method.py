@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, model_validator
 
 from engine.methods import catalogue
+from engine.methods.catalogue import brings as brings
+from engine.methods.knobs import idle as idle
 from engine.methods.sense import refuse_nonsense
 from engine.preset.section import Section
 
@@ -81,7 +83,7 @@ class Method(Section):
         """What is left out is what the name brings; an unknown name is refused by its field."""
         if not isinstance(data, dict):
             return data
-        return {**catalogue.brings(data.get("name", "lozo")), **data}
+        return {**brings(data.get("name", "lozo")), **data}
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Method:

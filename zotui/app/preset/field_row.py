@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from textual.app import ComposeResult
@@ -50,11 +51,16 @@ class FieldRow(Vertical):
     class Changed(Message):
         """Another value."""
 
+        def __init__(self, row: FieldRow) -> None:
+            super().__init__()
+            self.row = row
+
     def __init__(self, field: Field, value: Any) -> None:
         super().__init__()
         self.field = field
         self._before = value
         self._blamed = ""
+        self._cleared = False  # whether it was taken out of the file
         self.set_class(value is None, "-default")  # before it is there, or each of the rows would be styled twice
 
     def compose(self) -> ComposeResult:
@@ -93,7 +99,38 @@ class FieldRow(Vertical):
             value = asked.value
         elif isinstance(asked, Select):
             value = None if asked.value is Select.NULL else asked.value
-        return None if self._before is None and value == self.field.default else value
+        return None if (self._before is None or self._cleared) and value == self.field.default else value
+
+    def defaults_to(self, default: Any) -> None:
+        """What is shown, and meant, where it is unset."""
+        if default == self.field.default:
+            return
+        unset, self.field = self.value is None, replace(self.field, default=default)
+        asked = self.query_one("Input, Select, Switch")
+        if isinstance(asked, Input):
+            asked.placeholder = self.field.shown(default) or "unset"
+        elif unset:
+            self._put(None)
+
+    def unset(self, yes: bool = True) -> None:
+        """Leave it out of the file, or have it as the file has it."""
+        self._cleared = yes
+        self._put(None if yes else self._before)
+        self._mark()
+
+    def _put(self, value: Any) -> None:
+        asked = self.query_one("Input, Select, Switch")
+        with self.prevent(Input.Changed, Select.Changed, Switch.Changed):
+            if isinstance(asked, Input):
+                asked.value = self.field.shown(value)
+            elif isinstance(asked, Select | Switch):
+                shown = self.field.default if value is None else value
+                asked.value = Select.NULL if shown is None else shown
+
+    @property
+    def shown(self) -> Any:
+        """What is meant: the value, or what it is where it is unset."""
+        return self.field.default if self.value is None else self.value
 
     @property
     def changed(self) -> bool:
@@ -130,7 +167,7 @@ class FieldRow(Vertical):
 
     def _tell(self) -> None:
         self._mark()
-        self.post_message(self.Changed())
+        self.post_message(self.Changed(self))
 
     def _mark(self) -> None:
         self.set_class(self.changed, "-changed")

@@ -15,6 +15,7 @@ from textual.widgets import Static
 
 from engine.errors import UserError
 from engine.preset.load import load
+from engine.preset.method import Method, brings, idle
 from engine.preset.schema import Preset
 from zotui.app import glossary
 from zotui.app.kit.dialogs import Question
@@ -111,10 +112,35 @@ class Form(Screen[Made | None]):
         return preset_edit.edit(self._text, self.changes)
 
     @on(FieldRow.Changed)
+    def _changed(self, event: FieldRow.Changed) -> None:
+        """Another method brings its own settings: those that the file has of the first are no settings of it."""
+        event.stop()
+        if event.row is self._named:
+            own = self._data.get("method", {})
+            for row in self._rows:
+                if row.field.section == "method" and row is not self._named:
+                    row.unset(self._named.shown != own.get("name", self._named.field.default))
+        self._check()
+
+    @property
+    def _named(self) -> FieldRow:
+        """The row that names the method."""
+        return next(row for row in self._rows if row.field.key == "method.name")
+
+    def _show_method(self, preset: Preset | None) -> None:
+        """Of the method's keys those that matter, with what it brings where they are unset."""
+        brought = brings(self._named.shown)
+        for row in self._rows:
+            if row.field.section == "method" and row is not self._named:
+                row.defaults_to(brought.get(row.field.name, Method.model_fields[row.field.name].default))
+                if preset is not None:
+                    row.display = row.field.name not in idle(preset.method) or row.changed
+
     def _check(self) -> Preset | None:
         """The preset as it stands; what is wrong with it is shown at its field."""
         preset = None
         key = self._fault = ""
+        self._show_method(None)
         try:
             preset = load(self._called, self._edited())
         except UserError as error:
@@ -126,6 +152,7 @@ class Form(Screen[Made | None]):
             guilty = bool(key) and (key == own or key.startswith(f"{own}.") or (key == "task" and own == "task.name"))
             row.blame(_short(self._fault, row.field) if guilty and not blamed else "")
             blamed = blamed or guilty
+        self._show_method(preset)
         changed = len(self.changes)
         state = "valid" if preset else f"{key or 'it'} is not valid"
         about = f"{changed} changed  ·  " if changed else ""

@@ -239,3 +239,25 @@ async def test_the_arrows_move_between_fields_and_markup_is_text(write_preset: W
         await pilot.press("up")
         await until_shown(pilot, "Folder of a model")
         assert "[red]x[/]" in screen_text(app)
+
+
+async def test_another_method_brings_its_settings_and_only_its_knobs_are_shown(write_preset: WritePreset) -> None:
+    write_preset("demo", COMMENTED.replace("[run]", "[method]\nlr = 3e-6\nrank = 4\n[run]"))
+    app = ZotuiApp()
+    async with app.run_test(size=(120, 60)) as pilot:
+        await opened(pilot)
+        await until_shown(pilot, "valid")
+        assert not field(pilot, "method.alpha").display and not field(pilot, "method.momentum").display
+        field(pilot, "method.name").query_one(Select).value = "lozo-m"
+        await until(pilot, lambda: field(pilot, "method.momentum").display, "the knobs of momentum")
+        assert field(pilot, "method.lr").value is None and field(pilot, "method.rank").value is None
+        assert field(pilot, "method.update").shown == "momentum" and field(pilot, "method.carry").shown == "project"
+        assert field(pilot, "method.rank").query_one(Input).placeholder == "4"
+        form = app.screen
+        assert isinstance(form, Form)
+        preset = form._check()
+        assert preset is not None and (preset.method.name, preset.method.lr) == ("lozo-m", 1e-6)
+        assert set(form.changes) == {"method.name", "method.lr", "method.rank"}
+        field(pilot, "method.name").query_one(Select).value = "lozo"  # as the file has it
+        await until(pilot, lambda: not field(pilot, "method.momentum").display, "its own knobs")
+        assert form.changes == {} and field(pilot, "method.lr").value == 3e-6
