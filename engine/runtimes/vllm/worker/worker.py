@@ -25,7 +25,7 @@ from engine.runtimes.vllm.worker.experts import find_mixtures
 from engine.runtimes.vllm.worker.forward import Batch, Forward
 from engine.runtimes.vllm.worker.graphs import Graphs, cuda_recorder
 from engine.runtimes.vllm.worker.head import log_probabilities, option_logits
-from engine.runtimes.vllm.worker.in_place import Parameters
+from engine.runtimes.vllm.worker.in_place import ParametersWorker
 from engine.runtimes.vllm.worker.layers import Layers
 from engine.runtimes.vllm.worker.public import PublicWorker
 from engine.runtimes.vllm.worker.slots import Slots
@@ -36,7 +36,7 @@ Later = tuple[int, list[int], list[Example], int]
 """What the next call will ask for: step, queries, examples, signs."""
 
 
-class ZoWorker(WeightsWorker, PublicWorker):
+class ZoWorker(WeightsWorker, ParametersWorker, PublicWorker):
     """Mixed into vLLM's worker. `self.model_runner`, `self.device` and `self.vllm_config` are vLLM's."""
 
     model_runner: Any
@@ -106,15 +106,9 @@ class ZoWorker(WeightsWorker, PublicWorker):
         self._zo_slots.learned.learn(step, coefficients)
 
     def zo_follow(self, run: OfficialRun) -> None:
-        """From now on, directions are those of a run of an official trainer."""
-        self._zo_draws = OfficialDraws(run)
-        self._zo_parameters = Parameters(self.model_runner.get_model(), self._zo_slices)
-        self._zo_slots.learned.directions = self._zo_draws.directions([piece.matrix for piece in self._zo_slices])
-
-    def zo_move(self, step: int, query: int, scale: float, decay: float) -> None:
-        """Every parameter that is followed <- itself + scale times its direction - decay times itself, in place."""
-        for name, change in self._zo_draws.changes(step, query, scale, decay, self._zo_parameters.read):
-            self._zo_parameters.add(name, change)
+        """From now on, directions are those of a run of the official LoZO trainer."""
+        directions = OfficialDraws(run).directions([piece.matrix for piece in self._zo_slices])
+        self._zo_slots.learned.directions = directions
 
     def zo_clear_cache(self) -> None:
         """Zero the KV cache. Attention gives what lies behind a sequence the weight 0, and 0 * NaN is NaN."""
