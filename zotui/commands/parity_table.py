@@ -52,11 +52,15 @@ def summary_lines(summary: ParitySummary, rows: Sequence[ParityRow]) -> str:
     """What the rows came to."""
     estimate = "g" if not rows or rows[0].coefficients is msgspec.UNSET else "a coefficient"
     verdict = "within" if summary.ok else "NOT within"
+    figures = {
+        "largest difference of a loss": f"{_number(summary.max_loss_diff, '.2e')} nats",
+        f"largest difference of {estimate} over its rms": _number(summary.max_grad_rel_diff, ".2e"),
+        f"same sign of {estimate}": f"{summary.sign_agreement:.1%} of the steps",
+    }
+    width = max(map(len, figures))
     found = [
         f"{summary.runtime} against {plain(summary.reference)}: {summary.steps} steps, {verdict} {summary.tolerance:g}",
-        f"largest difference of a loss         {_number(summary.max_loss_diff, '.2e')} nats",
-        f"{f'largest difference of {estimate} over its rms':36} {_number(summary.max_grad_rel_diff, '.2e')}",
-        f"{f'same sign of {estimate}':36} {summary.sign_agreement:.1%} of the steps",
+        *(f"{label.ljust(width)} {figure}" for label, figure in figures.items()),
     ]
     if summary.first_difference is not None:
         found.append(f"first step beyond the tolerance: {summary.first_difference}")

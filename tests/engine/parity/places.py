@@ -57,17 +57,19 @@ class Places:
             needs=Needs(batch=16, longest=80, options=1, option_tokens=3),
         )  # fmt: skip
 
-    def replay(
+    def pairs(
         self, path: Path, model: Path, runtime: str, steps: int | None = None, change: Change = lambda found: found
-    ) -> ParitySummary:
-        """Take the first `steps` steps, or all, of a recording as `change` makes it, and compare with it as it is."""
+    ) -> list[Pair]:
+        """Take the first `steps` steps, or all, of a recording as `change` makes it, beside it as it is."""
         trajectory = read_trajectory(path)
         changed = change(trajectory)
         replay = Replay(changed, in_place(path, changed, self.of(model, runtime)))
         kind = kind_of(trajectory.method)
-        pairs = [
-            Pair(step.step, replay.take(step.step), recorded_step(step, kind)) for step in trajectory.steps[:steps]
-        ]
+        return [Pair(step.step, replay.take(step.step), recorded_step(step, kind)) for step in trajectory.steps[:steps]]
+
+    def replay(self, path: Path, model: Path, runtime: str, *args: Any, **options: Any) -> ParitySummary:
+        """What they come to."""
+        pairs = self.pairs(path, model, runtime, *args, **options)
         return summarise(pairs, 1e-5, runtime=runtime, reference="a recording")
 
     def close(self) -> None:

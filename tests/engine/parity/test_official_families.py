@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from msgspec.structs import replace
@@ -18,14 +20,15 @@ from engine.parity.official.hizoo import Hizoo
 from engine.parity.official.lozo_m import LozoM
 from engine.parity.official.zo_muon import ZoMuon
 from engine.parity.recording import Trajectory
+from engine.protocol.figures import ParityRow
 from tests import starting
 from tests.engine.parity.places import RUNTIMES, Places
-from tests.engine.parity.test_official import parity
+from zotui.commands.parity_table import header, lines
 
-# Steps of each, past an interval where there is one; all of them are what `zotui parity` takes.
+# Steps of each, past an interval where there is one: `zotui parity` takes them all.
 RECORDINGS = {
-    "mezo-lora": 15, "lozo-m-linear": 43, "fzoo-all": 6, "zo-muon-all": 22, "zo-muon-two-sided-linear": 28,
-    "hizoo-all": 12, "p-rge-dual": 10, "p-rge-shards": 10, "conmezo-all": 20,
+    "mezo-lora": 15, "lozo-m-linear": 23, "fzoo-all": 6, "zo-muon-all": 22, "zo-muon-two-sided-linear": 27,
+    "hizoo-all": 10, "p-rge-dual": 8, "p-rge-shards": 8, "conmezo-all": 15,
 }  # fmt: skip
 
 
@@ -163,48 +166,62 @@ def test_without_an_official_flaw_the_trajectory_is_another(
 
 
 @pytest.mark.parametrize(
-    ("recording", "losses", "estimate", "shown"),
+    ("recording", "losses", "estimate"),
     [
-        ("zo-muon-all", {"loss_base": 1, "losses": 4}, {"coefficients": 4}, 5),
-        ("p-rge-shards", {"losses_plus": 4, "losses_minus": 4}, {"projected_grads": 4}, 8),
-        (
-            "hizoo-all", {"loss_base": 1, "loss_plus": 1, "loss_minus": 1, "loss_after": 1}, {"projected_grad": 1}, 4,
-        ),
+        ("zo-muon-all", {"loss_base": 1, "losses": 4}, {"coefficients": 4}),
+        ("p-rge-shards", {"losses_plus": 4, "losses_minus": 4}, {"projected_grads": 4}),
+        ("hizoo-all", {"loss_base": 1, "loss_plus": 1, "loss_minus": 1, "loss_after": 1}, {"projected_grad": 1}),
     ],
-)  # fmt: skip
-def test_every_figure_of_a_step_is_told(
-    shared: Path, recording: str, losses: dict[str, int], estimate: dict[str, int], shown: int
+)
+def test_every_figure_of_a_step_is_compared_and_shown(
+    places: Places, shared: Path, recording: str, losses: dict[str, int], estimate: dict[str, int]
 ) -> None:
     path = shared / f"reference/{recording}.json"
-    given = (str(path), "--runtime", "training-loop", "--steps", "2")
-    code, (row, _, summary), stderr = parity(*given, "--tolerance", "6e-6")
-    assert code == 0, stderr
-    recorded = json.loads(path.read_text())["steps"][0]
+    recorded = json.loads(path.read_text())["steps"][1]
+    _, pair = places.pairs(path, shared / "models/tiny-opt", "training-loop", 2)
+    line = msgspec.json.encode(pair.row(2))
+    row = json.loads(line)
     figures = {**losses, **estimate}
-    of_rows = {
-        name.removeprefix("reference_") for name in row if "loss" in name or name.removeprefix("reference_") in estimate
-    }
-    assert of_rows - {"loss_diff"} == set(figures)
+    other = {"type", "step", "steps", "seconds", "reference_seconds", "loss_diff", "grad_diff", "same_sign"}
+    assert {name.removeprefix("reference_") for name in row.keys() - other} == set(figures)
     differ = []
     for name, count in figures.items():
-        ours, theirs = (
-            value if isinstance(value, list) else [value] for value in (row[name], row[f"reference_{name}"])
-        )
-        assert len(ours) == len(theirs) == count
         assert row[f"reference_{name}"] == recorded[name]
+        sides = (row[name], row[f"reference_{name}"])
+        ours, theirs = (side if isinstance(side, list) else [side] for side in sides)
+        assert len(ours) == len(theirs) == count
         differ += [abs(a - b) for a, b in zip(ours, theirs, strict=True) if name in losses]
-    assert row["loss_diff"] == max(differ)
-    assert summary["ok"] and summary["steps"] == 2
-    table = starting.run(["-m", "zotui", "parity", *given]).stdout.splitlines()
-    assert len(table[1 : table.index("")]) == 2 * shown
-    for line, number in zip(table[1 : 1 + shown], [f"{value:.7f}" for value in _in_lines(row)], strict=True):
-        assert number in line
+    assert 0 < row["loss_diff"] == max(differ) < 6e-6
+    decoded = msgspec.json.decode(line, type=ParityRow)
+    shown = lines(decoded).splitlines()
+    assert [line.split()[:1] == ["1"] for line in shown] == [True] + [False] * (len(differ) - 1)
+    for line, *numbers in zip(shown, *(_in_lines(row, side) for side in ("", "reference_")), strict=True):
+        assert all(f"{number:.7f}" in line for number in numbers)
+    assert {len(line) for line in [header(decoded), *shown]} == {len(shown[0])}
 
 
-def _in_lines(row: dict[str, Any]) -> list[float]:
+def _in_lines(row: dict[str, Any], side: str) -> list[float]:
     """The losses of a row in the order of its lines."""
     if "losses" in row:
-        return [row["loss_base"], *row["losses"]]
+        return [row[f"{side}loss_base"], *row[f"{side}losses"]]
     if "losses_plus" in row:
-        return [loss for both in zip(row["losses_plus"], row["losses_minus"], strict=True) for loss in both]
-    return [row[f"loss_{name}"] for name in ("base", "plus", "minus", "after")]
+        both = zip(row[f"{side}losses_plus"], row[f"{side}losses_minus"], strict=True)
+        return [loss for signs in both for loss in signs]
+    return [row[f"{side}loss_{name}"] for name in ("base", "plus", "minus", "after")]
+
+
+def test_what_differs_in_one_query_alone_is_seen(shared: Path, tmp_path: Path) -> None:
+    found = json.loads((shared / "reference/zo-muon-all.json").read_text())
+    found |= {"model": str(shared / "models/tiny-opt"), "steps": found["steps"][:3]}
+    found["steps"][1]["losses"][2] += 1e-3
+    found["steps"][2]["coefficients"][3] *= -1
+    path = tmp_path / "wrong.json"
+    path.write_text(json.dumps(found))
+    done = starting.run(["-m", "zotui", "parity", str(path), "--runtime", "training-loop"])
+    assert done.returncode == 1, done.stderr
+    table = done.stdout.splitlines()
+    assert len(table[1 : table.index("")]) == 3 * 5
+    assert [at for at, line in enumerate(table[1:16]) if line.endswith("e-03")] == [8]
+    assert [at for at, line in enumerate(table[1:16]) if line.endswith("other sign")] == [14]
+    assert "first step beyond the tolerance: 1" in done.stdout
+    assert re.search(r"(?m)^same sign of a coefficient +66\.7% of the steps$", done.stdout)
