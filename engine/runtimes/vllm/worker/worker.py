@@ -2,7 +2,7 @@
 
 vLLM mixes `ZoWorker` into its own worker class (`worker_extension_cls`), and the other half calls the
 `zo_` methods through `collective_rpc`. What crosses goes by reference, within one process, and is such as
-msgspec encodes: numbers, texts, lists, examples. Written against the V1 model runner of vLLM 0.26 to 0.33;
+msgspec encodes: numbers, texts, bytes, lists, examples. Written against the V1 model runner of vLLM 0.26 to 0.33;
 run on 0.26, 0.29 and 0.32 for the CPU, and in rehearsal on 0.26, 0.30 and 0.33.
 """
 
