@@ -43,6 +43,7 @@ _IMPORTED = (
         "engine.export",
         "engine.training.evaluation",
         "engine.parity.replay",
+        "engine.parity.training_loop",
     ),
     *("zotui.cli", "zotui.engines.launched", "zotui.headless.watch"),
 )

@@ -1,8 +1,8 @@
-"""Directions drawn as the official trainers draw them, for the replay of recorded trajectories only.
+"""Directions drawn as the official LoZO trainer draws them, for the replay of recorded trajectories only.
 
 Every pass over the parameters (three perturbations and an update in each step) starts from the step's
-seed and draws in the order of the parameters: LoZO, for a matrix, V on steps that begin an interval,
-then U; MeZO, and LoZO for what is no matrix, a normal of the parameter's own shape.
+seed and draws in the order of the parameters: for a matrix, V on steps that begin an interval, then U;
+for the rest a normal of the parameter's own shape.
 
 The official LoZO update draws U without drawing V first, so that on those steps it applies another
 direction than it probed. Our own methods do not; a replay must: here query 0 is what was probed, and
@@ -11,7 +11,7 @@ query 1 what the update applied.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -23,21 +23,19 @@ from engine.models.weights import Matrix
 PROBED, APPLIED = 0, 1
 """The queries of a step."""
 
-_NOT_DECAYED = ("bias", "layer_norm", "layernorm")  # in a parameter's name
-
 
 class OfficialRun(msgspec.Struct, frozen=True, kw_only=True):
-    """All that the directions of a run of an official trainer follow from."""
+    """All that the directions of a run of the official LoZO trainer follow from."""
 
     seeds: list[int]  # of every step
     parameters: list[tuple[str, list[int]]]  # (name, shape), in drawing order
     dtype: str
-    rank: int | None  # of LoZO, as is the interval; None of MeZO
-    interval: int | None
+    rank: int
+    interval: int
 
 
 @dataclass(frozen=True)
-class _Drawn:
+class OfficialDrawn:
     """The direction of one parameter: u v^T, or dense."""
 
     u: torch.Tensor | None = None  # (rows, rank)
@@ -59,27 +57,13 @@ class OfficialDraws:
         self._run = run
         self._dtype = dtype_of(run.dtype)
         self._v: dict[str, torch.Tensor] = {}
-        self._held: tuple[int, int, dict[str, _Drawn]] | None = None
+        self._held: tuple[int, int, dict[str, OfficialDrawn]] | None = None
 
     def directions(self, matrices: Sequence[Matrix]) -> OfficialDirections:
         """Those of some matrices, as methods ask for them."""
         return OfficialDirections(self, matrices)
 
-    def changes(
-        self, step: int, query: int, scale: float, decay: float, read: Callable[[str], torch.Tensor]
-    ) -> Iterator[tuple[str, torch.Tensor]]:
-        """What is to be added to one parameter after the other: `scale` times its direction - `decay` times itself.
-
-        `read` gives a parameter's values, of which there may be more rows than those that move. Biases and
-        norms do not decay.
-        """
-        for name, drawn in self.draw(step, query):
-            change = scale * drawn.direction()
-            if decay and not any(part in name for part in _NOT_DECAYED):
-                change -= decay * read(name)[: len(change)].cpu()
-            yield name, change
-
-    def draw(self, step: int, query: int) -> Iterator[tuple[str, _Drawn]]:
+    def draw(self, step: int, query: int) -> Iterator[tuple[str, OfficialDrawn]]:
         """One pass of a step over the parameters."""
         generator = torch.Generator().manual_seed(self._run.seeds[step])
 
@@ -88,14 +72,14 @@ class OfficialDraws:
 
         rank, interval = self._run.rank, self._run.interval
         for name, shape in self._run.parameters:
-            if rank and interval and len(shape) == 2:
+            if len(shape) == 2:
                 if step % interval == 0 and query == PROBED:
                     self._v[name] = normal(shape[1], rank)
-                yield name, _Drawn(u=normal(shape[0], rank), v=self._v[name])
+                yield name, OfficialDrawn(u=normal(shape[0], rank), v=self._v[name])
             else:
-                yield name, _Drawn(dense=normal(*shape))
+                yield name, OfficialDrawn(dense=normal(*shape))
 
-    def of(self, name: str, step: int, query: int) -> _Drawn:
+    def of(self, name: str, step: int, query: int) -> OfficialDrawn:
         """The same for one parameter; a pass is drawn as a whole and held until another is asked for."""
         if self._held is None or self._held[:2] != (step, query):
             self._held = (step, query, dict(self.draw(step, query)))

@@ -21,8 +21,8 @@ import msgspec
 from engine.environment import prepare, prepare_device
 from engine.errors import EXIT_DONE, EXIT_FAILED, UserError
 from engine.gpus import mask_gpus
-from engine.parity.compare import Pair, StepTaken, summarise
-from engine.parity.recording import RecordedStep, read_trajectory
+from engine.parity.compare import Pair, StepTaken, recorded_step, summarise, two_sided
+from engine.parity.recording import kind_of, read_trajectory
 from engine.preset.load import load, read_text
 from engine.preset.schema import Preset
 from engine.protocol.figures import ParitySummary
@@ -55,7 +55,7 @@ def _recorded(arguments: argparse.Namespace) -> _Comparing:
     """A recording against one runtime."""
     trajectory = read_trajectory(arguments.source)
     prepare()
-    from engine.parity.replay import Replay, open_training_loop
+    from engine.parity.replay import Replay
     from engine.preflight.choose import choose_device, choose_runtime
     from engine.preflight.compiler import check_compiler
 
@@ -67,12 +67,11 @@ def _recorded(arguments: argparse.Namespace) -> _Comparing:
         check_compiler(device)
     _say(f"{arguments.source}: {trajectory.source}\n{why}")
     if runtime == "vllm":
-        from engine.parity.vllm import open_vllm
-
-        mover = open_vllm(arguments.source, trajectory, device)
+        from engine.parity.vllm import open_vllm as open_trainer
     else:
-        mover = open_training_loop(arguments.source, trajectory, device)
-    replay = Replay(trajectory, mover)
+        from engine.parity.training_loop import open_training_loop as open_trainer
+    replay = Replay(trajectory, open_trainer(arguments.source, trajectory, device))
+    kind = kind_of(trajectory.method)
     count = min(arguments.steps or len(trajectory.steps), len(trajectory.steps))
     conclude = partial(
         summarise,
@@ -82,7 +81,7 @@ def _recorded(arguments: argparse.Namespace) -> _Comparing:
         scope=trajectory.method.scope,
         objective=trajectory.objective,
     )
-    pairs = (Pair(step, replay.take(step), recorded_step(trajectory.steps[step])) for step in range(count))
+    pairs = (Pair(step, replay.take(step), recorded_step(trajectory.steps[step], kind)) for step in range(count))
     return count, pairs, conclude
 
 
@@ -120,14 +119,9 @@ def _side(wanted: Preset, runtime: str) -> Callable[[int], StepTaken]:
         )
         result = optimizer.step(opened.runtime, step, here, upcoming)
         seconds = time.perf_counter() - started
-        return StepTaken(result.loss_plus, result.loss_minus, result.projected_grad, seconds)
+        return two_sided(result.loss_plus, result.loss_minus, result.projected_grad, seconds)
 
     return take
-
-
-def recorded_step(recorded: RecordedStep) -> StepTaken:
-    """A step as it was recorded."""
-    return StepTaken(recorded.loss_plus, recorded.loss_minus, recorded.projected_grad)
 
 
 def _say(text: str) -> None:

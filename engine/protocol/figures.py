@@ -4,22 +4,43 @@ from __future__ import annotations
 
 import msgspec
 
+_Number = float | None | msgspec.UnsetType
+_Numbers = list[float | None] | msgspec.UnsetType
+
 
 class ParityRow(msgspec.Struct, tag_field="type", tag="row", frozen=True, kw_only=True):
-    """One step as both sides took it. Losses in nats."""
+    """One step as both sides took it. Losses in nats; lists have one for every query.
+
+    A row has the figures that its kind of step has: two losses and a projected gradient; many of each; or, where
+    probes are of one side, the loss at the weights themselves, those of the queries and what the update multiplies.
+    """
 
     step: int
-    loss_plus: float | None
-    loss_minus: float | None
-    projected_grad: float | None
+    loss_base: _Number = msgspec.UNSET
+    loss_plus: _Number = msgspec.UNSET
+    loss_minus: _Number = msgspec.UNSET
+    loss_after: _Number = msgspec.UNSET
+    losses: _Numbers = msgspec.UNSET
+    losses_plus: _Numbers = msgspec.UNSET
+    losses_minus: _Numbers = msgspec.UNSET
+    projected_grad: _Number = msgspec.UNSET
+    projected_grads: _Numbers = msgspec.UNSET
+    coefficients: _Numbers = msgspec.UNSET
     seconds: float | None  # null where it is not known, as of a recording
-    reference_loss_plus: float | None
-    reference_loss_minus: float | None
-    reference_projected_grad: float | None
+    reference_loss_base: _Number = msgspec.UNSET
+    reference_loss_plus: _Number = msgspec.UNSET
+    reference_loss_minus: _Number = msgspec.UNSET
+    reference_loss_after: _Number = msgspec.UNSET
+    reference_losses: _Numbers = msgspec.UNSET
+    reference_losses_plus: _Numbers = msgspec.UNSET
+    reference_losses_minus: _Numbers = msgspec.UNSET
+    reference_projected_grad: _Number = msgspec.UNSET
+    reference_projected_grads: _Numbers = msgspec.UNSET
+    reference_coefficients: _Numbers = msgspec.UNSET
     reference_seconds: float | None
-    loss_diff: float | None  # the larger of the differences of the two losses
-    grad_diff: float | None
-    same_sign: bool
+    loss_diff: float | None  # the largest of the differences of all losses
+    grad_diff: float | None  # likewise of the estimate
+    same_sign: bool  # of every number of the estimate
     steps: int  # that are compared in all
 
 
@@ -28,7 +49,7 @@ class ParitySummary(msgspec.Struct, tag_field="type", tag="summary", frozen=True
 
     steps: int
     max_loss_diff: float | None  # nats
-    max_grad_rel_diff: float | None  # of the rms of the reference's projected gradients
+    max_grad_rel_diff: float | None  # of the rms of the reference's projected gradients, or coefficients
     sign_agreement: float  # share of steps, 0..1
     first_difference: int | None  # the first step beyond the tolerance
     ok: bool  # no step is

@@ -34,7 +34,7 @@ def record(
     taken = []
     for step in range(steps):
         seed = draw.randrange(10**9)
-        examples = [_example(draw, objective) for _ in range(3)]
+        examples = [random_example(draw, objective) for _ in range(3)]
 
         def move(scale: float, *, update: bool, seed: int = seed, step: int = step) -> None:
             torch.manual_seed(seed)
@@ -49,9 +49,9 @@ def record(
                 parameter.data += scale * z - (lr * weight_decay * parameter.data if decays else 0)
 
         move(eps, update=False)
-        plus = _loss(model, examples, objective)
+        plus = loss_of(model, examples, objective)
         move(-2 * eps, update=False)
-        minus = _loss(model, examples, objective)
+        minus = loss_of(model, examples, objective)
         move(eps, update=False)
         grad = (plus - minus) / (2 * eps)
         move(-lr * grad, update=True)
@@ -85,7 +85,7 @@ def record(
     return to
 
 
-def _example(draw: random.Random, objective: str) -> dict[str, Any]:
+def random_example(draw: random.Random, objective: str) -> dict[str, Any]:
     """Options of one to three tokens; their prompts are mostly, but not always, the same."""
 
     def tokens(count: int) -> list[int]:
@@ -97,7 +97,7 @@ def _example(draw: random.Random, objective: str) -> dict[str, Any]:
     return {"sequences": sequences, "option_lens": lengths, "label": draw.randrange(len(lengths))}
 
 
-def _loss(model: Any, examples: list[dict[str, Any]], objective: str) -> float:
+def loss_of(model: Any, examples: list[dict[str, Any]], objective: str) -> float:
     rows, count = [], 0
     for example in examples:
         scores = []

@@ -1,11 +1,11 @@
-"""`zotui parity`: its rows and its summary, as a table."""
+"""`zotui parity`: the engine's own command, its answers as a table or as they are."""
 
 from __future__ import annotations
 
 import math
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,10 +15,8 @@ import typer
 from engine.errors import UserError
 from engine.protocol.figures import AnyParity, ParityRow, ParitySummary
 from engine.text import plain
+from zotui.commands.parity_table import header, lines, summary_lines
 from zotui.home import presets
-
-_COLUMNS = ("step", "loss plus", "reference", "loss minus", "reference", "g", "reference", "largest diff")
-_WIDTHS = (6, 11, 11, 11, 11, 12, 12, 12)
 
 
 def run_parity(source: Path, options: Sequence[str], *, as_json: bool) -> int:
@@ -38,58 +36,17 @@ def run_parity(source: Path, options: Sequence[str], *, as_json: bool) -> int:
             if as_json:
                 print(plain(line.decode().rstrip()), flush=True)
             elif isinstance(answer, ParitySummary):
-                print(f"\n{_summary(answer, rows)}")
+                print(f"\n{summary_lines(answer, rows)}")
             else:
                 if not rows:
-                    print(_line(_COLUMNS))
+                    print(header(answer))
                 rows.append(answer)
-                print(_row(answer), flush=True)
+                print(lines(answer), flush=True)
         code = process.wait()
     finally:  # nothing is lost when it is ended early
         process.kill()
         process.wait()
     return 128 - code if code < 0 else code
-
-
-def _row(row: ParityRow) -> str:
-    cells = [str(row.step)]
-    for ours, theirs, digits in (
-        (row.loss_plus, row.reference_loss_plus, 7),
-        (row.loss_minus, row.reference_loss_minus, 7),
-        (row.projected_grad, row.reference_projected_grad, 5),
-    ):
-        cells += [_number(ours, f".{digits}f"), _number(theirs, f".{digits}f")]
-    return _line((*cells, _number(row.loss_diff, ".1e"))) + ("" if row.same_sign else "  other sign")
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "  ".join(cell.rjust(width) for cell, width in zip(cells, _WIDTHS, strict=True))
-
-
-def _number(value: float | None, form: str) -> str:
-    return "not finite" if value is None else format(value, form)
-
-
-def _summary(summary: ParitySummary, rows: Sequence[ParityRow]) -> str:
-    verdict = "within" if summary.ok else "NOT within"
-    lines = [
-        f"{summary.runtime} against {plain(summary.reference)}: {summary.steps} steps, {verdict} {summary.tolerance:g}",
-        f"largest difference of a loss         {_number(summary.max_loss_diff, '.2e')} nats",
-        f"largest difference of g over its rms {_number(summary.max_grad_rel_diff, '.2e')}",
-        f"same sign of g                       {summary.sign_agreement:.1%} of the steps",
-    ]
-    if summary.first_difference is not None:
-        lines.append(f"first step beyond the tolerance: {summary.first_difference}")
-    # The first step also warms up.
-    ours, theirs = _median(row.seconds for row in rows[1:]), _median(row.reference_seconds for row in rows[1:])
-    if ours and theirs:
-        lines.append(f"median step: {ours:.3f} s, {theirs:.3f} s on the training loop ({theirs / ours:.1f}x)")
-    return "\n".join(lines)
-
-
-def _median(seconds: Iterable[float | None]) -> float | None:
-    known = sorted(one for one in seconds if one)
-    return known[len(known) // 2] if known else None
 
 
 def parity(

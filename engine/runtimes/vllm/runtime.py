@@ -7,11 +7,13 @@ start-up, and takes over where that path fails.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
+
+import torch
 
 from engine.directions.fold import FoldMode
 from engine.directions.kept import UpdateKept
@@ -26,6 +28,7 @@ from engine.runtimes.base import Needs, Probe, Upcoming
 from engine.runtimes.vllm import self_check
 from engine.runtimes.vllm.blame import writing_slots
 from engine.runtimes.vllm.capacity import Layouts, block_size, plan_capacity, with_padding, with_prompt
+from engine.runtimes.vllm.crossing import received, sent
 from engine.runtimes.vllm.process_group import alone
 from engine.runtimes.vllm.public_api import generate_scores, generate_tokens
 from engine.runtimes.vllm.start import start
@@ -154,15 +157,19 @@ class VllmRuntime:
         self._settled = False
 
     def follow(self, run: OfficialRun) -> None:
-        """From now on, directions are those of a run of an official trainer."""
+        """From now on, directions are those of a run of the official LoZO trainer."""
         self._call("zo_follow", run)
 
-    def move(self, step: int, query: int, scale: float, decay: float = 0.0) -> None:
-        """W <- W + scale Z(step, query) - decay W, in place, for all parameters of the run that is followed.
+    def parameter(self, name: str) -> torch.Tensor:
+        """A copy in float32 of any parameter, on the CPU, under its Hugging Face name.
 
-        Raises `UserError` if vLLM's model lacks one.
+        It may have more rows than the files' (a padded vocabulary). Raises `UserError` if vLLM's model has none such.
         """
-        self._call("zo_move", step, query, scale, decay)
+        return received(self._call("zo_parameter", name))
+
+    def set_parameters(self, values: Mapping[str, torch.Tensor]) -> None:
+        """Set parameters in place; of those with more rows, the first."""
+        self._call("zo_set_parameters", {name: sent(value) for name, value in values.items()})
 
     def update_kept(self) -> UpdateKept | None:
         kept = self._call("zo_update_kept")

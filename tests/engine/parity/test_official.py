@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +11,18 @@ import pytest
 
 from engine.directions.official import PROBED, OfficialDraws
 from engine.environment import prepare_device
-from engine.parity.__main__ import recorded_step
-from engine.parity.compare import Pair, StepTaken, summarise
-from engine.parity.recording import read_trajectory
-from engine.parity.replay import Replay, open_training_loop
+from engine.errors import UserError
+from engine.parity.compare import Pair, recorded_step, summarise, two_sided
+from engine.parity.official.lozo import Lozo
+from engine.parity.recording import kind_of, read_trajectory
+from engine.parity.replay import Replay
+from engine.parity.training_loop import open_training_loop
 from engine.protocol.figures import ParitySummary
 from tests import starting
 from tests.engine.conftest import needs_vllm
+from tests.engine.parity.places import RUNTIMES, Places
 from tests.engine.recorder import record
 
-RUNTIMES = [pytest.param("training-loop"), pytest.param("vllm", marks=needs_vllm)]
 COMBINATIONS = [
     (family, scope, objective)
     for family in ("lozo", "mezo")
@@ -51,44 +52,42 @@ def test_the_official_trajectories_are_followed_to_the_end(shared: Path, recordi
     assert rows[7]["reference_loss_plus"] != rows[8]["reference_loss_plus"]
 
 
-@pytest.fixture
-def replay() -> Callable[[Path, str], ParitySummary]:
-    def replay(path: Path, runtime: str) -> ParitySummary:
-        trajectory = read_trajectory(path)
-        if runtime == "vllm":
-            prepare_device("cpu")
-            from engine.parity.vllm import open_vllm as opening
-        else:
-            opening = open_training_loop
-        mover = opening(path, trajectory, "cpu")
-        taken = Replay(trajectory, mover)
-        pairs = [Pair(s.step, taken.take(s.step), recorded_step(s)) for s in trajectory.steps]
-        return summarise(pairs, 1e-4, runtime=runtime, reference="a recording")
+def in_slots(path: Path) -> ParitySummary:
+    """A recording taken on vLLM the way that `zotui parity` takes it."""
+    from engine.parity.vllm import open_vllm
 
-    return replay
+    prepare_device("cpu")
+    trajectory = read_trajectory(path)
+    trainer = open_vllm(path, trajectory, "cpu")
+    assert not isinstance(trainer, Lozo)  # which moves in place
+    taken, kind = Replay(trajectory, trainer), kind_of(trajectory.method)
+    pairs = [Pair(step.step, taken.take(step.step), recorded_step(step, kind)) for step in trajectory.steps]
+    return summarise(pairs, 1e-4, runtime="vllm", reference="a recording")
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize(("family", "scope", "objective"), COMBINATIONS)
 def test_every_family_scope_and_objective(
-    replay: Any, tiny_models: dict[str, Path], tmp_path: Path, family: str, scope: str, objective: str, runtime: str
+    places: Places, tiny_models: dict[str, Path], tmp_path: Path, family: str, scope: str, objective: str, runtime: str
 ) -> None:
     layout = {"linear": "llama", "all": "qwen3"}[scope]  # qwen3 ties its embeddings
     path = record(
         tiny_models[layout], tmp_path / "t.json", family=family, scope=scope, objective=objective,
         weight_decay=0.1 if objective == "lm" else 0.0,
     )  # fmt: skip
-    summary = replay(path, runtime)
+    fits_slots = (family, scope, objective, runtime) == ("lozo", "linear", "classification", "vllm")  # and no decay
+    summary = in_slots(path) if fits_slots else places.replay(path, tiny_models[layout], runtime)
     assert summary.max_loss_diff < 2e-5
     assert summary.sign_agreement == 1.0
 
 
 def test_without_the_official_flaw_the_trajectory_is_another(
-    shared: Path, replay: Any, monkeypatch: pytest.MonkeyPatch
+    shared: Path, places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draw = OfficialDraws.draw
     monkeypatch.setattr(OfficialDraws, "draw", lambda self, step, query: draw(self, step, PROBED))
-    summary = replay(shared / "reference/lozo-linear.json", "training-loop")
+    path, model = shared / "reference/lozo-linear.json", shared / "models/tiny-opt"
+    summary = places.replay(path, model, "training-loop", 3)
     assert not summary.ok
     assert summary.first_difference == 1
 
@@ -115,7 +114,7 @@ def test_a_recording_that_differs_is_told_apart(shared: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"format": "zo-trajectory/2"}, "'zo-trajectory/2' is not known"),
+        ({"format": "zo-trajectory/3"}, "'zo-trajectory/3' is not known"),
         ({"method": {"family": "adam"}}, "$.method"),
         ({"steps": []}, "needs steps"),
         ({"model": "../models/none"}, "../models/none"),
@@ -134,9 +133,92 @@ def test_a_file_that_is_no_recording_is_refused_in_one_line(
     assert "Traceback" not in stderr and len(stderr.splitlines()) <= 8
 
 
+def _first(**change: Any) -> Any:
+    """A change of the first step; None takes a field away."""
+
+    def changed(found: dict[str, Any]) -> None:
+        step = found["steps"][0] | change
+        found["steps"][0] = {name: value for name, value in step.items() if value is not None}
+
+    return changed
+
+
+def _parameter(at: int, value: Any) -> Any:
+    """A change of the first parameter's name (0) or shape (1)."""
+    return lambda found: found["parameters"][0].__setitem__(at, value)
+
+
+def _of(part: str, **change: Any) -> Any:
+    return lambda found: found[part].update(change)
+
+
+@pytest.mark.parametrize(
+    ("recording", "change", "reason"),
+    [
+        ("mezo-lora", _of("method", family="adam"), "Invalid enum value 'adam' - at `$.method.family`"),
+        ("mezo-lora", _of("adapter", file="none.safetensors"), "adapter.file: there is no none.safetensors beside it"),
+        ("mezo-lora", lambda found: found.pop("adapter"), "adapter: there must be one"),
+        ("mezo-lora", _of("adapter", rank=4), "self_attn.q_proj.lora_A has shape (8, 128)"),
+        ("mezo-lora", lambda found: found["parameters"].pop(0), None),
+        (
+            "mezo-lora",
+            lambda found: found["parameters"][0].__setitem__(1, [8, 64]),
+            "parameters: model.decoder.layers.0",
+        ),
+        (
+            "mezo-lora",
+            lambda found: found["parameters"][0].__setitem__(0, "x.lora_A"),
+            "x.lora_A is not in t.safetensors",
+        ),
+        ("mezo-lora", _first(seed=-1), "`$.steps[0].seed`"),
+        ("fzoo-all", _first(seeds=[1, 2]), "steps[0].seeds: 2 of them for 8 queries"),
+        ("fzoo-all", _first(losses=[1.0] * 7), "steps[0].losses: 7 of them for 8 queries"),
+        ("fzoo-all", _first(coefficients=None), "steps[0].coefficients: missing"),
+        ("fzoo-all", _of("method", weight_decay=0.1), "method.weight_decay"),
+        ("zo-muon-all", _of("method", rank=300), "embed_positions.weight has 258 rows, fewer than method.rank 300"),
+        ("zo-muon-all", _of("method", update="muon"), "`$.method.update`"),
+        ("zo-muon-all", _of("method", sided=None), "method.sided: zo-muon needs one"),
+        ("lozo-m-linear", _of("method", beta=None), "method.beta: lozo-m needs one"),
+        ("lozo-m-linear", _of("method", interval=0), "`$.method.interval`"),
+        ("lozo-m-linear", _parameter(1, [128, 64]), "is (128, 128) in"),
+        ("hizoo-all", _first(smooth=None), "steps[0].smooth: missing"),
+        ("conmezo-all", _of("method", first_seed=None), "method.first_seed: conmezo needs one"),
+        ("p-rge-shards", _first(losses_plus=[1.0] * 3), "steps[0].losses_plus: 3 of them for 4 queries"),
+        ("p-rge-shards", _first(examples=[]), "steps[0]: has no examples"),
+        ("p-rge-shards", _of("method", scope="all"), "method.scope: p-rge moves an adapter"),
+    ],
+)
+def test_a_recording_that_does_not_fit_itself_or_its_model_is_refused(
+    shared: Path, tmp_path: Path, recording: str, change: Any, reason: str | None
+) -> None:
+    found = json.loads((shared / f"reference/{recording}.json").read_text())
+    found["model"] = str(shared / "models/tiny-opt")
+    if "adapter" in found:
+        copied = tmp_path / "t.safetensors"
+        copied.write_bytes((shared / "reference" / found["adapter"]["file"]).read_bytes())
+        found["adapter"]["file"] = copied.name
+    change(found)
+    path = tmp_path / "bad.json"
+    path.write_text(json.dumps(found))
+    if reason is None:  # what is no mistake
+        open_training_loop(path, read_trajectory(path), "cpu")
+        return
+    with pytest.raises(UserError) as refusal:
+        open_training_loop(path, read_trajectory(path), "cpu")
+    assert reason in str(refusal.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff\xfe", b'{"format": 2}', b'{"format": "zo-trajectory/2"}'])
+def test_what_is_no_recording_at_all_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "bad.json"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="not a recorded trajectory"):
+        read_trajectory(path)
+
+
 def test_the_summary_of_losses_that_are_not_finite() -> None:
-    same, lost = StepTaken(1.0, 1.0, 0.0), StepTaken(float("nan"), 1.0, 2.0)
-    pairs = [Pair(0, same, same), Pair(1, lost, StepTaken(1.0, 1.0, 2.0))]
+    same, lost = two_sided(1.0, 1.0, 0.0), two_sided(float("nan"), 1.0, 2.0)
+    pairs = [Pair(0, same, same), Pair(1, lost, two_sided(1.0, 1.0, 2.0))]
     summary = summarise(pairs, 1e-4, runtime="vllm", reference="training-loop")
     assert (summary.ok, summary.first_difference, summary.max_loss_diff) == (False, 1, float("inf"))
     line = json.loads(msgspec.json.encode(pairs[1].row(2)))

@@ -227,11 +227,22 @@ def test_what_crosses_to_the_worker_can_be_encoded_and_does_the_same(open_runtim
         runtime.follow(OfficialRun(seeds=[5, 6], parameters=parameters, dtype="float32", rank=2, interval=2))
         runtime.redraw(0)
         scores.append(runtime.probe(0, Probing(), 1e-2, examples(2)))
-        runtime.move(0, 1, 1e-2, 1e-3)
+        name, _ = parameters[0]
+        moved = runtime.parameter(name) + 1e-2
+        runtime.set_parameters({name: moved})
+        assert torch.equal(runtime.parameter(name), moved)
         found.append([*scores, runtime.score(examples(3))])
     assert found[0] == found[1]
     assert found[0][1] != found[0][3]
-    assert {"zo_redraw", "zo_perturb", "zo_score", "zo_follow", "zo_move", "zo_settle"} <= crossed
+    assert {
+        "zo_redraw",
+        "zo_perturb",
+        "zo_score",
+        "zo_follow",
+        "zo_parameter",
+        "zo_set_parameters",
+        "zo_settle",
+    } <= crossed
 
 
 def test_many_queries_in_one_pass_score_as_they_do_one_by_one(open_runtime: Any) -> None:

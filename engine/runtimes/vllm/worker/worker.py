@@ -2,7 +2,7 @@
 
 vLLM mixes `ZoWorker` into its own worker class (`worker_extension_cls`), and the other half calls the
 `zo_` methods through `collective_rpc`. What crosses goes by reference, within one process, and is such as
-msgspec encodes: numbers, texts, lists, examples. Written against the V1 model runner of vLLM 0.26 to 0.33;
+msgspec encodes: numbers, texts, bytes, lists, examples. Written against the V1 model runner of vLLM 0.26 to 0.33;
 run on 0.26, 0.29 and 0.32 for the CPU, and in rehearsal on 0.26, 0.30 and 0.33.
 """
 
@@ -27,7 +27,7 @@ from engine.runtimes.vllm.worker.experts import find_mixtures
 from engine.runtimes.vllm.worker.forward import Batch, Forward
 from engine.runtimes.vllm.worker.graphs import Graphs, cuda_recorder
 from engine.runtimes.vllm.worker.head import log_probabilities, option_logits
-from engine.runtimes.vllm.worker.in_place import Parameters
+from engine.runtimes.vllm.worker.in_place import ParametersWorker
 from engine.runtimes.vllm.worker.layers import Layers
 from engine.runtimes.vllm.worker.public import PublicWorker
 from engine.runtimes.vllm.worker.slots import Sign, Slots
@@ -39,7 +39,7 @@ Later = tuple[int, list[int], list[Example], int, list[int]]
 """What the next call will ask for: step, directions, examples, signs, parts."""
 
 
-class ZoWorker(WeightsWorker, PublicWorker):
+class ZoWorker(WeightsWorker, ParametersWorker, PublicWorker):
     """Mixed into vLLM's worker. `self.model_runner`, `self.device` and `self.vllm_config` are vLLM's."""
 
     model_runner: Any
@@ -112,15 +112,9 @@ class ZoWorker(WeightsWorker, PublicWorker):
         self._zo_slots.learned.learn(step, gradients, lr)
 
     def zo_follow(self, run: OfficialRun) -> None:
-        """From now on, directions are those of a run of an official trainer."""
-        self._zo_draws = OfficialDraws(run)
-        self._zo_parameters = Parameters(self.model_runner.get_model(), self._zo_slices)
-        self._zo_slots.learned.follow(self._zo_draws.directions([piece.matrix for piece in self._zo_slices]))
-
-    def zo_move(self, step: int, query: int, scale: float, decay: float) -> None:
-        """Every parameter that is followed <- itself + scale times its direction - decay times itself, in place."""
-        for name, change in self._zo_draws.changes(step, query, scale, decay, self._zo_parameters.read):
-            self._zo_parameters.add(name, change)
+        """From now on, directions are those of a run of the official LoZO trainer."""
+        directions = OfficialDraws(run).directions([piece.matrix for piece in self._zo_slices])
+        self._zo_slots.learned.follow(directions)
 
     def zo_clear_cache(self) -> None:
         """Zero the KV cache. Attention gives what lies behind a sequence the weight 0, and 0 * NaN is NaN."""
