@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from engine.control.clip import clipped
 from engine.control.schedule import rate
 from engine.errors import NotFinite, RunFailed
 from engine.estimators.estimate import gradients
@@ -37,20 +38,31 @@ class Optimizer:
         return rate(self.method, step, self._steps)
 
     def step(
-        self, runtime: Runtime, step: int, batch: Sequence[Example], upcoming: Sequence[Example] | None = None
+        self,
+        runtime: Runtime,
+        step: int,
+        batch: Sequence[Example],
+        upcoming: Sequence[Example] | None = None,
+        *,
+        bound: float = math.inf,
+        returned_to: int | None = None,
     ) -> Step:
         """One step; `upcoming` is the batch of the next. Raises `NotFinite` before the update if a loss, a
         gradient or the update itself is not finite; `Runtime.abandon_probe` is then due.
+
+        `bound`: to what size gradients are clipped; `returned_to`: the steps that led to the state, where it was
+        returned to.
         """
-        if step % self.method.interval == 0:
+        if self.redraws(step, returned_to):
             runtime.redraw(step)
         later = Upcoming(step + 1, upcoming) if upcoming is not None else None
         probes = runtime.probe(step, self.probing, self.method.eps, batch, later)
         plus, minus = self._losses(batch, probes)
+        self._check_losses(step, plus, minus)
         found = gradients(plus, minus, self.method.eps, self.probing)
-        lr = self.lr(step)
-        self._check(step, plus, minus, found, lr)
-        self._update(runtime, step, found, lr)
+        lr, cut = self.lr(step), clipped(found, bound)
+        self._check_update(step, found, cut, lr)
+        self._update(runtime, step, cut, lr)
         count = len(found)
         loss_plus, loss_minus = math.fsum(plus) / count, math.fsum(minus) / count
         return Step(
@@ -63,21 +75,29 @@ class Optimizer:
             eps=self.method.eps,
             losses_plus=tuple(plus) if count > 1 else (),
             losses_minus=tuple(minus) if count > 1 else (),
+            clipped_at=bound if cut != found else None,
+            returned_to=returned_to,
             tokens=sum(probe.tokens for probe in probes),
         )
 
     def replay(self, runtime: Runtime, taken: Step) -> None:
         """Do a step of the journal again from its scalars; nothing is scored. Raises `RunFailed` if one is missing."""
-        found = self._estimated(taken)
+        found = self.gradients_of(taken)
+        if taken.clipped_at is not None:
+            found = clipped(found, taken.clipped_at)
         if not all(map(math.isfinite, [*found, taken.lr, taken.eps])):
             raise RunFailed(f"step {taken.step} of the journal does not tell what is needed to do it again")
-        if taken.step % self.method.interval == 0:
+        if self.redraws(taken.step, taken.returned_to):
             runtime.redraw(taken.step)
         runtime.replay_probe(taken.step, _replayed(self.probing, len(found)), taken.eps)
         self._update(runtime, taken.step, found, taken.lr)
 
-    def _estimated(self, taken: Step) -> Sequence[float]:
-        """The gradients of a step on record, of each of its directions."""
+    def redraws(self, step: int, returned_to: int | None) -> bool:
+        """Whether a step begins an interval: every so many do, and one after a return, which tries other directions."""
+        return step % self.method.interval == 0 or returned_to is not None
+
+    def gradients_of(self, taken: Step) -> Sequence[float]:
+        """The gradients of a step on record, of each of its directions, as they were measured."""
         if taken.losses_plus:
             return gradients(taken.losses_plus, taken.losses_minus, taken.eps, self.probing)
         return taken.gradients or (taken.projected_grad,)
@@ -96,24 +116,30 @@ class Optimizer:
     def _update(self, runtime: Runtime, step: int, found: Sequence[float], lr: float) -> None:
         runtime.update(step, weigh(self.method.weights, found), lr)
 
-    def _check(
-        self, step: int, plus: Sequence[float], minus: Sequence[float], found: Sequence[float], lr: float
-    ) -> None:
-        """Raise `NotFinite` unless the update that these losses ask for is made of finite numbers."""
-        lower_eps = f"a smaller method.eps (now {self.method.eps:g})"
-        lower_lr = f"a lower method.lr (now {self.method.lr:g})"
+    def _check_losses(self, step: int, plus: Sequence[float], minus: Sequence[float]) -> None:
+        """Raise `NotFinite` unless they are finite."""
         bad = [pair for pair in zip(plus, minus, strict=True) if not all(map(math.isfinite, pair))]
         if bad:
             other = "L-" if self.probing.sides == "two" else "L0"
             text = f"the loss of step {step} is not a finite number (L+ {bad[0][0]:.4g}, {other} {bad[0][1]:.4g})"
+            lower_eps = f"a smaller method.eps (now {self.method.eps:g})"
             # Before the first update the weights are the model's own: only the perturbation can be too large.
-            remedies = [lower_eps, "model.dtype=float32"] + ([lower_lr] if step else [])
-        elif not all(abs(lr * gradient) <= _LARGEST_COEFFICIENT for gradient in found):
+            raise _not_finite(text, [lower_eps, "model.dtype=float32"] + ([self._lower_lr] if step else []))
+
+    def _check_update(self, step: int, found: Sequence[float], cut: Sequence[float], lr: float) -> None:
+        """Raise `NotFinite` unless the gradients, and the update that they ask for once they are cut, are finite."""
+        small = all(abs(lr * gradient) <= _LARGEST_COEFFICIENT for gradient in cut)
+        if not (small and all(map(math.isfinite, found))):
             text = f"the update of step {step} is too large for a number (projected gradient {found[0]:.4g})"
-            remedies = [lower_lr]
-        else:
-            return
-        raise NotFinite(f"{text}; nothing of it reached the weights; try {' or '.join(remedies)} in a new run")
+            raise _not_finite(text, [self._lower_lr])
+
+    @property
+    def _lower_lr(self) -> str:
+        return f"a lower method.lr (now {self.method.lr:g})"
+
+
+def _not_finite(text: str, remedies: Sequence[str]) -> NotFinite:
+    return NotFinite(f"{text}; nothing of it reached the weights; try {' or '.join(remedies)} in a new run")
 
 
 def probing_of(method: Method) -> Probing:

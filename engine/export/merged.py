@@ -8,6 +8,7 @@ from typing import Any
 
 from engine.errors import UserError
 from engine.runs.directory import RunDir
+from engine.runs.lineage import Lineage, returns_of
 
 
 def export_merged(run: RunDir, target: Path, dtype: str | None = None) -> int:
@@ -59,7 +60,8 @@ def export_merged(run: RunDir, target: Path, dtype: str | None = None) -> int:
         loop = TrainingLoop(path, **common)
     rounding = Rounding(loop.model)
     method = Optimizer(wanted.method, wanted.run.steps, "classification")
-    for taken in steps:
+    for number in Lineage(returns_of(steps), len(steps)):
+        taken = steps[number]
         method.replay(loop, taken)
         if taken.step % 20 == 0:
             print(f"\rrebuilding: step {taken.step + 1}/{len(steps)}", end="", file=sys.stderr)

@@ -103,6 +103,7 @@ def _side(wanted: Preset, runtime: str) -> Callable[[int], StepTaken]:
     """Opens a preset on one runtime; returns what takes its steps."""
     import time
 
+    from engine.control.clip import History
     from engine.optimizer import Optimizer
     from engine.preflight.open import open_run
     from engine.tasks.batches import batch
@@ -110,14 +111,16 @@ def _side(wanted: Preset, runtime: str) -> Callable[[int], StepTaken]:
     _say(f"opening {runtime}")
     chosen = wanted.model_copy(update={"model": wanted.model.model_copy(update={"runtime": runtime})})
     opened = open_run(chosen, lambda name, progress, detail: None, lambda level, text: _say(f"  {text}"))
-    optimizer = Optimizer(wanted.method, wanted.run.steps, opened.task.objective)
+    optimizer, history = Optimizer(wanted.method, wanted.run.steps, opened.task.objective), History()
 
     def take(step: int) -> StepTaken:
         started = time.perf_counter()
         here, upcoming = (
             batch(opened.task.train, at, wanted.run.batch_size, wanted.run.seed) for at in (step, step + 1)
         )
-        result = optimizer.step(opened.runtime, step, here, upcoming)
+        bound = history.bound(wanted.method.clip)
+        result = optimizer.step(opened.runtime, step, here, upcoming, bound=bound)
+        history.add(optimizer.gradients_of(result))
         seconds = time.perf_counter() - started
         return two_sided(result.loss_plus, result.loss_minus, result.projected_grad, seconds)
 

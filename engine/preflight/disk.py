@@ -51,9 +51,13 @@ def estimate_disk(
     scope = sum(m.rows * m.cols for m in facts.matrices) * dtype_of(dtype).itemsize
     line = _LINE + (_LOSSES * directions if directions > 1 else 0)
     # One at the end, and those on the way; an old one goes when the new one is whole.
-    often = (run.checkpoint_every, run.eval_every if run.checkpoint_best else None)
-    written = 1 + sum(run.steps // every - steps_done // every for every in often if every)
-    kept = run.keep_checkpoints + run.checkpoint_best
+    # A ratchet keeps the state of the least loss, the model as it came included.
+    ratchet = wanted.method.ratchet
+    often = (run.checkpoint_every, run.eval_every if run.checkpoint_best or ratchet else None)
+    written = (
+        1 + (ratchet and not steps_done) + sum(run.steps // every - steps_done // every for every in often if every)
+    )
+    kept = run.keep_checkpoints + run.checkpoint_best + ratchet
     return Disk(
         checkpoint=scope + residual_bytes(facts, runtime=runtime, fold=fold),
         checkpoints=max(1, min(saved + written, kept + 1) - saved),

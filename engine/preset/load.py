@@ -153,6 +153,8 @@ def explain(error: ValidationError, schema: type[Section] = Preset) -> str:
     if schema is Preset and _is_section(key) and first["type"] == "model_type":
         return f"{key}: is a section, not {first['input']!r}; {_keys_of(key)}{more}"
     message = first["msg"].removeprefix("Value error, ")
+    if not key:  # of keys in several sections, which it names
+        return f"{message}{more}"
     message = message[0].lower() + message[1:]
     given = first.get("input")
     shown = f", not {given!r}" if isinstance(given, (int, float, str)) else ""

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import tomlkit
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from engine.preset.method import Method
 from engine.preset.model import Model
@@ -27,6 +27,15 @@ class Preset(Section):
     task: Task
     method: Method = Method()  # type: ignore[call-arg]
     run: Run = Run()  # type: ignore[call-arg]
+
+    @model_validator(mode="after")
+    def _ratchet_has_evaluations(self) -> Preset:
+        if self.method.ratchet and self.run.eval_every is None:
+            raise ValueError(
+                "method.ratchet: goes back on a worse evaluation, of which there is none between the first and the "
+                "last; set run.eval_every, or leave ratchet out"
+            )
+        return self
 
     def absolute(self) -> Preset:
         """The same with local paths made absolute: a run is resumed from any folder."""

@@ -64,7 +64,7 @@ class Step(Event, frozen=True, omit_defaults=True, gc=False):
     loss: Number = math.nan  # (loss_plus + loss_minus) / 2; loss_minus where only one side is scored
     loss_plus: Number = math.nan
     loss_minus: Number = math.nan
-    projected_grad: Number = math.nan  # mean of the queries'
+    projected_grad: Number = math.nan  # mean of the queries', as measured
     lr: Number = math.nan
     eps: Number = math.nan
     seed: int = 0  # of the run
@@ -76,6 +76,9 @@ class Step(Event, frozen=True, omit_defaults=True, gc=False):
     # What drew the directions: "philox", a counter, the same on every device. Of runs that zotui 0.2 and earlier began
     # the kind of device: "cpu", or the model of a GPU.
     drew: str = ""
+    # What scalars alone decided: see `engine.control`.
+    clipped_at: Number | None = None  # gradients were cut down to this size; where none was larger, not told
+    returned_to: Whole | None = None  # before this step the state was set to that after so many steps
     tokens: Whole = 0  # tokens scored in this step, both signs
     seconds: Number = 0.0
     tokens_per_s: Number = math.nan  # follows from the two, and is not in the journal
@@ -117,6 +120,12 @@ class Eval(Event, frozen=True, kw_only=True):
     metrics: dict[str, Number]
     examples: Whole = 0
     seconds: Number = 0.0
+    due: bool | msgspec.UnsetType = msgspec.UNSET  # with a ratchet: false where it was asked for, or at the end
+
+    @property
+    def counts(self) -> bool:
+        """Whether the ratchet looks at it."""
+        return self.split == "validation" and self.due is not False
 
 
 class Checkpoint(Event, frozen=True):
@@ -134,6 +143,17 @@ class Changed(Event, frozen=True):
     lr: Number  # before the schedule
     eps: Number
     eval_every: Whole  # 0: only before and after
+
+
+class Returned(Event, frozen=True):
+    """The ratchet went back: `step` was taken from the state after `to` steps, with this learning rate.
+
+    It is not told again to who comes later; the step has it, too.
+    """
+
+    step: Whole
+    to: Whole
+    lr: Number  # of that step
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -201,4 +221,6 @@ class Done(Event, frozen=True):
     )
 
 
-AnyEvent = Hello | Phase | Step | Telemetry | Eval | Checkpoint | Changed | Tried | State | Log | Error | Done
+AnyEvent = (
+    Hello | Phase | Step | Telemetry | Eval | Checkpoint | Changed | Returned | Tried | State | Log | Error | Done
+)

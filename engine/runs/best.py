@@ -18,6 +18,16 @@ def best_evaluation(evaluations: Iterable[Eval], metric: str = "accuracy") -> Ev
     return max((one for one in evaluations if one.step > 0), key=lambda one: _merit(one.metrics, metric), default=None)
 
 
+def least_loss(evaluations: Iterable[Eval], up_to: int) -> Eval | None:
+    """What the ratchet goes back to: of the evaluations after at most so many steps the one with the lowest loss.
+
+    The model as it came counts, and so does each that was due. Of equals it is the one after the fewest steps, in
+    whatever order they were taken.
+    """
+    due = (one for one in evaluations if one.counts and one.step <= up_to)
+    return min(due, key=lambda one: (one.metrics["loss"], one.step), default=None)
+
+
 def _merit(metrics: dict[str, float], metric: str) -> tuple[float, float]:
     sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
     return sign * metrics.get(metric, -sign * math.inf), -metrics.get("loss", 0.0)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from engine.runs.directory import ASIDE, RunDir
+from engine.runs.directory import ASIDE, RunDir, step_of
 from engine.runs.info import FileMark
+from engine.runs.lineage import Lineage
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,36 +64,53 @@ def save(run: RunDir, steps_done: int, write_weights: Callable[[Path], None], re
     return final
 
 
-def newest(run: RunDir, steps: int) -> tuple[Whole | None, list[str]]:
-    """The newest checkpoint that a journal of `steps` steps can go on from, and the names of damaged ones."""
-    damaged = []
+def newest(run: RunDir, way: Lineage) -> tuple[Whole | None, list[str]]:
+    """The newest checkpoint on the way to a state, and the names of newer ones that are damaged."""
+    damaged: list[str] = []
     for folder in reversed(run.checkpoint_folders()):
-        whole = _read(folder)
-        if whole is None:
-            damaged.append(folder.name)
-        elif whole.replay_from <= steps:
-            return whole, damaged
+        manifest = manifest_of(folder)
+        if manifest is not None and not way.usable(manifest.step, manifest.replay_from):
+            continue
+        if manifest is not None and _as_written(folder, manifest):
+            return Whole(folder / _WEIGHTS, manifest.step, manifest.replay_from), damaged
+        damaged.append(folder.name)
     return None, damaged
 
 
-def prune(run: RunDir, keep: int, best: int | None) -> None:
-    """Delete all but the newest `keep`, and the one of step `best`."""
+def is_there(run: RunDir, way: Lineage) -> bool:
+    """Whether there is a checkpoint, as it was written, of the very state that is reached that way."""
+    folder = run.checkpoint_at(way.steps)
+    manifest = manifest_of(folder) if folder else None
+    if folder is None or manifest is None or not way.usable(manifest.step, manifest.replay_from):
+        return False
+    return _as_written(folder, manifest)
+
+
+def prune(run: RunDir, keep: int, also: Collection[int | None]) -> None:
+    """Delete all but the newest `keep`, and those of the steps of `also`."""
     for folder in run.checkpoint_folders()[:-keep]:
-        if folder.name != f"step-{best or 0:08d}":
+        if step_of(folder) not in also:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _read(folder: Path) -> Whole | None:
-    """The checkpoint in a folder; None if it is not as it was written."""
+def manifest_of(folder: Path) -> Manifest | None:
+    """What the checkpoint in a folder should consist of; None if that cannot be read."""
     try:
-        manifest = msgspec.json.decode((folder / _MANIFEST).read_bytes(), type=Manifest)
+        return msgspec.json.decode((folder / _MANIFEST).read_bytes(), type=Manifest)
+    except (OSError, ValueError, RecursionError, msgspec.MsgspecError):  # whatever a damaged manifest may hold
+        return None
+
+
+def _as_written(folder: Path, manifest: Manifest) -> bool:
+    """Whether its files are."""
+    try:
         for name, written in manifest.files.items():
             path = folder / name
             if path.stat().st_size != written.size or _digest(path) != written.sha256:
-                return None
-    except (OSError, ValueError, RecursionError, msgspec.MsgspecError):  # whatever a damaged manifest may hold
-        return None
-    return Whole(folder / _WEIGHTS, manifest.step, manifest.replay_from) if _WEIGHTS in manifest.files else None
+                return False
+    except (OSError, ValueError):
+        return False
+    return _WEIGHTS in manifest.files
 
 
 def _digest(path: Path) -> str:

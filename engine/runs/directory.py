@@ -266,7 +266,7 @@ class RunDir:
         Raises `UserError` naming the line where the steps stop being consecutive or as they were written.
         """
         for number, step in enumerate(LineReader(self.journal_file, Step).more()):
-            if step.step != number:
+            if step.step != number or (step.returned_to or 0) > number:
                 raise misplaced(self.journal_file, number)
             yield step
 

@@ -16,11 +16,13 @@ from pathlib import Path
 from engine.errors import UserError
 from engine.preset.load import keys, load
 from engine.preset.schema import Preset
-from engine.runs.best import best_evaluation
+from engine.runs.best import best_evaluation, least_loss
 from engine.runs.changes import Changes, changed_preset
+from engine.runs.checkpoints import manifest_of
 from engine.runs.directory import RunDir, step_of
 from engine.runs.info import Info, Origin
 from engine.runs.journal import encode_line
+from engine.runs.lineage import Lineage, returns_of
 
 CHANGEABLE = (
     "description",
@@ -28,6 +30,8 @@ CHANGEABLE = (
     "method.eps",
     "method.schedule",
     "method.queries",
+    "method.clip",
+    "method.ratchet",
     "model.cuda_graphs",
     "model.memory_limit_gib",
     "run.steps",
@@ -62,7 +66,9 @@ def place(run: RunDir, step: int | None = None) -> Plan:
     if not 0 < step <= done:
         raise UserError(f"{run.name} can be forked after 1 to {done} steps, not after {step}")
     was = run.preset()
-    return Plan(step, changed_preset(was, Changes(run, was).at(step)))
+    # Without a ratchet there is no return since the run, or the fork, began: only those halve the rate.
+    returns = _way(run, step).returns if was.method.ratchet else ()
+    return Plan(step, changed_preset(was, Changes(run, was).at(step, returns)))
 
 
 def plan(run: RunDir, step: int | None = None, changes: Sequence[str] = ()) -> Plan:
@@ -105,7 +111,7 @@ def fork(run: RunDir, step: int | None = None, changes: Sequence[str] = (), path
         was.preset or run.name,
         path,
         label="fork",
-        fill=lambda forked: _take_over(run, forked, step),
+        fill=lambda forked: _take_over(run, forked, step, wanted.method.ratchet),
         info=began_as,
     )
 
@@ -123,13 +129,21 @@ def _check(there: Preset, wanted: Preset) -> None:
             )
 
 
+def _way(run: RunDir, step: int) -> Lineage:
+    """That to the state after `step` steps."""
+    return Lineage(returns_of(islice(run.journal(), step)), step)
+
+
 def _newest(run: RunDir) -> int | None:
     folders = run.checkpoint_folders()
     return step_of(folders[-1]) if folders else None
 
 
-def _take_over(run: RunDir, forked: RunDir, step: int) -> None:
-    """Copy the records up to `step`, and of the checkpoints that are not past it the newest and the best."""
+def _take_over(run: RunDir, forked: RunDir, step: int, ratchet: bool) -> None:
+    """Copy the records up to `step`, and of the checkpoints on the way to it the newest and the best.
+
+    With a ratchet, also the one to which it would go back.
+    """
     up_to = [evaluation for evaluation in run.evaluations() if evaluation.step <= step]
     with run.journal_file.open("rb") as journal:
         steps = list(islice(journal, step))
@@ -138,11 +152,16 @@ def _take_over(run: RunDir, forked: RunDir, step: int) -> None:
             copy.writelines(lines)
             copy.flush()
             os.fsync(copy.fileno())
-    usable = [folder for folder in run.checkpoint_folders() if step_of(folder) <= step]
-    best = best_evaluation(up_to)
-    for folder in usable:
-        if folder != usable[-1] and (best is None or step_of(folder) != best.step):
-            continue
+    way = _way(run, step)
+    there = [folder for folder in run.checkpoint_folders() if step_of(folder) <= step]
+    # What is damaged is told when it is to be read.
+    usable = [
+        folder for folder in there if (one := manifest_of(folder)) is None or way.usable(one.step, one.replay_from)
+    ]
+    wanted = {step_of(usable[-1])} if usable else set()
+    bests = best_evaluation(up_to), least_loss(up_to, step) if ratchet else None
+    wanted |= {best.step for best in bests if best is not None}
+    for folder in (folder for folder in there if step_of(folder) in wanted):
         copied = forked.checkpoints / folder.name
         copied.mkdir(parents=True)
         for file in folder.iterdir():

@@ -1,30 +1,104 @@
-"""An evaluation: a split scored in slices, between which the run can be told to stop."""
+"""Evaluations: a split scored in slices, between which the run can be told to stop; on record, and which is best."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
+import msgspec
+from msgspec import structs
+
+from engine.clients.inbox import Inbox
 from engine.errors import NotFinite
-from engine.runtimes.base import Runtime
+from engine.preflight.open import Opened
+from engine.preset.run import Run
+from engine.preset.schema import Preset
+from engine.protocol.events import Eval, Event
+from engine.runs.best import best_evaluation, least_loss
+from engine.runs.directory import RunDir
 from engine.tasks import objective
-from engine.tasks.example import Example
+from engine.training.disk_wait import DiskWait
+from engine.training.stopwatch import Stopwatch
 
 _SLICE = 64  # examples scored between two looks at the requests
 
 
-def evaluate(
-    runtime: Runtime, kind: objective.Objective, examples: Sequence[Example], check_stop: Callable[[], None]
-) -> dict[str, float]:
-    """The metrics of the examples with the weights as they are. What `check_stop` raises ends it."""
-    scores: objective.Scores = []
-    for start in range(0, len(examples), _SLICE):
-        check_stop()
-        scores += runtime.score(examples[start : start + _SLICE])
-    return objective.metrics(kind, examples, scores)
+class Evaluations:
+    """Those of a run, of its validation split."""
+
+    def __init__(
+        self,
+        run: RunDir,
+        opened: Opened,
+        inbox: Inbox,
+        emit: Callable[[Event], None],
+        watch: Stopwatch,
+        disk_wait: DiskWait,
+    ) -> None:
+        self._run, self._runtime, self._task = run, opened.runtime, opened.task
+        self._inbox, self._emit, self._watch, self._disk_wait = inbox, emit, watch, disk_wait
+        self.taken: list[Eval] = []
+
+    def restore(self) -> None:
+        """Take up those on record."""
+        self.taken = self._run.evaluations()
+
+    @property
+    def at(self) -> int:
+        """After how many steps the newest was taken; -1 before there is one."""
+        return self.taken[-1].step if self.taken else -1
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Those of the newest."""
+        return self.taken[-1].metrics if self.taken else {}
+
+    def best(self) -> int | None:
+        """After how many steps the best was taken; none before the first step."""
+        best = best_evaluation(self.taken)
+        return best.step if best else None
+
+    def least(self, up_to: int) -> int | None:
+        """The same of the one with the least loss, by the rule of the ratchet."""
+        least = least_loss(self.taken, up_to)
+        return least.step if least else None
+
+    def take(self, done: int, preset: Preset) -> bool:
+        """Evaluate the state after `done` steps, once: whether it was not before. What was is told again.
+
+        Raises `NotFinite`, and `Stopped` when the run is to end.
+        """
+        self._inbox.enter("evaluating", done)
+        if self.at == done:  # of this very state, so the same would come of it
+            self._emit(structs.replace(self.taken[-1], seconds=0.0))
+            return False
+        with self._watch.during("evaluations") as lap:
+            metrics = self._measure()
+            _refuse_not_finite(metrics, done, preset.method.lr)
+        self._watch.save()
+        due = msgspec.UNSET if not preset.method.ratchet or is_due(preset.run, done) else False
+        count = len(self._task.validation)
+        taken = Eval(step=done, metrics=metrics, examples=count, seconds=lap.seconds, due=due)
+        self._disk_wait.write(self._run.evaluations_file.name, done, lambda: self._run.add_evaluation(taken))
+        self.taken.append(taken)
+        self._emit(taken)
+        return True
+
+    def _measure(self) -> dict[str, float]:
+        examples = self._task.validation
+        scores: objective.Scores = []
+        for start in range(0, len(examples), _SLICE):
+            self._inbox.check_stop()
+            scores += self._runtime.score(examples[start : start + _SLICE])
+        return objective.metrics(self._task.objective, examples, scores)
 
 
-def refuse_not_finite(metrics: dict[str, float], steps_done: int, lr: float) -> None:
+def is_due(run: Run, done: int) -> bool:
+    """Whether an evaluation is due after so many steps: before the first, and every `run.eval_every`."""
+    return done == 0 or (run.eval_every is not None and done % run.eval_every == 0)
+
+
+def _refuse_not_finite(metrics: dict[str, float], steps_done: int, lr: float) -> None:
     """Raise `NotFinite` for a loss that is none."""
     if math.isfinite(metrics["loss"]):
         return

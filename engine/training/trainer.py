@@ -9,22 +9,24 @@ from pathlib import Path
 from msgspec import structs
 
 from engine.clients.inbox import Inbox, Request, Stopped
+from engine.control.clip import History
+from engine.control.ratchet import return_before
 from engine.errors import NotFinite
-from engine.optimizer import Optimizer
 from engine.preflight.open import Opened
 from engine.preset.schema import Preset
 from engine.protocol.commands import Change, Save, Try
-from engine.protocol.events import Changed, Checkpoint, Eval, Event, Log, Phase, Step
+from engine.protocol.events import Checkpoint, Event, Log, Returned, Step
 from engine.runs import checkpoints
-from engine.runs.best import best_evaluation
-from engine.runs.changes import Changes, changed_preset
 from engine.runs.directory import RunDir
 from engine.runs.journal import JournalWriter
+from engine.runs.lineage import returns_of
 from engine.runs.signal import WINDOW, Signal
 from engine.tasks.batches import batch
 from engine.training.disk_wait import DiskWait
-from engine.training.evaluation import evaluate, refuse_not_finite
+from engine.training.evaluation import Evaluations, is_due
+from engine.training.in_force import InForce
 from engine.training.noise import Noise, measure_noise
+from engine.training.restore import Restorer
 from engine.training.stopwatch import Stopwatch
 from engine.training.try_it import Trying
 
@@ -42,40 +44,39 @@ class Trainer:
         watch: Stopwatch,
         disk_wait: DiskWait,
     ) -> None:
-        self._run, self._wanted, self._opened = run, wanted, opened
+        self._run, self._opened = run, opened
         self._runtime, self._task = opened.runtime, opened.task
         self._inbox, self._emit, self._watch, self._disk_wait = inbox, emit, watch, disk_wait
-        self._changes = Changes(run, wanted)
-        self._in_force: Changed | None = None
+        self._restorer = Restorer(run, opened.runtime, emit)
+        self._now = InForce(run, wanted, opened.task.objective)
+        self._history = History()
         self._trying = Trying(opened.runtime, opened.task, opened.encoder, opened.vocabulary)
-        self._adopt(0)
         self._drew = _drew(opened)
-        self._evaluated_at = -1
         self._saved_at = -1
         self._signal = Signal(dtype=opened.dtype, rank=wanted.method.rank)
         self._warned = ""  # the kind of the verdict that was last warned of
         self.steps_done = 0
-        self.metrics: dict[str, float] = {}
-        self._evaluations: list[Eval] = []
+        self._evaluations = Evaluations(run, opened, inbox, emit, watch, disk_wait)
 
-    def _adopt(self, step: int) -> bool:
-        """Take on what is in force at a step; whether it is another change than before."""
-        changed = self._changes.at(step)
-        if changed == self._in_force:
-            return False
-        self._in_force = changed
-        self._preset = changed_preset(self._wanted, changed)
-        self._optimizer = Optimizer(self._preset.method, self._preset.run.steps, self._task.objective)
-        return True
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Those of the newest evaluation."""
+        return self._evaluations.metrics
 
     def restore(self) -> str:
         """Rebuild the state from the newest checkpoint and the journal; returns a line for the log."""
-        steps = self._rebuild()
+        steps = list(self._run.journal())
         for step in steps:
             self._signal.add(step)
-        self.steps_done = len(steps)
-        self._adopt(self.steps_done)
-        self._restore_metrics()
+        self.steps_done, self._now.returns = len(steps), returns_of(steps)
+        self._now.adopt(self.steps_done)
+        self._evaluations.restore()
+        best, at_base = self._best_state(), True
+        if best is not None and best < self.steps_done and not self._restorer.has_checkpoint(best):
+            self._go_to(best, at_base=True)
+            self._write_checkpoint(best)
+            at_base = False
+        self._go_to(self.steps_done, at_base=at_base)
         elsewhere = {step.drew or self._drew for step in steps} - {self._drew}
         if elsewhere:
             return f"replayed {len(steps)} steps drawn on {', '.join(elsewhere)}: not exact on {self._drew}"
@@ -83,32 +84,23 @@ class Trainer:
 
     def measure_noise(self) -> Noise | None:
         """The noise of a loss here and now, on the batch that comes next. Moves nothing."""
-        run = self._preset.run
+        run = self._now.preset.run
         examples = batch(self._task.train, self.steps_done, run.batch_size, run.seed)
-        queries, dtype = self._preset.method.queries, self._opened.dtype
+        queries, dtype = self._now.preset.method.queries, self._opened.dtype
         found = measure_noise(self._runtime, self._task.objective, examples, dtype=dtype, queries=queries)
         self._signal.noise = found.nats if found else None
         return found
 
-    def _rebuild(self) -> list[Step]:
-        """Bring the weights to where the journal ends; returns its steps."""
-        steps = list(self._run.journal())
-        found, damaged = checkpoints.newest(self._run, len(steps))
-        for name in damaged:
-            self._emit(Log(level="warning", text=f"checkpoints/{name} is damaged: passed over, it can be deleted"))
-        first = 0
-        if found is not None:
-            first = found.replay_from
-            before = max(0, first - 1)
-            self._runtime.load_weights(found.weights, first, before - before % self._preset.method.interval)
-            if found.step == len(steps):
-                self._saved_at = found.step
-        for taken in steps[first:]:
-            self._optimizer.replay(self._runtime, taken)
-            done = (taken.step + 1 - first) / max(1, len(steps) - first)
-            if taken.step % 50 == 0 or done == 1:
-                self._emit(Phase(name="replaying the journal", progress=done, detail=f"step {taken.step}"))
-        return steps
+    def _go_to(self, done: int, *, at_base: bool) -> None:
+        """Bring the weights, and what is known of the steps that led there, to the state after so many steps."""
+        found = self._restorer.go_to(done, self._now.optimizer, at_base=at_base)
+        if found.checkpoint == self.steps_done:
+            self._saved_at = self.steps_done
+        self._history = History(map(self._now.optimizer.gradients_of, found.steps))
+
+    def _best_state(self) -> int | None:
+        """After how many steps the state was that the ratchet would return to; None without one."""
+        return self._evaluations.least(self.steps_done) if self._now.preset.method.ratchet else None
 
     def train(self) -> None:
         """Steps to the end. Raises `Stopped`, with the state saved, when asked to stop."""
@@ -121,11 +113,11 @@ class Trainer:
             self._inbox.started(self.steps_done)
             self._answer_requests()
             self._do_what_is_due()  # also what a dead engine did not come to
-            while self.steps_done < self._preset.run.steps:
+            while self.steps_done < self._now.preset.run.steps:
                 self._answer_requests()
                 self._until_finite(lambda: self._step(writer))
                 self._do_what_is_due()
-            if self._evaluated_at != self.steps_done:
+            if self._evaluations.at != self.steps_done:
                 self._until_finite(self._evaluate)
             with suppress(Stopped):  # everything is done: it ends as finished in any case
                 self._answer_requests()
@@ -145,9 +137,11 @@ class Trainer:
 
     def _do_what_is_due(self) -> None:
         """The evaluation and the checkpoint of this step, unless they are there."""
-        run, done = self._preset.run, self.steps_done
-        if self._evaluated_at != done and (done == 0 or (run.eval_every and done % run.eval_every == 0)):
+        run, done = self._now.preset.run, self.steps_done
+        if self._evaluations.at != done and is_due(run, done):
             self._until_finite(self._evaluate)
+        if self._evaluations.at == done and self._best_state() == done:
+            self.save()  # to be there when a worse one comes
         if done and run.checkpoint_every and done % run.checkpoint_every == 0:
             self.save()
 
@@ -157,15 +151,16 @@ class Trainer:
         if self._saved_at == self.steps_done:
             return
         with self._watch.during("checkpoints") as lap:
-            write = self._runtime.save_weights, self._runtime.weights_since()
-            path = self._disk_wait.write(
-                "the checkpoint", self.steps_done, lambda: checkpoints.save(self._run, self.steps_done, *write)
-            )
-        best = best_evaluation(self._evaluations)
-        checkpoints.prune(self._run, self._preset.run.keep_checkpoints, best.step if best else None)
+            path = self._write_checkpoint(self.steps_done)
+        also = self._evaluations.best(), self._best_state()
+        checkpoints.prune(self._run, self._now.preset.run.keep_checkpoints, also)
         self._watch.save()
         self._saved_at = self.steps_done
         self._emit(Checkpoint(step=self.steps_done, path=str(path), seconds=lap.seconds))
+
+    def _write_checkpoint(self, done: int) -> Path:
+        write = self._runtime.save_weights, self._runtime.weights_since()
+        return self._disk_wait.write("the checkpoint", done, lambda: checkpoints.save(self._run, done, *write))
 
     def _until_finite(self, act: Callable[[], None]) -> None:
         """Do it. Where its numbers are not finite, hold the run as it was before; resuming tries again."""
@@ -177,20 +172,28 @@ class Trainer:
             self._answer_requests()
 
     def _hold(self, fault: NotFinite) -> None:
-        if not self._runtime.abandon_probe():
-            self._rebuild()
+        moved, at_base = self._now.returned_to is not None, not self._runtime.abandon_probe()
+        if moved or at_base:
+            self._now.returned_to = None  # until the step is tried again
+            self._now.adopt(self.steps_done)
+            self._go_to(self.steps_done, at_base=at_base)
         self._inbox.hold(str(fault), self.steps_done)
 
     def _step(self, writer: JournalWriter) -> None:
-        run = self._preset.run
+        run = self._now.preset.run
+        if self._now.preset.method.ratchet:
+            self._return()
+        bound = self._history.bound(self._now.preset.method.clip)
         with self._watch.during("steps") as lap:
             examples, upcoming = (
                 batch(self._task.train, step, run.batch_size, run.seed)
                 for step in (self.steps_done, self.steps_done + 1)
             )
-            taken = self._optimizer.step(self._runtime, self.steps_done, examples, upcoming)
+            taken = self._now.optimizer.step(
+                self._runtime, self.steps_done, examples, upcoming, bound=bound, returned_to=self._now.returned_to
+            )
         seconds = round(lap.seconds, 6)
-        kept = self._runtime.update_kept() if self.steps_done % self._preset.method.interval == 0 else None
+        kept = self._runtime.update_kept() if self._now.optimizer.redraws(taken.step, taken.returned_to) else None
         taken = structs.replace(
             taken,
             seed=run.seed,
@@ -201,12 +204,34 @@ class Trainer:
         )
         self._disk_wait.write(self._run.journal_file.name, self.steps_done, lambda: writer.append(taken))
         self._signal.add(taken)
+        self._history.add(self._now.optimizer.gradients_of(taken))
+        self._tell_return(taken)
         self.steps_done += 1
         self._emit(structs.replace(taken, tokens_per_s=taken.tokens / lap.seconds))
-        if self._adopt(self.steps_done):  # a change on record, of which the steps after it were lost
-            self._emit(self._changes.at(self.steps_done))
+        if self._now.adopt(self.steps_done):  # a change on record, of which the steps after it were lost
+            self._emit(self._now.changed)
         if self.steps_done % WINDOW == 0:
             self._warn()
+
+    def _return(self) -> None:
+        """Go back to the best state, if the run has just become worse. It counts once the next step is on record."""
+        back = return_before(self._evaluations.taken, self.steps_done)
+        if back is not None:
+            with self._watch.during("checkpoints"):
+                self._go_to(back, at_base=False)
+            self._now.returned_to = back
+            self._now.adopt(self.steps_done)
+
+    def _tell_return(self, taken: Step) -> None:
+        if taken.returned_to is None:
+            return
+        self._now.returns[taken.step], self._now.returned_to = taken.returned_to, None
+        text = (
+            f"the validation loss after {taken.step} steps is worse than after {taken.returned_to}: "
+            f"back to the state there, and on with half the learning rate, {taken.lr:g}"
+        )
+        self._emit(Log(level="info", text=text))
+        self._emit(Returned(step=taken.step, to=taken.returned_to, lr=taken.lr))
 
     def _warn(self) -> None:
         """Say so, once, when the run needs a hand."""
@@ -234,10 +259,10 @@ class Trainer:
     def _change(self, change: Change) -> None:
         """From the next step on, and for good: it is on record before it counts."""
         done = self.steps_done
-        changed = self._disk_wait.write(self._run.changes_file.name, done, lambda: self._changes.change(done, change))
-        self._adopt(done)
+        changed = self._disk_wait.write(self._run.changes_file.name, done, lambda: self._now.change(done, change))
+        self._now.adopt(done)
         self._emit(changed)
-        if done == self._preset.run.steps:
+        if done == self._now.preset.run.steps:
             self._emit(Log(level="warning", text="no step is left that this would change; a fork from here has it"))
         self._do_what_is_due()
 
@@ -256,30 +281,10 @@ class Trainer:
                 self._run.info.end_pause(self.steps_done, self._watch.seconds() - began)
 
     def _evaluate(self) -> None:
-        self._inbox.enter("evaluating", self.steps_done)
-        if self._evaluated_at == self.steps_done:  # of this very state, so the same would come of it
-            self._emit(structs.replace(self._evaluations[-1], seconds=0.0))
-            return
-        examples = self._task.validation
-        with self._watch.during("evaluations") as lap:
-            metrics = evaluate(self._runtime, self._task.objective, examples, self._inbox.check_stop)
-            refuse_not_finite(metrics, self.steps_done, self._preset.method.lr)
-        self._watch.save()
-        self.metrics = metrics
-        self._evaluated_at = self.steps_done
-        taken = Eval(step=self.steps_done, metrics=metrics, examples=len(examples), seconds=lap.seconds)
-        written = self._run.evaluations_file.name
-        self._disk_wait.write(written, self.steps_done, lambda: self._run.add_evaluation(taken))
-        self._evaluations.append(taken)
-        self._emit(taken)
-        if self._preset.run.checkpoint_best and best_evaluation(self._evaluations) is taken:
+        done, run = self.steps_done, self._now.preset.run
+        new = self._evaluations.take(done, self._now.preset)
+        if new and run.checkpoint_best and self._evaluations.best() == done:
             self.save()
-
-    def _restore_metrics(self) -> None:
-        self._evaluations = self._run.evaluations()
-        if self._evaluations:
-            self.metrics = self._evaluations[-1].metrics
-            self._evaluated_at = self._evaluations[-1].step
 
 
 def _drew(opened: Opened) -> str:

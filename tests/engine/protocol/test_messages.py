@@ -19,6 +19,7 @@ from engine.protocol.events import (
     Hello,
     Log,
     Phase,
+    Returned,
     State,
     Step,
     Telemetry,
@@ -45,6 +46,7 @@ EVENTS = [
     Eval(step=0, split="validation", metrics={"loss": 0.6, "accuracy": 0.5}, examples=2, seconds=1.0),
     Checkpoint(step=3, path="/c", seconds=0.1),
     Changed(step=2, lr=1e-5, eps=1e-3, eval_every=0),
+    Returned(step=60, to=40, lr=5e-5),
     Tried(
         id=1,
         step=2,

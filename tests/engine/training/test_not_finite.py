@@ -119,7 +119,7 @@ def test_what_is_saved_while_held_is_resumed_to_the_same_end(session: Any, runti
     held.trainer.save()
     assert [step.step for step in held.run.journal()] == list(range(BAD))
     again = session("unused", runtime, tries=0).trainer
-    again._run = held.run
+    again._run = again._restorer._run = again._evaluations._run = held.run
     again.restore()
     assert again.steps_done == BAD
     again.train()
