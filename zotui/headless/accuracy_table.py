@@ -13,7 +13,7 @@ _HEAD = (
 )
 _NOTES = (
     "Until the first evaluation at the mark or below: nothing is interpolated. Figures are medians over seeds, a run",
-    "that did not reach the mark being infinitely dear; means and intervals (Student's t) are of all seeds, or not given.",
+    "that did not reach it being infinitely dear; means and intervals (Student's t) are of all seeds, or not given.",
     "training: the steps alone; whole: with start-up and evaluations; fewer, faster: than the mark, by the medians.",
 )
 _WORDS = {
