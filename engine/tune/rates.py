@@ -45,8 +45,8 @@ def first_rate(
 ) -> FirstRate:
     """gradients: of each set of directions, on each batch, of each direction; curvatures: of each set, each direction.
 
-    rows: of the coordinates of a matrix, on average. Slope and curvature, where they are less than their standard
-    errors, count as these: they cannot be told from 0 then.
+    rows: of the coordinates of a matrix, on average. A slope that is less than its standard error cannot be told from
+    0, and counts as that; to a curvature its standard error is added.
     """
     weighed = [[weigh(method.weights, of_batch) for of_batch in of_set] for of_set in gradients]
     slopes = [_slope(ours, theirs) for ours, theirs in zip(weighed, gradients, strict=True)]
@@ -57,7 +57,7 @@ def first_rate(
     curvature, curvature_error = _mean(bends)
     square = statistics.fmean(squares)
     directions = method.queries * method.shards
-    below = square * max(curvature, curvature_error)
+    below = square * (max(curvature, 0.0) + curvature_error)
     lr = directions * max(slope, slope_error) / below if below > 0 else 0.0
     lr *= _divided_by(method, math.sqrt(square), directions, rows)
     return FirstRate(

@@ -1,10 +1,10 @@
 """Which rate: a climb from far below the first guess, then successive halving (Jamieson and Talwalkar, 2016).
 
-Trials of a few steps each double the rate until it is worse twice: beyond the first rate that is too large lies chaos,
-in which a rate may look good by luck. The better half goes on to twice as many steps, and again; the rate below the
-best of the last round goes to the end as well. Of those that got there, the best, or the smallest rate that has gained
-nearly as much: a run is longer than a trial, and takes a smaller rate. A trial's merit is the mean of its validation
-loss and of its training loss over the last few steps, on the same batches for all.
+Trials of a few steps each double the rate until it is plainly worse twice, or diverges: beyond the first rate that is
+too large lies chaos, in which a rate may look good by luck. The better half goes on to twice as many steps, and again;
+the rate below the best of the last round goes to the end as well. Of those that got there, the best, or the smallest
+rate that has gained nearly as much: a run is longer than a trial, and takes a smaller rate. A trial's merit is the mean
+of its validation loss and of its training loss over the last few steps, on the same batches for all.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from engine.protocol.findings import Trial as Told
 from engine.tune.trials import Course, Trial
 
 ROUNDS = 3
-_BELOW = 64.0  # times: how far below the guess, which is of a single step and rather large, the climb begins
+_BELOW = 8.0  # times: how far below the guess, which is of a single step and rather large, the climb begins
 _MOST = 14  # trials of it
+_DOWN = 4  # at most, below where it began
 _PATIENCE = 2  # worse ones, one after the other
 _SAME = 0.15  # of a logarithm: settings that are one
 _NEARLY = 0.9  # of the gain of the best
@@ -89,9 +90,11 @@ class Search:
             lr *= 2.0
             if len(ladder) == 1 or ladder[-1].merit < best.merit:
                 best, worse = ladder[-1], 0
-            else:
-                worse += 1
-        while len(ladder) < _MOST and best is ladder[0]:
+            elif ladder[-1].worse_than(best):
+                worse += _PATIENCE if ladder[-1].diverged else 1
+        for _ in range(_DOWN):
+            if best is not ladder[0]:
+                break
             lr = best.method.lr / (16 if best.diverged else 2)
             ladder.insert(0, self._begun(Setting(rounded(lr), eps)))
             best = min(ladder[0], best, key=lambda trial: trial.merit)

@@ -28,8 +28,8 @@ _APART = 3.9  # times: eps that are worth a trial of their own
 
 
 def default_steps(run_steps: int) -> int:
-    """Of the longest trial: a tenth of the run, within bounds."""
-    return max(80, min(400, run_steps // 10))
+    """Of the longest trial: a tenth of the run, within bounds; in fewer steps chance speaks louder than the rate."""
+    return max(200, min(400, run_steps // 10))
 
 
 def find(
@@ -53,7 +53,7 @@ def find(
     if len(examples) > most:
         examples = random.Random("tune/validation").sample(examples, most)
     course = Course(opened.runtime, task, wanted.run, base, examples)
-    before = course.evaluate()["loss"]
+    before = course.evaluate()[0]["loss"]
     guess, further = _guess(wanted, opened, base, report, say)
     say(guess)
     longest = min(wanted.run.steps, steps or default_steps(wanted.run.steps))

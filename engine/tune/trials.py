@@ -20,14 +20,15 @@ from engine.preset.method import Method
 from engine.preset.run import Run
 from engine.protocol.events import Step
 from engine.runtimes.base import Runtime
+from engine.tasks import objective
 from engine.tasks.batches import batch
 from engine.tasks.example import Example
 from engine.tasks.load import Task
-from engine.training.evaluation import evaluate
 
 WINDOW = 8
 """Steps whose mean is the training loss of a trial."""
 
+_PLAIN = 2.0  # standard errors
 _GROWN, _BY = 1.5, 0.1  # times, and nats: a training loss that has left where it began
 
 
@@ -61,7 +62,7 @@ class Trial:
     """One setting of rate and eps. Losses are nats.
 
     Attributes: steps, taken so far; diverged, why it is given up, or nothing; metrics, of the validation examples at
-    its end; seconds, of its steps.
+    its end, and losses, that of each of them; seconds, of its steps.
     """
 
     def __init__(self, number: int, method: Method) -> None:
@@ -69,6 +70,7 @@ class Trial:
         self.steps: list[Step] = []
         self.diverged = ""
         self.metrics: dict[str, float] = {}
+        self.losses: list[float] = []
         self.seconds = 0.0
 
     @property
@@ -85,6 +87,14 @@ class Trial:
     def merit(self) -> float:
         """What trials are ranked by, lower is better: the mean of validation and training loss."""
         return (self.validation + self.loss) / 2 if self.loss is not None else math.inf
+
+    def worse_than(self, other: Trial) -> bool:
+        """Whether that is plain: by more than twice the standard error of the difference, example by example."""
+        if self.diverged or other.diverged:
+            return bool(self.diverged)
+        apart = [ours - theirs for ours, theirs in zip(self.losses, other.losses, strict=True)]
+        error = statistics.stdev(apart) / math.sqrt(len(apart)) if len(apart) > 1 else 0.0
+        return statistics.fmean(apart) > _PLAIN * error
 
     @property
     def tokens(self) -> int:
@@ -118,21 +128,23 @@ class Course:
                 if _has_grown(trial.steps):
                     trial.diverged = f"its training loss has grown to {trial.loss:.4g} by step {step + 1}"
                     return
-            metrics = self.evaluate()
+            metrics, losses = self.evaluate()
             if not math.isfinite(metrics["loss"]):
                 raise NotFinite(f"its validation loss is not a finite number after {steps} steps")
         except NotFinite as fault:
             self._runtime.abandon_probe()
             trial.diverged = str(fault)
         else:
-            trial.metrics = metrics
+            trial.metrics, trial.losses = metrics, losses
 
     def _batch(self, step: int) -> list[Example]:
         return batch(self._task.train, step, self._run.batch_size, self._run.seed)
 
-    def evaluate(self) -> dict[str, float]:
-        """The metrics of the weights as they are."""
-        return evaluate(self._runtime, self._task.objective, self._examples, lambda: None)
+    def evaluate(self) -> tuple[dict[str, float], list[float]]:
+        """The metrics of the weights as they are, and the loss of each example."""
+        kind, scores = self._task.objective, self._runtime.score(self._examples)
+        losses = [objective.loss(kind, [example], [row]) for example, row in zip(self._examples, scores, strict=True)]
+        return objective.metrics(kind, self._examples, scores), losses
 
 
 def _has_grown(steps: Sequence[Step]) -> bool:
