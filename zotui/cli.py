@@ -23,6 +23,7 @@ from zotui.commands.preflight import preflight
 from zotui.commands.run import attach, fork, open_app, resume, run
 from zotui.commands.show import list_runs, show
 from zotui.commands.stop import stop
+from zotui.commands.tune import tune
 from zotui.interpreter import settle
 from zotui.terminal import has_terminal
 from zotui.text.output import close_stdout, write_out_the_unwritable
@@ -84,6 +85,7 @@ app.command()(show)
 app.command()(compare)
 app.command()(export)
 app.command()(preflight)
+app.command()(tune)
 app.command()(parity)
 app.command()(bench)
 app.command()(doctor)

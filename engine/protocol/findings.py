@@ -1,4 +1,4 @@
-"""What a preflight finds, as JSON lines: what a run would start on, what it takes, and what it will take."""
+"""What a preflight and a tuning find, as JSON lines: what a run would start on, what it takes; which rate suits."""
 
 from __future__ import annotations
 
@@ -86,11 +86,64 @@ class Outlook(Event, frozen=True):
     download: Whole = 0  # about, of a model that is not here yet
 
 
-Finding = Phase | Log | Error | Model | Setting | Data | Room | Estimate | Outlook
+class Scale(Event, frozen=True):
+    """What probes at one eps are worth; see `engine.tune.scales`."""
+
+    eps: Number
+    difference: Number  # nats: root of the mean square of L+ - L-
+    noise: Number  # of that, nats
+    error: Number  # of a gradient, relative: noise, and how far the loss is from linear
+
+
+class Guess(Event, frozen=True):
+    """A first rate and eps, from probes alone; see `engine.tune.rates`. Null is what could not be told from noise."""
+
+    lr: Number | None
+    eps: Number
+    noise: Number
+    gradient: Number | None  # root of the mean square
+    slope: Number | None
+    slope_error: Number | None
+    curvature: Number | None
+    curvature_error: Number | None
+
+
+class Trial(Event, frozen=True):
+    """A trial, each time that it was evaluated or given up; the last one of a number is what became of it.
+
+    `behind` were others further, `diverged` tells why, `chosen` is the one proposed.
+    """
+
+    number: Whole
+    lr: Number
+    eps: Number
+    steps: Whole  # taken
+    standing: Literal["evaluated", "behind", "diverged", "chosen"]
+    loss: Number | None  # of training, mean of the last steps
+    validation: Number | None
+    accuracy: Number | None
+    tokens: Whole
+    seconds: Number  # of its steps
+    why: str = ""
+
+
+class Proposal(Event, frozen=True):
+    """What a tuning proposes."""
+
+    lr: Number
+    eps: Number
+    before: Number  # validation loss of the model as it is
+    validation: Number  # and after the trial that is proposed
+    steps: Whole  # that it took
+    trials: Whole
+    seconds: Number  # of all of it
+
+
+Finding = Phase | Log | Error | Model | Setting | Data | Room | Estimate | Outlook | Scale | Guess | Trial | Proposal
 
 _decoder: msgspec.json.Decoder[Finding] = msgspec.json.Decoder(Finding)
 
 
 def decode(line: bytes) -> Finding:
-    """A line of a preflight. Raises `msgspec.DecodeError`."""
+    """A line of a preflight or a tuning. Raises `msgspec.DecodeError`."""
     return _decoder.decode(line)

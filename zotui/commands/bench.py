@@ -1,17 +1,21 @@
-"""`zotui bench`: start the measuring engine, pass its objects on or set them as tables."""
+"""`zotui bench`: start the measuring engine, pass its objects on or set them as tables; or train to a mark."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 import typer
 
+from engine.errors import UserError
 from engine.protocol.figures import BenchFigures
 from engine.text import plain
+from zotui.commands.to_accuracy import OF_ACCURACY, asked
+from zotui.headless.to_accuracy import run_to_accuracy
 
 _GiB = 2**30
 _PAPER = "the paper's patched vLLM against the same loop, OPT-1.3B to 13B at batch 16 to 128 on a GPU: 2.34x to 7.72x"
@@ -86,6 +90,7 @@ def _share(seconds: float, bench: BenchFigures) -> str:
 
 
 def bench(
+    ctx: typer.Context,
     model: Annotated[
         list[str] | None,
         typer.Option("--model", metavar="PATH|SHAPE", help="A folder, or a shape such as opt-125m; may be repeated."),
@@ -113,9 +118,70 @@ def bench(
     interval: Annotated[
         int, typer.Option("--interval", min=1, help="Steps between folds: a step's time has its share of one.")
     ] = 50,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object per model and batch size.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object per model and batch size, or run.")] = False,
+    to_accuracy: Annotated[
+        bool,
+        typer.Option(
+            "--to-accuracy",
+            help="Instead train until a mark, and report tokens and time; the options below are its own.",
+        ),
+    ] = False,
+    preset: Annotated[str, typer.Option("--preset", metavar="PRESET", help="What is trained.")] = "demo",
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--method",
+            metavar="'NAME KEY=VALUE ...'",
+            help="A method and its settings; may be repeated. Default: the preset's own.",
+        ),
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the preset, for all."),
+    ] = None,
+    seeds: Annotated[str, typer.Option("--seeds", metavar="N,N,...", help="A run of each method for each.")] = "0",
+    mark_loss: Annotated[
+        float | None, typer.Option("--mark-loss", metavar="NATS", help="The mark: a validation loss.")
+    ] = None,
+    mark_accuracy: Annotated[
+        float | None, typer.Option("--mark-accuracy", metavar="A", help="An accuracy to reach as well, 0 to 1.")
+    ] = None,
+    mark_steps: Annotated[
+        int | None,
+        typer.Option("--mark-steps", metavar="N", min=1, help="The mark: what --mark-method reaches in N steps."),
+    ] = None,
+    mark_method: Annotated[
+        str, typer.Option("--mark-method", metavar="'NAME KEY=VALUE ...'", help="What sets the mark.")
+    ] = "lozo model.runtime=training-loop",
+    most_steps: Annotated[
+        int | None, typer.Option("--most-steps", metavar="N", min=1, help="Steps of a run. Default: the preset's.")
+    ] = None,
+    most_tokens: Annotated[
+        int | None, typer.Option("--most-tokens", metavar="N", min=1, help="Tokens of a run. Default: no limit.")
+    ] = None,
+    most_minutes: Annotated[
+        float | None, typer.Option("--most-minutes", metavar="N", help="Minutes of steps of a run. Default: no limit.")
+    ] = None,
+    run_dir: Annotated[
+        Path | None,
+        typer.Option("--run-dir", metavar="DIR", help="Where runs go. Default: with the others.", show_default=False),
+    ] = None,
+    chart: Annotated[
+        Path | None, typer.Option("--chart", metavar="FILE", help="Draw the losses too: .png or .svg.")
+    ] = None,
 ) -> None:
-    """Time a step on this machine: the conventional loop, zotui, and the bare forward pass."""
+    """Time a step on this machine: the conventional loop, zotui, and the bare forward pass. Or time to an accuracy."""
+    given = [name for name in ctx.params if getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE"]
+    own = [name for name in given if name not in ("to_accuracy", "json")]
+    if wrong := [name for name in own if (name in OF_ACCURACY) != to_accuracy]:
+        option = f"--{OF_ACCURACY.get(wrong[0], wrong[0]).replace('_', '-')}"
+        raise UserError(f"{option}: {'is not for' if to_accuracy else 'is for'} --to-accuracy")
+    if to_accuracy:
+        wanted = asked(
+            preset, method or (), changes or (), seeds, mark_loss, mark_accuracy, mark_steps, mark_method,
+            most_steps, most_tokens, most_minutes, run_dir, chart,
+        )  # fmt: skip
+        raise typer.Exit(run_to_accuracy(wanted, json=json))
     chosen = {
         "--device": device, "--rounds": rounds, "--options": options, "--option-tokens": option_tokens,
         "--length": length, "--rank": rank, "--queries": queries, "--interval": interval, "--dtype": dtype,

@@ -1,8 +1,9 @@
-"""Ask an engine, without starting a run, what a preset would start on and take (`python -m engine.preflight`)."""
+"""Ask an engine, without starting a run, what a preset would start on and take, or which learning rate suits it."""
 
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -58,3 +59,21 @@ class PreflightEngine:
         """Its exit code (128 + n when signal n ended it), once it has ended."""
         code = self._process.wait()
         return 128 - code if code < 0 else code
+
+
+class TuneEngine(PreflightEngine):
+    """An engine that tunes a preset (`python -m engine.tune`)."""
+
+    COMMAND: ClassVar[tuple[str, ...]] = (sys.executable, "-P", "-m", "engine.tune")
+
+    @classmethod
+    def on(cls, preset: Preset, steps: int | None, examples: int) -> TuneEngine:
+        """Try rates on a preset, in trials of `steps` at most, judged by so many examples."""
+        length = [] if steps is None else [f"--steps={steps}"]
+        return cls([*length, f"--examples={examples}", "-"], preset.absolute().to_toml())
+
+    def close(self) -> None:
+        """End it as an interruption would, should it still run, so that it leaves nothing on the disk."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+        self._process.wait()

@@ -20,21 +20,21 @@ _DOTS = 3000  # raw losses that are drawn; more only fill the file
 _LABEL = 84  # characters of a line of the legend
 _LEAST_NAME = 24  # of them for a run's name
 _LINE = 2000  # points of a smoothed line
-_INK, _QUIET, _GRID = "#23262f", "#6b7180", "#e6e8ee"
-_STYLE = {
+INK, QUIET, _GRID = "#23262f", "#6b7180", "#e6e8ee"
+STYLE = {
     "font.family": "sans-serif",
     "font.size": 9.5,
-    "text.color": _INK,
+    "text.color": INK,
     "axes.edgecolor": "#b9bfcc",
-    "axes.labelcolor": _QUIET,
+    "axes.labelcolor": QUIET,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.axisbelow": True,
     "grid.color": _GRID,
     "grid.linewidth": 0.8,
-    "xtick.color": _QUIET,
-    "ytick.color": _QUIET,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
     "xtick.direction": "out",
     "legend.framealpha": 0.85,  # a loss that rises runs beneath it
     "legend.edgecolor": "white",
@@ -61,7 +61,7 @@ def write_chart(runs: Sequence[Columns], to: Path, format: str, axis: Axis = "st
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         metrics = [name for name in dict.fromkeys(name for run in runs for name in run.metrics)][:2]
         figure = Figure(figsize=(8.4, 3.6 + 1.7 * len(metrics)), layout="constrained")
         FigureCanvasAgg(figure)
@@ -129,19 +129,19 @@ def _finish(panels: Any, runs: Sequence[Columns], metrics: Sequence[str], unit: 
     panels[-1].margins(x=0.02)
     if unit.startswith("step"):
         panels[-1].xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    panels[0].legend(loc="upper right", labelcolor=_INK, fontsize=9, markerscale=2.5)
+    panels[0].legend(loc="upper right", labelcolor=INK, fontsize=9, markerscale=2.5)
     panels[0].figure.align_ylabels(panels)
 
 
 def _write_texts(figure: Any, runs: Sequence[Columns]) -> None:
     """The title, and what the runs were set to below the chart."""
     title = runs[0].run.name if len(runs) == 1 else f"{len(runs)} runs compared"
-    figure.suptitle(_literal(title), fontsize=13, fontweight="bold", x=0.012, ha="left")
+    figure.suptitle(literal(title), fontsize=13, fontweight="bold", x=0.012, ha="left")
     every = [settings(run.run) for run in runs]
     different = differing(every)
     same = {name: every[0].get(name) for name in _IN_CAPTION if name in every[0] and name not in different}
     text = "  ·  ".join(f"{_IN_CAPTION[name]} {_short(name, value)}".strip() for name, value in same.items())
-    figure.supxlabel(_literal("\n".join(textwrap.wrap(text, 156))), fontsize=8, color=_QUIET, x=0.012, ha="left")
+    figure.supxlabel(literal("\n".join(textwrap.wrap(text, 156))), fontsize=8, color=QUIET, x=0.012, ha="left")
 
 
 def _labels(runs: Sequence[Columns]) -> list[str]:
@@ -157,7 +157,7 @@ def _labels(runs: Sequence[Columns]) -> list[str]:
     room = max(_LEAST_NAME, _LABEL - 2 - max(map(len, parts)))
     names = numbers.told_apart([run.run.name for run in runs], room)
     labels = [f"{name}, {part}" if part else name for name, part in zip(names, parts, strict=True)]
-    return [_literal(numbers.shortened(label, _LABEL)) for label in labels]
+    return [literal(numbers.shortened(label, _LABEL)) for label in labels]
 
 
 def _short(name: str, value: Any) -> str:
@@ -165,6 +165,6 @@ def _short(name: str, value: Any) -> str:
     return Path(text).name if name == "model.path" else text
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
     """Names may hold what matplotlib reads as mathematics."""
     return text.replace("$", r"\$")
