@@ -15,6 +15,7 @@ import pytest
 
 from engine.environment import prepare
 from tests import forked
+from tests.live_engine import STARTED, Engine
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -75,6 +76,16 @@ def _environment() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def _engines_end() -> Iterator[None]:
+    """With their test, whatever came of it."""
+    yield
+    while STARTED:
+        engine = STARTED.pop()
+        engine.process.kill()
+        engine.process.wait()
+
+
+@pytest.fixture(autouse=True)
 def _fresh(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.node.get_closest_marker("fresh"):
         monkeypatch.delenv(forked.FOLDER)
@@ -100,6 +111,25 @@ def once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callable[[
         return folder
 
     return once
+
+
+@pytest.fixture(scope="session")
+def made_demo(once: Callable[[str, Make], Path]) -> Path:
+    """A folder to be a ZOTUI_HOME, where an engine has made the built-in demo; made.json has what it said meanwhile."""
+
+    def make(folder: Path) -> list[tuple[str, float | None]]:
+        from engine.preset.load import load
+        from engine.protocol.events import Phase
+        from engine.runs.directory import RunDir
+
+        settings = ["model.runtime=training-loop", "run.steps=1", "task.validation_examples=2"]
+        wanted = load("demo", '[model]\npath = "builtin:demo"\n[task]\nname = "demo"\n', settings)
+        engine = Engine(RunDir.create(wanted, "demo", folder / "first"), environment={"ZOTUI_HOME": str(folder)})
+        code = engine.finish()
+        assert code == 0, engine.run.log_tail()
+        return [(said.detail, said.progress) for said in engine.of(Phase) if said.name == "preparing the demo"]
+
+    return once("demo", make)
 
 
 @pytest.fixture(scope="session")

@@ -305,7 +305,8 @@ def test_a_refused_resume_leaves_the_run_as_it_is_and_one_without_a_record_goes_
     model = tmp_path / "model"
     shutil.copytree(tiny_models["one-layer"], model)
     engine: Engine = start(f"model.path={model}", "run.steps=2")
-    engine.until(Step)
+    engine.hold()
+    assert engine.advance(0.5) == 1
     engine.process.kill()
     engine.process.wait()
     run, before = engine.run, files(engine.run)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import resource
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -19,11 +18,6 @@ from engine.runs.directory import RunDir
 from tests import starting
 
 SETTINGS = ("run.steps=40", "run.batch_size=4", "run.eval_every=15")
-
-
-def limit(engine: Any, most: int) -> None:
-    """The kernel refuses to let this engine write any file beyond `most` bytes."""
-    resource.prlimit(engine.process.pid, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
 
 
 def obstacle(engine: Any, what: str) -> State:
@@ -60,22 +54,22 @@ def undisturbed(finished: RunDir) -> tuple[list[Any], dict[str, Any]]:
 def test_journal_evaluation_and_checkpoint_wait_for_room(start: Any, undisturbed: Any) -> None:
     engine = start(*SETTINGS)
     engine.until(Step, step=5)
-    limit(engine, engine.run.journal_file.stat().st_size + 500)  # a line or two, and a part of one
+    engine.limit(engine.run.journal_file.stat().st_size + 500)  # a line or two, and a part of one
     held = obstacle(engine, "journal.jsonl")
     assert "make room" in held.reason
     assert engine.run.journal_file.read_bytes().endswith(b"\n")  # nothing half written is left
     engine.send(Resume())  # tries at once, and cannot
     obstacle(engine, "journal.jsonl")
-    limit(engine, -1)
+    engine.limit(-1)
     assert engine.until(State, state="running").reason == ""
     # Room for everything but the weights.
     engine.send(Pause())
     engine.until(State, state="paused")
-    limit(engine, 64 * 1024)
+    engine.limit(64 * 1024)
     engine.send(Save())
     obstacle(engine, "the checkpoint")
     assert not list(engine.run.checkpoints.glob("*"))  # gives back what it took
-    limit(engine, -1)
+    engine.limit(-1)
     engine.until(Checkpoint)
     engine.send(Resume())
     assert engine.finish() == 0
@@ -89,7 +83,7 @@ def test_a_stop_while_it_waits_ends_the_run_and_says_what_could_not_be_written(
 ) -> None:
     engine = start(*SETTINGS)
     engine.until(Step, step=5)
-    limit(engine, engine.run.journal_file.stat().st_size + 10)
+    engine.limit(engine.run.journal_file.stat().st_size + 10)
     held = obstacle(engine, "journal.jsonl")
     if stop:
         engine.send(Stop())

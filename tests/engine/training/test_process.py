@@ -99,7 +99,7 @@ def test_a_reader_that_leaves_does_not_stop_the_run(start: Any) -> None:
     engine.until(Step)
     engine.process.stdout.close()
     engine.process.stdin.close()
-    assert engine.process.wait(120) == 0
+    assert engine.process.wait(240) == 0
     assert len(list(engine.run.journal())) == 60
     assert engine.run.summary().standing == "finished"
 
@@ -116,7 +116,7 @@ def test_a_paused_run_whose_app_goes_away_stays_paused_until_it_is_told_to_go_on
     assert len(list(engine.run.journal())) == held
     client.send(Resume())
     assert client.until(Done).outcome == "finished"
-    assert engine.process.wait(60) == 0
+    assert engine.process.wait(240) == 0
 
 
 @pytest.mark.parametrize("paused", [False, True])

@@ -72,7 +72,7 @@ def spare(tmp_path: Path, tiny_run: Runner) -> Iterator[Callable[..., SpareEngin
 
 
 def wait_for(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 120
+    end = time.monotonic() + 240
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.05)
