@@ -45,9 +45,8 @@ def _leave(shop: Workshop, outcome: Outcome, how: str) -> None:
     run = RunDir(folder)
     command = [*shop.command("run", str(file), "--run-dir", str(folder))]
     with _terminal(command, shop.environment) as (app, master), ExitStack() as stack:
-        wait_for("a way in", run.control_file.exists)
-        client = stack.enter_context(Client(run))
         wait_for("a step of the app's run", lambda: len(whole_lines(run)) > 2)
+        client = stack.enter_context(Client(run))
         trial = Trial(shop, outcome, run=run)
         trial.look()
         if how == "terminal closed":

@@ -31,7 +31,7 @@ class SpareEngine(Engine):
     """`python -m engine --spare`, told its run at once."""
 
     def __init__(self, run: RunDir, *, environment: Mapping[str, str] | None = None) -> None:
-        with open(os.devnull, "wb") as nothing:
+        with Path(os.devnull).open("wb") as nothing:
             env = {**os.environ, **(environment or {})}
             self.process = starting.start(["-P", "-m", "engine", "--spare"], env=env, stderr=nothing)
         Conversation.__init__(self, run, lambda: iter(self.process.stdout or ()), self._write)

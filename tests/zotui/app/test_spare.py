@@ -153,4 +153,4 @@ def test_the_real_one_ends_with_an_app_that_is_killed() -> None:
     app.kill()
     app.wait()
     app.stdout.close()
-    assert psutil.wait_procs([spare], 30)[1] == []
+    assert psutil.wait_procs([spare], 240)[1] == []
