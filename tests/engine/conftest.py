@@ -172,7 +172,7 @@ def start(tiny_run: Runner, tmp_path: Path) -> Callable[..., Engine]:
     def start(*settings: str, **options: Any) -> Engine:
         from engine.preset.load import load
 
-        preset = load("tiny", tiny_run.preset.read_text(), ("run.steps=4000", "run.batch_size=2", *settings))
+        preset = load("tiny", tiny_run.preset.read_text(), ("run.steps=100000", "run.batch_size=2", *settings))
         return Engine(RunDir.create(preset, "tiny", tmp_path / f"run{next(numbers)}"), **options)
 
     return start

@@ -31,10 +31,15 @@ def to_the_end(*ones: Conversation) -> None:
 
 def test_one_who_comes_later_gets_every_step_from_its_hello_on(start: Any) -> None:
     engine = start("run.steps=120")
+    engine.hold()
+    engine.limit(18_000)  # the journal of some 60 steps: however late this process is, the run is not over
+    engine.send(Resume())
     clients = []
     for step in (0, 10, 11, 40):
         engine.until(Step, step=step)
         clients.append(Client(engine.run))
+    engine.limit(-1)
+    engine.send(Resume())
     to_the_end(engine, *clients)
     assert engine.process.wait(240) == 0
     for client, came_at in zip(clients, (0, 10, 11, 40), strict=True):
