@@ -132,40 +132,11 @@ def preset(tmp_path: Path, shared: Path) -> Path:
         train_examples = 50
         validation_examples = 50
         [run]
-        steps = 3000
+        steps = 50000
         batch_size = 2
         """
     )
     return path
-
-
-@needs_tmux
-def test_an_engine_that_is_killed_leaves_the_app_up_and_can_be_resumed(
-    tmp_path: Path, home: Path, preset: Path
-) -> None:
-    terminal = Terminal(
-        tmp_path / "tmux", f"{sys.executable} -m zotui run {preset}", {"ZOTUI_HOME": str(home), "LANG": "C.UTF-8"}
-    )
-    try:
-        terminal.wait(r"step [1-9]\d*/3,000")
-        run = next((home / "runs").iterdir())
-        os.kill(json.loads((run / "run.json").read_text())["pid"], signal.SIGKILL)
-        screen = terminal.wait(r"resume")
-        terminal.wait("engine loading model")  # the end of the engine's log
-        assert "● running" not in screen
-        died_at = len((run / "journal.jsonl").read_text().splitlines())
-        terminal.press("r")
-        terminal.wait(r"● running")
-        assert len((run / "journal.jsonl").read_text().splitlines()) >= died_at
-        terminal.press("s")
-        terminal.wait(r"● stopped")
-        terminal.press("q")
-        terminal.wait("left with 130")
-    finally:
-        terminal.close()
-    steps = [json.loads(line)["step"] for line in (run / "journal.jsonl").read_text().splitlines()]
-    assert steps == list(range(len(steps)))
-    assert len(steps) > died_at
 
 
 @pytest.fixture
@@ -176,8 +147,30 @@ def terminals(tmp_path: Path, home: Path) -> Iterator[Home]:
 
 
 @needs_tmux
+def test_an_engine_that_is_killed_leaves_the_app_up_and_can_be_resumed(terminals: Home, preset: Path) -> None:
+    terminal = terminals.open("run", str(preset))
+    terminal.wait(r"step [1-9]\d*/50,000")
+    run = terminals.run()
+    os.kill(json.loads((run / "run.json").read_text())["pid"], signal.SIGKILL)
+    screen = terminal.wait(r"resume")
+    terminal.wait("engine loading model")  # the end of the engine's log
+    assert "● running" not in screen
+    died_at = terminals.steps_done()
+    terminal.press("r")
+    terminal.wait(r"● running")
+    assert terminals.steps_done() >= died_at
+    terminal.press("s")
+    terminal.wait(r"● stopped")
+    terminal.press("q")
+    terminal.wait("left with 130")
+    steps = [json.loads(line)["step"] for line in (run / "journal.jsonl").read_text().splitlines()]
+    assert steps == list(range(len(steps)))
+    assert len(steps) > died_at
+
+
+@needs_tmux
 def test_a_run_is_left_attached_to_again_and_stopped_from_another_shell(terminals: Home, preset: Path) -> None:
-    first = terminals.open("run", str(preset), "--set", "run.steps=50000")
+    first = terminals.open("run", str(preset))
     first.wait(r"step [1-9]\d*/50,000")
     name = terminals.run().name
     first.press("q")
@@ -209,7 +202,7 @@ def test_a_run_is_left_attached_to_again_and_stopped_from_another_shell(terminal
 
 @needs_tmux
 def test_the_engine_outlives_an_app_whose_terminal_is_closed(terminals: Home, preset: Path) -> None:
-    first = terminals.open("run", str(preset), "--set", "run.steps=50000")
+    first = terminals.open("run", str(preset))
     first.wait(r"step [1-9]\d*/50,000")
     app = first.process
     first.close()
