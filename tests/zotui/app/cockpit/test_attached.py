@@ -59,7 +59,7 @@ async def test_attaching_shows_the_whole_history_and_steers(launch: Launch) -> N
 
 
 async def test_two_apps_show_the_same_and_do_not_fight(launch: Launch) -> None:
-    engine = at_step(launch, 40, steps=5000)
+    engine = at_step(launch, 40, steps=1_000_000)
     apps = [ZotuiApp(EngineFeed(AttachedEngine(engine.run))) for _ in range(2)]
     async with AsyncExitStack() as stack:
         one, other = [await stack.enter_async_context(app.run_test(size=(80, 24))) for app in apps]
