@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,6 +17,7 @@ import pytest
 
 from engine.environment import prepare
 from tests import forked
+from tests.live_engine import STARTED, Engine
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -64,6 +67,26 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         )
 
 
+_MANY = 200  # modules
+_frozen = 0  # how many there were when the collector was last told that they stay
+_freeze = gc.freeze
+
+
+def pytest_runtest_setup() -> None:
+    """What has been imported stays: the collector need not go through it again and again.
+
+    That took the app a tenth of its time, and vLLM most of it, which collects twice when it is closed. vLLM freezes
+    and thaws for itself, as if there were nothing else in its process: here it does not.
+    """
+    global _frozen
+    gc.freeze = gc.unfreeze = lambda: None
+    if len(sys.modules) > _frozen + _MANY:
+        _frozen = len(sys.modules)
+        gc.collect()
+        _freeze()
+        gc.set_threshold(20_000)
+
+
 @pytest.fixture(autouse=True)
 def _environment() -> Iterator[None]:
     """What a test leaves in the environment goes with it: vLLM within this process writes there, LD_PRELOAD even."""
@@ -72,6 +95,16 @@ def _environment() -> Iterator[None]:
     if os.environ != before:
         os.environ.clear()
         os.environ.update(before)
+
+
+@pytest.fixture(autouse=True)
+def _engines_end() -> Iterator[None]:
+    """With their test, whatever came of it."""
+    yield
+    while STARTED:
+        engine = STARTED.pop()
+        engine.process.kill()
+        engine.process.wait()
 
 
 @pytest.fixture(autouse=True)
@@ -100,6 +133,25 @@ def once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callable[[
         return folder
 
     return once
+
+
+@pytest.fixture(scope="session")
+def made_demo(once: Callable[[str, Make], Path]) -> Path:
+    """A folder to be a ZOTUI_HOME, where an engine has made the built-in demo; made.json has what it said meanwhile."""
+
+    def make(folder: Path) -> list[tuple[str, float | None]]:
+        from engine.preset.load import load
+        from engine.protocol.events import Phase
+        from engine.runs.directory import RunDir
+
+        settings = ["model.runtime=training-loop", "run.steps=1", "task.validation_examples=2"]
+        wanted = load("demo", '[model]\npath = "builtin:demo"\n[task]\nname = "demo"\n', settings)
+        engine = Engine(RunDir.create(wanted, "demo", folder / "first"), environment={"ZOTUI_HOME": str(folder)})
+        code = engine.finish()
+        assert code == 0, engine.run.log_tail()
+        return [(said.detail, said.progress) for said in engine.of(Phase) if said.name == "preparing the demo"]
+
+    return once("demo", make)
 
 
 @pytest.fixture(scope="session")

@@ -158,6 +158,7 @@ def _be(request: dict[str, Any]) -> None:
     if request["session"]:
         os.setsid()
     os.chdir(request["cwd"])
+    os.umask(request["umask"])
     os.environ.clear()
     os.environ.update(request["env"])
     sys.stdin = sys.__stdin__ = open(0, closefd=False)  # noqa: SIM115

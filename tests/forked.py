@@ -52,6 +52,7 @@ class Process:
             "env": env,
             "cwd": os.getcwd(),  # noqa: PTH109
             "session": session,
+            "umask": _umask(),
         }
         socket.send_fds(self._server, [json.dumps(request).encode()], files)
         self.pid: int = self._hear()["pid"]
@@ -93,6 +94,12 @@ class Process:
     def kill(self) -> None:
         """SIGKILL."""
         self.send_signal(signal.SIGKILL)
+
+
+def _umask() -> int:
+    """Of this process; to ask the system for it would be to change it for a moment, for all threads."""
+    with open("/proc/self/status") as file:  # noqa: PTH123
+        return next(int(line.split()[1], 8) for line in file if line.startswith("Umask:"))
 
 
 def _connect(env: dict[str, str]) -> socket.socket:

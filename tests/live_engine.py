@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -10,10 +11,12 @@ from contextlib import suppress
 from typing import Any, Self
 
 from engine.protocol.codec import decode_event, encode
-from engine.protocol.commands import AnyCommand
-from engine.protocol.events import AnyEvent
+from engine.protocol.commands import AnyCommand, Pause, Resume
+from engine.protocol.events import AnyEvent, Hello, State
 from engine.runs.directory import RunDir
 from tests import starting
+
+_LINE = 300  # bytes, about: a step in the journal
 
 
 class Conversation:
@@ -53,6 +56,10 @@ class Conversation:
         self.tell(encode(command))
 
 
+STARTED: list[Engine] = []
+"""Every engine of the test that is at work, which ends with it: one left behind would slow down those that follow."""
+
+
 class Engine(Conversation):
     """`python -m engine` on a run, over its pipes: forked, unless the test is to have fresh ones."""
 
@@ -71,6 +78,7 @@ class Engine(Conversation):
                 env={**os.environ, **(environment or {})},
                 stderr=log,
             )
+        STARTED.append(self)
         super().__init__(run, lambda: iter(self.process.stdout or ()), self._write)
         if most_seconds is not None:
             watchdog = threading.Timer(most_seconds, self.process.kill)
@@ -82,10 +90,38 @@ class Engine(Conversation):
         self.process.stdin.write(data)
         self.process.stdin.flush()
 
+    def limit(self, most: int) -> None:
+        """The kernel refuses to let this engine write any file beyond `most` bytes; -1 is no limit."""
+        resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+
+    def advance(self, lines: float, *meanwhile: AnyCommand) -> int:
+        """Have a paused run take some steps more and pause it there, however late this process is; the steps done.
+
+        Its journal may grow by so many lines, more or less: the step whose line does not fit (the next one with 0.5)
+        is held until the run is told to pause after it, and a checkpoint likewise. `meanwhile` is sent as it goes on.
+        """
+        journal = self.run.journal_file
+        self.limit(int(lines * _LINE) + (journal.stat().st_size if journal.exists() else 0))
+        for command in (Resume(), *meanwhile):
+            self.send(command)
+        self.until(State, state="paused", waits=True)
+        self.send(Pause())
+        self.until(State, state="paused", waits=True)
+        self.limit(-1)
+        self.send(Pause())  # which has it try again, unless it just has
+        self.until(State, state="pausing")
+        self.until(State, state="paused", waits=False)
+        return self.run.steps_done()
+
+    def hold(self) -> None:
+        """Told at once, so that the run is up and paused before its first step."""
+        self.send(Pause())
+        self.until(Hello)
+
     def finish(self) -> int:
         for _ in self.events():
             pass
-        return self.process.wait(60)
+        return self.process.wait(240)
 
 
 class Client(Conversation):

@@ -19,7 +19,7 @@ from zotui.app.state.feed import EngineFeed
 from zotui.engines.attached import AttachedEngine
 
 _SIZE = (120, 40)
-_PATIENCE = 60.0  # seconds
+_PATIENCE = 240.0  # seconds
 _WATCHED = 500  # steps of the demo, of 1,000: enough to see it learn
 
 

@@ -18,6 +18,7 @@ from tests import forked, starting
 
 needs_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux: apt-get install tmux")
 
+PATIENCE = 240.0  # seconds; only a failing test waits that long
 _AT_REST = 3  # looks in a row at which a cursor is where it was
 
 
@@ -54,7 +55,7 @@ class Terminal:
     def resting_cursor(self) -> tuple[int, int]:
         """The column and row of the cursor, once nothing moves it: what is painted does, and so does what is typed."""
         seen: list[str] = []
-        ask, deadline = ["display-message", "-p", "#{cursor_x} #{cursor_y}"], time.monotonic() + 30
+        ask, deadline = ["display-message", "-p", "#{cursor_x} #{cursor_y}"], time.monotonic() + PATIENCE
         while len(seen) < _AT_REST or len(set(seen[-_AT_REST:])) > 1:
             assert time.monotonic() < deadline, f"the cursor does not rest: {seen[-_AT_REST:]}"
             time.sleep(0.1)  # a terminal has no event to wait for
@@ -63,11 +64,11 @@ class Terminal:
         column, row = map(int, seen[-1].split())
         return column, row
 
-    def wait(self, pattern: str, seconds: float, *, gone: bool = False) -> str:
+    def wait(self, pattern: str, *, gone: bool = False) -> str:
         """The screen, as soon as it shows `pattern`, or no longer does; the rest of it may not be painted yet."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + PATIENCE
         while bool(re.search(pattern, screen := self.screen())) == gone:
-            assert time.monotonic() < deadline, f"{gone=}: {pattern!r} not within {seconds} s on this screen:\n{screen}"
+            assert time.monotonic() < deadline, f"{gone=}: {pattern!r} never came on this screen:\n{screen}"
             time.sleep(0.1)  # a terminal has no event to wait for
         return screen
 
@@ -121,4 +122,4 @@ class Home:
         return len((self.run() / "journal.jsonl").read_bytes().splitlines())
 
     def shell(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return starting.run(["-m", "zotui", *arguments], env={**os.environ, **self.environment}, timeout=120)
+        return starting.run(["-m", "zotui", *arguments], env={**os.environ, **self.environment}, timeout=240)

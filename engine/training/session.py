@@ -102,7 +102,7 @@ def train(run: RunDir, inbox: Inbox, outbox: Outbox, *, resume: bool) -> int:
         trainer.save()
     if inbox.ignored > 1:
         outbox.emit(Log(level="warning", text=f"{inbox.ignored} commands were not understood, and ignored"))
-    watch.save()
+    seconds = watch.save()
     if inbox.fault:  # nobody could go on from there
         raise RunFailed(inbox.fault)
     disk_wait.write("run.json", trainer.steps_done, lambda: run.info.update(state=outcome))
@@ -110,7 +110,7 @@ def train(run: RunDir, inbox: Inbox, outbox: Outbox, *, resume: bool) -> int:
         Done(
             outcome=outcome,  # type: ignore[arg-type]
             steps=trainer.steps_done,
-            seconds=watch.seconds(),
+            seconds=seconds,
             metrics=trainer.metrics,
             run=str(run.path),
             time=time_spent(run),

@@ -56,12 +56,14 @@ class Stopwatch:
         """Wall-clock of this engine."""
         return self._clock() - self._began
 
-    def save(self) -> None:
-        """Write what was measured into run.json, short of the steps."""
+    def save(self) -> float:
+        """Write what was measured into run.json, short of the steps; returns this engine's wall-clock until then."""
         self._become(self._kind)
+        until = self._since
         # On a full disk the next one writes this as well.
         with suppress(OSError):
             self._run.info.update(time={kind: round(self._spent[kind], 6) for kind in KINDS if kind != "steps"})
+        return until - self._began
 
     def _become(self, kind: Kind) -> None:
         now = self._clock()

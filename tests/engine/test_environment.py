@@ -116,7 +116,7 @@ def prepared(theirs: dict[str, str]) -> dict[str, Any]:
     ours = {name: value for name, value in os.environ.items() if not dropped(name) and name not in FORCED}
     environ = {name: value for name, value in ours.items() if name not in {**THEIRS, **THEIR_RIGHT}}
     environ |= {**theirs, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", _PREPARES], capture_output=True, text=True, env=environ, timeout=120)
+    done = subprocess.run([sys.executable, "-c", _PREPARES], capture_output=True, text=True, env=environ, timeout=240)
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout.splitlines()[-1]))
 

@@ -74,7 +74,7 @@ def test_the_python_that_stands_in_has_an_engine_forked_and_passes_on_what_it_is
         process.send_signal(signal.SIGTERM)
         *_, done = events
         assert isinstance(done, Done) and done.outcome == "stopped"
-        assert process.wait(60) == 130
+        assert process.wait(240) == 130
 
 
 def test_an_environment_that_libraries_read_when_they_are_imported_gets_a_fresh_start(

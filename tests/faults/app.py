@@ -11,12 +11,15 @@ import sys
 import termios
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
+from engine.protocol.commands import Pause, Resume
+from engine.protocol.events import State
 from engine.runs.directory import RunDir
 from tests.faults.evidence import whole_lines
 from tests.faults.trial import STEPS, Outcome, Trial
 from tests.faults.workshop import Workshop, wait_for
+from tests.live_engine import Client
 
 # Takes the terminal on its standard input as its own, as a login shell would, and becomes the app.
 # HUP is as a login shell leaves it: what runs under nohup would ignore it.
@@ -40,17 +43,22 @@ def _leave(shop: Workshop, outcome: Outcome, how: str) -> None:
     file.write_text(preset.to_toml())
     folder = shop.folder / "runs" / f"app-{how.replace(' ', '-')}-{outcome.tried}"
     run = RunDir(folder)
-    with _terminal([*shop.command("run", str(file), "--run-dir", str(folder))], shop.environment) as (app, master):
+    command = [*shop.command("run", str(file), "--run-dir", str(folder))]
+    with _terminal(command, shop.environment) as (app, master), ExitStack() as stack:
         wait_for("a step of the app's run", lambda: len(whole_lines(run)) > 2)
+        client = stack.enter_context(Client(run))
         trial = Trial(shop, outcome, run=run)
         trial.look()
         if how == "terminal closed":
             os.close(master)
         else:
             app.send_signal(getattr(signal, how))
-        app.wait(60)
-        left_at = len(whole_lines(run))
+        client.send(Pause())  # an app takes its time to go, and a run of quick steps does not wait for that
+        left_at = client.until(State, state="paused").step
+        app.wait(240)
         assert left_at < STEPS, "the run was over before its app was gone"
+        client.send(Resume())
+        client.until(State, state="running")
     wait_for("the end of the run without its app", lambda: not run.is_live())
     state = run.summary().standing
     assert state == "finished", f"{how} of the app: the run is {state} after {len(whole_lines(run))} steps"

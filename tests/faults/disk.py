@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from engine.protocol.commands import Stop
+from engine.protocol.commands import Pause, Resume, Stop
 from engine.protocol.events import Error, State, Step
 from tests.faults.evidence import whole_lines
 from tests.faults.mounts import read_only, small_disk
@@ -49,7 +49,8 @@ def full(shop: Workshop, outcome: Outcome) -> None:
             for _ in range(SAVE):
                 engine.until(Step)
             filler = folder / "filler"
-            _fill(filler)
+            with _paused(engine):
+                _fill(filler)
             _held(trial, engine)
             filler.unlink()
             outcome.tried += 1
@@ -62,11 +63,15 @@ def unwritable(shop: Workshop, outcome: Outcome) -> None:
     trial = Trial(shop, outcome)
     engine = trial.start()
     engine.until(Step, step=EVALUATE - 3)
-    with read_only(trial.run.path):
+    with ExitStack() as stack:
+        with _paused(engine):
+            stack.enter_context(read_only(trial.run.path))
         _held(trial, engine)
     outcome.tried += 1
     _goes_on(engine)
-    with read_only(trial.run.path):
+    with ExitStack() as stack:
+        with _paused(engine):
+            stack.enter_context(read_only(trial.run.path))
         _held(trial, engine)
         engine.send(Stop())  # somebody has lost patience
         code = engine.finish()
@@ -86,6 +91,16 @@ def _held(trial: Trial, engine: Engine) -> None:
     assert held.reason, "the run is paused without a reason"
     trial.ended(engine)
     assert len(whole_lines(trial.run)) == held.step, f"held after {held.step} steps, journaled {trial.steps_done}"
+
+
+@contextmanager
+def _paused(engine: Engine) -> Iterator[None]:
+    """Within it no step is taken: on a quick machine the run would be over before the fault strikes."""
+    engine.send(Pause())
+    engine.until(State, state="paused")
+    yield
+    engine.send(Resume())
+    engine.until(State, state="running")
 
 
 def _goes_on(engine: Engine) -> None:

@@ -51,7 +51,7 @@ def _kill_again_and_again(shop: Workshop, outcome: Outcome, runtime: str, *, kil
 def _start_up(trial: Trial, engine: Engine, chance: random.Random) -> bool:
     phase = chance.choice(["preparing", "checking", "loading data", "loading model"])
     found = engine.reach(lambda event: isinstance(event, Phase) and event.name == phase)
-    time.sleep(chance.random())
+    time.sleep(chance.random() * 0.2)
     return found
 
 

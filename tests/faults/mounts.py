@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.faults.workshop import Unavailable
 
-_PATIENCE = 10.0  # seconds
+_PATIENCE = 240.0  # seconds
 
 
 def _mount(*arguments: str) -> None:

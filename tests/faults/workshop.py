@@ -17,7 +17,7 @@ from engine.preset.load import load
 from engine.preset.schema import Preset
 from engine.protocol.events import Done
 from engine.runs.directory import RunDir
-from tests import starting
+from tests import forked, starting
 from tests.faults import small
 from tests.live_engine import Engine
 
@@ -129,8 +129,9 @@ class Workshop:
         return starting.run([*arguments], env={**os.environ, **self.environment}, timeout=MOST_SECONDS)
 
     def command(self, *arguments: str) -> Sequence[str]:
-        """What starts zotui."""
-        return [sys.executable, "-P", "-m", "zotui", *arguments]
+        """What starts zotui, whose engines are forked where there is a server for that."""
+        driver = f"import sys; sys.executable = {forked.stand_in()!r}; from zotui.cli import main; main()"
+        return [sys.executable, "-P", "-c", driver, *arguments]
 
     def close(self) -> None:
         """End every engine that is left."""

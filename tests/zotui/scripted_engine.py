@@ -95,5 +95,5 @@ def start(*arguments: str, engine: Path | str = sys.executable, **options: Any) 
 def zotui(*arguments: str, engine: Path | str = sys.executable) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of one command."""
     process = start(*arguments, engine=engine)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=240)
     return process.returncode, out, err

@@ -31,12 +31,17 @@ def to_the_end(*ones: Conversation) -> None:
 
 def test_one_who_comes_later_gets_every_step_from_its_hello_on(start: Any) -> None:
     engine = start("run.steps=120")
+    engine.hold()
+    engine.limit(18_000)  # the journal of some 60 steps: however late this process is, the run is not over
+    engine.send(Resume())
     clients = []
     for step in (0, 10, 11, 40):
         engine.until(Step, step=step)
         clients.append(Client(engine.run))
+    engine.limit(-1)
+    engine.send(Resume())
     to_the_end(engine, *clients)
-    assert engine.process.wait(60) == 0
+    assert engine.process.wait(240) == 0
     for client, came_at in zip(clients, (0, 10, 11, 40), strict=True):
         hello, state = client.seen[:2]
         assert isinstance(hello, Hello) and came_at < hello.first_step <= 120
@@ -103,7 +108,7 @@ def test_stopping_twice_during_start_up_is_stopping_once(start: Any) -> None:
 
 def test_clients_that_are_slow_stuck_or_gone_lose_events_and_the_run_none(start: Any) -> None:
     engine = start("run.steps=300", "run.batch_size=1")
-    engine.until(Step)
+    engine.hold()
     stuck = Client(engine.run)  # never reads
     gone = Client(engine.run)
     gone.socket.close()
@@ -112,6 +117,7 @@ def test_clients_that_are_slow_stuck_or_gone_lose_events_and_the_run_none(start:
     torn.leave()
     half = Client(engine.run)
     half.socket.shutdown(socket.SHUT_WR)
+    engine.send(Resume())
     assert engine.finish() == 0
     assert steps(engine) == list(range(300)) == [step.step for step in engine.run.journal()]
     to_the_end(stuck)  # as far as the system's buffers took it, and without a gap
@@ -171,6 +177,7 @@ def test_a_long_path_and_the_socket_of_a_dead_engine_are_no_hindrance(
 
 def test_what_is_no_socket_stays_and_the_run_goes_on_without(start: Any, tmp_path: Path) -> None:
     engine = start("run.steps=2")
+    engine.send(Pause())
     engine.process.kill()
     engine.process.wait()
     engine.run.control_file.unlink(missing_ok=True)

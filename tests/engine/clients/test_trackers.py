@@ -175,7 +175,7 @@ def test_a_tracker_that_fails_is_one_warning(tmp_path: Path) -> None:
     outbox, heard = followed(tracker, tmp_path)
     for event in (hello(3), step(0), step(1), step(2)):
         outbox.emit(event)
-    while not isinstance(event := heard.get(timeout=20), Log) or event.level != "warning":
+    while not isinstance(event := heard.get(timeout=240), Log) or event.level != "warning":
         pass
     outbox.close()
     texts = [event.text, *(later.text for later in heard.queue if isinstance(later, Log))]
@@ -185,7 +185,7 @@ def test_a_tracker_that_fails_is_one_warning(tmp_path: Path) -> None:
 
 def test_a_tracker_that_is_stuck_holds_up_no_step(tmp_path: Path) -> None:
     stuck = threading.Event()
-    tracker = Stubborn(lambda: stuck.wait(60))
+    tracker = Stubborn(lambda: stuck.wait(240))
     outbox, _ = followed(tracker, tmp_path)
     outbox.emit(hello(5000))
     for number in range(5000):

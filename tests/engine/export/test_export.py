@@ -104,7 +104,6 @@ def dressed(model: Path, folder: Path, dtype: torch.dtype | None = None) -> Path
     return folder
 
 
-@pytest.mark.fresh  # for the umask
 def test_what_lies_beside_the_weights_is_copied_and_the_precision_is_the_models_own(
     tiny_run: Runner, tiny_models: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -265,5 +264,5 @@ def test_an_export_that_is_interrupted_leaves_nothing(tmp_path: Path, number: si
         assert process.stdout is not None
         assert process.stdout.readline() == b"writing\n"
         process.send_signal(number)
-        assert process.wait(60) == 130
+        assert process.wait(240) == 130
     assert not list(tmp_path.iterdir())

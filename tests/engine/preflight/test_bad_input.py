@@ -143,7 +143,7 @@ def test_vllm_asked_for_where_it_is_not_installed(tiny_run: Runner, tmp_path: Pa
             capture_output=True,
             text=True,
             env={**os.environ, "ZOTUI_HOME": str(tmp_path), "PYTHONPATH": path},
-            timeout=200,
+            timeout=240,
         )
 
     asked = run("vllm", "asked")

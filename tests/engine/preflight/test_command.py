@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -119,8 +117,9 @@ def test_how_many_evaluations_a_run_takes(steps: int, every: int | None, count: 
 
 
 def test_it_ends_with_whoever_asked(tiny_run: Runner, home: Path) -> None:
-    command = [sys.executable, "-P", "-m", "engine.preflight", "--leashed", "--calibrate", str(tiny_run.preset)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        assert process.stdin is not None
-        process.stdin.close()
-        assert process.wait(timeout=60) == 130
+    command = ["-P", "-m", "engine.preflight", "--leashed", "--calibrate", str(tiny_run.preset)]
+    with Path(os.devnull).open("wb") as nothing:
+        process = starting.start(command, stderr=nothing)
+    assert process.stdin is not None
+    process.stdin.close()
+    assert process.wait(240) == 130

@@ -20,7 +20,8 @@ from engine.preflight import identity
 from engine.preflight.identity import check_still_there, model_of
 from engine.preflight.open import Opened, open_run
 from engine.preset.load import load
-from engine.protocol.events import Error, Log, Step
+from engine.protocol.commands import Evaluate
+from engine.protocol.events import Error, Eval, Log, Step
 from engine.runs.directory import RunDir
 from engine.runs.info import FileMark
 from engine.runs.journal import encode_line
@@ -305,7 +306,10 @@ def test_a_refused_resume_leaves_the_run_as_it_is_and_one_without_a_record_goes_
     model = tmp_path / "model"
     shutil.copytree(tiny_models["one-layer"], model)
     engine: Engine = start(f"model.path={model}", "run.steps=2")
-    engine.until(Step)
+    engine.hold()
+    engine.send(Evaluate())
+    engine.until(Eval)
+    assert engine.advance(0.5) == 1
     engine.process.kill()
     engine.process.wait()
     run, before = engine.run, files(engine.run)

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from engine.protocol.commands import Stop
+from engine.protocol.commands import Pause, Resume, Stop
 from engine.protocol.events import Done, GpuReading, State, Step, Telemetry
 from engine.protocol.events import Telemetry as TelemetryEvent
 from engine.runs.fork import fork
@@ -135,10 +135,12 @@ def test_a_run_of_seconds_is_on_record_and_its_fork_begins_anew(start: Any, tmp_
 
 def test_a_run_that_cannot_record_it_is_not_held(start: Any) -> None:
     engine: Engine = start("run.steps=60")
+    engine.send(Pause())
     engine.run.usage_file.mkdir()  # nothing can be written there, by nobody
     engine.until(TelemetryEvent)
+    engine.send(Resume())
     assert engine.finish() == 0
-    assert not [event for event in engine.of(State) if event.state == "paused"]
+    assert not [event for event in engine.of(State) if event.state == "paused" and event.reason]
     assert engine.run.usage() == []
 
 

@@ -39,7 +39,7 @@ if importlib.util.find_spec("vllm") is not None:
 
 pytestmark = needs_vllm
 CUDA = torch.device("cuda:0")
-WIDTH, SIGNS, VOCABULARY = 64, 2, 100
+WIDTH, SIGNS, VOCABULARY = 32, 2, 100
 #: The linear layers of a block: rows and columns of each matrix, and how many are packed in one.
 BLOCK = {
     "qkv_proj": (WIDTH, WIDTH, 3),

@@ -41,6 +41,6 @@ def test_a_group_of_one_listens_on_no_port_however_it_is_to_meet(tmp_path: Path,
 def _listening(how: str, where: str) -> int:
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", _MAKES_A_GROUP, how, where]
-    done = subprocess.run(command, capture_output=True, text=True, env=environ, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, env=environ, timeout=240)
     assert done.returncode == 0, done.stderr
     return int(done.stdout.splitlines()[-1])

@@ -11,7 +11,7 @@ from engine.clients.inbox import Inbox
 from engine.protocol.commands import AnyCommand, Change, Evaluate, Pause, Resume, Save, Stop, Try
 from engine.protocol.events import Changed, Checkpoint, Done, Eval, Log, State, Tried
 from engine.runs.fork import place
-from tests.engine.training.test_full_disk import limit, obstacle
+from tests.engine.training.test_full_disk import obstacle
 from tests.live_engine import Engine
 
 STEPS = 4
@@ -21,7 +21,7 @@ STEPS = 4
 def last_evaluation(start: Any, reviews: Path, tmp_path: Path) -> Engine:
     """A run within its last evaluation, which takes a while; nothing but that is left to do."""
     held_out = tmp_path / "many.jsonl"
-    held_out.write_bytes(reviews.with_name("held-out.jsonl").read_bytes() * 3)
+    held_out.write_bytes(reviews.with_name("held-out.jsonl").read_bytes() * 8)
     engine: Engine = start(f"run.steps={STEPS}", f"task.validation={held_out}")
     engine.until(State, state="evaluating", step=STEPS)
     return engine
@@ -74,7 +74,7 @@ def test_a_stop_within_the_last_evaluation_ends_it_and_what_waits_is_told(last_e
 
 def test_what_comes_after_the_end_is_told_that_it_came_too_late(start: Any) -> None:
     engine = start(f"run.steps={STEPS}", "run.checkpoint_best=false")
-    limit(engine, 64 * 1024)  # room for everything but the weights, which are saved last
+    engine.limit(64 * 1024)  # room for everything but the weights, which are saved last
     obstacle(engine, "the checkpoint")
     engine.send(Change(lr=0.5))
     engine.send(Pause())
@@ -82,7 +82,7 @@ def test_what_comes_after_the_end_is_told_that_it_came_too_late(start: Any) -> N
     assert "'pause' came too late" in engine.until(Log).text
     engine.send(Resume())  # tries at once, and cannot
     obstacle(engine, "the checkpoint")
-    limit(engine, -1)
+    engine.limit(-1)
     assert engine.finish() == 0
     assert engine.run.changes() == []
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import resource
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -14,16 +13,11 @@ import pytest
 from safetensors.torch import load_file
 
 from engine.protocol.commands import Pause, Resume, Save, Stop
-from engine.protocol.events import Checkpoint, Error, State, Step
+from engine.protocol.events import Checkpoint, Error, State
 from engine.runs.directory import RunDir
 from tests import starting
 
 SETTINGS = ("run.steps=40", "run.batch_size=4", "run.eval_every=15")
-
-
-def limit(engine: Any, most: int) -> None:
-    """The kernel refuses to let this engine write any file beyond `most` bytes."""
-    resource.prlimit(engine.process.pid, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
 
 
 def obstacle(engine: Any, what: str) -> State:
@@ -59,23 +53,22 @@ def undisturbed(finished: RunDir) -> tuple[list[Any], dict[str, Any]]:
 
 def test_journal_evaluation_and_checkpoint_wait_for_room(start: Any, undisturbed: Any) -> None:
     engine = start(*SETTINGS)
-    engine.until(Step, step=5)
-    limit(engine, engine.run.journal_file.stat().st_size + 500)  # a line or two, and a part of one
+    engine.hold()
+    engine.limit(1800)  # some lines, and a part of one
+    engine.send(Resume())
     held = obstacle(engine, "journal.jsonl")
     assert "make room" in held.reason
     assert engine.run.journal_file.read_bytes().endswith(b"\n")  # nothing half written is left
     engine.send(Resume())  # tries at once, and cannot
     obstacle(engine, "journal.jsonl")
-    limit(engine, -1)
+    engine.limit(64 * 1024)  # room for everything but the weights
     assert engine.until(State, state="running").reason == ""
-    # Room for everything but the weights.
     engine.send(Pause())
     engine.until(State, state="paused")
-    limit(engine, 64 * 1024)
     engine.send(Save())
     obstacle(engine, "the checkpoint")
     assert not list(engine.run.checkpoints.glob("*"))  # gives back what it took
-    limit(engine, -1)
+    engine.limit(-1)
     engine.until(Checkpoint)
     engine.send(Resume())
     assert engine.finish() == 0
@@ -88,8 +81,9 @@ def test_a_stop_while_it_waits_ends_the_run_and_says_what_could_not_be_written(
     start: Any, undisturbed: Any, stop: bool
 ) -> None:
     engine = start(*SETTINGS)
-    engine.until(Step, step=5)
-    limit(engine, engine.run.journal_file.stat().st_size + 10)
+    engine.hold()
+    engine.limit(1500)
+    engine.send(Resume())
     held = obstacle(engine, "journal.jsonl")
     if stop:
         engine.send(Stop())
@@ -112,11 +106,13 @@ def test_a_disk_that_is_really_full(
     wanted.process.kill()
     engine = type(wanted)(RunDir.create(wanted.run.preset(), "tiny", disk / "run"))
     request.addfinalizer(engine.process.kill)
-    engine.until(Step, step=5)
+    engine.hold()
+    engine.advance(5)
     filler = disk / "filler"
     with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
             file.write(b"x" * 4096)
+    engine.send(Resume())
     held = engine.until(State, state="paused")
     assert held.waits and "No space left on device" in held.reason
     filler.unlink()

@@ -9,10 +9,11 @@ import signal
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from engine.protocol.commands import Command, Evaluate, Pause, Resume, Save, Stop
 from engine.protocol.events import Checkpoint, Done, Error, Eval, Hello, Log, Phase, State, Step
-from engine.runs.journal import append, encode_line
+from engine.runs.journal import encode_line
 from tests.live_engine import Client, Engine
 
 
@@ -54,7 +55,6 @@ def test_every_control_acts_within_one_step_and_says_so(start: Any) -> None:
 
 def test_a_pause_during_start_up_shows_at_once_and_holds_before_the_first_step(start: Any) -> None:
     engine = start()
-    engine.until(Phase)
     engine.send(Pause())
     assert engine.until(State).state == "paused"
     engine.until(Hello)
@@ -81,12 +81,22 @@ def test_a_signal_finishes_the_step_saves_exits_130_and_all_hear_of_it(start: An
 
 def test_a_signal_during_start_up_ends_at_once(start: Any) -> None:
     engine = start()
+    engine.send(Pause())  # should this process be late
     engine.until(Phase)
     os.kill(engine.process.pid, signal.SIGTERM)
     assert engine.until(Done).steps == 0
     assert engine.finish() == 130
-    append(engine.run.journal_file, {"step": 0, "loss_plus": 1.0, "loss_minus": 1.0, "seconds": 5.0})
+    engine = start("task.validation_examples=4")
+    engine.hold()
+    engine.send(Evaluate())
+    engine.until(Eval)
+    assert engine.advance(0.5) == 1
+    engine.process.kill()
+    engine.process.wait()
+    (taken,) = engine.run.journal()
+    engine.run.journal_file.write_bytes(encode_line(structs.replace(taken, seconds=5.0)))
     again = Engine(engine.run, resume=True)
+    again.send(Pause())
     again.until(Phase)
     os.kill(again.process.pid, signal.SIGTERM)
     done = again.until(Done)
@@ -99,7 +109,7 @@ def test_a_reader_that_leaves_does_not_stop_the_run(start: Any) -> None:
     engine.until(Step)
     engine.process.stdout.close()
     engine.process.stdin.close()
-    assert engine.process.wait(120) == 0
+    assert engine.process.wait(240) == 0
     assert len(list(engine.run.journal())) == 60
     assert engine.run.summary().standing == "finished"
 
@@ -116,7 +126,7 @@ def test_a_paused_run_whose_app_goes_away_stays_paused_until_it_is_told_to_go_on
     assert len(list(engine.run.journal())) == held
     client.send(Resume())
     assert client.until(Done).outcome == "finished"
-    assert engine.process.wait(60) == 0
+    assert engine.process.wait(240) == 0
 
 
 @pytest.mark.parametrize("paused", [False, True])
@@ -138,6 +148,7 @@ def test_a_run_that_is_to_stop_with_its_app_is_saved_and_can_be_resumed(start: A
 
 def test_a_run_that_is_to_stop_with_its_app_ends_during_start_up_too(start: Any) -> None:
     engine = start("run.when_app_leaves=stop")
+    engine.send(Pause())
     engine.until(Phase)
     engine.process.stdin.close()
     assert engine.until(Done).steps == 0

@@ -81,11 +81,11 @@ def test_a_run_tells_its_time_and_a_resumed_one_that_of_both_engines(tiny_run: R
     told = said["time"]
     assert set(told) == {*KINDS, "total"}
     assert told["steps"] == pytest.approx(sum(step["seconds"] for step in done.of("step")), abs=1e-4)
-    assert told["evaluations"] == pytest.approx(sum(e["seconds"] for e in done.of("eval")), rel=0.05)
-    assert told["checkpoints"] == pytest.approx(sum(c["seconds"] for c in done.of("checkpoint")), rel=0.2)
+    assert told["evaluations"] == pytest.approx(sum(e["seconds"] for e in done.of("eval")), abs=1e-4)
+    assert told["checkpoints"] == pytest.approx(sum(c["seconds"] for c in done.of("checkpoint")), abs=1e-4)
     assert told["paused"] == 0 < told["start_up"]
     # Nothing is left out and nothing counted twice: the parts make up the engine's own wall-clock.
-    assert told["total"] == pytest.approx(said["seconds"], abs=0.05)
+    assert told["total"] == pytest.approx(said["seconds"], abs=1e-3)
     # The engine was killed before its last step: what its steps took is in the journal.
     journal = done.folder / "journal.jsonl"
     lines = journal.read_text().splitlines(keepends=True)
@@ -99,6 +99,6 @@ def test_a_run_tells_its_time_and_a_resumed_one_that_of_both_engines(tiny_run: R
     assert left["steps"] == pytest.approx(told["steps"] - json.loads(lines[5])["seconds"])
     again = tiny_run(folder=done.folder, command="resume")
     both: dict[str, Any] = again.of("done")[0]["time"]
-    assert both["start_up"] > left["start_up"] + 0.1
+    assert both["start_up"] > left["start_up"]
     assert both["steps"] == pytest.approx(left["steps"] + again.of("step")[0]["seconds"], abs=1e-4)
-    assert both["total"] == pytest.approx(left["total"] + again.of("done")[0]["seconds"], abs=0.05)
+    assert both["total"] == pytest.approx(left["total"] + again.of("done")[0]["seconds"], abs=1e-3)

@@ -13,6 +13,7 @@ import pytest
 from engine.preset.load import load
 from engine.protocol.events import AnyEvent, Done, Error, Eval, State
 from engine.runs.directory import RunDir
+from tests.faults.workshop import wait_for
 from tests.zotui import scripted_engine
 from tests.zotui.scripted_engine import zotui
 from zotui.alerts.channels import Notifier, by_terminal
@@ -100,7 +101,7 @@ class Told:
     def tell(self, *notices: Notice) -> Told:
         for notice in notices:
             self.notifier.tell(notice)
-        self.notifier.close(20)
+        self.notifier.close(240)
         return self
 
 
@@ -182,8 +183,8 @@ def test_the_desktop_is_reached_by_the_terminal_else_by_notify_send_else_not(
 
 
 @pytest.fixture
-def watcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
-    """A home whose configuration starts a command; returns the events that it was told."""
+def watcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[str]]:
+    """A home whose configuration starts a command; returns the events that it was told, once they are so many."""
     home, log = tmp_path / "home", tmp_path / "told"
     monkeypatch.setenv("ZOTUI_HOME", str(home))
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
@@ -193,22 +194,32 @@ def watcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], lis
     script = f"import os; open({str(log)!r}, 'a').write(os.environ['ZOTUI_EVENT'] + chr(10))"
     command = json.dumps([sys.executable, "-c", script])
     (home / "config.toml").write_text(f'[notify]\non = ["finished", "failed", "best"]\ncommand = {command}\n')
-    return lambda: sorted(log.read_text().split()) if log.exists() else []
+
+    def told(count: int) -> list[str]:
+        def found() -> list[str]:
+            return sorted(log.read_text().split()) if log.exists() else []
+
+        wait_for(f"{count} commands", lambda: len(found()) >= count)  # which outlive whoever started them
+        return found()
+
+    return told
 
 
-def test_a_run_without_a_cockpit_tells_its_end_and_its_best(tmp_path: Path, watcher: Callable[[], list[str]]) -> None:
+def test_a_run_without_a_cockpit_tells_its_end_and_its_best(
+    tmp_path: Path, watcher: Callable[[int], list[str]]
+) -> None:
     engine = scripted_engine.install(tmp_path, scripted_engine.GOOD)
     assert zotui("run", "p.toml", "--headless", engine=engine)[0] == 0
-    assert watcher() == ["best", "finished"]
+    assert watcher(2) == ["best", "finished"]
 
 
-def test_a_run_without_a_cockpit_tells_its_failure(tmp_path: Path, watcher: Callable[[], list[str]]) -> None:
+def test_a_run_without_a_cockpit_tells_its_failure(tmp_path: Path, watcher: Callable[[int], list[str]]) -> None:
     engine = scripted_engine.install(tmp_path, "hello(3); step(0); os.kill(os.getpid(), signal.SIGKILL)")
     assert zotui("run", "p.toml", "--json", engine=engine)[0] == 1
-    assert watcher() == ["failed"]
+    assert watcher(1) == ["failed"]
 
 
-def test_a_faulty_configuration_breaks_no_run(tmp_path: Path, watcher: Callable[[], list[str]]) -> None:
+def test_a_faulty_configuration_breaks_no_run(tmp_path: Path, watcher: Callable[[int], list[str]]) -> None:
     file = Path(os.environ["ZOTUI_HOME"]) / "config.toml"
     file.write_text("[notify]\nbel = true\n")
     engine = scripted_engine.install(tmp_path, scripted_engine.GOOD)
@@ -218,7 +229,7 @@ def test_a_faulty_configuration_breaks_no_run(tmp_path: Path, watcher: Callable[
     assert fault in err.splitlines()
 
 
-def test_a_preset_names_no_command(tmp_path: Path, watcher: Callable[[], list[str]]) -> None:
+def test_a_preset_names_no_command(tmp_path: Path, watcher: Callable[[int], list[str]]) -> None:
     (Path(os.environ["ZOTUI_HOME"]) / "config.toml").unlink()
     Path("p.toml").write_text(PRESET + '[notify]\ncommand = "touch owned"\n')
     code, _, err = zotui("run", "p.toml", "--headless")

@@ -35,7 +35,7 @@ steps = {steps}
 DRAWN: WeakKeyDictionary[App[int], int] = WeakKeyDictionary()
 """How often each app has drawn something; counted by a fixture that every test of the app uses."""
 
-PATIENCE = 20.0  # seconds; only a failing test waits that long
+PATIENCE = 240.0  # seconds; only a failing test waits that long
 
 
 async def until(pilot: Pilot[int], condition: Callable[[], object], what: str = "") -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -24,13 +23,6 @@ from zotui.home import presets
 
 SCRIPTED_PREFLIGHT = Path(__file__).with_name("app_scripted_preflight.py")
 SCRIPTED_ENGINE = Path(__file__).with_name("app_scripted_engine.py")
-
-
-def pytest_collection_finish() -> None:
-    """What has been imported stays: the collector need not go through it again and again, which took a tenth."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000)
 
 
 @pytest.fixture(autouse=True)

@@ -75,7 +75,7 @@ def test_keys_that_do_not_meet_may_be_the_same() -> None:
 
 async def test_a_key_of_the_users_works_and_is_shown(home: Path, launch: Launch) -> None:
     configure(home, '[keys]\ncockpit.pause = "k,f8"\ncockpit.checkpoint = "e"\ncockpit.evaluate = "c"\n')
-    app = ZotuiApp(EngineFeed(launch(steps=5000)))
+    app = ZotuiApp(EngineFeed(launch(steps=1_000_000)))
     async with app.run_test(size=(80, 24)) as pilot:
         await until_shown(pilot, "k pause", "c evaluate")
         await until(pilot, lambda: cockpit(pilot).run.done > 5)

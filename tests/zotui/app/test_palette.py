@@ -25,7 +25,7 @@ async def choose(pilot: Pilot[int], name: str) -> None:
 
 
 async def test_an_action_is_taken(launch: Launch) -> None:
-    app = ZotuiApp(EngineFeed(launch(steps=5000)))
+    app = ZotuiApp(EngineFeed(launch(steps=1_000_000)))
     async with app.run_test(size=(120, 50)) as pilot:
         await until(pilot, lambda: cockpit(pilot).run.done > 5)
         await choose(pilot, "pause")

@@ -113,7 +113,7 @@ def test_a_dead_one_is_passed_over_and_not_made_again_for_ever(keeper: SpareKeep
     pids = set()
     spare = kept(keeper)
     os.kill(spare.pid, signal.SIGKILL)
-    psutil.Process(spare.pid).wait(10)
+    psutil.Process(spare.pid).wait(240)
     engine = keeper.start(new_run("dead"))
     assert engine.pid != spare.pid and not psutil.pid_exists(spare.pid)
     assert type(next(engine.events())).__name__ == "Hello"
@@ -122,7 +122,7 @@ def test_a_dead_one_is_passed_over_and_not_made_again_for_ever(keeper: SpareKeep
         if keeper.spare is not None:
             pids.add(keeper.spare.pid)
             os.kill(keeper.spare.pid, signal.SIGKILL)
-            psutil.Process(keeper.spare.pid).wait(10)
+            psutil.Process(keeper.spare.pid).wait(240)
     assert len(pids) == 3
 
 
@@ -153,4 +153,4 @@ def test_the_real_one_ends_with_an_app_that_is_killed() -> None:
     app.kill()
     app.wait()
     app.stdout.close()
-    assert psutil.wait_procs([spare], 30)[1] == []
+    assert psutil.wait_procs([spare], 240)[1] == []

@@ -24,7 +24,7 @@ from zotui.commands.stop import stop_run
 from zotui.engines import attached
 
 SCRIPTED_ENGINE = Path(__file__).parents[1] / "app" / "app_scripted_engine.py"
-PATIENCE = 30.0  # seconds; only a failing test waits that long
+PATIENCE = 240.0  # seconds; only a failing test waits that long
 
 
 class Live:
@@ -96,7 +96,7 @@ def test_attaching_without_a_terminal_follows_to_the_end(live: Callable[..., Liv
     process = start("attach", "r")
     read_until(process.stderr, "200 steps, from step 60")
     engine.go()
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=240)
     assert process.returncode == 0
     assert out.splitlines()[:3] == [
         "validation      before     after      best",
@@ -114,7 +114,7 @@ def test_json_begins_with_hello_and_leaves_no_step_out(live: Callable[..., Live]
     hello, state = (json.loads(process.stdout.readline()) for _ in range(2))
     assert (hello["type"], hello["first_step"], state["type"], state["state"]) == ("hello", 60, "state", "running")
     engine.go()
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=240)
     events = [json.loads(line) for line in out.splitlines()]
     assert [event["step"] for event in events if event["type"] == "step"] == list(range(60, 200))
     assert (events[-1]["type"], process.returncode, err) == ("done", 0, "")
@@ -129,12 +129,12 @@ def test_an_interrupt_ends_the_following_and_not_the_run(
     process = start("attach", "r", *options)
     read_until(process.stdout if options else process.stderr, "hello" if options else "from step 5")
     process.send_signal(number)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=240)
     assert process.returncode == 0
     assert err.splitlines()[-1] == "r goes on: zotui attach r, zotui stop r"
     assert engine.heard() == [] and engine.run.is_live()
     engine.go()
-    assert engine.process.wait(60) == 0
+    assert engine.process.wait(240) == 0
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_an_interrupt_ends_the_following_and_not_the_run(
 )
 def test_what_is_not_live_cannot_be_attached_to(live: Callable[..., Live], standing: str, message: str) -> None:
     engine = live(steps=3)
-    assert engine.process.wait(60) == 0
+    assert engine.process.wait(240) == 0
     engine.run.info.update(state=standing)
     assert zotui("attach", "r") == (2, "", message)
 
@@ -159,7 +159,7 @@ def test_an_engine_that_dies_meanwhile_has_failed(live: Callable[..., Live]) -> 
     process = start("attach", "r", "--headless")
     read_until(process.stderr, "from step 5")
     engine.process.kill()
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=240)
     assert process.returncode == 1
     lines = err.splitlines()
     assert "zotui: the engine ended without a word; the journal keeps every finished step" in lines
@@ -174,7 +174,7 @@ def test_a_run_that_is_held_stays_so_for_one_who_can_resume_it(live: Callable[..
     assert lines[-1] == "resume it in `zotui attach r`\n"
     assert engine.heard() == []
     assert zotui("stop", "r")[0] == 0
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=240)
     assert process.returncode == 1 and "zotui: the loss is not a finite number" in err
 
 
@@ -189,7 +189,7 @@ def test_one_too_many_is_refused_and_can_still_stop_it(live: Callable[..., Live]
     assert zotui("attach", "r") == (2, "", message)
     code, _, err = zotui("stop", "r")
     assert code == 0 and f"sent TERM to its process {engine.process.pid}" in err
-    assert engine.process.wait(60) == 0
+    assert engine.process.wait(240) == 0
     for client in clients:
         client.close()
 
@@ -241,7 +241,7 @@ def test_an_engine_that_is_stuck_gets_a_signal(
     assert thread.is_alive()  # it waits for the engine
     os.kill(engine.process.pid, signal.SIGCONT)
     thread.join(PATIENCE)
-    assert not thread.is_alive() and engine.process.wait(60) == 0
+    assert not thread.is_alive() and engine.process.wait(240) == 0
     assert "r: stopped after 60 of 200 steps" in capsys.readouterr().err
 
 

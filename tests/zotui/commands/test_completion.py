@@ -129,7 +129,7 @@ def test_at_a_prompt(tmp_path: Path, shell: str, file: str, start: str) -> None:
     variables = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "ZOTUI_HOME")} | {"ZDOTDIR": str(tmp_path)}
     terminal = Terminal(tmp_path / "tmux", shell, variables)
     try:
-        terminal.wait("at your service>", 30)
+        terminal.wait("at your service>")
         for typed, completed in (
             ("zotui show fi", "zotui show first-run "),
             ("zotui run mine --set method.r", "zotui run mine --set method.rank="),
@@ -138,9 +138,9 @@ def test_at_a_prompt(tmp_path: Path, shell: str, file: str, start: str) -> None:
             terminal.press("C-u")
             terminal.press("-l", typed)
             terminal.press("Tab")
-            terminal.wait(f"> {completed.rstrip()}", 30)
+            terminal.wait(f"> {completed.rstrip()}")
             terminal.press("4")
-            terminal.wait(f"> {completed}4", 30)
+            terminal.wait(f"> {completed}4")
     finally:
         terminal.close()
 

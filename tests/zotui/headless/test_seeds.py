@@ -134,7 +134,7 @@ if seed == 1:
     while "step 1/3" not in process.stderr.readline():
         pass
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=240)
     assert process.returncode == 130
     assert f"next        zotui resume {tmp_path}/d/seed-1" in out.splitlines()
     assert "accuracy after       0.700       –  – (one run has no spread)" in out.splitlines()

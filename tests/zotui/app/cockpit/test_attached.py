@@ -59,7 +59,7 @@ async def test_attaching_shows_the_whole_history_and_steers(launch: Launch) -> N
 
 
 async def test_two_apps_show_the_same_and_do_not_fight(launch: Launch) -> None:
-    engine = at_step(launch, 40, steps=5000)
+    engine = at_step(launch, 40, steps=1_000_000)
     apps = [ZotuiApp(EngineFeed(AttachedEngine(engine.run))) for _ in range(2)]
     async with AsyncExitStack() as stack:
         one, other = [await stack.enter_async_context(app.run_test(size=(80, 24))) for app in apps]
@@ -104,8 +104,7 @@ async def test_an_attached_engine_that_dies_is_shown_as_died_and_can_be_resumed(
 async def test_one_who_attaches_during_start_up_misses_nothing(launch: Launch, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     engine = launch(gate=str(gate), steps=60)
-    while not engine.run.control_file.exists():
-        await asyncio.sleep(0.02)
+    next(engine.events())  # by then it can be attached to
     app = ZotuiApp(EngineFeed(AttachedEngine(engine.run)))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: cockpit(pilot).run.steps == 60)

@@ -79,7 +79,7 @@ async def test_without_a_gpu_it_says_so(launch: Launch) -> None:
 
 
 async def test_pause_and_resume(launch: Launch) -> None:
-    engine = launch(steps=5000)
+    engine = launch(steps=1_000_000)
     app = ZotuiApp(EngineFeed(engine))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: cockpit(pilot).run.done > 5)
@@ -96,7 +96,7 @@ async def test_pause_and_resume(launch: Launch) -> None:
 
 
 async def test_a_pause_is_shown_before_it_is_confirmed(launch: Launch) -> None:
-    app = ZotuiApp(EngineFeed(launch(steps=5000, deaf=True)))
+    app = ZotuiApp(EngineFeed(launch(steps=1_000_000, deaf=True)))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: cockpit(pilot).run.done > 5)
         await pilot.press("space")
@@ -140,7 +140,7 @@ async def test_checkpoint_and_evaluate(launch: Launch) -> None:
 
 
 async def test_stop_shows_the_summary_and_stays(launch: Launch) -> None:
-    engine = launch(steps=5000, hold_at=120)
+    engine = launch(steps=1_000_000, hold_at=120)
     app = ZotuiApp(EngineFeed(engine))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: cockpit(pilot).run.done == 120)
@@ -169,7 +169,7 @@ async def test_a_finished_run_cannot_be_resumed(launch: Launch) -> None:
 
 @pytest.mark.parametrize("key", ["q", "ctrl+c", "ctrl+q"])
 async def test_leaving_a_live_run_asks(launch: Launch, key: str) -> None:
-    engine = launch(steps=5000)
+    engine = launch(steps=1_000_000)
     app = ZotuiApp(EngineFeed(engine))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: cockpit(pilot).run.done > 0)
@@ -184,7 +184,7 @@ async def test_leaving_a_live_run_asks(launch: Launch, key: str) -> None:
 
 @pytest.mark.parametrize("keys", [["right", "right", "enter"], ["s"]], ids=" ".join)
 async def test_stop_and_save_waits_for_the_engine_and_quits(launch: Launch, keys: list[str]) -> None:
-    engine = launch(steps=5000)
+    engine = launch(steps=1_000_000)
     app = ZotuiApp(EngineFeed(engine))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: cockpit(pilot).run.done > 0)
@@ -200,7 +200,7 @@ async def test_stop_and_save_waits_for_the_engine_and_quits(launch: Launch, keys
 
 @pytest.mark.parametrize(("key", "quits"), [("q", False), ("ctrl+q", True)])
 async def test_stop_and_save_goes_back_to_where_the_run_was_opened_from(launch: Launch, key: str, quits: bool) -> None:
-    engine = launch(steps=5000)
+    engine = launch(steps=1_000_000)
     app = ZotuiApp()
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: engine.run.is_live(), "the engine's lock")
@@ -252,7 +252,7 @@ async def test_leaving_a_run_that_is_held_says_that_it_fails(launch: Launch) -> 
 
 
 async def test_a_run_that_stops_with_its_app_is_asked_about_in_other_words(launch: Launch) -> None:
-    engine = launch(steps=5000, preset={"when_app_leaves": "stop"})
+    engine = launch(steps=1_000_000, preset={"when_app_leaves": "stop"})
     app = ZotuiApp(EngineFeed(engine))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: cockpit(pilot).run.done > 0)
@@ -266,7 +266,7 @@ async def test_a_run_that_stops_with_its_app_is_asked_about_in_other_words(launc
 
 
 async def test_a_hung_engine_does_not_hold_the_app(launch: Launch, tmp_path: Path) -> None:
-    engine = launch(steps=5000)
+    engine = launch(steps=1_000_000)
     app = ZotuiApp(EngineFeed(engine))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: cockpit(pilot).run.done > 0)
@@ -305,7 +305,7 @@ async def test_a_failure_says_what_happened(launch: Launch) -> None:
 
 
 async def test_the_end_closes_an_open_question(launch: Launch) -> None:
-    engine = launch(steps=5000)
+    engine = launch(steps=1_000_000)
     app = ZotuiApp(EngineFeed(engine))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: cockpit(pilot).run.done > 0)

@@ -333,7 +333,8 @@ async def test_a_run_of_50_steps_a_second_is_shown_and_painted_once_a_second(
         await until(pilot, lambda: cockpit(pilot).run.done == 300)
         took = loop.time() - begun
         assert took > 2 and 2 <= len(shown) <= took + 2
-        assert 2 <= len(painted) <= len(shown) + 3  # a drawing is not painted by itself, after the rest
+        # A drawing is not painted by itself, after the rest, but where this process is held up between the two.
+        assert 2 <= len(painted) <= 2 * len(shown) + 3
         assert chart(pilot).draws - draws <= took + 2
 
 

@@ -57,7 +57,7 @@ def test_what_was_not_touched_is_left_out_of_a_change_and_of_a_fork() -> None:
 
 
 async def test_a_prompt_and_an_example_are_answered_while_the_run_goes_on(launch: Launch) -> None:
-    engine = launch(steps=5000)
+    engine = launch(steps=1_000_000)
     app = ZotuiApp(EngineFeed(engine))
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: cockpit(pilot).run.done > 5, "steps")
