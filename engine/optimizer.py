@@ -50,7 +50,7 @@ class Optimizer:
         found = gradients(plus, minus, self.method.eps, self.probing)
         lr = self.lr(step)
         self._check(step, plus, minus, found, lr)
-        self._update(runtime, step, found, lr)
+        runtime.update(step, weigh(self.method.weights, found), lr)
         count = len(found)
         loss_plus, loss_minus = math.fsum(plus) / count, math.fsum(minus) / count
         return Step(
@@ -63,18 +63,22 @@ class Optimizer:
             eps=self.method.eps,
             losses_plus=tuple(plus) if count > 1 else (),
             losses_minus=tuple(minus) if count > 1 else (),
+            weights=self.method.weights,
             tokens=sum(probe.tokens for probe in probes),
         )
 
     def replay(self, runtime: Runtime, taken: Step) -> None:
-        """Do a step of the journal again from its scalars; nothing is scored. Raises `RunFailed` if one is missing."""
+        """Do a step of the journal again from its scalars; nothing is scored. Raises `RunFailed` if one is missing.
+
+        What was weighed otherwise, or had more directions, before a fork is done as it was.
+        """
         found = self._estimated(taken)
         if not all(map(math.isfinite, [*found, taken.lr, taken.eps])):
             raise RunFailed(f"step {taken.step} of the journal does not tell what is needed to do it again")
         if taken.step % self.method.interval == 0:
             runtime.redraw(taken.step)
         runtime.replay_probe(taken.step, _replayed(self.probing, len(found)), taken.eps)
-        self._update(runtime, taken.step, found, taken.lr)
+        runtime.update(taken.step, weigh(taken.weights, found), taken.lr)
 
     def _estimated(self, taken: Step) -> Sequence[float]:
         """The gradients of a step on record, of each of its directions."""
@@ -92,9 +96,6 @@ class Optimizer:
                 for losses, scores in ((plus, probe.plus), (minus, probe.minus)):
                     losses.append(objective.loss(self._objective, examples, scores[part.start : part.stop]))
         return plus, minus
-
-    def _update(self, runtime: Runtime, step: int, found: Sequence[float], lr: float) -> None:
-        runtime.update(step, weigh(self.method.weights, found), lr)
 
     def _check(
         self, step: int, plus: Sequence[float], minus: Sequence[float], found: Sequence[float], lr: float

@@ -27,7 +27,10 @@ CHANGEABLE = (
     "method.lr",
     "method.eps",
     "method.schedule",
+    "method.warm_up",
     "method.queries",
+    "method.shards",
+    "method.weights",
     "model.cuda_graphs",
     "model.memory_limit_gib",
     "run.steps",
@@ -38,7 +41,7 @@ CHANGEABLE = (
     "run.checkpoint_best",
     "run.when_app_leaves",
 )
-"""The keys that steps which were taken do not depend on."""
+"""The keys that steps which were taken do not depend on: what they need of them is in the journal."""
 
 
 @dataclass(frozen=True)

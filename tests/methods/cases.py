@@ -55,5 +55,14 @@ CASES: dict[str, dict[str, Any]] = {name: {"name": name} for name in METHODS} | 
 
 def method(case: str, **others: Any) -> Method:
     """That of a case, with other keys set as well."""
+    return Method(**{**_keys(case), **others})
+
+
+def settings(case: str) -> list[str]:
+    """The same for `--set`."""
+    return [f"method.{key}={value}" for key, value in _keys(case).items()]
+
+
+def _keys(case: str) -> dict[str, Any]:
     keys = CASES[case]
-    return Method(**{"eps": 1e-2, "interval": INTERVAL, **_OWN[keys["name"]], **keys, **others})
+    return {"eps": 1e-2, "interval": INTERVAL, **_OWN[keys["name"]], **keys}

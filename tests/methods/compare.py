@@ -85,6 +85,21 @@ def rebuilds(engine: OneEngine, case: str, interval: int) -> dict[str, bool]:
     return same
 
 
+def goes_on_otherwise(engine: OneEngine, case: str, **changes: Any) -> dict[str, bool]:
+    """Whether a fork that probes otherwise does the steps before it as they were taken, on each runtime."""
+    taken_by, forked = method(case), method(case, **changes)
+    some, same = examples(99, BATCH), {}
+    for name in ("vllm", "training-loop"):
+        one: Any = engine.take(taken_by) if name == "vllm" else engine.loop(taken_by)
+        journal = _steps(one, taken_by, range(13))
+        scores = one.score(some)
+        other: Any = engine.take(forked) if name == "vllm" else engine.loop(forked)
+        for taken in journal:
+            Optimizer(forked, STEPS, "classification").replay(other, taken)
+        same[name] = other.score(some) == scores
+    return same
+
+
 def packed_as_public(engine: OneEngine, case: str, batch: int, dtype: str) -> tuple[bool, float]:
     """Whether packed passes score a batch, in chunks where it is larger than a pass, as vLLM's public API does.
 

@@ -68,6 +68,16 @@ def test_a_checkpoint_and_the_journal_rebuild_the_state_bit_for_bit(engine_of: A
     assert all(found.values()), found
 
 
+@pytest.mark.parametrize("changes", [{"weights": "rank"}, {"weights": "plain", "shards": 1}, {"queries": 3}])
+def test_a_fork_that_probes_or_weighs_otherwise_does_the_steps_before_it_as_they_were(
+    engine_of: Any, changes: dict[str, Any]
+) -> None:
+    from tests.methods.compare import goes_on_otherwise
+
+    found = goes_on_otherwise(engine_of(), "mezo-factorized, shards of signs, centred", **changes)
+    assert all(found.values()), found
+
+
 @pytest.mark.parametrize("case", ["grzo, shards that are no divisor, two queries", "subzero+"])
 @pytest.mark.parametrize("layout", ["qwen3-moe", "mixtral"])
 def test_experts_of_a_mixture_have_directions_for_shards_and_cores_as_well(
