@@ -62,7 +62,7 @@ class Optimizer:
         found = gradients(plus, minus, self.method.eps, self.probing)
         lr, cut = self.lr(step), clipped(found, bound)
         self._check_update(step, found, cut, lr)
-        self._update(runtime, step, cut, lr)
+        runtime.update(step, weigh(self.method.weights, cut), lr)
         count = len(found)
         loss_plus, loss_minus = math.fsum(plus) / count, math.fsum(minus) / count
         return Step(
@@ -75,13 +75,17 @@ class Optimizer:
             eps=self.method.eps,
             losses_plus=tuple(plus) if count > 1 else (),
             losses_minus=tuple(minus) if count > 1 else (),
+            weights=self.method.weights,
             clipped_at=bound if cut != found else None,
             returned_to=returned_to,
             tokens=sum(probe.tokens for probe in probes),
         )
 
     def replay(self, runtime: Runtime, taken: Step) -> None:
-        """Do a step of the journal again from its scalars; nothing is scored. Raises `RunFailed` if one is missing."""
+        """Do a step of the journal again from its scalars; nothing is scored. Raises `RunFailed` if one is missing.
+
+        What was weighed otherwise, or had more directions, before a fork is done as it was.
+        """
         found = self.gradients_of(taken)
         if taken.clipped_at is not None:
             found = clipped(found, taken.clipped_at)
@@ -90,7 +94,7 @@ class Optimizer:
         if self.redraws(taken.step, taken.returned_to):
             runtime.redraw(taken.step)
         runtime.replay_probe(taken.step, _replayed(self.probing, len(found)), taken.eps)
-        self._update(runtime, taken.step, found, taken.lr)
+        runtime.update(taken.step, weigh(taken.weights, found), taken.lr)
 
     def redraws(self, step: int, returned_to: int | None) -> bool:
         """Whether a step begins an interval: every so many do, and one after a return, which tries other directions."""
@@ -112,9 +116,6 @@ class Optimizer:
                 for losses, scores in ((plus, probe.plus), (minus, probe.minus)):
                     losses.append(objective.loss(self._objective, examples, scores[part.start : part.stop]))
         return plus, minus
-
-    def _update(self, runtime: Runtime, step: int, found: Sequence[float], lr: float) -> None:
-        runtime.update(step, weigh(self.method.weights, found), lr)
 
     def _check_losses(self, step: int, plus: Sequence[float], minus: Sequence[float]) -> None:
         """Raise `NotFinite` unless they are finite."""

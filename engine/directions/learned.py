@@ -51,7 +51,11 @@ class LowRank:
     @property
     def u(self) -> torch.Tensor:
         """U_acc, (rows, rank), whatever its coordinates are."""
-        return self.learned if self._left is None else self._left @ self.learned
+        return self.lifted(self.learned)
+
+    def lifted(self, coordinates: torch.Tensor) -> torch.Tensor:
+        """U, (rows, rank), of coordinates, shaped as `learned`."""
+        return coordinates if self._left is None else self._left @ coordinates
 
     def begin(self, weight: torch.Tensor) -> None:
         """The weight as it is now is what the update is counted from, unless there is such a one already."""
@@ -108,12 +112,12 @@ class Learned:
             LowRank(
                 matrix,
                 self._v_of[index],
-                part.view(shapes[index]),
+                part,
                 Fold(matrix, fold, seed, device, drawn, staging),
                 Sample(matrix, space.rank, seed, device, len(matrices)),
                 self._left.of_matrix[index] if self._left else None,
             )
-            for index, (matrix, part) in enumerate(zip(matrices, self._by_matrix(self.learned), strict=True))
+            for index, (matrix, part) in enumerate(zip(matrices, self.by_matrix(self.learned), strict=True))
         ]
 
     def follow(self, source: Directions) -> None:
@@ -179,8 +183,8 @@ class Learned:
         """U of all matrices, flat, from their coordinates: those themselves, but for a core."""
         if self._left is None:
             return coordinates
-        parts = zip(self._left.of_matrix, self._by_matrix(coordinates), self._shapes, strict=True)
-        return torch.cat([(left @ part.view(shape)).flatten() for left, part, shape in parts])
+        parts = zip(self.states, self.by_matrix(coordinates), strict=True)
+        return torch.cat([state.lifted(part).flatten() for state, part in parts])
 
     def learn(self, step: int, gradients: Sequence[float], lr: float) -> None:
         """Move U_acc by the update rule, with the mean of gradients[d] U(step, d) as its estimate."""
@@ -192,8 +196,10 @@ class Learned:
         self.learned.zero_()
         self.dirty = False
 
-    def _by_matrix(self, coordinates: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return coordinates.split([rows * rank for rows, rank in self._shapes])
+    def by_matrix(self, coordinates: torch.Tensor) -> list[torch.Tensor]:
+        """Those of each matrix, shaped as they are drawn, within a flat tensor of all."""
+        parts = coordinates.split([rows * rank for rows, rank in self._shapes])
+        return [part.view(shape) for part, shape in zip(parts, self._shapes, strict=True)]
 
     def settle(self) -> None:
         """Residuals are about to be read, or were written: those in the host's memory are as they are."""

@@ -23,6 +23,6 @@ DECLARATION = Declaration(
         "eps": 0.001,
         "lr": 0.0001,
     },
-    fixed=("sides", "weights", "update"),
+    fixed=("sides", "weights"),
     departs="The paper's steps are divided by 2 eps as well; here that is part of the learning rate.",
 )

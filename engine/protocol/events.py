@@ -72,6 +72,7 @@ class Step(Event, frozen=True, omit_defaults=True, gc=False):
     # at W - eps Z, or at W itself where only one side is scored.
     losses_plus: tuple[Number, ...] = ()
     losses_minus: tuple[Number, ...] = ()
+    weights: Literal["plain", "spread", "centred", "rank"] = "plain"  # what the gradients were weighed by
     gradients: tuple[Number, ...] = ()  # instead, of every query, in runs that zotui 0.4 and earlier began
     # What drew the directions: "philox", a counter, the same on every device. Of runs that zotui 0.2 and earlier began
     # the kind of device: "cpu", or the model of a GPU.

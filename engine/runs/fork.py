@@ -29,7 +29,10 @@ CHANGEABLE = (
     "method.lr",
     "method.eps",
     "method.schedule",
+    "method.warm_up",
     "method.queries",
+    "method.shards",
+    "method.weights",
     "method.clip",
     "method.ratchet",
     "model.cuda_graphs",
@@ -42,7 +45,7 @@ CHANGEABLE = (
     "run.checkpoint_best",
     "run.when_app_leaves",
 )
-"""The keys that steps which were taken do not depend on."""
+"""The keys that steps which were taken do not depend on: what they need of them is in the journal."""
 
 
 @dataclass(frozen=True)

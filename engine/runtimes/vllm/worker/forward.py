@@ -159,7 +159,7 @@ class Forward:
         try:
             with (
                 set_forward_context(metadata, self._config, num_tokens=signs * count, slot_mapping=slot_mappings),
-                self._layers.during(Pass(signs, count, batch.rows, self._parts(batch), adapted)),
+                self._layers.during(Pass(signs, count, batch.rows, self._parts(batch), self._ends(batch), adapted)),
             ):
                 hidden = self._runner.model(
                     input_ids=batch.ids, positions=batch.positions, intermediate_tensors=None, inputs_embeds=None
@@ -174,6 +174,18 @@ class Forward:
             return None
         every = torch.arange(self._shards, device=batch.parts.device)
         return (batch.parts[:, None] == every).to(self._config.model_config.dtype)
+
+    def _ends(self, batch: Batch) -> tuple[list[int], list[int]] | None:
+        """Where each part's tokens and rows end, where that is known without waiting for a device.
+
+        Examples are laid out in order, and so are the tokens and the rows of their parts. A recorded pass would keep
+        the ends of its first batch.
+        """
+        if not len(batch.parts) or self._device.type != "cpu":
+            return None
+        every = torch.arange(self._shards)
+        of_rows = batch.parts[batch.rows]
+        return tuple(torch.searchsorted(parts, every, right=True).tolist() for parts in (batch.parts, of_rows))  # type: ignore[return-value]
 
     def _send(self, dtype: torch.dtype, *parts: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """The parts on the device, as views of one tensor that was sent at once; that one first."""

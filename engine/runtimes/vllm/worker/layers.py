@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -41,6 +42,7 @@ class Pass:
     tokens: int
     rows: torch.Tensor  # int64, indices of tokens within a sign
     parts: torch.Tensor | None = None  # (tokens, shards), 1 where a token is of a shard; None: a sign has one B
+    ends: tuple[list[int], list[int]] | None = None  # after each shard's tokens, and its rows; None: not at hand
     adapted: bool = True  # False is the floor that the benchmark measures: the weights as they are
 
 
@@ -115,17 +117,23 @@ class _Layer:
         if x.dim() > 2:
             return self.apply(x.flatten(0, -2), bias).unflatten(0, x.shape[:-1])
         if not self._scored_only:
-            return self._scored(current, x, bias, current.tokens, current.parts)
+            return self._scored(current, x, bias, current.tokens, current.parts, current.ends and current.ends[0])
         by_sign = x.view(current.signs, current.tokens, -1)
         some = by_sign[:, current.rows].flatten(0, 1)
         parts = current.parts if current.parts is None else current.parts[current.rows]
-        y = self._scored(current, some, bias, len(current.rows), parts)
+        y = self._scored(current, some, bias, len(current.rows), parts, current.ends and current.ends[1])
         whole = y.new_zeros(current.signs, current.tokens, y.shape[-1])
         whole[:, current.rows] = y.view(current.signs, len(current.rows), -1)
         return whole.flatten(0, 1)
 
     def _scored(
-        self, current: Pass, x: torch.Tensor, bias: torch.Tensor | None, tokens: int, parts: torch.Tensor | None
+        self,
+        current: Pass,
+        x: torch.Tensor,
+        bias: torch.Tensor | None,
+        tokens: int,
+        parts: torch.Tensor | None,
+        ends: list[int] | None,
     ) -> torch.Tensor:
         """The layer on `tokens` rows of every sign."""
         if self._same_input and current.signs > 1:
@@ -134,26 +142,37 @@ class _Layer:
             y = self._linear(self._base, x, bias)
         if current.adapted:
             shrunk = (x @ self._a_transposed).view(current.signs, tokens, -1)
-            self._expand(y.view(current.signs, tokens, -1), shrunk, parts)
+            self._expand(y.view(current.signs, tokens, -1), shrunk, parts, ends)
         return y
 
-    def _expand(self, y: torch.Tensor, shrunk: torch.Tensor, parts: torch.Tensor | None) -> None:
+    def _expand(
+        self, y: torch.Tensor, shrunk: torch.Tensor, parts: torch.Tensor | None, ends: list[int] | None
+    ) -> None:
         """y (signs, tokens, out) <- y + shrunk (signs, tokens, columns) B, with the B of each token's part."""
-        if parts is not None:
+        if ends is not None:
+            for shard, (start, end) in enumerate(pairwise([0, *ends])):
+                if start < end:  # a chunk of a batch need not have tokens of every part
+                    self._add(y[:, start:end], shrunk[:, start:end], shard)
+        elif parts is not None:
             # Every token in the columns of its own part, and zeros in those of the others: one product for all parts.
             for product in self._products:
                 spread = (shrunk[:, :, None, product.columns] * parts[:, :, None]).flatten(2)
                 y[:, :, product.rows].baddbmm_(spread, product.b[: len(y)].flatten(1, 2))
-        elif self._one_by_one:
-            b = self._products[0].b[: len(y), 0]
+        else:
+            self._add(y, shrunk, 0)
+
+    def _add(self, y: torch.Tensor, shrunk: torch.Tensor, shard: int) -> None:
+        """The same of tokens that are all of one shard."""
+        if self._one_by_one:
+            b = self._products[0].b[: len(y), shard]
             for index, piece in enumerate(self._pieces):
                 for row in range(index * self._rank, (index + 1) * self._rank):
                     y[:, :, piece.rows].addcmul_(shrunk[:, :, row, None], b[:, None, row, piece.rows])
         elif len(self._products) == 1:
-            y.baddbmm_(shrunk, self._products[0].b[: len(y), 0])
+            y.baddbmm_(shrunk, self._products[0].b[: len(y), shard])
         else:
             for product in self._products:
-                y[:, :, product.rows].baddbmm_(shrunk[:, :, product.columns], product.b[: len(y), 0])
+                y[:, :, product.rows].baddbmm_(shrunk[:, :, product.columns], product.b[: len(y), shard])
 
 
 def _block(name: str) -> int | None:

@@ -71,14 +71,10 @@ class Slots:
         self._a = torch.zeros(plan.a_size, dtype=dtype, device=device)
         self._b = torch.zeros(signs, plan.b_size, dtype=dtype, device=device)
         self.of_layer = plan.place(self._a, self._b)
-        self._sum = torch.empty_like(self.learned.learned)
         if self._on_gpu:
             self._grid_of_a = plan.grid("cols", device)
             self._grids = [plan.grid("rows", device, shard) for shard in range(shards)]
-        else:
-            # In the precision of the slots, before each matrix is brought to its place.
-            self._sign = torch.empty(self.rank * sum(m.rows for m in matrices), dtype=dtype)
-            self._by_piece = views(self._sign, matrices, "rows")
+            self._sum = torch.empty_like(self.learned.learned)
 
     def redraw(self, step: int) -> None:
         """Draw the V of the interval that begins at `step`, and make it the A of all layers. Fold first."""
@@ -116,20 +112,19 @@ class Slots:
         """Write a shard of a sign; of a pair, also of the next sign, whose eps is the opposite."""
         written = self._written[index][shard]
         if written.direction is None:
-            self._write_one(index, shard, self.learned.learned)
+            self._write_one(index, shard)
             return
         u = self.learned.direction(*written.direction, self._in_use)
         if pair and self._on_gpu and not self.learned.is_core:
             self._write(self._b[index : index + 2], self.learned.learned, self._grids[shard], u, written.eps)
             return
         for side in range(2 if pair else 1):
-            torch.add(self.learned.learned, u, alpha=self._written[index + side][shard].eps, out=self._sum)
-            self._write_one(index + side, shard, self._sum)
+            self._write_one(index + side, shard, u, self._written[index + side][shard].eps)
 
     def settle(self) -> None:
         """Write U_acc itself: the weights as they are, as a single sign."""
         self._written = [[_Written()]]
-        self._write_one(0, 0, self.learned.learned)
+        self._write_one(0, 0)
 
     def rest(self) -> None:
         """Write nothing at all as the single sign: the weights as they were folded last."""
@@ -148,15 +143,23 @@ class Slots:
         """Draw directions that a later step will ask for, without losing those in use."""
         self.learned.draw_ahead(step, directions, self._in_use)
 
-    def _write_one(self, sign: int, shard: int, coordinates: torch.Tensor) -> None:
-        """Bring what a sign adds to its place, as a shard's B."""
-        u = self.learned.lifted(coordinates)
+    def _write_one(self, sign: int, shard: int, u: torch.Tensor | None = None, eps: float = 0.0) -> None:
+        """Bring what a sign adds, U_acc + eps U by their coordinates, to its place, as a shard's B."""
+        learned = self.learned
         if self._on_gpu:
-            self._write(self._b[sign], u, self._grids[shard])
+            summed = learned.learned if u is None else torch.add(learned.learned, u, alpha=eps, out=self._sum)
+            self._write(self._b[sign], learned.lifted(summed), self._grids[shard])
             return
-        self._sign.copy_(u)
-        for piece, b in zip(self.slices, self._by_piece, strict=True):
-            piece.b[sign, shard].copy_(b.T)
+        parts = learned.by_matrix(learned.learned if u is None else u)
+        for piece, part in zip(self.slices, parts, strict=True):
+            b = piece.b[sign, shard]
+            if learned.is_core:
+                core = part if u is None else torch.add(piece.state.learned, part, alpha=eps)
+                b.copy_(piece.state.lifted(core).T)
+            elif u is None:
+                b.copy_(part.T)
+            else:
+                torch.add(piece.state.learned.T, part.T, alpha=eps, out=b)  # rounded once, to the slots' precision
 
     def _write(
         self,
