@@ -32,8 +32,8 @@ PREFLIGHT = {
 COCKPIT = {
     "loss": "How wrong the model is on a batch of training examples: lower is better. A dot is one step, or the "
     "lowest and the highest of several; the line is smoothed, because single steps are noisy.",
-    "● ■ · ‖ ▶ ▲": "Under the chart, at their steps: an evaluation, a checkpoint, a fold of what was learned into the "
-    "weights, a pause, going on, changed settings. ▴ and ▾ in it: a value off its scale.",
+    "● ■ · ‖ ▶ ▲ ◀": "Under the chart, at their steps: an evaluation, a checkpoint, a fold of what was learned into "
+    "the weights, a pause, going on, changed settings, a return of the ratchet. ▴ and ▾ in it: a value off its scale.",
     "update kept": "How much of the intended change is there, residuals included; see model.fold.",
     "signal": "The difference between the two losses of a step against the numerical noise, measured at the start "
     "by scoring one batch over and over; and what is in the way, if the loss does not fall.",

@@ -111,6 +111,10 @@ def figure_rows(record: Record) -> list[tuple[str, str]]:
     changed = settings(record.run).get("changes")
     if changed:
         rows.append(("changed", f"{changed}, while it was at work"))
+    if record.curves and (returns := record.curves.returns):
+        last, times = returns[-1], f"{len(returns)} times, last " if len(returns) > 1 else ""
+        text = f"{times}at step {last.step:,} to the state after {last.to:,}, rate halved to {last.lr:g}"
+        rows.append(("returned", text))
     left = remaining(record)
     if left is not None:
         rows.append(("ETA", f"~{numbers.duration(left)}"))

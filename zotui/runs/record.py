@@ -40,7 +40,7 @@ class BestSoFar:
 class Happened(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What happened besides steps, once so many were done; what it does not have is left out."""
 
-    kind: Literal["evaluation", "checkpoint", "fold", "pause", "change"]
+    kind: Literal["evaluation", "checkpoint", "fold", "pause", "change", "return"]
     step: int
     seconds_of_steps: float = math.nan  # until then
     split: str | None = None
@@ -53,6 +53,7 @@ class Happened(msgspec.Struct, kw_only=True, omit_defaults=True):
     lr: float | None = None
     eps: float | None = None
     eval_every: int | None = None
+    to: int | None = None  # of a return: the state after so many steps
 
 
 @dataclass(frozen=True)
@@ -186,6 +187,7 @@ def _timeline(run: RunDir, curves: Columns, steps: list[Step]) -> list[Happened]
             for one in steps[interval::interval]
         ]
     found += [Happened(kind="pause", step=pause.step, seconds=pause.seconds) for pause in info.pauses]
+    found += [Happened(kind="return", step=one.step, to=one.to, lr=one.lr) for one in curves.returns]
     with suppress(UserError):
         found += [
             Happened(kind="change", step=one.step, lr=one.lr, eps=one.eps, eval_every=one.eval_every)

@@ -10,7 +10,7 @@ from itertools import accumulate, islice
 from operator import attrgetter
 from typing import Self
 
-from engine.protocol.events import Step
+from engine.protocol.events import Returned, Step
 from engine.runs.directory import RunDir
 from engine.runs.journal import LineReader, misplaced
 
@@ -27,7 +27,7 @@ class Steps:
     Besides the fields of `Step` there are the columns difference, |L+ - L-|; gradient, |projected gradient|; and
     total_tokens and total_seconds, up to the end of the step.
 
-    Attributes: forgotten, how often steps were dropped again.
+    Attributes: returns, of those that were taken from an earlier state; forgotten, how often steps were dropped again.
     """
 
     def __init__(self) -> None:
@@ -35,6 +35,7 @@ class Steps:
         self._told = {name: array("d") for name in TOLD}
         self._derived: dict[str, array[float]] = {}
         self._newest: dict[str, tuple[int, int | None]] = {}  # up to where it was looked for, and where it was
+        self.returns: list[Returned] = []
         self.forgotten = 0
 
     def __len__(self) -> int:
@@ -51,6 +52,9 @@ class Steps:
             return
         self.forget_from(steps[0].step)
         self._step.extend(map(attrgetter("step"), steps))
+        self.returns += [
+            Returned(step=one.step, to=one.returned_to, lr=one.lr) for one in steps if one.returned_to is not None
+        ]
         for name, column in self._told.items():
             numbers = map(attrgetter(name), steps)
             if name in ("tokens", "seconds"):  # a step takes some of both
@@ -65,6 +69,7 @@ class Steps:
         if len(later):
             self.forget_from(later._step[0])
             self._step.extend(later._step)
+            self.returns += later.returns
             for name, column in self._told.items():
                 column.extend(later._told[name])
 
@@ -73,6 +78,7 @@ class Steps:
         part = Steps()
         part._step = self._step[begin:end]
         part._told = {name: column[begin:end] for name, column in self._told.items()}
+        part.returns = [one for one in self.returns if len(part) and part._step[0] <= one.step <= part._step[-1]]
         return part
 
     def forget_from(self, step: int) -> None:
@@ -81,6 +87,7 @@ class Steps:
             return
         place = bisect_left(self._step, step)
         del self._step[place:]
+        self.returns = [one for one in self.returns if one.step < step]
         for column in (*self._told.values(), *self._derived.values()):
             del column[place:]
         self._newest.clear()

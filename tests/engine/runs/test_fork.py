@@ -14,7 +14,9 @@ import pytest
 
 from engine.errors import UserError
 from engine.preset.load import keys
-from engine.runs.directory import RunDir, all_runs
+from engine.protocol.events import Eval
+from engine.runs import checkpoints
+from engine.runs.directory import RunDir, all_runs, step_of
 from engine.runs.fork import CHANGEABLE, fork
 from engine.runs.journal import append
 from tests.engine.conftest import Runner
@@ -142,6 +144,25 @@ def test_a_fork_moves_the_experts_that_its_run_does(saved: RunDir, tmp_path: Pat
         saved.info.file.write_text(json.dumps(about))
     forked = fork(saved, 3, ["run.steps=50"], tmp_path / "forked")
     assert forked.info.read().experts is bool(experts)
+
+
+def test_a_fork_takes_the_checkpoints_on_its_way_and_the_one_to_return_to(stopped: RunDir, tmp_path: Path) -> None:
+    for step in range(5, 12):  # two of ten steps led nowhere
+        append(stopped.journal_file, {"step": step, **({"returned_to": 5} if step == 7 else {}), "lr": 1.0})
+    for step in (3, 5, 7, 9, 11):
+        checkpoints.save(stopped, step, lambda path: path.write_bytes(b"w") and None, step)
+    for step, loss in ((3, 0.9), (5, 0.5), (7, 0.6), (9, 0.8)):
+        metrics = {"loss": loss, "accuracy": 1 - loss if step != 3 else 0.9}
+        stopped.add_evaluation(Eval(step=step, metrics=metrics))
+
+    def taken(step: int, *changes: str) -> list[int]:
+        forked = fork(stopped, step, ["run.steps=50", *changes], tmp_path / f"{step}{len(changes)}")
+        return [step_of(folder) for folder in forked.checkpoint_folders()]
+
+    assert taken(10) == [3, 9]  # the newest, and the most accurate
+    assert taken(8) == [3, 5]  # not 7: steps 5 and 6 led nowhere
+    assert taken(7) == [3, 7]
+    assert taken(10, "method.ratchet=true", "run.eval_every=2") == [3, 5, 9]
 
 
 def test_forks_are_made_on_threads_each_whole(saved: RunDir, home: Path) -> None:

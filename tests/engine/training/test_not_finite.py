@@ -21,9 +21,11 @@ from engine.preflight.open import Opened, open_run
 from engine.preset.load import load
 from engine.preset.method import Method
 from engine.preset.schema import Preset
-from engine.protocol.commands import AnyCommand, Evaluate, Resume, Stop
-from engine.protocol.events import Eval, Event, State
+from engine.protocol.commands import AnyCommand, Evaluate, Resume, Save, Stop
+from engine.protocol.events import Eval, Event, Returned, State
+from engine.runs import checkpoints
 from engine.runs.directory import RunDir
+from engine.runs.lineage import Lineage
 from engine.runtimes.base import Probe
 from engine.tasks.example import Example
 from engine.training.disk_wait import DiskWait
@@ -62,9 +64,11 @@ class Session:
     def hear(self, event: Event) -> None:
         self.events.append(event)
         if isinstance(event, State) and event.state == "paused":
-            command = self.when_held.pop(0) if self.when_held else Stop()
+            commands = [self.when_held.pop(0)] if self.when_held else [Stop()]
+            if commands == [Save()]:  # no other state follows, to which one could answer
+                commands.append(Resume())
             # On a thread, as commands come in: it is heard once the trainer waits.
-            threading.Thread(target=self.inbox.obey, args=[command]).start()
+            threading.Thread(target=lambda: [self.inbox.obey(command) for command in commands]).start()
 
     def losses(self) -> list[tuple[float, float]]:
         return [(step.loss_plus, step.loss_minus) for step in self.run.journal()]
@@ -77,8 +81,8 @@ class Session:
 def session(tiny_run: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: Path) -> Any:
     opened: list[Opened] = []
 
-    def session(name: str, runtime: str, tries: int) -> Session:
-        settings = (*HALF, f"model.runtime={runtime}", f"run.steps={STEPS}", f"method.interval={INTERVAL}")
+    def session(name: str, runtime: str, tries: int, *more: str) -> Session:
+        settings = (*HALF, f"model.runtime={runtime}", f"run.steps={STEPS}", f"method.interval={INTERVAL}", *more)
         wanted = load("tiny", tiny_run.preset.read_text(), settings)
         opened.append(open_run(wanted, lambda *_: None))
         return Session(tmp_path / name, wanted, opened[-1], monkeypatch, tries)
@@ -124,6 +128,31 @@ def test_what_is_saved_while_held_is_resumed_to_the_same_end(session: Any, runti
     assert again.steps_done == BAD
     again.train()
     assert held.losses() == undisturbed.losses()
+
+
+RATCHET = ("method.ratchet=true", f"run.eval_every={BAD}", "method.lr=0.2")
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_step_that_returns_and_overflows_is_as_if_it_had_not_been(session: Any, runtime: str) -> None:
+    """It is held where it was before it returned, as what is saved then shows, and returns when it is tried again."""
+    undisturbed = session("undisturbed", runtime, 0, *RATCHET)
+    undisturbed.trainer.train()
+    undisturbed.trainer.save()
+    held = session("held", runtime, 1, *RATCHET)
+    held.when_held = [Save()]  # and then Resume
+    held.trainer.train()
+    held.trainer.save()
+    for one in (undisturbed, held):
+        assert {step.step: step.returned_to for step in one.run.journal() if step.returned_to is not None} == {BAD: 0}
+        assert [event.to for event in one.events if isinstance(event, Returned)] == [0]
+    assert len(held.held()) == 1 and held.losses() == undisturbed.losses()
+    weights = [load_file(s.run.checkpoints / f"step-{STEPS:08d}/weights.safetensors") for s in (held, undisturbed)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[1])
+    # Saved while it was held: the state after four steps, from which a fork rebuilds it.
+    way = Lineage({}, BAD)
+    found, damaged = checkpoints.newest(held.run, way)
+    assert found is not None and found.step == BAD and not damaged
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

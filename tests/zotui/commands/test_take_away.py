@@ -258,6 +258,18 @@ def test_show_tells_all_that_the_cockpit_shows(run: RunDir) -> None:
     out = zotui("show", "r")[1]
     assert "speed       25," in out and "20 ms a step" in out and "ETA" not in out
     assert "changed     lr 5e-07 from 120" in out
+    assert "returned" not in out
+
+
+def test_show_tells_where_the_run_returned(run: RunDir) -> None:
+    steps = list(run.journal())
+    for at, to in ((100, 50), (200, 150)):
+        steps[at] = structs.replace(steps[at], returned_to=to)
+    run.journal_file.write_bytes(b"".join(map(encode_line, steps)))
+    shown = json.loads(zotui("show", "r", "--json")[1])
+    found = [entry for entry in shown["timeline"] if entry["kind"] == "return"]
+    assert [(entry["step"], entry["to"], entry["lr"]) for entry in found] == [(100, 50, 1e-6), (200, 150, 1e-6)]
+    assert "returned    2 times, last at step 200 to the state after 150, rate halved to 1e-06" in zotui("show", "r")[1]
 
 
 def test_show_of_a_live_run_estimates_what_is_left(run: RunDir) -> None:

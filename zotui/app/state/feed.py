@@ -17,10 +17,11 @@ from typing import Protocol
 from engine.errors import UserError
 from engine.preset.schema import Preset
 from engine.protocol.commands import AnyCommand
-from engine.protocol.events import AnyEvent, Changed, Eval, Hello, Log
+from engine.protocol.events import AnyEvent, Hello, Log
 from engine.runs.directory import RunDir, Summary
+from engine.runs.info import Info
 from engine.runs.usage import Usage, together
-from zotui.app.state.history import checkpoints, follow, interleaved, noted, past
+from zotui.app.state.history import Noted, checkpoints, follow, interleaved, noted, past
 from zotui.app.state.marks import Mark
 from zotui.runs.steps import Steps
 
@@ -30,9 +31,9 @@ MOST_PER_DRAIN = 4000
 
 @dataclass(frozen=True)
 class Past:
-    """Steps, an evaluation, a change, a mark or what the run took, read from the records instead of watched."""
+    """Steps, what was noted between them, a mark or what the run took, read from the records instead of watched."""
 
-    event: Steps | Eval | Changed | Mark | Usage
+    event: Steps | Noted | Mark | Usage
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Viewed:
     dtype: str = ""
     noise: float | None = None  # see `Hello`
     resolved: Preset | None = None  # where it can be read
+    took_over: int = 0  # steps, of a fork
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Begun:
     preset: str  # its name
     resolved: Preset
     done: int
+    took_over: int = 0  # steps, of a fork
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,8 @@ class EngineFeed(_Gathering):
 
     def start(self) -> None:
         with suppress(UserError, OSError):  # the engine will say what is wrong
-            self._items.append(Begun(self.run.info.read().preset, self.run.preset(), self.engine.steps_before))
+            info = self.run.info.read()
+            self._items.append(Begun(info.preset, self.run.preset(), self.engine.steps_before, _took_over(info)))
         super().start()
 
     def send(self, command: AnyCommand) -> bool:
@@ -215,7 +219,12 @@ class RecordsFeed(_Gathering):
         with suppress(UserError, OSError):
             resolved = self.run.preset()
         model, noise = resolved.model.path if resolved else "", info.noise.nats if info.noise else None
-        return Viewed(self.run.summary(), info.device, model, info.runtime, info.dtype, noise, resolved)
+        summary, took_over = self.run.summary(), _took_over(info)
+        return Viewed(summary, info.device, model, info.runtime, info.dtype, noise, resolved, took_over)
+
+
+def _took_over(info: Info) -> int:
+    return info.forked_from.step if info.forked_from else 0
 
 
 def _marked(run: RunDir) -> Iterator[Past]:

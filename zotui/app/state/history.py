@@ -7,15 +7,19 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
 from engine.errors import UserError
-from engine.protocol.events import Changed, Eval
+from engine.protocol.events import Changed, Eval, Returned
 from engine.runs.directory import RunDir, step_of
 from zotui.runs.steps import StepReader, Steps
 
 _BATCH = 20_000  # steps that are handed over at once
 
 
-def past(run: RunDir, before: int) -> Iterator[Steps | Eval | Changed]:
-    """The steps of the journal below `before`, with the evaluations and changes where they were.
+Noted = Eval | Changed | Returned
+"""What is noted between steps."""
+
+
+def past(run: RunDir, before: int) -> Iterator[Steps | Noted]:
+    """The steps of the journal below `before`, with the evaluations, changes and returns where they were.
 
     Raises `UserError` where the journal is damaged, after what could be read.
     """
@@ -31,10 +35,11 @@ def past(run: RunDir, before: int) -> Iterator[Steps | Eval | Changed]:
         raise fault
 
 
-def interleaved(steps: Steps, taken: Iterable[Eval | Changed]) -> Iterator[Steps | Eval | Changed]:
+def interleaved(steps: Steps, taken: Iterable[Eval | Changed]) -> Iterator[Steps | Noted]:
     """Steps and what was noted between them, in their order, the steps in batches."""
     begin = 0
-    for one in taken:
+    between: list[Noted] = [*taken, *steps.returns]
+    for one in sorted(between, key=lambda one: one.step):  # a return comes after the evaluation that it is for
         end = bisect_left(steps.column("step"), one.step)
         yield from _batches(steps, begin, end)
         yield one

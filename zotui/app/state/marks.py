@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-MarkKind = Literal["evaluation", "checkpoint", "pause", "resume", "change"]
+MarkKind = Literal["evaluation", "checkpoint", "pause", "resume", "change", "return"]
 
 
 class Mark(NamedTuple):

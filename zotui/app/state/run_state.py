@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from msgspec import structs
+
 from engine.preset.schema import Preset
 from engine.protocol.events import (
     Changed,
@@ -18,6 +20,7 @@ from engine.protocol.events import (
     Hello,
     Log,
     Phase,
+    Returned,
     State,
     StateName,
     Step,
@@ -39,7 +42,7 @@ from zotui.text import numbers
 Asked = Literal["pausing", "resuming", "stopping"]
 """What was asked of the engine and not yet confirmed."""
 
-EntryKind = Literal["state", "eval", "save", "change", "phase", "ask", "info", "warning", "error", "debug"]
+EntryKind = Literal["state", "eval", "save", "change", "return", "phase", "ask", "info", "warning", "error", "debug"]
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,8 @@ class RunState(Results):
         self.waits = False  # whether it paused for what passes by itself
         self.resolved: Preset | None = None  # what the run was started with, where it can be read
         self.fold_every: int | None = None  # steps from one fold to the next
-        self._change: Changed | None = None  # the newest
+        self._took_over = 0  # steps, of a fork
+        self._change: Changed | None = None  # the newest, with what the ratchet made of it
         self.marks: deque[Mark] = deque(maxlen=1000)
         self.gauges = Gauges(clock)
         self.pace = Pace(clock)
@@ -120,8 +124,8 @@ class RunState(Results):
 
     @property
     def in_force(self) -> Changed | None:
-        """What the newest change left, or the preset where there was none; None where that cannot be read."""
-        return self._change or (began_with(self.resolved) if self.resolved else None)
+        """What the newest change or return left, or the preset without either; None where that cannot be read."""
+        return self._change or (began_with(self.resolved, self._took_over) if self.resolved else None)
 
     def note(self, kind: Literal["ask", "info", "warning", "error"], text: str) -> None:
         """Add a line of the app's own to the log."""
@@ -157,6 +161,8 @@ class RunState(Results):
                 self._evaluation(evaluation, None)
             case Past(event=Changed() as changed):
                 self._changed(changed, None)
+            case Past(event=Returned() as returned):
+                self._returned(returned, None)
             case Past(event=Mark() as mark):
                 self.marks.append(mark)
             case Past(event=Usage() as taken):
@@ -178,6 +184,8 @@ class RunState(Results):
                 self.tried.append(item)
             case Changed():
                 self._changed(item, self._wall())
+            case Returned():
+                self._returned(item, self._wall())
             case Phase():
                 if self.phase is None or self.phase.name != item.name:
                     self._log("phase", f"{item.name}{' · ' + item.detail if item.detail else ''}")
@@ -195,7 +203,7 @@ class RunState(Results):
             case Viewed():
                 self._view(item)
             case Begun():
-                self._begun_with(item.resolved)
+                self._begun_with(item.resolved, item.took_over)
                 self.preset, self.model = item.preset, item.resolved.model.path
                 self.steps, self.done = item.resolved.run.steps, item.done
                 self.smooth_over(self.steps)
@@ -222,7 +230,8 @@ class RunState(Results):
         self.take_evaluation(evaluation)
         self._log("eval", f"step {numbers.count(evaluation.step)}  {numbers.figures(evaluation.metrics)}", at)
 
-    def _begun_with(self, resolved: Preset | None) -> None:
+    def _begun_with(self, resolved: Preset | None, took_over: int) -> None:
+        self._took_over = took_over
         self.resolved, self.fold_every = resolved, resolved.method.interval if resolved else None
 
     def _changed(self, changed: Changed, at: float | None) -> None:
@@ -231,6 +240,16 @@ class RunState(Results):
         often = f"eval every {numbers.count(changed.eval_every)}" if changed.eval_every else "no eval between"
         in_force = f"lr {numbers.significant(changed.lr)}  eps {numbers.significant(changed.eps)}  {often}"
         self._log("change", f"from step {numbers.count(changed.step)} on  {in_force}", at)
+
+    def _returned(self, returned: Returned, at: float | None) -> None:
+        """The engine has it in words, too; the records only so."""
+        now = self.in_force
+        if now is not None and returned.step >= now.step:  # one that a fork took over is in its preset
+            self._change = structs.replace(now, lr=now.lr / 2)
+        self.marks.append(Mark(returned.step, "return"))
+        to, lr = numbers.count(returned.to), numbers.significant(returned.lr)
+        text = f"step {numbers.count(returned.step)}  returned to step {to}, rate halved to {lr}"
+        self._log("return", text, at)
 
     def _state(self, event: State) -> None:
         if event.state in ("running", "paused"):
@@ -259,7 +278,7 @@ class RunState(Results):
             self.asked = None
 
     def _view(self, viewed: Viewed) -> None:
-        self._begun_with(viewed.resolved)
+        self._begun_with(viewed.resolved, viewed.took_over)
         self.smooth_over(viewed.summary.steps)
         summary = self.viewed = viewed.summary
         self.preset, self.model = summary.preset, viewed.model

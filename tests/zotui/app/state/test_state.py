@@ -10,7 +10,7 @@ import pytest
 
 from engine.errors import UserError
 from engine.preset.load import load
-from engine.protocol.events import Done, Error, Eval, Hello, Phase, State, Step, Telemetry
+from engine.protocol.events import Changed, Done, Error, Eval, Hello, Phase, Returned, State, Step, Telemetry
 from engine.runs.directory import RunDir, Summary
 from engine.runs.journal import encode_line
 from tests.zotui.app.app_helpers import preset_text
@@ -18,8 +18,9 @@ from zotui.app.charts.chart import spread
 from zotui.app.charts.ticks import Ticks
 from zotui.app.cockpit.panes.status import state_word
 from zotui.app.state.eta import Pace
-from zotui.app.state.feed import Ended, Past, Viewed
+from zotui.app.state.feed import Begun, Ended, Past, Viewed
 from zotui.app.state.history import follow, past
+from zotui.app.state.marks import Mark
 from zotui.app.state.outcome import explain_exit
 from zotui.app.state.run_state import RunState
 from zotui.runs.steps import Steps
@@ -342,3 +343,47 @@ def test_of_a_run_whose_records_alone_are_watched_the_speed_is_that_of_its_last_
 )
 def test_words(shown: str, expected: str) -> None:
     assert shown == expected
+
+
+def test_a_return_is_told_alike_as_it_comes_and_from_the_records() -> None:
+    wanted = load("demo", preset_text(), ["method.lr=8e-6"])
+    taken = [step(0), step(1), msgspec.structs.replace(step(2), returned_to=0, lr=4e-6), step(3)]
+    live, read = RunState("r"), RunState("r")
+    for run in (live, read):
+        run.apply(Begun("demo", wanted, 0))
+    for event in (*taken[:2], Returned(step=2, to=0, lr=4e-6), *taken[2:]):
+        live.apply(event)
+    run = record_run(0)
+    run.journal_file.write_bytes(b"".join(map(encode_line, taken)))
+    found = list(past(run, 4))
+    assert [type(one).__name__ for one in found] == ["Eval", "Steps", "Returned", "Steps", "Eval"]
+    for one in found:
+        read.apply(Past(one))
+    for state in (live, read):
+        assert Mark(2, "return") in state.marks
+        told = [entry.text for entry in state.entries if entry.kind == "return"]
+        assert told == ["step 2  returned to step 0, rate halved to 4e-06"]
+        assert state.in_force is not None and state.in_force.lr == 4e-6
+        state.apply(Changed(step=4, lr=3e-6, eps=1e-3, eval_every=4))
+        state.apply(Returned(step=8, to=4, lr=1e-6))
+        assert state.in_force is not None and state.in_force.lr == 1.5e-6
+
+
+def test_a_return_that_a_fork_took_over_is_in_its_rate_already() -> None:
+    run = RunState("r")
+    run.apply(Begun("demo", load("demo", preset_text(), ["method.lr=8e-6"]), 10, took_over=10))
+    for returned in (Returned(step=4, to=2, lr=8e-6), Returned(step=10, to=8, lr=4e-6)):
+        run.apply(Past(returned))
+    assert run.in_force is not None and run.in_force.lr == 4e-6
+
+
+def test_returns_go_with_their_steps() -> None:
+    def back(number: int) -> Step:
+        return msgspec.structs.replace(step(number), returned_to=0)
+
+    steps = Steps.of([step(0), back(1), step(2), back(3), step(4)])
+    assert [one.step for one in steps.returns] == [1, 3]
+    assert [one.step for one in steps.part(0, 3).returns] == [1] and not steps.part(4, 5).returns
+    steps.forget_from(3)
+    steps.join(Steps.of([back(3), back(4)]))
+    assert [one.step for one in steps.returns] == [1, 3, 4]

@@ -21,6 +21,7 @@ _TAGS = {
     "eval": ("eval", "success"),
     "save": ("saved", "accent"),
     "change": ("change", "warning"),
+    "return": ("return", "warning"),
     "phase": ("start", "quiet"),
     "ask": ("you", "accent"),
     "info": ("info", "quiet"),

@@ -17,6 +17,7 @@ _SIGNS = {  # the later ones lie over the earlier
     "resume": ("▶", "$primary", "on"),
     "pause": ("‖", "$warning", "pause"),
     "change": ("▲", "$warning", "change"),
+    "return": ("◀", "$warning", "return"),
 }
 _LEAST = 3
 """Columns between two folds below which they would be a line, and say nothing."""
