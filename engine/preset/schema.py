@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import tomlkit
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from engine.preset.method import Method
 from engine.preset.model import Model
@@ -27,6 +27,15 @@ class Preset(Section):
     task: Task
     method: Method = Method()  # type: ignore[call-arg]
     run: Run = Run()  # type: ignore[call-arg]
+
+    @model_validator(mode="after")
+    def _has_an_example_for_every_shard(self) -> Preset:
+        if self.method.shards > self.run.batch_size:
+            raise ValueError(
+                f"method.shards = {self.method.shards} are more parts than a batch of {self.run.batch_size} has examples"
+                "; lower method.shards, or raise run.batch_size"
+            )
+        return self
 
     def absolute(self) -> Preset:
         """The same with local paths made absolute: a run is resumed from any folder."""

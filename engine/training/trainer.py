@@ -20,7 +20,7 @@ from engine.runs.best import best_evaluation
 from engine.runs.changes import Changes, changed_preset
 from engine.runs.directory import RunDir
 from engine.runs.journal import JournalWriter
-from engine.runs.signal import WINDOW, Signal
+from engine.runs.signal import WINDOW, Signal, entry_variance
 from engine.tasks.batches import batch
 from engine.training.disk_wait import DiskWait
 from engine.training.evaluation import evaluate, refuse_not_finite
@@ -52,7 +52,7 @@ class Trainer:
         self._drew = _drew(opened)
         self._evaluated_at = -1
         self._saved_at = -1
-        self._signal = Signal(dtype=opened.dtype, rank=wanted.method.rank)
+        self._signal = Signal(dtype=opened.dtype, variance=entry_variance(wanted.method))
         self._warned = ""  # the kind of the verdict that was last warned of
         self.steps_done = 0
         self.metrics: dict[str, float] = {}
