@@ -32,8 +32,8 @@ class Preset(Section):
     def _has_an_example_for_every_shard(self) -> Preset:
         if self.method.shards > self.run.batch_size:
             raise ValueError(
-                f"method.shards = {self.method.shards} are more parts than a batch of {self.run.batch_size} has examples"
-                "; lower method.shards, or raise run.batch_size"
+                f"method.shards = {self.method.shards} are more parts than a batch of {self.run.batch_size} has "
+                "examples; lower method.shards, or raise run.batch_size"
             )
         return self
 

@@ -78,9 +78,9 @@ class Figures:
 def entry_variance(method: Method) -> float | None:
     """Of an entry of Z, where a step of the method is lr g Z; None where it is of another size.
 
-    An entry of U V^T has the variance rank, or 1 where that is divided by its root. Over an orthonormal basis it depends
-    on the matrix, several directions do not add up to the mean of their gradients, and other rules than plain descent
-    have sizes of their own.
+    An entry of U V^T has the variance rank, or 1 where that is divided by its root. Over an orthonormal basis it
+    depends on the matrix, several directions do not add up to the mean of their gradients, and other rules than plain
+    descent have sizes of their own.
     """
     plain = method.update == "sgd" and method.weights == "plain" and method.queries * method.shards == 1
     if method.direction != "low-rank" or not plain:
