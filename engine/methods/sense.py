@@ -104,5 +104,5 @@ def _reasons(method: Chosen) -> Iterator[str]:
         yield f"directions that are {method.direction} have a size of their own; leave normalise out"
 
 
-_PLAIN = {"sides": "two", "update": "sgd", "scope": "linear", "weights": "plain", "law": "gaussian", "shards": 1}
+_PLAIN = {"sides": "two", "update": "sgd", "scope": "linear", "weights": "plain", "law": "gaussian", "radius": "fixed"}
 """What the keys are where a page does not bring them."""

@@ -65,7 +65,8 @@ class Trainer:
             return False
         self._in_force = changed
         self._preset = changed_preset(self._wanted, changed)
-        self._optimizer = Optimizer(self._preset.method, self._preset.run.steps, self._task.objective)
+        method, run = self._preset.method, self._preset.run
+        self._optimizer = Optimizer(method, run.steps, self._task.objective, run.seed)
         return True
 
     def restore(self) -> str:

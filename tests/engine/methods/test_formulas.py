@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from engine.directions.philox import Normals
+from engine.directions.philox import Normals, key
 from engine.directions.rademacher import Signs
 from engine.directions.space import space_of
 from engine.optimizer import Optimizer
@@ -198,6 +198,25 @@ def subzero(m: Reference, t: int, batch: Sequence[Example], state: dict[str, Any
     subzero_plus(m, t, batch, state, adam=False)
 
 
+def kerzoo(m: Reference, t: int, batch: Sequence[Example], state: dict[str, Any]) -> None:
+    """g = (L+ - L-) / (2 eps) at +- eps r Z, times K(r)."""
+    count, rank, lr = 2, 2, 1e-2
+    since = t - t % INTERVAL
+    moves: dict[str, Any] = dict.fromkeys(m.names, 0.0)
+    for i in range(count):
+        bits = np.random.Philox(key=np.array(key(0, "radius", ""), np.uint64), counter=[0, t, i, 0]).random_raw(1)
+        r = int(bits[0] >> 11) / 2**52 - 1
+        z = {
+            n: normals("u", n, (len(w), rank), t, i) @ normals("v", n, (w.shape[1], rank), since).T
+            for n, w in m.w.items()
+        }
+        g = (m.loss(z, EPS * r, batch) - m.loss(z, -EPS * r, batch)) / (2 * EPS)
+        for n in m.names:
+            moves[n] = moves[n] + lr / count * 15 / 4 * r * (5 - 7 * r**2) * g * z[n]
+    for n in m.names:
+        m.w[n] -= moves[n]
+
+
 METHODS: dict[str, tuple[Step, dict[str, Any]]] = {
     "lozo": (lozo, {"name": "lozo", "rank": 2, "lr": 1e-2}),
     "lozo-m": (lozo_m, {"name": "lozo-m", "rank": 4, "lr": 1e-2}),
@@ -206,6 +225,7 @@ METHODS: dict[str, tuple[Step, dict[str, Any]]] = {
     "grzo": (grzo, {"name": "grzo", "shards": 4, "lr": 1e-3}),
     "zo-muon": (zo_muon, {"name": "zo-muon", "queries": 4, "rank": 8, "lr": 1e-2}),
     "subzero": (subzero, {"name": "subzero", "rank": 8, "lr": 0.1}),
+    "kerzoo": (kerzoo, {"name": "kerzoo", "lr": 1e-2, "queries": 2}),
     "subzero+": (
         subzero_plus,
         {"name": "subzero", "rank": 8, "lr": 5e-3, "update": "adam", "sides": "one", "queries": 5},
