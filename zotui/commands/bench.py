@@ -32,7 +32,7 @@ def _table(bench: BenchFigures) -> str:
     """One object of `--json` for people."""
     title = (
         f"{bench.model} ({bench.parameters / 1e6:,.0f}M parameters), {bench.dtype}, {bench.device}: batch "
-        f"{bench.batch_size}, {bench.options} options, rank {bench.rank}, queries {bench.queries}, "
+        f"{bench.batch_size}, {bench.options} options, {bench.method}, rank {bench.rank}, queries {bench.queries}, "
         f"interval {bench.interval}, {bench.rounds} interleaved rounds"
     )
     paths = (
@@ -108,8 +108,13 @@ def bench(
     length: Annotated[
         int | None, typer.Option("--length", min=2, help="Tokens of every prompt. Default: as long as SST-2's.")
     ] = None,
-    rank: Annotated[int, typer.Option("--rank", min=1, max=512, help="Rank of a direction.")] = 2,
-    queries: Annotated[int, typer.Option("--queries", min=1, max=256, help="Directions per step.")] = 1,
+    method: Annotated[str, typer.Option("--method", metavar="NAME", help="The method that takes the steps.")] = "lozo",
+    rank: Annotated[
+        int | None, typer.Option("--rank", min=1, max=512, help="Rank of a direction. Default: the method's.")
+    ] = None,
+    queries: Annotated[
+        int | None, typer.Option("--queries", min=1, max=256, help="Directions per step. Default: the method's.")
+    ] = None,
     interval: Annotated[
         int, typer.Option("--interval", min=1, help="Steps between folds: a step's time has its share of one.")
     ] = 50,
@@ -118,7 +123,8 @@ def bench(
     """Time a step on this machine: the conventional loop, zotui, and the bare forward pass."""
     chosen = {
         "--device": device, "--rounds": rounds, "--options": options, "--option-tokens": option_tokens,
-        "--length": length, "--rank": rank, "--queries": queries, "--interval": interval, "--dtype": dtype,
+        "--length": length, "--method": method, "--rank": rank, "--queries": queries, "--interval": interval,
+        "--dtype": dtype,
     }  # fmt: skip
     arguments = [f"--model={one}" for one in model or ()] + [f"--batch-size={one}" for one in batch_size or ()]
     arguments += [f"--path={one}" for one in path or ()]

@@ -222,6 +222,14 @@ def test_what_a_packaged_preset_comments_out_is_valid(name: str) -> None:
             load(name, text.replace(line, inner))
 
 
+def test_the_demo_has_every_key_with_a_word_behind_it() -> None:
+    lines = [line.removeprefix("# ") for line in (FOLDER / "demo.toml").read_text().splitlines()]
+    for key in KEYS:
+        word = key.rpartition(".")[2]
+        found = [line for line in lines if line.startswith(f"{word} = ")]
+        assert found and (word == "description" or all(" # " in line for line in found)), key
+
+
 @pytest.mark.parametrize("name", sorted(set(METHODS) - {"lozo"}))
 def test_every_method_has_a_preset_that_shows_what_its_name_brings(name: str) -> None:
     """Each key with a comment above it, and every key that the name brings other than LoZO's has a line."""
