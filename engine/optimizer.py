@@ -8,8 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from msgspec import structs
+
 from engine.control.clip import clipped
 from engine.control.schedule import rate
+from engine.directions.radii import radii
 from engine.errors import NotFinite, RunFailed
 from engine.estimators.estimate import gradients
 from engine.estimators.probing import Probing
@@ -27,10 +30,11 @@ _LARGEST_COEFFICIENT = 1e37
 class Optimizer:
     """Drives a runtime, step by step; keeps no state of its own."""
 
-    def __init__(self, method: Method, steps: int, task_objective: objective.Objective) -> None:
+    def __init__(self, method: Method, steps: int, task_objective: objective.Objective, seed: int = 0) -> None:
+        """`seed`: of the run."""
         self.method = method
         self.probing = probing_of(method)
-        self._steps = steps
+        self._steps, self._seed = steps, seed
         self._objective = task_objective
 
     def lr(self, step: int) -> float:
@@ -56,10 +60,13 @@ class Optimizer:
         if self.redraws(step, returned_to):
             runtime.redraw(step)
         later = Upcoming(step + 1, upcoming) if upcoming is not None else None
-        probes = runtime.probe(step, self.probing, self.method.eps, batch, later)
+        probing = self.probing
+        if self.method.radius == "kernel":
+            probing = structs.replace(probing, radii=radii(self._seed, step, probing.queries))
+        probes = runtime.probe(step, probing, self.method.eps, batch, later)
         plus, minus = self._losses(batch, probes)
         self._check_losses(step, plus, minus)
-        found = gradients(plus, minus, self.method.eps, self.probing)
+        found = gradients(plus, minus, self.method.eps, probing)
         lr, cut = self.lr(step), clipped(found, bound)
         self._check_update(step, found, cut, lr)
         runtime.update(step, weigh(self.method.weights, cut), lr)
@@ -78,6 +85,7 @@ class Optimizer:
             weights=self.method.weights,
             clipped_at=bound if cut != found else None,
             returned_to=returned_to,
+            radii=probing.radii,
             tokens=sum(probe.tokens for probe in probes),
         )
 
@@ -93,7 +101,7 @@ class Optimizer:
             raise RunFailed(f"step {taken.step} of the journal does not tell what is needed to do it again")
         if self.redraws(taken.step, taken.returned_to):
             runtime.redraw(taken.step)
-        runtime.replay_probe(taken.step, _replayed(self.probing, len(found)), taken.eps)
+        runtime.replay_probe(taken.step, _replayed(self.probing, len(found), taken.radii), taken.eps)
         runtime.update(taken.step, weigh(taken.weights, found), taken.lr)
 
     def redraws(self, step: int, returned_to: int | None) -> bool:
@@ -103,7 +111,8 @@ class Optimizer:
     def gradients_of(self, taken: Step) -> Sequence[float]:
         """The gradients of a step on record, of each of its directions, as they were measured."""
         if taken.losses_plus:
-            return gradients(taken.losses_plus, taken.losses_minus, taken.eps, self.probing)
+            probing = structs.replace(self.probing, radii=taken.radii)
+            return gradients(taken.losses_plus, taken.losses_minus, taken.eps, probing)
         return taken.gradients or (taken.projected_grad,)
 
     def _losses(self, batch: Sequence[Example], probes: Sequence[Probe]) -> tuple[list[float], list[float]]:
@@ -148,8 +157,7 @@ def probing_of(method: Method) -> Probing:
     return Probing(queries=method.queries, shards=method.shards, sides=method.sides)
 
 
-def _replayed(probing: Probing, directions: int) -> Probing:
+def _replayed(probing: Probing, directions: int, told: tuple[float, ...]) -> Probing:
     """As many directions as a step on record has: a fork may have changed how many there are."""
-    if directions == probing.directions:
-        return probing
-    return Probing(queries=directions, sides=probing.sides)
+    queries = len(told) or directions
+    return Probing(queries=queries, shards=directions // queries, sides=probing.sides, radii=told)

@@ -20,7 +20,9 @@ from engine.benchmark.side import Config
 from engine.environment import overruled, prepare
 from engine.errors import EXIT_DONE, RunFailed, UserError
 from engine.gpus import mask_gpus
+from engine.methods.catalogue import METHODS
 from engine.models.known_shapes import SHAPES, write_shape
+from engine.preset.method import Method
 from engine.stdio import exit_code
 
 _ON_GPU = ("opt-1.3b", "opt-2.7b", "opt-6.7b", "opt-13b")  # what the paper timed, at these batch sizes
@@ -74,6 +76,8 @@ def _refuse_unknown(arguments: argparse.Namespace) -> None:
         raise UserError(f"--path {min(unknown)}: not one of {', '.join(PATHS)}")
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", arguments.device):
         raise UserError(f"--device {arguments.device}: not a device; use cpu, cuda, cuda:1, ..., or auto")
+    if arguments.method not in METHODS:
+        raise UserError(f"--method {arguments.method}: not one of {', '.join(METHODS)}")
     for model in arguments.model or ():
         if model not in SHAPES and not (Path(model).expanduser() / "config.json").is_file():
             raise UserError(f"--model {model}: neither a model's folder nor one of {', '.join(SHAPES)}")
@@ -88,6 +92,9 @@ def _grid(arguments: argparse.Namespace, folder: Path) -> list[Case]:
     models = arguments.model or (["opt-125m"] if device == "cpu" else list(_ON_GPU))
     sizes = arguments.batch_size or ([16] if device == "cpu" else list(_ON_GPU_BATCHES))
     cases = []
+    method = Method(name=arguments.method)  # type: ignore[call-arg]
+    if method.shards > min(sizes):
+        raise UserError(f"--batch-size {min(sizes)}: {method.name} has directions for {method.shards} parts of a batch")
     for model in models:
         known = model in SHAPES
         path = write_shape(model, folder) if known else Path(model).expanduser().absolute()
@@ -102,8 +109,9 @@ def _grid(arguments: argparse.Namespace, folder: Path) -> list[Case]:
                 options=arguments.options,
                 option_tokens=arguments.option_tokens,
                 length=arguments.length,
-                rank=arguments.rank,
-                queries=arguments.queries,
+                rank=arguments.rank or method.rank,
+                queries=arguments.queries or method.queries,
+                method=method.name,
             )
             vllm = msgspec.structs.replace(loop, side="vllm")
             cases.append(Case(model, describe_device(device), loop, vllm, arguments.rounds, arguments.interval))
@@ -122,8 +130,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--option-tokens", type=int, default=1)
     parser.add_argument("--length", type=int)
     parser.add_argument("--log", type=Path, help="of the measuring processes; kept")
-    parser.add_argument("--rank", type=int, default=2)
-    parser.add_argument("--queries", type=int, default=1)
+    parser.add_argument("--method", default="lozo")
+    parser.add_argument("--rank", type=int)
+    parser.add_argument("--queries", type=int)
     parser.add_argument("--interval", type=int, default=50)
     return parser.parse_args()
 

@@ -147,6 +147,7 @@ def sum_up(case: Case, machine: Ready, turns: dict[str, list[Turn]], peaks: dict
         length=config.length,
         rank=config.rank,
         queries=config.queries,
+        method=config.method,
         interval=case.interval,
         loop=of_path["loop"],
         vllm=of_path["vllm"],

@@ -43,6 +43,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     length: int | None
     rank: int
     queries: int
+    method: str = "lozo"
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -123,12 +124,13 @@ class _Paths:
         from engine.preflight.checks import check_memory
         from engine.preflight.folds import folds_for
         from engine.runtimes.base import Needs, Runtime
+        from engine.updates.base import rule_of
 
         self.config = config
         self.facts = read_model(config.model, trust_remote_code=False, weights=not config.random_weights)
         # Redraws are timed by themselves, never within a step.
-        self.method = Method(rank=config.rank, queries=config.queries, interval=10**9)  # type: ignore[call-arg]
-        self.space = space_of(self.method)
+        self.method = Method(name=config.method, rank=config.rank, queries=config.queries, interval=10**9)  # type: ignore[call-arg]
+        self.space, self.rule = space_of(self.method), rule_of(self.method)
         self.optimizer = Optimizer(self.method, 10**9, "classification")
         self.examples = examples(
             config.batch_size,
@@ -216,6 +218,7 @@ class Loop(_Paths):
             dtype=config.dtype,
             device=config.device,
             space=self.space,
+            rule=self.rule,
             seed=0,
             random_weights=config.random_weights,
         )
@@ -227,7 +230,8 @@ class Loop(_Paths):
             return Turn(seconds=seconds)
         seconds, result = self.timed(lambda: self.optimizer.step(self.runtime, step, self.examples))
         lengths = [len(e.prompt) + len(option) for e in self.examples for option in e.options]
-        padded = 2 * self.config.queries * len(lengths) * max(lengths)
+        scored = 2 * self.method.queries if self.method.sides == "two" else 1 + self.method.queries
+        padded = scored * len(lengths) * max(lengths)
         return Turn(seconds=seconds, tokens=result.tokens, padded_tokens=padded, loss=result.loss)
 
 
@@ -248,6 +252,7 @@ class Vllm(_Paths):
             dtype=config.dtype,
             device=config.device,
             space=self.space,
+            rule=self.rule,
             seed=0,
             needs=self.needs,
             memory_needed=self.fit.memory.total,

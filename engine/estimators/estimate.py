@@ -17,7 +17,17 @@ def gradients(plus: Sequence[float], minus: Sequence[float], eps: float, probing
     """The gradient of each direction, in loss per unit of it.
 
     plus: the loss at +eps of each direction; minus: that at -eps, or, one-sided, that of the weights themselves on the
-    same examples. What is not finite gives what is not finite. Raises `ValueError` if there are not as many of both.
+    same examples. With radii (KerZOO), each is weighed by K(r) of its query's. What is not finite gives what is not
+    finite. Raises `ValueError` if there are not as many of both.
     """
     apart = 2 * eps if probing.sides == "two" else eps
-    return tuple((p - m) / apart for p, m in zip(plus, minus, strict=True))
+    found = tuple((p - m) / apart for p, m in zip(plus, minus, strict=True))
+    if not probing.radii:
+        return found
+    shards = len(found) // len(probing.radii)
+    return tuple(kernel(probing.radii[index // shards]) * gradient for index, gradient in enumerate(found))
+
+
+def kernel(r: float) -> float:
+    """K(r) = 15/4 r (5 - 7 r^2): over r between -1 and 1, the mean of K(r) r is 1, and that of K(r) r^3 is 0."""
+    return 15 / 4 * r * (5 - 7 * r * r)

@@ -22,11 +22,16 @@ class Probing(msgspec.Struct, frozen=True, kw_only=True):
     queries: int = 1
     shards: int = 1
     sides: Sides = "two"
+    radii: tuple[float, ...] = ()  # what eps is multiplied by for each query; none: 1
 
     @property
     def directions(self) -> int:
         """Directions of a step."""
         return self.queries * self.shards
+
+    def distance(self, query: int, eps: float) -> float:
+        """How far along its directions a query is scored."""
+        return eps * self.radii[query] if self.radii else eps
 
     def shard_of(self, index: int, batch: int) -> int:
         """The shard of an example of a batch of so many: contiguous parts, whose lengths differ by one at most."""

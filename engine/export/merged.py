@@ -59,7 +59,7 @@ def export_merged(run: RunDir, target: Path, dtype: str | None = None) -> int:
     else:
         loop = TrainingLoop(path, **common)
     rounding = Rounding(loop.model)
-    method = Optimizer(wanted.method, wanted.run.steps, "classification")
+    method = Optimizer(wanted.method, wanted.run.steps, "classification", wanted.run.seed)
     for number in Lineage(returns_of(steps), len(steps)):
         taken = steps[number]
         method.replay(loop, taken)

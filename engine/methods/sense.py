@@ -22,6 +22,8 @@ class Chosen(Protocol):
     @property
     def normalise(self) -> str: ...
     @property
+    def interval(self) -> int: ...
+    @property
     def queries(self) -> int: ...
     @property
     def shards(self) -> int: ...
@@ -29,6 +31,10 @@ class Chosen(Protocol):
     def weights(self) -> str: ...
     @property
     def update(self) -> str: ...
+    @property
+    def momentum(self) -> float: ...
+    @property
+    def carry(self) -> str: ...
 
 
 _SCOPES = {
@@ -76,7 +82,7 @@ def _reasons(method: Chosen) -> Iterator[str]:
         )
     if method.update == "adam" and directions < 2:
         yield (
-            "Adam on a single direction takes the sign of each of its entries and forgets the losses; "
+            "update = 'adam' takes of a single direction the sign of each entry and forgets the losses; "
             "set queries or shards to more, or update = 'adam-scalar'"
         )
     if method.weights != "plain" and directions < 3:
@@ -84,11 +90,19 @@ def _reasons(method: Chosen) -> Iterator[str]:
             f"weights = {method.weights!r} compares the directions of a step, of which there are {directions}; "
             "set queries or shards to 3 or more"
         )
+    remembers = method.update != "sgd" and not (method.update == "msign" and method.momentum == 0)
+    if remembers and method.interval == 1 and method.carry == "drop":
+        yield (
+            f"{method.update} would forget at every step what it remembers, for interval = 1 redraws the basis and "
+            "carry = 'drop' starts anew; set carry = 'project', or a longer interval"
+        )
+    if method.update == "msign" and method.weights == "spread" and method.momentum == 0:
+        yield "the step of msign has the same size whatever the estimate is divided by; leave weights out"
     if method.law == "rademacher" and method.direction != "low-rank":
         yield f"directions that are {method.direction} are not made of signs; leave law out"
     if method.normalise == "rms" and method.direction != "low-rank":
         yield f"directions that are {method.direction} have a size of their own; leave normalise out"
 
 
-_PLAIN = {"sides": "two", "update": "sgd", "scope": "linear", "weights": "plain", "law": "gaussian", "shards": 1}
+_PLAIN = {"sides": "two", "update": "sgd", "scope": "linear", "weights": "plain", "law": "gaussian", "radius": "fixed"}
 """What the keys are where a page does not bring them."""

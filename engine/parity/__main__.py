@@ -111,7 +111,7 @@ def _side(wanted: Preset, runtime: str) -> Callable[[int], StepTaken]:
     _say(f"opening {runtime}")
     chosen = wanted.model_copy(update={"model": wanted.model.model_copy(update={"runtime": runtime})})
     opened = open_run(chosen, lambda name, progress, detail: None, lambda level, text: _say(f"  {text}"))
-    optimizer, history = Optimizer(wanted.method, wanted.run.steps, opened.task.objective), History()
+    optimizer, history = Optimizer(wanted.method, wanted.run.steps, opened.task.objective, wanted.run.seed), History()
 
     def take(step: int) -> StepTaken:
         started = time.perf_counter()

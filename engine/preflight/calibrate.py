@@ -32,7 +32,7 @@ def calibrate(prepared: Prepared, began: float, report: Report, note: Note) -> E
     try:
         start_up = time.monotonic() - began
         report("calibrating", None, "a few steps, and a slice of an evaluation")
-        method = Optimizer(wanted.method, run.steps, task.objective)
+        method = Optimizer(wanted.method, run.steps, task.objective, run.seed)
         seconds_of: dict[int, float] = {}
         tokens = 0
         for step in range(_STEPS):

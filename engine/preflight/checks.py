@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engine.directions.fold import FoldMode
+from engine.directions.space import space_of
 from engine.errors import UserError
 from engine.machine import available_memory
 from engine.models.facts import ModelFacts
+from engine.models.weights import Matrix
 from engine.preflight.disk import Disk
 from engine.preflight.folds import Folds, Tried, describe_fold, lacking_room, try_folds
 from engine.preflight.memory import Host, Memory, estimate_memory
@@ -106,6 +108,22 @@ def check_ids(where: str, examples: Sequence[Example], tokenizer: Any, vocabular
                     f"{where}: example {number} has the token {token!r} (id {beyond}), beyond the model's vocabulary "
                     f"of {vocabulary:,}: tokenizer and model do not belong together; take the model's own tokenizer"
                 )
+
+
+def check_rank(method: Method, matrices: Sequence[Matrix]) -> None:
+    """Raise `UserError` where a matrix is too small for as many orthonormal columns as the rank."""
+    if space_of(method).basis != "orthonormal":
+        return
+
+    def side(matrix: Matrix) -> int:
+        return min(matrix.rows, matrix.cols) if method.direction == "core" else matrix.cols
+
+    smallest = min(matrices, key=side)
+    if side(smallest) < method.rank:
+        raise UserError(
+            f"method.rank: {smallest.name} is {smallest.rows} x {smallest.cols}, too small for a basis of "
+            f"{method.rank} orthonormal columns; set method.rank to {side(smallest)} at most"
+        )
 
 
 def check_disk(needed: Disk, folder: Path) -> tuple[Literal["info", "warning"], str]:

@@ -107,7 +107,7 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
 
     from engine.directions.low_rank import drawn_by
     from engine.models.facts import read_headers, read_model
-    from engine.preflight.checks import check_disk
+    from engine.preflight.checks import check_disk, check_rank
     from engine.preflight.choose import choose_device, choose_dtype, choose_for, choose_for_folder, choose_runtime
     from engine.preflight.compiler import check_compiler
     from engine.preflight.disk import estimate_disk
@@ -128,6 +128,7 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
     experts = begun.experts if begun else True
     headers = read_headers(found.readable) if folder else None
     facts = read_model(found.readable, trust_remote_code=trust, experts=experts, headers=headers)
+    check_rank(wanted.method, facts.matrices)
     files = files or (identify(folder, was, code=trust) if folder else {})
     dtype = choose_dtype(wanted.model.dtype, device, facts)
     runtime, why = choose_runtime(wanted.model.runtime, device)

@@ -55,6 +55,11 @@ class Method(Section):
     shards: int = Field(
         1, ge=1, le=4096, description="Parts of the batch that have a direction of their own, at no more tokens."
     )
+    radius: Literal["fixed", "kernel"] = Field(
+        "fixed",
+        description="How far the probes are: eps; or eps times a chance number, which a kernel takes out of the "
+        "gradient again.",
+    )
     weights: Literal["plain", "spread", "centred", "rank"] = Field(
         "plain",
         description="What is made of the gradients of a step: nothing, divided by their spread, less the mean of the "

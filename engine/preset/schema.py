@@ -29,11 +29,16 @@ class Preset(Section):
     run: Run = Run()  # type: ignore[call-arg]
 
     @model_validator(mode="after")
-    def _ratchet_has_evaluations(self) -> Preset:
+    def _pieces_go_together(self) -> Preset:
         if self.method.ratchet and self.run.eval_every is None:
             raise ValueError(
                 "method.ratchet: goes back on a worse evaluation, of which there is none between the first and the "
                 "last; set run.eval_every, or leave ratchet out"
+            )
+        if self.method.shards > self.run.batch_size:
+            raise ValueError(
+                f"method.shards = {self.method.shards} are more parts than a batch of {self.run.batch_size} has "
+                "examples; lower method.shards, or raise run.batch_size"
             )
         return self
 

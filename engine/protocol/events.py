@@ -73,6 +73,7 @@ class Step(Event, frozen=True, omit_defaults=True, gc=False):
     losses_plus: tuple[Number, ...] = ()
     losses_minus: tuple[Number, ...] = ()
     weights: Literal["plain", "spread", "centred", "rank"] = "plain"  # what the gradients were weighed by
+    radii: tuple[Number, ...] = ()  # in parts of eps, how far each query probed; none: as far as eps
     gradients: tuple[Number, ...] = ()  # instead, of every query, in runs that zotui 0.4 and earlier began
     # What drew the directions: "philox", a counter, the same on every device. Of runs that zotui 0.2 and earlier began
     # the kind of device: "cpu", or the model of a GPU.

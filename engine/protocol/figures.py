@@ -92,6 +92,7 @@ class BenchFigures(msgspec.Struct, frozen=True, kw_only=True):
     length: int | None  # tokens of every prompt; null: as long as SST-2's
     rank: int
     queries: int
+    method: str = "lozo"
     interval: int  # steps of which each has an equal share of a fold
     loop: PathFigures | None
     vllm: PathFigures | None

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.preset.method import Method
 from engine.protocol.events import Step
 
 WINDOW = 50
@@ -50,8 +51,8 @@ class Verdict:
 class Figures:
     """What the steps say. Losses in nats, `None` for what is not known.
 
-    step_size is the rms change of one weight entry in a step: lr |g| sqrt(rank), since an entry of
-    Z = U V^T has variance rank. trend is what the loss changed by over the whole run, by least squares
+    step_size is the rms change of one weight entry in a step, where a step is lr g Z with entries of Z of one variance:
+    lr |g| sqrt(variance). trend is what the loss changed by over the whole run, by least squares
     over its steps, and trend_error its standard error.
     """
 
@@ -74,15 +75,28 @@ class Figures:
     verdict: Verdict
 
 
+def entry_variance(method: Method) -> float | None:
+    """Of an entry of Z, where a step of the method is lr g Z; None where it is of another size.
+
+    An entry of U V^T has the variance rank, or 1 where that is divided by its root. Over an orthonormal basis it
+    depends on the matrix, several directions do not add up to the mean of their gradients, and other rules than plain
+    descent have sizes of their own.
+    """
+    plain = method.update == "sgd" and method.weights == "plain" and method.queries * method.shards == 1
+    if method.direction != "low-rank" or not plain:
+        return None
+    return 1.0 if method.normalise == "rms" else float(method.rank)
+
+
 class Signal:
     """Takes a run's steps, in constant memory short of one number every `WINDOW` steps.
 
     Attributes, which may be set late: noise, of the difference between the two losses, in nats; dtype of
-    the model; rank of a direction.
+    the model; variance of an entry of a direction (`entry_variance`).
     """
 
-    def __init__(self, noise: float | None = None, dtype: str = "", rank: int | None = None) -> None:
-        self.noise, self.dtype, self.rank = noise, dtype, rank
+    def __init__(self, noise: float | None = None, dtype: str = "", variance: float | None = None) -> None:
+        self.noise, self.dtype, self.variance = noise, dtype, variance
         self._new: list[tuple[float, float, float, float]] = []
         self._first, self._last = np.empty((0, 4)), np.empty((0, 4))  # L+, L-, projected gradient, learning rate
         self._history: list[float] = []
@@ -146,7 +160,7 @@ class Signal:
             "gradient_growth": gradient / before if before else None,
             "gradient_history": _thinned(self._history),
             "update_kept": self._kept,
-            "step_size": None if self.rank is None else math.sqrt(float(np.mean(step_sizes**2)) * self.rank),
+            "step_size": None if self.variance is None else math.sqrt(float(np.mean(step_sizes**2)) * self.variance),
             "loss": float(np.mean(last[:, :2])),
             "loss_at_start": float(np.mean(first[:, :2])),
             "trend": trend,

@@ -112,7 +112,8 @@ class TrainingLoop:
     def replay_probe(self, step: int, probing: Probing, eps: float) -> None:
         # Moving there and back rounds, so a replay must do it too to end in the same weights.
         for direction in range(probing.directions):
-            for scale in (eps, -2 * eps, eps) if probing.sides == "two" else (eps, -eps):
+            far = probing.distance(direction // probing.shards, eps)
+            for scale in (far, -2 * far, far) if probing.sides == "two" else (far, -far):
                 self._move(step, direction, scale)
 
     def update(self, step: int, gradients: Sequence[float], lr: float) -> None:
@@ -198,6 +199,7 @@ class TrainingLoop:
         base: Scores | None = None,
     ) -> Probe:
         """A query; with `base`, the scores at the weights as they are, on one side."""
+        eps = probing.distance(query, eps)
         plus: Scores = []
         minus: Scores = []
         for shard, part in enumerate(probing.shard_ranges(len(examples))):

@@ -44,4 +44,4 @@ class InForce:
 
     def _take(self, changed: Changed) -> None:
         self.changed, self.preset = changed, changed_preset(self._wanted, changed)
-        self.optimizer = Optimizer(self.preset.method, self.preset.run.steps, self._objective)
+        self.optimizer = Optimizer(self.preset.method, self.preset.run.steps, self._objective, self.preset.run.seed)

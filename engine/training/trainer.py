@@ -20,7 +20,7 @@ from engine.runs import checkpoints
 from engine.runs.directory import RunDir
 from engine.runs.journal import JournalWriter
 from engine.runs.lineage import returns_of
-from engine.runs.signal import WINDOW, Signal
+from engine.runs.signal import WINDOW, Signal, entry_variance
 from engine.tasks.batches import batch
 from engine.training.disk_wait import DiskWait
 from engine.training.evaluation import Evaluations, is_due
@@ -53,7 +53,7 @@ class Trainer:
         self._trying = Trying(opened.runtime, opened.task, opened.encoder, opened.vocabulary)
         self._drew = _drew(opened)
         self._saved_at = -1
-        self._signal = Signal(dtype=opened.dtype, rank=wanted.method.rank)
+        self._signal = Signal(dtype=opened.dtype, variance=entry_variance(wanted.method))
         self._warned = ""  # the kind of the verdict that was last warned of
         self.steps_done = 0
         self._evaluations = Evaluations(run, opened, inbox, emit, watch, disk_wait)

@@ -115,7 +115,7 @@ class Course:
         `told` hears how many steps are done.
         """
         self._base.restore()
-        optimizer = Optimizer(trial.method, self._run.steps, self._task.objective)
+        optimizer = Optimizer(trial.method, self._run.steps, self._task.objective, self._run.seed)
         for taken in trial.steps:
             optimizer.replay(self._runtime, taken)
         try:

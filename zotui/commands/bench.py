@@ -36,7 +36,7 @@ def _table(bench: BenchFigures) -> str:
     """One object of `--json` for people."""
     title = (
         f"{bench.model} ({bench.parameters / 1e6:,.0f}M parameters), {bench.dtype}, {bench.device}: batch "
-        f"{bench.batch_size}, {bench.options} options, rank {bench.rank}, queries {bench.queries}, "
+        f"{bench.batch_size}, {bench.options} options, {bench.method}, rank {bench.rank}, queries {bench.queries}, "
         f"interval {bench.interval}, {bench.rounds} interleaved rounds"
     )
     paths = (
@@ -113,8 +113,12 @@ def bench(
     length: Annotated[
         int | None, typer.Option("--length", min=2, help="Tokens of every prompt. Default: as long as SST-2's.")
     ] = None,
-    rank: Annotated[int, typer.Option("--rank", min=1, max=512, help="Rank of a direction.")] = 2,
-    queries: Annotated[int, typer.Option("--queries", min=1, max=256, help="Directions per step.")] = 1,
+    rank: Annotated[
+        int | None, typer.Option("--rank", min=1, max=512, help="Rank of a direction. Default: the method's.")
+    ] = None,
+    queries: Annotated[
+        int | None, typer.Option("--queries", min=1, max=256, help="Directions per step. Default: the method's.")
+    ] = None,
     interval: Annotated[
         int, typer.Option("--interval", min=1, help="Steps between folds: a step's time has its share of one.")
     ] = 50,
@@ -132,7 +136,7 @@ def bench(
         typer.Option(
             "--method",
             metavar="'NAME KEY=VALUE ...'",
-            help="A method and its settings; may be repeated. Default: the preset's own.",
+            help="A method; with --to-accuracy also its settings, and the preset's own by default. May be repeated.",
         ),
     ] = None,
     changes: Annotated[
@@ -173,7 +177,7 @@ def bench(
     """Time a step on this machine: the conventional loop, zotui, and the bare forward pass. Or time to an accuracy."""
     given = [name for name in ctx.params if getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE"]
     own = [name for name in given if name not in ("to_accuracy", "json")]
-    if wrong := [name for name in own if (name in OF_ACCURACY) != to_accuracy]:
+    if wrong := [name for name in own if name != "method" and (name in OF_ACCURACY) != to_accuracy]:
         option = f"--{OF_ACCURACY.get(wrong[0], wrong[0]).replace('_', '-')}"
         raise UserError(f"{option}: {'is not for' if to_accuracy else 'is for'} --to-accuracy")
     if to_accuracy:
@@ -182,11 +186,15 @@ def bench(
             most_steps, most_tokens, most_minutes, run_dir, chart,
         )  # fmt: skip
         raise typer.Exit(run_to_accuracy(wanted, json=json))
+    if settings := [one for one in method or () if len(one.split()) != 1]:
+        raise UserError(f"--method {settings[0]}: is to be a name; settings are for --to-accuracy")
     chosen = {
         "--device": device, "--rounds": rounds, "--options": options, "--option-tokens": option_tokens,
-        "--length": length, "--rank": rank, "--queries": queries, "--interval": interval, "--dtype": dtype,
+        "--length": length, "--rank": rank, "--queries": queries, "--interval": interval,
+        "--dtype": dtype,
     }  # fmt: skip
     arguments = [f"--model={one}" for one in model or ()] + [f"--batch-size={one}" for one in batch_size or ()]
     arguments += [f"--path={one}" for one in path or ()]
     arguments += [f"{name}={value}" for name, value in chosen.items() if value is not None]
-    raise typer.Exit(run_bench(arguments, as_json=json))
+    codes = [run_bench([*arguments, f"--method={one}"], as_json=json) for one in method or ["lozo"]]
+    raise typer.Exit(max(codes))

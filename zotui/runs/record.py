@@ -210,10 +210,10 @@ def _best(run: RunDir, evaluations: list[Eval], curves: Columns | None) -> BestS
 
 def _signal_of(run: RunDir, steps: list[Step]) -> Figures | None:
     """The figures of the run's signal up to now; None before the first step."""
-    from engine.runs.signal import Signal  # numpy: only for those who ask
+    from engine.runs.signal import Signal, entry_variance  # numpy: only for those who ask
 
     info = run.info.read()
-    signal = Signal(info.noise.nats if info.noise else None, info.dtype, run.preset().method.rank)
+    signal = Signal(info.noise.nats if info.noise else None, info.dtype, entry_variance(run.preset().method))
     for step in steps:
         signal.add(step)
     return signal.figures()

@@ -104,7 +104,7 @@ def look(wanted: Preset, probed: int, steps: int) -> Seen:
         first.append(losses(index))
         new += shapes() > before
         again.append(losses(index))
-    optimizer = Optimizer(wanted.method, wanted.run.steps, opened.task.objective)
+    optimizer = Optimizer(wanted.method, wanted.run.steps, opened.task.objective, wanted.run.seed)
     seconds = []
     if ours:
         ours.forward_seconds()

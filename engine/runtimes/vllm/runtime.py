@@ -365,8 +365,8 @@ class VllmRuntime:
 def _signs(probing: Probing, queries: Sequence[int], eps: float, *, with_base: bool) -> list[Sign]:
     """What a pass is made at: W + eps Z and W - eps Z of these queries, or the first alone, and W itself before."""
     if probing.sides == "two":
-        return [Sign(query, side) for query in queries for side in (eps, -eps)]
-    return [Sign(-1, 0.0)] * with_base + [Sign(query, eps) for query in queries]
+        return [Sign(query, side * probing.distance(query, eps)) for query in queries for side in (1, -1)]
+    return [Sign(-1, 0.0)] * with_base + [Sign(query, probing.distance(query, eps)) for query in queries]
 
 
 def _shards(first: int, count: int, batch: int, shards: int) -> list[int]:

@@ -49,6 +49,31 @@ def test_all_paths_of_a_real_model_are_timed_and_agree(tiny_models: dict[str, Pa
 
 
 @needs_vllm
+def test_the_steps_of_another_method_are_timed(tiny_models: dict[str, Path]) -> None:
+    options = ("--batch-size", "4", "--rounds", "1", "--method", "fzoo", "--queries", "3")
+    done = bench("--model", str(tiny_models["llama"]), *options, "--path", "loop", "--path", "vllm", "--json")
+    assert done.returncode == 0, done.stderr
+    (found,) = map(json.loads, done.stdout.splitlines())
+    assert (found["method"], found["rank"], found["queries"]) == ("fzoo", 2, 3)
+    lengths = [len(e.prompt) for e in examples(4, vocabulary=512, options=2, option_tokens=1, length=None, seed=0)]
+    # Three queries on one side, and the weights themselves.
+    assert found["vllm"]["tokens"] == 4 * (sum(lengths) - 3)
+    assert found["loop"]["tokens"] == 4 * 2 * (sum(lengths) + 4)
+    assert found["loop"]["padded_tokens"] == 4 * 8 * (max(lengths) + 1)
+    assert found["loss_difference"] < 1e-5
+
+
+def test_a_method_that_is_not_there_or_has_more_parts_than_the_batch_is_refused(tiny_models: dict[str, Path]) -> None:
+    model = ("--model", str(tiny_models["llama"]), "--device", "cpu")
+    for more, said in (
+        (("--method", "sgd"), "--method sgd: not one of lozo, "),
+        (("--method", "grzo", "--batch-size", "4"), "--batch-size 4: grzo has directions for 16 parts of a batch"),
+    ):
+        done = bench(*model, *more)
+        assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+@needs_vllm
 def test_a_named_shape_needs_no_files_and_prints_a_table() -> None:
     done = bench("--model", "opt-125m", "--batch-size", "1", "--rounds", "1", "--length", "4", "--dtype", "bfloat16")
     assert done.returncode == 0, done.stderr

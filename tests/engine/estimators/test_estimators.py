@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import pytest
 
+from engine.directions.radii import radii
 from engine.estimators.estimate import gradients
 from engine.estimators.probing import Probing
 from engine.estimators.weighting import Weighting, weigh
@@ -97,3 +98,16 @@ def test_what_is_not_finite_stays_so_and_fewer_than_three_are_refused(kind: Weig
     assert not all(map(math.isfinite, weigh(kind, [math.inf, -math.inf, 2.0])))
     with pytest.raises(ValueError, match=f"2 gradients cannot be weighed by {kind}: it takes 3"):
         weigh(kind, [1.0, 2.0])
+
+
+def test_the_kernel_leaves_the_slope_and_takes_the_cube_away() -> None:
+    """Of a cubic, exactly, over r between -1 and 1; and its radii are there, with the mean 0 and the variance 1/3."""
+    eps, slope, cube = 0.5, 2.0, -7.0
+    distances = [-1 + (2 * k + 1) / 2000 for k in range(2000)]
+    losses = [[slope * side * eps * r + cube * (side * eps * r) ** 3 for r in distances] for side in (1, -1)]
+    found = gradients(*losses, eps, Probing(queries=2000, radii=tuple(distances)))
+    assert math.fsum(found) / 2000 == pytest.approx(slope, rel=1e-4)
+    drawn = [r for step in range(200) for r in radii(3, step, 4)]
+    assert max(map(abs, drawn)) < 1 and len(set(drawn)) == 800
+    assert abs(math.fsum(drawn) / 800) < 0.07 and math.fsum(r * r for r in drawn) / 800 == pytest.approx(1 / 3, rel=0.1)
+    assert radii(3, 7, 4) != radii(4, 7, 4) and radii(3, 7, 2) == radii(3, 7, 4)[:2]

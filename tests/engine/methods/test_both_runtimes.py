@@ -19,7 +19,12 @@ pytestmark = needs_vllm
 
 TOLERANCE = 1e-5  # nats
 REMEMBERING = [
-    "lozo-m", "lozo-m, kept, over shards", "grzo, adam-scalar", "zo-muon, momentum, two sides", "subzero+", "fzoo",
+    "lozo-m",
+    "lozo-m, kept, over shards",
+    "grzo, adam-scalar",
+    "zo-muon, momentum, two sides",
+    "subzero+",
+    "kerzoo, two queries of shards",
 ]  # fmt: skip
 """Of each kind of state, and of probes."""
 

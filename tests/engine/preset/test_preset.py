@@ -1,11 +1,13 @@
 """Presets: validation, overrides, and messages that name the key and the remedy."""
 
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from engine.errors import UserError
+from engine.methods.catalogue import METHODS
 from engine.preset import elsewhere
 from engine.preset.load import keys, load, load_file
 from engine.preset.method import Method
@@ -218,6 +220,32 @@ def test_what_a_packaged_preset_comments_out_is_valid(name: str) -> None:
         if line.startswith("# ") and inner.split(" = ")[0] in {key.rpartition(".")[2] for key in KEYS}:
             tomllib.loads(inner)
             load(name, text.replace(line, inner))
+
+
+def test_the_demo_has_every_key_with_a_word_behind_it() -> None:
+    lines = [line.removeprefix("# ") for line in (FOLDER / "demo.toml").read_text().splitlines()]
+    for key in KEYS:
+        word = key.rpartition(".")[2]
+        found = [line for line in lines if line.startswith(f"{word} = ")]
+        assert found and (word == "description" or all(" # " in line for line in found)), key
+
+
+@pytest.mark.parametrize("name", sorted(set(METHODS) - {"lozo"}))
+def test_every_method_has_a_preset_that_shows_what_its_name_brings(name: str) -> None:
+    """Each key with a comment above it, and every key that the name brings other than LoZO's has a line."""
+    text = (FOLDER / f"{name}.toml").read_text()
+    loaded = load_file(FOLDER / f"{name}.toml")
+    assert loaded.description and loaded.method == Method(name=name)
+    lines = text.splitlines()
+    for before, line in pairwise(lines):
+        if " = " in line and not line.startswith("#") and not before.startswith("["):
+            assert before.startswith("# ") or before.partition(" = ")[0] in ("train_examples", "steps", "eval_every"), (
+                line
+            )
+    shown = set(tomllib.loads(text)["method"])
+    fixed = set(METHODS[name].fixed)
+    assert {key for key, value in METHODS[name].brings.items() if value != getattr(Method(), key)} <= shown | fixed
+    assert {"name", "eps", "lr", "rank", "interval"} <= shown
 
 
 def test_the_papers_preset_is_the_papers_setting() -> None:

@@ -12,8 +12,9 @@ import pytest
 from engine.optimizer import Optimizer
 from engine.preflight.open import open_run
 from engine.preset.load import load
+from engine.preset.method import Method
 from engine.protocol.events import Step
-from engine.runs.signal import WINDOW, Figures, Signal
+from engine.runs.signal import WINDOW, Figures, Signal, entry_variance
 from engine.tasks.batches import batch
 from engine.training.noise import Noise, measure_noise
 from tests.engine.conftest import Runner, needs_vllm
@@ -31,7 +32,7 @@ def figures(
     kept: float | None = None,
     noise: float | None = 0.001,
 ) -> Figures:
-    signal, chance = Signal(noise, dtype, rank=4), random.Random(0)
+    signal, chance = Signal(noise, dtype, variance=4.0), random.Random(0)
     for step in range(steps):
         loss = 0.7 + slope * step + chance.gauss(0, 0.02)
         gradient = (1 + (growth - 1) * step / steps) * chance.choice((-1, 1))
@@ -81,7 +82,7 @@ def test_the_figures_are_those_of_the_steps() -> None:
     assert found.gradient == pytest.approx(2.875, abs=0.01)
     assert found.gradient_growth == pytest.approx(2.875 / 1.125, rel=0.02)
     assert found.gradient_history == sorted(found.gradient_history) and len(found.gradient_history) == 8
-    # lr |g| sqrt(rank)
+    # lr |g| sqrt(variance)
     assert found.step_size == pytest.approx(1e-3 * 2.875 * 2, rel=0.01)
     assert found.trend is not None and found.trend_error is not None
     assert found.trend == pytest.approx(-0.399, abs=3 * found.trend_error)
@@ -158,3 +159,23 @@ def test_a_run_that_learns_nothing_of_its_losses_is_warned_of_and_shown(tiny_run
     assert warnings == ["step 50: the difference between the two losses is below the noise: raise eps or use float32"]
     info = json.loads((done.folder / "run.json").read_bytes())
     assert info["noise"]["nats"] == hello["noise"] == max(info["noise"]["measured"], info["noise"]["resolution"])
+
+
+@pytest.mark.parametrize(
+    ("keys", "variance"),
+    [
+        ({}, 2.0),
+        ({"rank": 4}, 4.0),
+        ({"rank": 4, "normalise": "rms"}, 1.0),
+        ({"name": "mezo-factorized"}, 1.0),
+        ({"queries": 2}, None),
+        ({"name": "grzo"}, None),
+        ({"name": "lozo-m"}, None),
+        ({"name": "zo-muon"}, None),
+        ({"name": "subzero"}, None),
+    ],
+)
+def test_a_step_has_a_known_size_where_it_is_one_direction_of_entries_of_one_variance(
+    keys: dict[str, object], variance: float | None
+) -> None:
+    assert entry_variance(Method(**keys)) == variance
