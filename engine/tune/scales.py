@@ -23,6 +23,9 @@ from engine.tune.probes import Looked
 LADDER = tuple(2.0**power for power in range(-6, 5))
 """What the preset's eps is multiplied by; the smallest only serves to judge the one above it."""
 
+OWN = (0.5, 1.0)
+"""The same, of the preset's eps alone: where it is good no other is looked for."""
+
 _GOOD = 0.1  # an error with which the preset's own eps stays
 _LINEAR = 0.2  # truncation, relative, up to which curvature is measured with an eps
 
@@ -51,6 +54,11 @@ def scales(rungs: Sequence[Sequence[Looked]], noise: float, sides: Sides) -> lis
         if all(map(math.isfinite, (*two, *own, difference))):
             found.append(Scale(eps, difference, math.hypot(*own), two[1]))
     return found
+
+
+def is_good(found: Sequence[Scale]) -> bool:
+    """Whether the last of them is, which stays then."""
+    return bool(found) and found[-1].error <= _GOOD and found[-1].truncation <= _LINEAR
 
 
 def choose(found: Sequence[Scale], preset: float) -> Scale | None:

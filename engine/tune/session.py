@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from engine.errors import NotFinite, RunFailed
 from engine.models.weights import Matrix
@@ -15,6 +15,7 @@ from engine.protocol.events import Event, Log
 from engine.protocol.findings import Guess, Proposal, Scale
 from engine.runtimes.base import Report
 from engine.tasks.batches import batch
+from engine.tasks.example import Example
 from engine.training.noise import measure_noise
 from engine.tune import scales
 from engine.tune.probes import Looked, Prober
@@ -90,13 +91,9 @@ def _guess(
     sets = max(_LEAST_SETS, min(_MOST_SETS, -(-_ENOUGH // prober.directions)))
 
     report("probing", 0.0, "how far the loss is linear")
-    rungs: list[list[Looked]] = [[] for _ in scales.LADDER]  # eps by eps, along the same directions
-    for number in range(_LEAST_SETS):
-        base.restore()
-        step = prober.begin(number)
-        for rung, factor in zip(rungs, scales.LADDER, strict=True):
-            rung.append(prober.look(step, method.eps * factor, batches[0]))
-    found = scales.scales(rungs, per_direction, method.sides)
+    found = _scales(scales.OWN, wanted, prober, base, batches[0], per_direction)
+    if not scales.is_good(found):
+        found = _scales(scales.LADDER, wanted, prober, base, batches[0], per_direction)
     for one in found:
         say(Scale(eps=one.eps, difference=one.difference, noise=per_direction, error=one.error))
     chosen = scales.choose(found, method.eps)
@@ -124,6 +121,19 @@ def _guess(
     others = sorted(found, key=lambda one: one.error) if eps != method.eps else []  # what is good stays as it is
     further = [one.eps for one in others if max(one.eps / eps, eps / one.eps) > _APART][:1]
     return guess, further
+
+
+def _scales(
+    factors: Sequence[float], wanted: Preset, prober: Prober, base: Base, examples: Sequence[Example], noise: float
+) -> list[scales.Scale]:
+    """Of the preset's eps times each factor but the first, along the same directions."""
+    rungs: list[list[Looked]] = [[] for _ in factors]
+    for number in range(_LEAST_SETS):
+        base.restore()
+        step = prober.begin(number)
+        for rung, factor in zip(rungs, factors, strict=True):
+            rung.append(prober.look(step, wanted.method.eps * factor, examples))
+    return scales.scales(rungs, noise, wanted.method.sides)
 
 
 def _rows(matrices: list[Matrix], core: int | None) -> float:

@@ -88,13 +88,12 @@ def standing(run: Columns, mark: Mark | None, budget: Budget) -> Standing:
         return "reached"
     if info.state == "failed":
         return "failed"
+    worse = taken and taken[-1].metrics.get("loss", 0.0) > _DIVERGED * taken[0].metrics.get("loss", 0.0)
+    if mark is not None and worse:
+        return "diverged"
     if taken and taken[-1].step >= info.steps:
         return "end"
-    if mark is None:
-        return "unfinished"
-    if taken and taken[-1].metrics.get("loss", 0.0) > _DIVERGED * taken[0].metrics.get("loss", 0.0):
-        return "diverged"
-    if len(run):
+    if mark is not None and len(run):
         tokens, minutes = run.column("total_tokens")[-1], run.column("total_seconds")[-1] / 60
         if tokens >= (budget.tokens or math.inf) or minutes >= (budget.minutes or math.inf):
             return "budget"

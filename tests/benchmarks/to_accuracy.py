@@ -1,0 +1,201 @@
+"""`python -m tests.benchmarks.to_accuracy SETTING`: time to accuracy of every method, with the search of its rate.
+
+Prints Markdown for engine/BENCHMARKS.md, and draws a chart beside the runs. The search, which is the same for all: on a
+seed that is not measured, rates twice apart, five around a method's first one, and beyond an end of the ladder as long
+as the best is there, five more at most. Of plain LoZO, the rate with the least validation loss after the steps of the
+mark; of the others, the one that reaches this loss in the fewest tokens, else that which comes nearest. Then the mark
+is set anew by plain LoZO on the conventional loop, with its best rate, as the mean over the seeds that are measured.
+
+All of it is runs below --to, which are not taken again: it may be killed at any time, and goes on with what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from engine.environment import prepare
+from engine.errors import EXIT_INTERRUPTED, UserError
+from engine.runs.directory import RunDir
+from zotui.headless.accuracy_table import markdown
+from zotui.headless.contenders import Contender, Course
+from zotui.headless.time_to_mark import Outcome, Result
+from zotui.headless.to_accuracy import Bench, Interrupted, MarkRuns, Wanted
+from zotui.headless.until_mark import read
+from zotui.headless.watch import SignalRelay
+from zotui.runs import mark_charts
+from zotui.runs.marks import Budget, Mark
+
+SEARCHED = 1000
+"""The seed of the search."""
+
+_AROUND, _MORE = (0.25, 0.5, 1.0, 2.0, 4.0), 5
+
+METHODS = {
+    "lozo": 2e-4,
+    "lozo-m": 2e-4,
+    "lozo method.shards=16": 2e-4,
+    "grzo": 3e-3,
+    "fzoo": 1e-3,
+    "zo-muon": 1e-2,
+    "subzero": 2e-3,
+    "mezo-factorized": 2e-4,
+}
+"""What is measured, and the rate in the middle of its ladder."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A model on SST-2. Evaluations are `every` so many steps."""
+
+    model: str
+    dtype: str
+    every: int
+    marks: tuple[int, ...]
+    seeds: tuple[int, ...]
+
+
+SETTINGS = {
+    "opt-reviews": Setting("models/opt-reviews", "float32", 25, (450, 2000), (0, 1, 2, 3, 4)),
+    "smollm2": Setting("models/make-smollm2", "float32", 10, (200,), (0, 1, 2)),
+}
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.to_accuracy")
+    parser.add_argument("setting", choices=list(SETTINGS))
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--to", type=Path, required=True, help="where runs, tables and charts are kept")
+    parser.add_argument("--mark", type=int, action="append", help="steps of the conventional loop")
+    parser.add_argument("--seeds", type=int, nargs="+")
+    parser.add_argument("--method", action="append", help=f"as `zotui bench` takes it, of {', '.join(METHODS)}")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"])
+    arguments = parser.parse_args()
+    prepare()
+    chosen = SETTINGS[arguments.setting]
+    marks, seeds = arguments.mark or chosen.marks, tuple(arguments.seeds or chosen.seeds)
+    setting = replace(chosen, dtype=arguments.dtype or chosen.dtype)
+    preset = _preset(setting, arguments.shared, arguments.to / f"{arguments.setting}-{setting.dtype}.toml")
+    methods = {name: METHODS[name] for name in arguments.method or METHODS}
+    try:
+        with SignalRelay() as relay:
+            for steps in marks:
+                title = f"{arguments.setting}-{setting.dtype}-{steps}"
+                _measure(title, Course(str(preset), folder=arguments.to / "runs"), methods, steps, seeds, relay)
+    except UserError as error:
+        print(f"zotui: {error}", file=sys.stderr)
+        return 2
+    except Interrupted as ended:
+        return ended.code if ended.code else EXIT_INTERRUPTED
+    return 0
+
+
+def _measure(
+    title: str, course: Course, methods: dict[str, float], steps: int, seeds: Sequence[int], relay: SignalRelay
+) -> None:
+    """One mark: the search, the runs, the report."""
+    course = replace(course, most_steps=steps)
+    nothing = Mark(0.0)  # which none reaches: all steps are taken
+    plain, tried = _best("lozo", 2e-4, course, nothing, _by_last_loss, relay)
+    told = [f"plain LoZO: {_told(plain, tried)}"]
+    reached, _ = _by_last_loss(tried[plain])
+    contenders = []
+    for name, middle in methods.items():
+        rate = plain
+        if name != "lozo":
+            rate, tried = _best(name, middle, course, Mark(reached), _by_tokens, relay)
+            told.append(f"{name}: {_told(rate, tried)}")
+        contenders.append(_at(name, rate))
+    by = Contender("lozo", (f"method.lr={plain:g}", "model.runtime=training-loop"))
+    bench = Bench(Wanted(course, contenders, seeds, MarkRuns(by, steps), Budget()), quiet=False)
+    result = bench.take(relay, lambda outcome: None)
+    _report(title, result, told, course.folder.parent if course.folder else Path())
+
+
+Order = Callable[[Outcome], tuple[float, float]]
+
+
+def _best(
+    name: str, middle: float, course: Course, mark: Mark, order: Order, relay: SignalRelay
+) -> tuple[float, dict[float, Outcome]]:
+    """The best of a ladder of rates, and what became of each."""
+    rates = [float(f"{middle * factor:.2g}") for factor in _AROUND]
+    tried: dict[float, Outcome] = {}
+    for _ in range(1 + _MORE):
+        for rate in rates:
+            if rate not in tried:
+                wanted = Wanted(course, [_at(name, rate)], [SEARCHED], mark, Budget())
+                (tried[rate],) = Bench(wanted, quiet=False).take(relay, lambda outcome: None).runs
+        best = min(tried, key=lambda rate: order(tried[rate]))
+        if best not in (min(tried), max(tried)):
+            break
+        rates = [float(f"{best * (2 if best == max(tried) else 0.5):.2g}")]
+    return best, tried
+
+
+def _by_last_loss(one: Outcome) -> tuple[float, float]:
+    taken = read(RunDir(Path(one.run))).evaluations if one.standing == "end" else []
+    return (taken[-1].metrics["loss"] if taken else math.inf), 0.0
+
+
+def _by_tokens(one: Outcome) -> tuple[float, float]:
+    return (one.cost.tokens if one.cost else math.inf), one.best_loss or math.inf
+
+
+def _at(name: str, rate: float) -> Contender:
+    return Contender.parse(f"{name} method.lr={rate:g}")
+
+
+def _told(best: float, tried: dict[float, Outcome]) -> str:
+    """What the search of one method came to."""
+    parts = []
+    for rate, one in sorted(tried.items()):
+        came = "failed" if one.best_loss is None else f"{one.best_loss:.4f} at best"
+        came = f"{one.cost.tokens:,} tokens" if one.cost else came
+        parts.append(f"{rate:g} ({came}{', diverged' if one.standing == 'diverged' else ''})")
+    return f"lr {best:g}, of {', '.join(parts)}"
+
+
+def _report(title: str, result: Result, told: Sequence[str], folder: Path) -> None:
+    lines = [f"### {title}", "", *markdown(result), "", f"Rates, searched on seed {SEARCHED}:", ""]
+    lines += [f"- {line}" for line in told]
+    (folder / f"{title}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print("\n".join(lines), flush=True)
+    curves = {name: [read(RunDir(Path(run))) for run in result.runs_of(name)] for name in result.methods()}
+    mark_charts.write(curves, result.mark, folder / f"{title}.png")
+
+
+def _preset(setting: Setting, shared: Path, file: Path) -> Path:
+    """The preset of a setting; a model that is to be made first is made by its script."""
+    model = (shared / setting.model).absolute()
+    if model.is_file():
+        with_python = {**os.environ, "PYTHON": sys.executable}
+        made = subprocess.run([str(model)], check=True, capture_output=True, text=True, env=with_python)
+        model = Path(made.stdout.strip())
+    data = (shared / "data/sst2").absolute()
+    text = f"""[model]
+path = "{model}"
+dtype = "{setting.dtype}"
+[task]
+name = "sst2"
+train = "{data}/train.jsonl"
+validation = "{data}/validation.jsonl"
+[run]
+batch_size = 16
+eval_every = {setting.every}
+checkpoint_best = false
+"""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+if __name__ == "__main__":
+    sys.exit(main())
