@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 
 from engine.control.schedule import rate
+from engine.directions.space import begins_interval
 from engine.errors import NotFinite, RunFailed
 from engine.estimators.estimate import gradients
 from engine.estimators.probing import Probing
@@ -42,7 +43,7 @@ class Optimizer:
         """One step; `upcoming` is the batch of the next. Raises `NotFinite` before the update if a loss, a
         gradient or the update itself is not finite; `Runtime.abandon_probe` is then due.
         """
-        if step % self.method.interval == 0:
+        if begins_interval(self.method, step):
             runtime.redraw(step)
         later = Upcoming(step + 1, upcoming) if upcoming is not None else None
         probes = runtime.probe(step, self.probing, self.method.eps, batch, later)
@@ -71,7 +72,7 @@ class Optimizer:
         found = self._estimated(taken)
         if not all(map(math.isfinite, [*found, taken.lr, taken.eps])):
             raise RunFailed(f"step {taken.step} of the journal does not tell what is needed to do it again")
-        if taken.step % self.method.interval == 0:
+        if begins_interval(self.method, taken.step):
             runtime.redraw(taken.step)
         runtime.replay_probe(taken.step, _replayed(self.probing, len(found)), taken.eps)
         self._update(runtime, taken.step, found, taken.lr)

@@ -103,7 +103,7 @@ def _load(prepared: Prepared, name: str, report: Report) -> Runtime:
     if name == "training-loop":
         from engine.runtimes.training_loop import TrainingLoop
 
-        return TrainingLoop(prepared.path, experts=plan.experts, **common)
+        return TrainingLoop(prepared.path, experts=plan.experts, scope=plan.wanted.method.scope, **common)
     from engine.runtimes.vllm.runtime import VllmRuntime
 
     return VllmRuntime(
