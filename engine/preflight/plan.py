@@ -112,6 +112,7 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
     from engine.preflight.compiler import check_compiler
     from engine.preflight.disk import estimate_disk
     from engine.preflight.folds import fold_of, folds_for
+    from engine.preflight.scope import check_scope
 
     device = choose_device(wanted.model.device)
     prepare_device(device)
@@ -139,6 +140,7 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
         runtime, why = choose_for_folder(
             facts, dtype, wanted.model.runtime, runtime, why, trust_remote_code=trust, begun=begun is not None
         )
+    check_scope(facts, wanted.method, runtime)
     began = fold_of(begun, wanted.model.fold) if begun else ""
     folds = folds_for(wanted.model.fold, began, dtype=dtype, device=device, runtime=runtime, scope=wanted.method.scope)
     # The weights alone, before the data is read; the whole once the data says how long it is.
