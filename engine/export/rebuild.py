@@ -19,7 +19,9 @@ class FoldingLoop(TrainingLoop):
     def _open_moves(self, setting: Setting) -> Moves:
         if setting.space.coordinates == "dense":
             return DenseSteps(self._model, setting)
-        return LowRankFolds(self._model, setting) if setting.space.moves_weights else AdapterMoves(self._model, setting)
+        if not setting.space.moves_weights:
+            return AdapterMoves(self._model, setting, applied=False)
+        return LowRankFolds(self._model, setting)
 
     def replay_probe(self, step: int, probing: Probing, eps: float) -> None:
         """Probes leave no trace in the weights."""

@@ -29,11 +29,14 @@ if TYPE_CHECKING:
 class AdapterMoves:
     """B, or A and B, of every linear layer of the blocks (`engine.runtimes.loop.moves.Moves`)."""
 
-    def __init__(self, model: PreTrainedModel, setting: Setting) -> None:
-        """Raises `UserError` for a mixture whose experts are to have adapters: they are computed all in one."""
+    def __init__(self, model: PreTrainedModel, setting: Setting, *, applied: bool = True) -> None:
+        """`applied`: whether the model scores with it before it is merged.
+
+        Raises `UserError` for a mixture whose experts are to do so: they are computed all in one.
+        """
         self._model, self._setting = model, setting
         self.matrices = [matrix for matrix, _ in weights_in_scope(model, experts=setting.experts)]
-        if any(of_expert(matrix.name) for matrix in self.matrices):
+        if applied and any(of_expert(matrix.name) for matrix in self.matrices):
             raise UserError(
                 "method.scope: the training loop has no adapters for the experts of a mixture; "
                 "use model.runtime = vllm with method.name = mobizo, or low-rank directions, as lozo has"
@@ -47,7 +50,7 @@ class AdapterMoves:
             model.get_submodule(state.matrix.name.removesuffix(".weight")).register_forward_hook(
                 partial(self._adapted, state)
             )
-            for state in self.learned.states
+            for state in (self.learned.states if applied else ())
         ]
 
     def redraw(self, step: int) -> None:
