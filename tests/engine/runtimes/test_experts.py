@@ -19,7 +19,7 @@ from engine.errors import UserError
 from engine.estimators.probing import Probing
 from engine.export.rebuild import FoldingLoop
 from engine.models.experts import dense, of_expert
-from engine.models.facts import read_model
+from engine.models.facts import read_model, weights_in_scope
 from engine.runtimes.base import Needs
 from engine.runtimes.training_loop import TrainingLoop
 from engine.tasks.example import Example
