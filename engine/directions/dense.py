@@ -35,7 +35,7 @@ class Dense:
         self, matrices: Sequence[Matrix], seed: int, device: torch.device, fold: FoldMode, drawn: Drawn = "philox"
     ) -> None:
         self.matrices = list(matrices)
-        self._z = Normals(seed, "z", [(m.name, m.rows * m.cols) for m in matrices], device)
+        self._z = Normals(seed, "z", [(m.name, m.rows * m.cols) for m in matrices], device, in_parts=True)
         self._device = device
         self._staging = Staging(matrices, device) if fold == "host-residual" else None
         self.folds = [Fold(matrix, fold, seed, device, drawn, self._staging) for matrix in matrices]

@@ -36,8 +36,14 @@ class ByCounter:
 
     at_a_counter: int
 
-    def __init__(self, seed: int, kind: str, tensors: Sequence[tuple[str, int]], device: torch.device) -> None:
-        """`tensors`: the name and the number of elements of each. `kind` keeps apart what has the same name."""
+    def __init__(
+        self, seed: int, kind: str, tensors: Sequence[tuple[str, int]], device: torch.device, *, in_parts: bool = False
+    ) -> None:
+        """`tensors`: the name and the number of elements of each. `kind` keeps apart what has the same name.
+
+        `in_parts`: they are only ever filled in parts.
+        """
+        self._in_parts = in_parts
         self._keys = [key(seed, kind, name) for name, _ in tensors]
         self._counts = [count for _, count in tensors]
         self._ends = list(accumulate(self._counts))
@@ -95,7 +101,8 @@ class ByCounter:
         return {
             "places": torch.tensor(places).to(self._device),
             "keys": keys.to(self._device),
-            "grid": programs(self._counts, at_a_program, self._device),
+            # A list of all programs would be long where tensors are as large as a model.
+            "grid": programs([] if self._in_parts else self._counts, at_a_program, self._device),
         }
 
     def _part_there(self, index: int, first: int, count: int) -> dict[str, torch.Tensor]:

@@ -79,9 +79,7 @@ class Memory(_Parts):
     passing: int  # activations of the widest layer, and logits
     recordings: int = 0  # passes as CUDA graphs: activations of their own
     libraries: int = _LIBRARIES
-    kept: int = (
-        0  # the weights that move in place, as they are without a probe; of those that are packed the plain copies
-    )
+    kept: int = 0  # what moves in place, as it is without a probe: of weights that are packed, the plain copies
 
     def without_copies(self) -> Memory:
         """What it is where there is no room for plain copies."""
