@@ -70,7 +70,7 @@ def test_same_with_options_of_several_tokens_and_several_queries(
 @pytest.mark.parametrize(
     "method",
     [
-        ("name=mobizo", "rank=4", "alpha=8", "lr=3e-2"),
+        ("name=mobizo", "rank=4", "alpha=8", "lr=5e-3"),
         ("name=mezo-lora", "rank=4", "alpha=8", "lr=2e-3"),
         ("name=mezo-lora", "rank=9", "alpha=12", "lr=2e-3", "shards=2", "queries=2"),
         ("name=mezo", "scope=linear", "lr=3e-4"),
