@@ -13,6 +13,7 @@ from msgspec import structs
 from engine.control.clip import clipped
 from engine.control.schedule import rate
 from engine.directions.radii import radii
+from engine.directions.space import begins_interval
 from engine.errors import NotFinite, RunFailed
 from engine.estimators.estimate import gradients
 from engine.estimators.probing import Probing
@@ -106,7 +107,7 @@ class Optimizer:
 
     def redraws(self, step: int, returned_to: int | None) -> bool:
         """Whether a step begins an interval: every so many do, and one after a return, which tries other directions."""
-        return step % self.method.interval == 0 or returned_to is not None
+        return begins_interval(self.method, step) or returned_to is not None
 
     def gradients_of(self, taken: Step) -> Sequence[float]:
         """The gradients of a step on record, of each of its directions, as they were measured."""

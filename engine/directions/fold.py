@@ -14,7 +14,7 @@ On a GPU a fold is one kernel a matrix (`engine.directions.kernels`); here it is
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
@@ -98,6 +98,32 @@ class Fold:
             total = part.float().addmm_(u[rows], v.T)
             part.copy_(total if chances is None else round_by_chance(total, part.dtype, chances(part.numel())))
 
+    def chances(self, step: int) -> Callable[[int], torch.Tensor] | None:
+        """What `add_part` rounds by at this step, from the first entry on; None where it does not do so by chance."""
+        if self._mode != "stochastic":
+            return None
+        return chances_of(self._drawn, self._seed, step, self._matrix.name, torch.device("cpu"))
+
+    @staticmethod
+    def add_part(
+        weight: torch.Tensor,
+        residual: torch.Tensor | None,
+        change: torch.Tensor,
+        chances: Callable[[int], torch.Tensor] | None,
+    ) -> None:
+        """Some rows of a weight, and of its residual, <- themselves + change, (rows, cols) and float32, in place.
+
+        The parts of a weight come in order, and `chances` are the same for all of them. `change` is overwritten.
+        """
+        total = change.add_(state(weight, residual))
+        if residual is not None:
+            _split(total, weight, residual)
+        elif chances is not None:
+            by = chances(weight.numel()).to(weight.device)
+            weight.copy_(round_by_chance(total, weight.dtype, by))
+        else:
+            weight.copy_(total)
+
 
 def state(weight: torch.Tensor, residual: torch.Tensor | None) -> torch.Tensor:
     """What a run has of these entries, in float32: the weight, and its residual where there is one."""
@@ -116,12 +142,16 @@ def _add_exactly(weight: torch.Tensor, residual: torch.Tensor, u: torch.Tensor, 
         total[rows] = state(weight[rows], residual[rows])
     total.addmm_(u, v.T)
     for rows in small:
-        part, rest = weight[rows], total[rows]
-        part.copy_(rest)
-        value = part.float()
-        rest.sub_(value).div_(_last_place(part, value)).mul_(_PARTS).round_()
-        # Half a last place is one count more than int16 goes up to.
-        residual[rows] = rest.clamp_(-_PARTS // 2, _PARTS // 2 - 1)
+        _split(total[rows], weight[rows], residual[rows])
+
+
+def _split(total: torch.Tensor, weight: torch.Tensor, residual: torch.Tensor) -> None:
+    """weight and residual <- total, which is overwritten."""
+    weight.copy_(total)
+    value = weight.float()
+    total.sub_(value).div_(_last_place(weight, value)).mul_(_PARTS).round_()
+    # Half a last place is one count more than int16 goes up to.
+    residual.copy_(total.clamp_(-_PARTS // 2, _PARTS // 2 - 1))
 
 
 def _parts(matrix: torch.Tensor, entries: int) -> Iterator[slice]:

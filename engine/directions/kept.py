@@ -37,10 +37,10 @@ class Sample:
     """Entries of one matrix, the same ones all through a run: drawn with replacement, by seed and name."""
 
     def __init__(self, matrix: Matrix, rank: int, seed: int, device: torch.device, of: int = 1) -> None:
-        """`of`: how many matrices are sampled."""
+        """`of`: how many matrices are sampled; of none there are no entries."""
         self._on_gpu = gpu.runs_kernels(device)
         generator = keyed_generator(f"{seed}/kept/{matrix.name}", device)
-        count = _entries(rank, of)
+        count, self._width = _entries(rank, of), matrix.cols
         self._rows = torch.randint(matrix.rows, (count,), generator=generator, device=device)
         self._cols = torch.randint(matrix.cols, (count,), generator=generator, device=device)
         self._learned = torch.zeros(count, rank, dtype=torch.float64, device=device)
@@ -86,11 +86,22 @@ class Sample:
         """scale u v^T is to be added to the weight, with the v that the next `compare` brings. u: (rows, r)."""
         self._learned.add_(u[self._rows], alpha=scale)
 
+    def intend(self, first: int, change: torch.Tensor) -> None:
+        """`change`, flat, is to be added to as many entries from the `first` on, row by row."""
+        places = self._rows * self._width + self._cols - first
+        here = (places >= 0) & (places < len(change))
+        found = change[places.clamp(0, len(change) - 1)].double()
+        self._intended.add_(torch.where(here, found, 0.0))
+
     def compare(self, v: torch.Tensor, weight: torch.Tensor, residual: torch.Tensor | None = None) -> None:
         """The weight is up to date with all that was learned with v, (cols, r): see how much of it is there."""
-        assert self._start is not None, "begin comes first"
         self._intended += (self._learned * v[self._cols]).sum(1)
         self._learned.zero_()
+        self.measure(weight, residual)
+
+    def measure(self, weight: torch.Tensor, residual: torch.Tensor | None = None) -> None:
+        """See how much is in the weight of what was intended."""
+        assert self._start is not None, "begin comes first"
         applied = self._pick(weight, residual) - self._start
         intended = self._intended
         self.sums = torch.stack([applied @ intended, intended @ intended, applied @ applied])
@@ -107,6 +118,8 @@ def sample_bytes(rank: int, matrices: int) -> int:
 
 
 def _entries(rank: int, matrices: int) -> int:
+    if not matrices:
+        return 0
     each = max(256, min(_SAMPLED, _FACTORS // rank))
     return max(32, each * _MANY // max(_MANY, matrices))
 

@@ -1,4 +1,8 @@
-"""What was learned of all matrices since the last fold: U_acc V^T of each, kept in float32."""
+"""What was learned of all matrices since the last fold: U_acc V^T of each, kept in float32.
+
+Of an adapter it is the adapter itself, which nothing folds: B is learned over V = (alpha / r) A^T, or both factors are,
+and every direction then has a V of its own.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +80,8 @@ class Learned:
     """V and U_acc of all matrices, and the directions of a step, each in one flat tensor: few kernels do a step.
 
     Attributes: directions, where U and V come from; v, learned, flat, float32; states, each matrix's views of them;
-    dirty, whether anything was learned since the last fold; update, the rule by which it is.
+    dirty, whether anything was learned since the last fold; update, the rule by which it is; a, of an adapter, A^T of
+    all matrices, flat, without the scale, a part of `learned` where it moves.
     """
 
     def __init__(
@@ -105,6 +110,9 @@ class Learned:
         self._can_draw_ahead = ahead and draws_ahead(size, at_once)
         self._u = torch.empty(at_once * (2 if self._can_draw_ahead else 1), size, device=device)
         self._drawn: list[tuple[int, int] | None] = [None] * len(self._u)  # (step, query) of each
+        self.a: torch.Tensor | None = None
+        if space.basis == "adapter":
+            self.a = self.learned[-len(self.v) :] if space.own_a else torch.empty_like(self.v)
         self._staging = staging = Staging(matrices, device) if fold == "host-residual" else None
         self._left = LeftBases(matrices, space, seed, device) if space.coordinates == "core" else None
         self._v_of = views(self.v, matrices, "cols")
@@ -114,10 +122,10 @@ class Learned:
                 self._v_of[index],
                 part,
                 Fold(matrix, fold, seed, device, drawn, staging),
-                Sample(matrix, space.rank, seed, device, len(matrices)),
+                Sample(matrix, space.rank, seed, device, len(matrices) if space.moves_weights else 0),
                 self._left.of_matrix[index] if self._left else None,
             )
-            for index, (matrix, part) in enumerate(zip(matrices, self.by_matrix(self.learned), strict=True))
+            for index, (matrix, part) in enumerate(zip(matrices, self.by_matrix(self.learned), strict=False))
         ]
 
     def follow(self, source: Directions) -> None:
@@ -127,7 +135,7 @@ class Learned:
 
     def redraw(self, step: int) -> None:
         """Draw the V of the interval that begins at `step`, once. Fold first."""
-        if step == self._drawn_at:
+        if step == self._drawn_at or (self._drawn_at is not None and not self._space.redrawn):
             return
         crossing = None
         if self._rule.carry == "project" and self._drawn_at is not None:
@@ -137,7 +145,11 @@ class Learned:
 
     def draw_basis(self, step: int) -> None:
         """The same of an interval that had begun before the state of the update rule was saved."""
-        self.directions.v_into(self.v, step)
+        if self.a is None:
+            self.directions.v_into(self.v, step)
+        else:
+            self.directions.v_into(self.a, step)
+            self.changed()
         if self._left is not None:
             self._left.draw(step)
         self._drawn_at = step
@@ -176,11 +188,27 @@ class Learned:
 
     @property
     def is_core(self) -> bool:
-        """Whether coordinates are other than U itself."""
+        """Whether coordinates are those of a core between two bases."""
         return self._left is not None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether coordinates are U itself, and all of it."""
+        return self._left is None and not self._space.own_a
+
+    def changed(self) -> None:
+        """A of an adapter was drawn, loaded or moved: V is what it says."""
+        assert self.a is not None
+        torch.mul(self.a, self._space.scale, out=self.v)
+
+    def right(self, coordinates: torch.Tensor) -> torch.Tensor:
+        """V of all matrices, flat, at these coordinates: that of the interval, unless it is among them."""
+        return coordinates[-len(self.v) :] * self._space.scale if self._space.own_a else self.v
 
     def lifted(self, coordinates: torch.Tensor) -> torch.Tensor:
         """U of all matrices, flat, from their coordinates: those themselves, but for a core."""
+        if self._space.own_a:
+            return coordinates[: -len(self.v)]
         if self._left is None:
             return coordinates
         parts = zip(self.states, self.by_matrix(coordinates), strict=True)
@@ -190,6 +218,8 @@ class Learned:
         """Move U_acc by the update rule, with the mean of gradients[d] U(step, d) as its estimate."""
         self.update.step(gradients, lambda query: self.direction(step, query), lr, self.learned)
         self.dirty = self.dirty or any(gradients) or self._rule.name != "sgd"
+        if self._space.own_a:
+            self.changed()
 
     def folded(self) -> None:
         """What was learned is in the weights: U_acc starts anew."""

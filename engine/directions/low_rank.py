@@ -35,12 +35,15 @@ class Directions(Protocol):
     """A source of low-rank directions for all matrices at once: their factors lie one after the other."""
 
     def v_into(self, out: torch.Tensor, step: int) -> None:
-        """V of the interval that begins at `step`: (cols, rank) of every matrix, into `out`, flat and float32."""
+        """V of the interval that begins at `step`: (cols, rank) of every matrix, into `out`, flat and float32.
+
+        Of an adapter its A, transposed, as it begins: without the scale.
+        """
 
     def u_into(self, out: torch.Tensor, step: int, query: int) -> None:
         """The coordinates of a direction of a step, into `out`, flat and float32: U, (rows, rank), of every matrix.
 
-        Of a core, (rank, rank) each.
+        Of a core, (rank, rank) each; of both factors of an adapter, the A of every matrix, (cols, rank), after all B.
         """
 
 
@@ -52,8 +55,9 @@ def directions(drawn: Drawn, matrices: Sequence[Matrix], space: Space, seed: int
 
 
 def coordinates(matrices: Sequence[Matrix], space: Space) -> list[tuple[int, int]]:
-    """The shape of what is drawn of every matrix for a direction."""
-    return [(space.rank if space.coordinates == "core" else matrix.rows, space.rank) for matrix in matrices]
+    """The shapes of what is drawn for a direction, a matrix each; of two factors, those of B and then those of A."""
+    shapes = [(space.rank if space.coordinates == "core" else matrix.rows, space.rank) for matrix in matrices]
+    return [*shapes, *((matrix.cols, space.rank) for matrix in matrices)] if space.own_a else shapes
 
 
 class CounterDirections:
@@ -63,8 +67,9 @@ class CounterDirections:
         self._matrices, self._space, self._seed = matrices, space, seed
         kind = Signs if space.law == "rademacher" else Normals
         shapes = coordinates(matrices, space)
-        self._u = kind(seed, "u", [(m.name, a * b) for m, (a, b) in zip(matrices, shapes, strict=True)], device)
+        self._u = kind(seed, "u", [(m.name, a * b) for m, (a, b) in zip(matrices, shapes, strict=False)], device)
         self._v = kind(seed, "v", [(m.name, m.cols * space.rank) for m in matrices], device)
+        self._b_size = space.rank * sum(matrix.rows for matrix in matrices)
 
     def v_into(self, out: torch.Tensor, step: int) -> None:
         if self._space.basis == "adapter":
@@ -73,11 +78,15 @@ class CounterDirections:
             self._v.fill(out, step)
             if self._space.basis == "orthonormal":
                 orthonormalise(views(out, self._matrices, "cols"))
-        if self._space.scale != 1:
-            out.mul_(self._space.scale)
+            if self._space.scale != 1:
+                out.mul_(self._space.scale)
 
     def u_into(self, out: torch.Tensor, step: int, query: int) -> None:
-        self._u.fill(out, step, query)
+        if self._space.own_a:
+            self._u.fill(out[: self._b_size], step, query)
+            self._v.fill(out[self._b_size :], step, query)
+        else:
+            self._u.fill(out, step, query)
 
     def _adapter_into(self, out: torch.Tensor) -> None:
         """A of every adapter, as it begins everywhere: evenly distributed up to 1 / sqrt(cols) to either side."""

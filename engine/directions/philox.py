@@ -25,6 +25,7 @@ from engine.directions import gpu
 QUANTILES = 65536
 _GRID = 2.0**20  # quantiles are multiples of 1 / this: their sums are exact in float32
 _LEAST = 2**16  # numbers that are made together at least, where tensors are small
+_PART = 1024  # what a program of the kernel makes
 
 
 class ByCounter:
@@ -35,8 +36,14 @@ class ByCounter:
 
     at_a_counter: int
 
-    def __init__(self, seed: int, kind: str, tensors: Sequence[tuple[str, int]], device: torch.device) -> None:
-        """`tensors`: the name and the number of elements of each. `kind` keeps apart what has the same name."""
+    def __init__(
+        self, seed: int, kind: str, tensors: Sequence[tuple[str, int]], device: torch.device, *, in_parts: bool = False
+    ) -> None:
+        """`tensors`: the name and the number of elements of each. `kind` keeps apart what has the same name.
+
+        `in_parts`: they are only ever filled in parts.
+        """
+        self._in_parts = in_parts
         self._keys = [key(seed, kind, name) for name, _ in tensors]
         self._counts = [count for _, count in tensors]
         self._ends = list(accumulate(self._counts))
@@ -54,6 +61,22 @@ class ByCounter:
     def kernel(self, out: torch.Tensor, step: int, query: int, there: dict[str, torch.Tensor]) -> None:
         """Fill all of `out` on a GPU."""
         raise NotImplementedError
+
+    def fill_part(self, out: torch.Tensor, index: int, first: int, step: int, query: int = 0) -> None:
+        """out, flat, float32 <- numbers of one tensor, from the `first` on, which is a multiple of `at_a_part`."""
+        if self._there is not None:
+            self.kernel(out, step, query, self._part_there(index, first, len(out)))
+            return
+        counters = -(-len(out) // self.at_a_counter)
+        words = Bits(self._keys[index], step, query, first // self.at_a_counter).take(4 * counters)
+        whole = np.empty(counters * self.at_a_counter, np.float32)
+        self.numbers(words, whole)
+        out.copy_(torch.from_numpy(whole)[: len(out)])
+
+    @property
+    def at_a_part(self) -> int:
+        """To a multiple of it, parts of a tensor begin."""
+        return self.at_a_counter if self._there is None else _PART
 
     def fill(self, out: torch.Tensor, step: int, query: int = 0) -> None:
         """out: flat, float32, with as many elements as all tensors have together."""
@@ -78,7 +101,19 @@ class ByCounter:
         return {
             "places": torch.tensor(places).to(self._device),
             "keys": keys.to(self._device),
-            "grid": programs(self._counts, at_a_program, self._device),
+            # A list of all programs would be long where tensors are as large as a model.
+            "grid": programs([] if self._in_parts else self._counts, at_a_program, self._device),
+        }
+
+    def _part_there(self, index: int, first: int, count: int) -> dict[str, torch.Tensor]:
+        """What the kernel reads that fills a part: the tensor begins so many numbers before it."""
+        assert self._there is not None
+        blocks = torch.arange(first // _PART, -(-(first + count) // _PART), dtype=torch.int32, device=self._device)
+        return {
+            **self._there,
+            "places": torch.tensor([[-first, first + count]]).to(self._device),
+            "keys": self._there["keys"][index : index + 1],
+            "grid": torch.stack([torch.zeros_like(blocks), blocks], 1),
         }
 
     def _start(self, index: int) -> int:
@@ -125,11 +160,12 @@ def key(seed: int, kind: str, name: str) -> tuple[int, int]:
 
 
 class Bits:
-    """Random bits of one key, step and query on a processor, from the first on."""
+    """Random bits of one key, step and query on a processor, from the first counter on, or a later one."""
 
-    def __init__(self, of: tuple[int, int], step: int, query: int = 0) -> None:
+    def __init__(self, of: tuple[int, int], step: int, query: int = 0, first: int = 0) -> None:
         # numpy counts up before it makes numbers: the first come of the counter 1.
-        self._made = np.random.Philox(key=np.array(of, np.uint64), counter=np.array([0, step, query, 0], np.uint64))
+        counter = np.array([first, step, query, 0], np.uint64)
+        self._made = np.random.Philox(key=np.array(of, np.uint64), counter=counter)
 
     def take(self, count: int) -> np.ndarray[Any, np.dtype[np.uint64]]:
         """The next numbers of 64 bits."""

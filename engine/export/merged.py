@@ -49,12 +49,15 @@ def export_merged(run: RunDir, target: Path, dtype: str | None = None) -> int:
         "seed": wanted.run.seed,
         "drawn": drawn_by(steps[0]),
         "experts": info.experts,
+        "scope": wanted.method.scope,
         "trust_remote_code": wanted.model.trust_remote_code,
     }
     # The runtime that took the steps decides how low-precision weights were rounded.
     if info.runtime == "vllm":
         began = fold_of(info, wanted.model.fold)
-        folds = folds_for(wanted.model.fold, began, dtype=info.dtype, device="cpu", runtime=info.runtime)
+        folds = folds_for(
+            wanted.model.fold, began, dtype=info.dtype, device="cpu", runtime=info.runtime, scope=wanted.method.scope
+        )
         loop: TrainingLoop = FoldingLoop(path, fold=folds.modes[0], **common)
     else:
         loop = TrainingLoop(path, **common)
@@ -65,11 +68,12 @@ def export_merged(run: RunDir, target: Path, dtype: str | None = None) -> int:
         method.replay(loop, taken)
         if taken.step % 20 == 0:
             print(f"\rrebuilding: step {taken.step + 1}/{len(steps)}", end="", file=sys.stderr)
-    loop.redraw(len(steps))  # folds what the last interval learned
+    loop.merge()
     print(f"\rrebuilding: step {len(steps)}/{len(steps)}", file=sys.stderr)
     base = Path(path)
     headers = check_folder(path) or read_pickles(base)
     ran_in, own = dtype_of(info.dtype), None
+    exact = loop.model.dtype  # float32 where an adapter was merged, whatever the run was in
     if dtype is not None:
         main, why = dtype_of(dtype), "as asked for"
     elif info.dtype == "float32":
@@ -77,8 +81,9 @@ def export_merged(run: RunDir, target: Path, dtype: str | None = None) -> int:
     else:
         main, why = ran_in, "as the run was"
     keeps = ""
-    if main.itemsize < ran_in.itemsize and (kept := rounding.kept(main)) is not None:
-        keeps = f"; rounding keeps {kept:.0%} of the update, --dtype {info.dtype} all of it"
+    if main.itemsize < exact.itemsize and (kept := rounding.kept(main)) is not None:
+        whole = str(exact).removeprefix("torch.")
+        keeps = f"; rounding keeps {kept:.0%} of the update, --dtype {whole} all of it"
     _say(f"written in {str(main).removeprefix('torch.')}, {why}{keeps}")
     with written_aside(target) as folder:
         carry_along(base, folder, _say)

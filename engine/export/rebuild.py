@@ -1,31 +1,30 @@
-"""A transformers model whose weights move as the vLLM runtime moves them: by folds.
+"""A transformers model that moves as the vLLM runtime moves it: probes leave no trace, updates are kept whole.
 
 Used to rebuild a run's weights without vLLM. It scores nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from engine.estimators.probing import Probing
+from engine.runtimes.loop.adapter import AdapterMoves
+from engine.runtimes.loop.dense import DenseSteps
+from engine.runtimes.loop.low_rank import LowRankFolds
+from engine.runtimes.loop.moves import Moves, Setting
 from engine.runtimes.training_loop import TrainingLoop
 
 
 class FoldingLoop(TrainingLoop):
-    """Keeps U_acc beside the weights and folds it in when V is redrawn."""
+    """Keeps U_acc beside the weights and folds it in when V is redrawn, or what a dense step has too much for them."""
 
-    def redraw(self, step: int) -> None:
-        if self.learned.dirty:
-            for state in self.learned.states:
-                state.fold_into(self._weights[state.matrix.name], step)
-            self.learned.folded()
-        self.learned.redraw(step)
+    def _open_moves(self, setting: Setting) -> Moves:
+        if setting.space.coordinates == "dense":
+            return DenseSteps(self._model, setting)
+        if not setting.space.moves_weights:
+            return AdapterMoves(self._model, setting, applied=False)
+        return LowRankFolds(self._model, setting)
 
     def replay_probe(self, step: int, probing: Probing, eps: float) -> None:
-        """Probes in slots leave no trace in the weights."""
-
-    def update(self, step: int, gradients: Sequence[float], lr: float) -> None:
-        self.learned.learn(step, gradients, lr)
+        """Probes leave no trace in the weights."""
 
     def abandon_probe(self) -> bool:
         raise NotImplementedError("a folding loop scores no probes")

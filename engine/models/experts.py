@@ -66,6 +66,12 @@ def expert_weights(model: PreTrainedModel) -> Iterator[tuple[Matrix, torch.Tenso
                 yield Matrix(f"{parent}.{number}.{own}.weight", *weight.shape), weight
 
 
+def stacked_weights(model: PreTrainedModel) -> list[torch.Tensor]:
+    """The parameters that those are parts of."""
+    modules = [module for path, module in model.named_modules() if path.endswith(".experts")]
+    return [weight for module in modules for weight in (module.gate_up_proj, module.down_proj)]
+
+
 def dense(matrices: Iterable[Matrix]) -> list[Matrix]:
     """Those of no expert."""
     return [matrix for matrix in matrices if not of_expert(matrix.name)]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
 
 from engine.errors import UserError, first_line
-from engine.models.experts import expert_weights
+from engine.models.experts import expert_weights, of_expert, stacked_weights
 from engine.models.headers import TensorHeader, own_precision
 from engine.models.still import Still, still_of
 from engine.models.suitable import DTYPES, check_config, check_folder, check_kind, check_padding, read_config
@@ -21,6 +21,8 @@ from engine.stdio import hushed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+Scope = Literal["linear", "all", "adapter"]
 
 # Positions that OPT's learned table keeps for padding are already left out of its context length.
 _CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx")
@@ -40,8 +42,15 @@ class ModelFacts:
     kv_elements_per_token: int  # keys and values of every layer
     head_size: int  # of attention
     still: Still  # parameters that do not move
+    scope: Scope = "linear"  # which of its parameters move
+    beside: list[Matrix] = field(default_factory=list)  # in scope `all`, all that is none of the matrices
     names_architecture: bool = True  # whether its configuration does
     experts_per_token: int = 0  # of a mixture
+
+    @property
+    def moving(self) -> list[Matrix]:
+        """Those of its parameters that move: none where an adapter does."""
+        return [] if self.scope == "adapter" else [*self.matrices, *self.beside]
 
     def kv_bytes_per_token(self, dtype: str) -> int:
         """KV-cache bytes that one token takes."""
@@ -55,11 +64,12 @@ def read_model(
     weights: bool = True,
     experts: bool = True,
     headers: Mapping[str, TensorHeader] | None = None,
+    scope: Scope = "linear",
 ) -> ModelFacts:
     """Read a model's configuration and build its skeleton; `weights` says whether its folder must hold some.
 
     `headers`: what `read_headers` read there, if it has. `experts`: whether those of a mixture are in scope, as they
-    are but in runs of versions that left them still.
+    are but in runs of versions that left them still. `scope`: the method's, which decides what stands still.
 
     Raises `UserError` if there is no such model, it is no causal language model, it would run code of its own, or no
     run can start on it (`engine.models.suitable`).
@@ -79,7 +89,7 @@ def read_model(
             f"model.path: {path}: its config.json asks for code from the hub (attn_implementation: {attention}); "
             "remove that line"
         )
-    return facts_of(path, config, trust_remote_code=trust_remote_code, experts=experts, headers=found)
+    return facts_of(path, config, trust_remote_code=trust_remote_code, experts=experts, headers=found, scope=scope)
 
 
 def facts_of(
@@ -89,6 +99,7 @@ def facts_of(
     trust_remote_code: bool = False,
     experts: bool = True,
     headers: Mapping[str, TensorHeader] = MappingProxyType({}),
+    scope: Scope = "linear",
 ) -> ModelFacts:
     """What a configuration says, by the skeleton it describes; and `headers`, where it does not say the precision.
 
@@ -110,6 +121,7 @@ def facts_of(
         check_padding(path, config)
         raise explained(path, error, "is not a causal language model") from None
     matrices = [matrix for matrix, _ in weights_in_scope(skeleton, experts=experts)]
+    beside = [matrix for matrix, _ in weights_beside(skeleton, matrices)] if scope == "all" else []
     if not matrices:
         raise UserError(
             f"model.path: {path}: nothing of it would move: {type(skeleton).__name__} has no linear layers; "
@@ -125,7 +137,9 @@ def facts_of(
         matrices=matrices,
         dtype=_dtype_of(config, headers),
         vocabulary=int(text_config.vocab_size),
-        still=still_of(skeleton, matrices),
+        still=still_of(skeleton, [] if scope == "adapter" else [*matrices, *beside]),
+        scope=scope,
+        beside=beside,
         names_architecture=bool(named),
         experts_per_token=getattr(text_config, "num_experts_per_tok", None) or 0,
         **sizes,
@@ -189,6 +203,27 @@ def weights_in_scope(model: PreTrainedModel, *, experts: bool = True) -> list[tu
         elif isinstance(module, Conv1D):
             found.append((Matrix(f"{name}.weight", module.nf, module.nx, transposed=True), module.weight.data.T))
     return [*found, *(expert_weights(model) if experts else ())]
+
+
+def weights_beside(model: PreTrainedModel, matrices: Sequence[Matrix]) -> list[tuple[Matrix, torch.Tensor]]:
+    """What scope `all` has beside these, of scope `linear`: embeddings, head, norms, biases, a mixture's router.
+
+    Tied ones once, under the name that comes first, and as (rows, cols) each. Of a model that sees or hears as well
+    those of its language model; of experts that are among `matrices`, not the parameters that hold them all.
+    """
+    named = {matrix.name for matrix in matrices}
+    stacked = {id(weight) for weight in stacked_weights(model)} if any(map(of_expert, named)) else set()
+    ends = (model.get_input_embeddings(), model.get_output_embeddings())
+    reads = {id(one) for part in (model.get_decoder(), *ends) if part is not None for one in part.parameters()}
+    found = []
+    for name, parameter in model.named_parameters():
+        if name in named or id(parameter) in stacked or id(parameter) not in reads:
+            continue
+        shape = tuple(parameter.shape)
+        rows = shape[0] if shape else 1
+        matrix = Matrix(name, rows, parameter.numel() // rows, whole=shape if len(shape) != 2 else ())
+        found.append((matrix, matrix.of(parameter.data)))
+    return found
 
 
 def _kv_elements(config: Any) -> int:

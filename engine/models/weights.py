@@ -39,23 +39,23 @@ class BaseWeights:
         except (OSError, SafetensorError) as error:
             raise UserError(f"{path}: cannot be read ({error})") from None
         names = Names(there)
-        self._places: dict[str, tuple[Path, str, bool]] = {}
+        self._places: dict[str, tuple[Path, str, Matrix]] = {}
         for matrix in matrices:
-            own, shape = names.find(matrix.name), [matrix.rows, matrix.cols]
-            if own is None or shapes[own] != (shape[::-1] if matrix.transposed else shape):
+            own = names.find(matrix.name)
+            if own is None or tuple(shapes[own]) != matrix.shape:
                 raise UserError(f"{folder}: its files have no {matrix.rows} x {matrix.cols} matrix {matrix.name}")
-            self._places[matrix.name] = there[own], own, matrix.transposed
+            self._places[matrix.name] = there[own], own, matrix
 
     def read(self, name: str) -> torch.Tensor:
         """The matrix of this parameter name, (rows, cols), in the precision of the files, on the CPU."""
-        path, own, transposed = self._places[name]
+        path, own, matrix = self._places[name]
         with safe_open(path, framework="pt") as file:
-            return file.get_tensor(own).T if transposed else file.get_tensor(own)
+            return matrix.of(file.get_tensor(own))
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """A weight matrix that moves: its name in the model's files and its shape.
+    """A weight matrix that moves: its name in the model's files and its shape. What has one dimension is a column.
 
     That is its Hugging Face parameter name, but for an expert's (`engine.models.experts`): transformers stacks those.
     """
@@ -64,6 +64,16 @@ class Matrix:
     rows: int  # out
     cols: int  # in
     transposed: bool = False  # whether the model and its files hold it as (in, out), as GPT-2 does
+    whole: tuple[int, ...] = ()  # the shape that they have it in, where that has other than two dimensions
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape that the model and its files have it in."""
+        return self.whole or ((self.cols, self.rows) if self.transposed else (self.rows, self.cols))
+
+    def of(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Such a tensor as (rows, cols), a view of it."""
+        return tensor.T if self.transposed else tensor.view(self.rows, self.cols)
 
 
 def check_room_aside(matrices: Sequence[Matrix], dtype: torch.dtype) -> None:

@@ -96,14 +96,16 @@ def preflight(wanted: Preset, say: Say, *, calibrated: bool = False) -> None:
     from engine.preflight.checks import check_disk
     from engine.preflight.choose import describe_device
     from engine.preflight.disk import free_disk
+    from engine.preflight.scope import describe_scope, moving_numbers
 
     plan = plan_run(wanted, report, note)
     facts = plan.facts
     say(
         Model(
             path=wanted.model.path, architecture=facts.architecture, parameters=facts.parameters,
-            scope=sum(m.rows * m.cols for m in facts.matrices), matrices=len(facts.matrices), context=facts.context,
-            download=sum(plan.found.sizes.values()), still=str(facts.still),
+            scope=moving_numbers(facts, wanted.method), matrices=len(facts.moving or facts.matrices),
+            context=facts.context, download=sum(plan.found.sizes.values()),
+            still=describe_scope(facts, wanted.method), adapter=facts.scope == "adapter",
         )
     )  # fmt: skip
     device = describe_device(plan.device)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.directions.fold import FoldMode
+from engine.directions.space import space_of
 from engine.models.facts import ModelFacts, dtype_of
 from engine.preflight.memory import residual_bytes
 from engine.preset.schema import Preset
@@ -48,7 +49,10 @@ def estimate_disk(
 ) -> Disk:
     """What is still to come, for a run with `steps_done` steps and `saved` checkpoints behind it."""
     run, directions = wanted.run, wanted.method.queries * wanted.method.shards
-    scope = sum(m.rows * m.cols for m in facts.matrices) * dtype_of(dtype).itemsize
+    # An adapter's factors are float32, and A is saved whether it moves or not.
+    factors = space_of(wanted.method).rank * sum(m.rows + m.cols for m in facts.matrices) * 4
+    weights = sum(m.rows * m.cols for m in facts.moving) * dtype_of(dtype).itemsize
+    scope = factors if facts.scope == "adapter" else weights
     line = _LINE + (_LOSSES * directions if directions > 1 else 0)
     # One at the end, and those on the way; an old one goes when the new one is whole.
     # A ratchet keeps the state of the least loss, the model as it came included.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
+from engine.directions.dense import PIECE
 from engine.directions.kept import sample_bytes
 from engine.directions.learned import draws_ahead
 from engine.directions.low_rank import coordinates
@@ -50,8 +51,14 @@ def factor_bytes(
     signs: int,
     size: int,
     on_gpu: bool,
+    moving: Sequence[Matrix] = (),
 ) -> Factors:
-    """For such directions, passes of `signs` probes, and weights of `size` bytes an element."""
+    """For such directions, passes of `signs` probes, and weights of `size` bytes an element.
+
+    `moving`: what moves in place, of dense directions.
+    """
+    if space.coordinates == "dense":
+        return _dense_bytes(matrices, moving, size, on_gpu)
     rank, shards = space.rank, probing.shards
     rows, cols = (sum(getattr(m, side) for m in matrices) for side in ("rows", "cols"))
     at_once = shards * (max(1, signs // 2) if probing.sides == "two" else signs)
@@ -63,13 +70,35 @@ def factor_bytes(
         learned=numbers * 4 + left,
         drawn=at_once * (2 if draws_ahead(numbers, at_once) else 1) * numbers * 4,
         update=state_numbers(rule) * numbers * 4,
-        v=cols * rank * 4,
-        a=plan.a_size * size,
+        v=cols * rank * 4 * (2 if space.basis == "adapter" else 1),  # of an adapter, A by itself as well, or of a sign
+        a=plan.a_size * size * (signs * shards if space.own_a else 1),
         b=signs * plan.b_size * size,
         sign=numbers * 4 + left + (0 if on_gpu else rows * rank * size),
         table=4 * QUANTILES if on_gpu else 0,
-        samples=sample_bytes(rank, len(matrices)),
+        samples=sample_bytes(rank, len(matrices)) if space.moves_weights else 0,
     )
+
+
+def _dense_bytes(matrices: Sequence[Matrix], moving: Sequence[Matrix], size: int, on_gpu: bool) -> Factors:
+    """Of directions that are drawn piece by piece: two pieces, and on a CPU a weight as it is before it is packed."""
+    largest = max((sum(m.rows for m in layer) * layer[0].cols for layer in packed_layers(dense(matrices))), default=0)
+    return Factors(
+        public=2 * adapter_rank(1) * sum(m.rows + m.cols for m in dense(matrices)) * size,
+        learned=0, drawn=2 * PIECE * 4, update=0, v=0, a=0, b=0,
+        sign=0 if on_gpu else largest * size,
+        table=4 * QUANTILES if on_gpu else 0,
+        samples=sample_bytes(1, len(moving)),
+    )  # fmt: skip
+
+
+def loop_bytes(matrices: Sequence[Matrix], moving: Sequence[Matrix], space: Space, rule: Rule) -> int:
+    """What directions take in the conventional loop; an adapter with them."""
+    if space.coordinates == "dense":
+        return 2 * PIECE * 4 + sample_bytes(1, len(moving))
+    numbers = sum(a * b for a, b in coordinates(matrices, space))
+    cols = space.rank * sum(m.cols for m in matrices)
+    held = numbers * (2 + state_numbers(rule)) + cols * (1 if space.moves_weights or space.own_a else 2)
+    return held * 4 + (sample_bytes(space.rank, len(matrices)) if space.moves_weights else 0)
 
 
 def _slices(matrices: Sequence[Matrix]) -> list[Slice]:

@@ -48,9 +48,14 @@ class Tried:
         return self.host.total <= self.available_host
 
 
-def folds_for(wanted: str, was: str, *, dtype: str, device: str, runtime: str) -> Folds:
-    """What `model.fold`, `wanted`, means here, for a run that has taken steps with the fold `was`, if it has."""
+def folds_for(wanted: str, was: str, *, dtype: str, device: str, runtime: str, scope: str = "linear") -> Folds:
+    """What `model.fold`, `wanted`, means here, for a run that has taken steps with the fold `was`, if it has.
+
+    `scope`: that of the method. An adapter's factors are never folded.
+    """
     asked = f"model.fold={wanted}"
+    if scope == "adapter":
+        return Folds(("nearest",), asked)
     if runtime != "vllm" or dtype == "float32":
         return Folds((choose_fold(wanted, dtype),), asked)
     residuals: tuple[FoldMode, ...] = ("residual",) if device == "cpu" else ("residual", "host-residual")
@@ -103,6 +108,8 @@ def describe_fold(
     facts: ModelFacts, folds: Folds, tried: Sequence[Tried], *, dtype: str, device: str, runtime: str
 ) -> str:
     """How updates are kept in weights of this precision, what that takes, and why this way, for the log."""
+    if facts.scope == "adapter":
+        return "updates: in the factors of the adapter, in float32; the weights stay as they are"
     if runtime != "vllm":
         return f"updates: in place, rounded to {dtype} at every step"
     fold = tried[-1].fold

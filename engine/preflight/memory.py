@@ -7,19 +7,18 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from engine.directions.fold import RESIDUAL_BYTES, FoldMode
-from engine.directions.kept import sample_bytes
 from engine.directions.space import space_of
 from engine.directions.staging import PLACES, pinned_bytes
 from engine.models.experts import dense, of_expert
 from engine.models.facts import ModelFacts, dtype_of
 from engine.models.streamed import PIECE
 from engine.models.weights import Matrix
-from engine.preflight.factors import factor_bytes, packed_layers
+from engine.preflight.factors import factor_bytes, loop_bytes, packed_layers
 from engine.preset.method import Method
 from engine.runtimes.base import EVALUATION_SEQUENCES, Needs
 from engine.runtimes.vllm.capacity import block_size, plan_capacity, with_padding, with_prompt
 from engine.text import in_bytes
-from engine.updates.base import rule_of, state_numbers
+from engine.updates.base import rule_of
 
 _LIBRARIES = 2**30  # bytes of the host that torch, transformers and vLLM themselves take
 # Of a GPU: CUDA's context and the code of the kernels, some 0.5 GiB, the workspaces of cuBLAS, and what the allocator
@@ -61,6 +60,7 @@ class Memory(_Parts):
     _WORDS = {
         "weights": "weights",
         "copies": "plain copies of those that vLLM packs",
+        "kept": "what moves, kept beside what a probe moves",
         "residuals": "residuals",
         "staged": "what a fold has on its way",
         "kv": "KV space, which vLLM takes at its start",
@@ -79,6 +79,7 @@ class Memory(_Parts):
     passing: int  # activations of the widest layer, and logits
     recordings: int = 0  # passes as CUDA graphs: activations of their own
     libraries: int = _LIBRARIES
+    kept: int = 0  # what moves in place, as it is without a probe: of weights that are packed, the plain copies
 
     def without_copies(self) -> Memory:
         """What it is where there is no room for plain copies."""
@@ -117,17 +118,18 @@ def estimate_memory(
     """
     size, on_cpu, space = dtype_of(dtype).itemsize, device == "cpu", space_of(method)
     weights = facts.parameters * size
-    largest = max((m.rows * m.cols for m in facts.matrices), default=0)
+    moving = facts.moving
+    largest = max((m.rows * m.cols for m in moving), default=0)
+    in_place = space.coordinates == "dense"
     libraries = _LIBRARIES if on_cpu else _LIBRARIES_ON_GPU
     if runtime == "training-loop":
-        rows, cols = (sum(getattr(m, side) for m in facts.matrices) for side in ("rows", "cols"))
-        samples = sample_bytes(space.rank, len(facts.matrices))
         widest = max((m.rows for m in facts.matrices), default=0)
         tokens = max(needs.batch * needs.options, EVALUATION_SEQUENCES) * needs.longest
-        passing = largest * 8 + tokens * (facts.vocabulary + 3 * widest) * size
+        piece = 0 if in_place else largest * 8  # of a direction, as large as the matrix it is added to
+        passing = piece + tokens * (facts.vocabulary + 3 * widest) * size
         return Memory(
             weights=weights, copies=0, residuals=0, staged=0, kv=0, passing=passing,
-            directions=(2 * rows + cols + state_numbers(rule_of(method)) * rows) * space.rank * 4 + samples,
+            directions=loop_bytes(facts.matrices, moving, space, rule_of(method)),
             libraries=libraries,
         )  # fmt: skip
     block = block_size(device)
@@ -141,9 +143,10 @@ def estimate_memory(
         logits = max(room.sequences * (size + _SAMPLED), ours)
     return Memory(
         weights=weights,
-        copies=sum(m.rows * m.cols for m in dense(facts.matrices)) * size if on_cpu else 0,
+        copies=sum(m.rows * m.cols for m in dense(moving)) * size if on_cpu and not in_place else 0,
+        kept=sum(m.rows * m.cols for m in moving) * size if in_place else 0,
         residuals=residual_bytes(facts, runtime=runtime, fold=fold) if fold == "residual" else 0,
-        staged=min(PLACES, len(facts.matrices)) * RESIDUAL_BYTES * largest if fold == "host-residual" else 0,
+        staged=min(PLACES, len(moving)) * RESIDUAL_BYTES * largest if fold == "host-residual" else 0,
         kv=room.blocks * block * facts.kv_bytes_per_token(dtype),
         directions=factor_bytes(
             facts.matrices,
@@ -153,6 +156,7 @@ def estimate_memory(
             signs=plan.signs,
             size=size,
             on_gpu=not on_cpu,
+            moving=moving,
         ).total,
         passing=activations + facts.vocabulary * logits,
         recordings=activations + _RECORDINGS if graphs and not on_cpu else 0,
@@ -164,7 +168,7 @@ def estimate_host(facts: ModelFacts, *, device: str, fold: FoldMode) -> Host:
     """What a run on a GPU takes of the host's memory; nothing on a CPU, where it is in the other estimate."""
     if device == "cpu":
         return Host(0, 0, 0)
-    return Host(pinned_bytes(facts.matrices) if fold == "host-residual" else 0, PIECE)
+    return Host(pinned_bytes(facts.moving) if fold == "host-residual" else 0, PIECE)
 
 
 def activation_width(matrices: Sequence[Matrix], device: str, experts_per_token: int = 0) -> int:
@@ -189,4 +193,4 @@ def residual_bytes(facts: ModelFacts, *, runtime: str, fold: FoldMode) -> int:
     """What the residuals are, in bytes, wherever they lie: in a checkpoint, as many."""
     if runtime != "vllm" or fold not in ("residual", "host-residual"):
         return 0
-    return RESIDUAL_BYTES * sum(m.rows * m.cols for m in facts.matrices)
+    return RESIDUAL_BYTES * sum(m.rows * m.cols for m in facts.moving)

@@ -42,9 +42,11 @@ def open_run(
     A `run` that was started before must find its model and its data as they were then.
     """
     from engine.preflight.choose import describe_device
+    from engine.preflight.scope import describe_scope
 
     plan = plan_run(wanted, report, note, run)
-    note("warning" if plan.facts.still.experts else "info", f"model: {plan.facts.still}")
+    still = plan.facts.scope == "linear" and plan.facts.still.experts
+    note("warning" if still else "info", f"model: {describe_scope(plan.facts, wanted.method)}")
     note("info", plan.why)
     prepared = prepare(plan, report, note)
     runtime = load_runtime(prepared, report, note)
@@ -103,7 +105,7 @@ def _load(prepared: Prepared, name: str, report: Report) -> Runtime:
     if name == "training-loop":
         from engine.runtimes.training_loop import TrainingLoop
 
-        return TrainingLoop(prepared.path, experts=plan.experts, **common)
+        return TrainingLoop(prepared.path, experts=plan.experts, scope=plan.wanted.method.scope, **common)
     from engine.runtimes.vllm.runtime import VllmRuntime
 
     return VllmRuntime(

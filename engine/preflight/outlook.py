@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engine.errors import UserError
 from engine.machine import available_memory
-from engine.models.facts import ModelFacts, facts_of, read_model
+from engine.models.facts import ModelFacts, Scope, facts_of, read_model
 from engine.models.known_shapes import ON_THE_HUB
 from engine.optimizer import probing_of
 from engine.preflight.choose import choose_dtype, usable_gpus
@@ -37,7 +37,7 @@ def look(sources: Sequence[Path], say: Callable[[Event], None]) -> None:
 
 def outlook(source: Path, wanted: Preset) -> Outlook:
     """What one needs. Raises `UserError` for a model that no run could start on."""
-    facts, here = _facts(wanted.model)
+    facts, here = _facts(wanted.model, wanted.method.scope)
     if facts is None:
         return Outlook(source=str(source), fits="unknown", why="not known until it is downloaded")
     device = _device(wanted.model.device)
@@ -49,7 +49,7 @@ def outlook(source: Path, wanted: Preset) -> Outlook:
     dtype = choose_dtype(wanted.model.dtype, device, facts)
     longest = min(facts.context, wanted.model.max_length or _LENGTH)
     needs = Needs(wanted.run.batch_size, longest, options=2, option_tokens=1, probing=probing_of(wanted.method))
-    folds = folds_for(wanted.model.fold, "", dtype=dtype, device=device, runtime=runtime)
+    folds = folds_for(wanted.model.fold, "", dtype=dtype, device=device, runtime=runtime, scope=wanted.method.scope)
     *_, least = try_folds(
         facts, needs, wanted.method, folds, dtype=dtype, device=device, runtime=runtime,
         graphs=wanted.model.cuda_graphs == "auto", available=available_memory(device, wanted.model.memory_limit_gib),
@@ -79,26 +79,26 @@ def outlook(source: Path, wanted: Preset) -> Outlook:
     )
 
 
-def _facts(model: Model) -> tuple[ModelFacts | None, bool]:
+def _facts(model: Model, scope: Scope) -> tuple[ModelFacts | None, bool]:
     """What is known of a model, None where only the hub knows; and whether its files need no download."""
     if model.path == BUILTIN_DEMO:
         from engine.tasks.demo import model_config
 
-        return facts_of(model.path, model_config()), True
+        return facts_of(model.path, model_config(), scope=scope), True
     local = Path(model.path).expanduser()
     if local.exists() or model.path.startswith(("/", ".", "~")) or model.path.count("/") > 1:
-        return read_model(str(local), trust_remote_code=False), True
+        return read_model(str(local), trust_remote_code=False, scope=scope), True
     from huggingface_hub import try_to_load_from_cache
 
     cached = try_to_load_from_cache(model.path, "config.json")
     if isinstance(cached, str):
-        return read_model(str(Path(cached).parent), trust_remote_code=False, weights=False), True
+        return read_model(str(Path(cached).parent), trust_remote_code=False, weights=False, scope=scope), True
     shape = ON_THE_HUB.get(model.path)
     if shape is None:
         return None, False
     from transformers import AutoConfig
 
-    return facts_of(model.path, AutoConfig.for_model(**shape)), False
+    return facts_of(model.path, AutoConfig.for_model(**shape), scope=scope), False
 
 
 def _room_for_downloads() -> int:

@@ -70,7 +70,7 @@ class Plan:
         from engine.preflight.folds import folds_for
 
         setting = {"dtype": self.dtype, "runtime": "training-loop"}
-        folds = folds_for(self.wanted.model.fold, "", device=self.device, **setting)
+        folds = folds_for(self.wanted.model.fold, "", device=self.device, scope=self.facts.scope, **setting)
         plan = replace(self, runtime="training-loop", why=why, folds=folds)
         least = plan.fit(_LEAST)
         disk = estimate_disk(self.facts, self.wanted, fold=least.fold, steps_done=0, saved=0, **setting)
@@ -112,6 +112,7 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
     from engine.preflight.compiler import check_compiler
     from engine.preflight.disk import estimate_disk
     from engine.preflight.folds import fold_of, folds_for
+    from engine.preflight.scope import check_scope
 
     device = choose_device(wanted.model.device)
     prepare_device(device)
@@ -127,7 +128,9 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
     begun = run.info.read() if run and run.steps_done() else None
     experts = begun.experts if begun else True
     headers = read_headers(found.readable) if folder else None
-    facts = read_model(found.readable, trust_remote_code=trust, experts=experts, headers=headers)
+    facts = read_model(
+        found.readable, trust_remote_code=trust, experts=experts, headers=headers, scope=wanted.method.scope
+    )
     check_rank(wanted.method, facts.matrices)
     files = files or (identify(folder, was, code=trust) if folder else {})
     dtype = choose_dtype(wanted.model.dtype, device, facts)
@@ -138,8 +141,9 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
         runtime, why = choose_for_folder(
             facts, dtype, wanted.model.runtime, runtime, why, trust_remote_code=trust, begun=begun is not None
         )
+    check_scope(facts, wanted.method, runtime)
     began = fold_of(begun, wanted.model.fold) if begun else ""
-    folds = folds_for(wanted.model.fold, began, dtype=dtype, device=device, runtime=runtime)
+    folds = folds_for(wanted.model.fold, began, dtype=dtype, device=device, runtime=runtime, scope=wanted.method.scope)
     # The weights alone, before the data is read; the whole once the data says how long it is.
     least = _fit(facts, _LEAST, wanted, folds, dtype=dtype, device=device, runtime=runtime)
     drawn = drawn_by(run.first_step() if run else None)

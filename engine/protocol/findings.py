@@ -21,6 +21,7 @@ class Model(Event, frozen=True):
     context: Whole  # tokens
     download: Whole = 0  # bytes that are not here yet
     still: str = ""  # which share moves, and what does not
+    adapter: bool = False  # whether what moves is beside the model's own, on so many matrices
 
 
 class Setting(Event, frozen=True):

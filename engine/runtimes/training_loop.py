@@ -1,16 +1,15 @@
 """The training-loop runtime: the conventional ZO loop in transformers, as the official trainers do it.
 
-Weights are perturbed in place (+eps Z, -2 eps Z, +eps Z) from regenerated directions, every option is
-a padded sequence of its own, each sign is a forward pass with logits at every position, and the update
-goes straight into the weights. It is the baseline of every benchmark, the oracle of every parity
-test, and what runs where vLLM does not.
+What moves, weights or the factors of an adapter (`engine.runtimes.loop`), is perturbed in place (+eps Z, -2 eps Z,
++eps Z) from regenerated directions, every option is a padded sequence of its own, each sign is a forward pass with
+logits at every position, and the update goes straight into it. It is the baseline of every benchmark, the oracle of
+every parity test, and what runs where vLLM does not.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,15 +19,19 @@ from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from engine.directions.fold import FoldMode
-from engine.directions.kept import UpdateKept, update_kept
-from engine.directions.learned import UPDATE, Learned, update_state
-from engine.directions.low_rank import Drawn, views
+from engine.directions.kept import UpdateKept
+from engine.directions.learned import Learned
+from engine.directions.low_rank import Drawn
 from engine.directions.space import Space
 from engine.estimators.probing import Probing
-from engine.models.facts import context_of, dtype_of, weights_in_scope
+from engine.models.facts import context_of, dtype_of
 from engine.models.streamed import Entry, write_streamed
-from engine.models.weights import BaseWeights, Matrix, check_room_aside
+from engine.models.weights import Matrix
 from engine.runtimes.base import EVALUATION_SEQUENCES, Probe, Upcoming
+from engine.runtimes.loop.adapter import AdapterMoves
+from engine.runtimes.loop.dense import DenseMoves
+from engine.runtimes.loop.low_rank import LowRankMoves
+from engine.runtimes.loop.moves import Moves, Setting
 from engine.tasks.example import Example
 from engine.tasks.objective import Scores
 from engine.updates.base import Rule
@@ -51,11 +54,12 @@ class TrainingLoop:
         drawn: Drawn = "philox",
         fold: FoldMode = "nearest",
         experts: bool = True,
+        scope: str = "linear",
         trust_remote_code: bool = False,
         random_weights: bool = False,
     ) -> None:
         """`experts`: whether those of a mixture move."""
-        self.device, self._experts = device, experts
+        self.device = device
         self._path, self._dtype, self._trust_remote_code = path, dtype_of(dtype), trust_remote_code
         self._model: PreTrainedModel
         if random_weights:
@@ -66,30 +70,27 @@ class TrainingLoop:
             self._model = self._read_model().to(device)
         self._model.eval()
         self._model.requires_grad_(False)
-        in_scope = weights_in_scope(self._model, experts=experts)
-        self._matrices = [matrix for matrix, _ in in_scope]
         self.longest = context_of(self._model.config)
-        self._weights = {matrix.name: weight for matrix, weight in in_scope}
-        # What it learns goes into the weights at once: U_acc holds no more than an update on its way.
-        self._rule = rule
-        self.learned = Learned(self._matrices, space, seed, torch.device(device), fold, drawn, rule, ahead=False)
+        setting = Setting(space, rule, seed, fold, drawn, experts, scope)
+        self._moves = self._open_moves(setting)
         self._steps_done = 0
-        self._begin_samples()
 
     @property
     def model(self) -> PreTrainedModel:
         """The transformers model, as it stands."""
         return self._model
 
+    @property
+    def learned(self) -> Learned:
+        """What was learned of directions that are no dense ones."""
+        assert isinstance(self._moves, LowRankMoves | AdapterMoves)
+        return self._moves.learned
+
     def matrices(self) -> list[Matrix]:
-        return self._matrices
+        return self._moves.matrices
 
     def redraw(self, step: int) -> None:
-        # Nothing to fold: every update is in the weights already.
-        if self._steps_done:
-            for state in self.learned.states:
-                state.sample.compare(state.v, self._weights[state.matrix.name])
-        self.learned.redraw(step)
+        self._moves.redraw(step)
 
     def probe(
         self, step: int, probing: Probing, eps: float, examples: Sequence[Example], upcoming: Upcoming | None = None
@@ -102,11 +103,8 @@ class TrainingLoop:
 
     def abandon_probe(self) -> bool:
         # Moving there and back rounds, and what overflowed on the way is lost.
-        for matrix, weight in weights_in_scope(self._read_model(), experts=self._experts):
-            self._weights[matrix.name].copy_(weight)
+        self._moves.start_anew(self._read_model())
         self._steps_done = 0
-        self.learned.restart()
-        self._begin_samples()
         return False
 
     def replay_probe(self, step: int, probing: Probing, eps: float) -> None:
@@ -114,20 +112,14 @@ class TrainingLoop:
         for direction in range(probing.directions):
             far = probing.distance(direction // probing.shards, eps)
             for scale in (far, -2 * far, far) if probing.sides == "two" else (far, -far):
-                self._move(step, direction, scale)
+                self._moves.move(step, direction, scale)
 
     def update(self, step: int, gradients: Sequence[float], lr: float) -> None:
-        if self._rule.name == "sgd":
-            for direction, gradient in enumerate(gradients):
-                self._move(step, direction, -(lr * gradient / len(gradients)), intended=True)
-        else:
-            self.learned.learn(step, gradients, lr)
-            self._add(self.learned.learned, 1.0, intended=True)
-            self.learned.folded()
+        self._moves.update(step, gradients, lr)
         self._steps_done = step + 1
 
     def update_kept(self) -> UpdateKept | None:
-        return update_kept(state.sample for state in self.learned.states)
+        return self._moves.update_kept()
 
     def score(self, examples: Sequence[Example]) -> Scores:
         return self._score(examples, at_once=EVALUATION_SEQUENCES)
@@ -138,19 +130,12 @@ class TrainingLoop:
         generated = self._model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=most, do_sample=False)
         return generated[0, len(prompt) :].tolist()
 
-    @contextmanager
-    def at_base(self) -> Iterator[None]:
-        base = BaseWeights(Path(self._path), self._matrices)
-        check_room_aside(self._matrices, self._dtype)
-        aside = {}
-        try:
-            for name, weight in self._weights.items():
-                aside[name] = weight.to("cpu", copy=True)
-                weight.copy_(base.read(name))
-            yield
-        finally:
-            for name, kept in aside.items():
-                self._weights[name].copy_(kept)
+    def at_base(self) -> AbstractContextManager[None]:
+        return self._moves.at_base(Path(self._path))
+
+    def merge(self) -> None:
+        """Bring all that was learned into the model's weights. No step follows."""
+        self._moves.merge(self._steps_done)
 
     @torch.inference_mode()
     def _score(self, examples: Sequence[Example], at_once: int | None = None) -> Scores:
@@ -164,21 +149,14 @@ class TrainingLoop:
         return [[next(each) for _ in example.options] for example in examples]
 
     def save_weights(self, path: Path) -> None:
-        state = {f"{UPDATE}{name}": value for name, value in self.learned.update.state().items()}
-        tensors = {**self._weights, **state}
+        tensors = self._moves.tensors()
         entries = {name: Entry(tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()}
         write_streamed(path, entries, tensors.items())
 
     def load_weights(self, path: Path, step: int, began: int) -> None:
         with safe_open(path, framework="pt") as file:
-            for name, weight in self._weights.items():
-                weight.copy_(file.get_tensor(name))
-            state = update_state(file)
+            self._moves.load(file, step, began)
         self._steps_done = step
-        self.learned.restart()
-        if step:
-            self.learned.resume(began, state)
-        self._begin_samples()
 
     def weights_since(self) -> int:
         return self._steps_done
@@ -187,7 +165,7 @@ class TrainingLoop:
         return None
 
     def close(self) -> None:
-        self._weights.clear()
+        """The garbage collector has it."""
 
     def _probe(
         self,
@@ -204,12 +182,12 @@ class TrainingLoop:
         minus: Scores = []
         for shard, part in enumerate(probing.shard_ranges(len(examples))):
             direction, some = query * probing.shards + shard, examples[part.start : part.stop]
-            self._move(step, direction, eps)
+            self._moves.move(step, direction, eps)
             plus += self._score(some)
             if base is None:
-                self._move(step, direction, -2 * eps)
+                self._moves.move(step, direction, -2 * eps)
                 minus += self._score(some)
-            self._move(step, direction, eps if base is None else -eps)
+            self._moves.move(step, direction, eps if base is None else -eps)
         return Probe(plus, minus if base is None else base, (2 if base is None else 1) * _tokens_scored(examples))
 
     def _read_model(self) -> PreTrainedModel:
@@ -217,26 +195,10 @@ class TrainingLoop:
         config = AutoConfig.from_pretrained(self._path, **trust)
         return AutoModelForCausalLM.from_pretrained(self._path, dtype=self._dtype, **trust, **_attention(config))
 
-    def _begin_samples(self) -> None:
-        for state in self.learned.states:
-            state.sample.restart()
-            state.sample.begin(self._weights[state.matrix.name])
-
-    def _move(self, step: int, direction: int, scale: float, *, intended: bool = False) -> None:
-        """W += scale Z(step, direction), in the weights' own precision; `intended` if it is to stay."""
-        if abs(scale) > torch.finfo(self._dtype).max:
-            scale = math.copysign(math.inf, scale)  # what it overflows to; torch refuses it as it is
-        self._add(self.learned.draw(step, direction), scale, intended=intended)
-
-    def _add(self, coordinates: torch.Tensor, scale: float, *, intended: bool) -> None:
-        """W += scale U V^T, with U by its coordinates, those of all matrices."""
-        u_of = views(self.learned.lifted(coordinates), self._matrices, "rows")
-        for state, u in zip(self.learned.states, u_of, strict=True):
-            weight = self._weights[state.matrix.name]
-            z = u @ state.v.T
-            weight.add_(z.to(weight.dtype), alpha=scale)
-            if intended:
-                state.sample.learn(u, scale)
+    def _open_moves(self, setting: Setting) -> Moves:
+        if setting.space.coordinates == "dense":
+            return DenseMoves(self._model, setting)
+        return LowRankMoves(self._model, setting) if setting.space.moves_weights else AdapterMoves(self._model, setting)
 
     def _log_probabilities(self, sequences: list[tuple[tuple[int, ...], int]]) -> list[float]:
         """Summed log-probability of the last `n` tokens of every (sequence, n), in one padded batch."""

@@ -25,9 +25,12 @@ def rows(found: Finding) -> list[tuple[str, str]]:
 
 
 def _model(found: Model) -> list[tuple[str, str]]:
+    scope = numbers.short_count(found.scope)
+    moving = f", of which {scope} in {found.matrices} matrices move"
+    if found.adapter:
+        moving = f", and beside them {scope} on {found.matrices} matrices, which move"
     line = (
-        f"{found.path} ({found.architecture}): {numbers.short_count(found.parameters)} parameters, of which "
-        f"{numbers.short_count(found.scope)} in {found.matrices} matrices move; "
+        f"{found.path} ({found.architecture}): {numbers.short_count(found.parameters)} parameters{moving}; "
         f"context {numbers.count(found.context)} tokens"
     )
     download = [("", f"{numbers.size(found.download)} to be downloaded first")] if found.download else []

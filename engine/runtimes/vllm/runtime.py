@@ -1,13 +1,14 @@
 """The vLLM runtime: probes scored by stock vLLM, plus and minus in one packed forward pass.
 
 Slots hold U_acc +- eps U over A = V^T, two for every query; the packed forward runs inside vLLM's worker
-(`engine.runtimes.vllm`). vLLM's public API scores the same slots more slowly: it checks the packed path at
-start-up, and takes over where that path fails.
+(`engine.runtimes.vllm`). Dense directions are in the weights themselves, a sign at a time, each in passes of its own.
+vLLM's public API scores the same signs more slowly: it checks the packed path at start-up, and takes over where that
+path fails.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -70,7 +71,8 @@ class VllmRuntime:
         """
         self.device = device
         self._facts, self._dtype, self._needs = facts, dtype, needs
-        self._folded_at = 0  # the step before which the weights were last folded
+        self._space, self._in_place = space, space.coordinates == "dense"
+        self._since = 0  # the step before which the weights were last folded; the steps done, where nothing is folded
         self._settled = False  # whether the first sign holds U_acc itself
         self._usage = 0.0
         self.paths: tuple[self_check.Path, ...] = ("packed", "public")  # that work, the first in use
@@ -80,7 +82,9 @@ class VllmRuntime:
         # Always, on a GPU: where a pass takes longer than its launches, a recording costs no more than the padding of
         # its layout, and saves the processor's time.
         record = cuda_graphs and device != "cpu"
-        with alone(), plain_classes(), in_plain_order(), keeping_plain_weights() if plain_copies else nullcontext():
+        # What moves in place is written anew from them.
+        kept = keeping_plain_weights() if plain_copies or self._in_place else nullcontext()
+        with alone(), plain_classes(), in_plain_order(), kept:
             self._llm = start(
                 facts,
                 room,
@@ -96,10 +100,12 @@ class VllmRuntime:
         try:
             opened = self._call(
                 "zo_open", names, space, rule, needs.probing, seed, plan.signs, fold, drawn,
-                plan.longest if record else None,
+                plan.longest if record else None, facts.moving if self._in_place else [],
             )  # fmt: skip
             self._matrices = [Matrix(*row) for row in opened]
             check_matrices(facts.matrices, self._matrices)
+            if self._in_place:
+                self._matrices = facts.moving
         except CannotAdapt:
             self.close()  # another runtime may want its memory
             raise
@@ -118,13 +124,16 @@ class VllmRuntime:
 
     def redraw(self, step: int) -> None:
         self._call("zo_redraw", step)
-        self._folded_at = step
+        if self._space.redrawn:
+            self._since = step
         self._settled = False
 
     def probe(
         self, step: int, probing: Probing, eps: float, examples: Sequence[Example], upcoming: Upcoming | None = None
     ) -> list[Probe]:
         self._settled = False
+        if self._in_place:
+            return self._probe_in_place(step, probing, eps, examples)
         shards = probing.shards
         per_pass = self._queries_per_pass(probing, examples)
         whole = per_pass == probing.queries
@@ -147,13 +156,15 @@ class VllmRuntime:
 
     def abandon_probe(self) -> bool:
         self._call("zo_clear_cache")
-        return True  # it was in the slots, which the next one overwrites
+        return True  # it was in the slots, which the next one overwrites, or in what is written from what is kept
 
     def replay_probe(self, step: int, probing: Probing, eps: float) -> None:
         """Probes leave no trace: the slots are overwritten, the weights never touched."""
 
     def update(self, step: int, gradients: Sequence[float], lr: float) -> None:
         self._call("zo_update", step, list(gradients), lr)
+        if not self._space.redrawn:
+            self._since = step + 1
         self._settled = False
 
     def follow(self, run: OfficialRun) -> None:
@@ -188,13 +199,13 @@ class VllmRuntime:
 
     @contextmanager
     def at_base(self) -> Iterator[None]:
-        moved = self._folded_at > 0  # else they are the files' own still
-        if moved:
+        moved = self._since > 0 and self._space.moves_weights  # else they are the files' own still
+        if moved and not self._in_place:
             check_room_aside(self._matrices, dtype_of(self._dtype))
         try:
+            self._call("zo_rest")
             if moved:
                 self._call("zo_set_aside", self._facts.path)
-            self._call("zo_rest")
             self._settled = True
             yield
         finally:
@@ -207,11 +218,11 @@ class VllmRuntime:
 
     def load_weights(self, path: Path, step: int, began: int) -> None:
         self._call("zo_load", str(path), step)
-        self._folded_at = step
+        self._since = step
         self._settled = False
 
     def weights_since(self) -> int:
-        return self._folded_at
+        return self._since
 
     def kv_cache_usage(self) -> float | None:
         return self._usage
@@ -250,16 +261,46 @@ class VllmRuntime:
         def packed(eps: float) -> list[Scores]:
             if not slots:
                 return [self.score(some)]
+            signs[:] = [Sign(0, eps), Sign(0, -eps)]
+            if self._in_place:
+                return in_turn(lambda: self._score(some, 1)[0])
             with writing_slots():
-                self._call("zo_perturb", 0, [Sign(0, eps), Sign(0, -eps)], 1)
+                self._call("zo_perturb", 0, signs, 1)
             return self._score(some, 2)[0]
 
         def public() -> list[Scores]:
-            return self._public(some, 2) if slots else [generate_scores(self._llm, some, None)]
+            if not slots:
+                return [generate_scores(self._llm, some, None)]
+            return in_turn(lambda: self._public(some, 1)) if self._in_place else self._public(some, 2)
 
+        def in_turn(score: Callable[[], list[Scores]]) -> list[Scores]:
+            found = []
+            for sign in signs:
+                self._call("zo_perturb", 0, [sign], 1)
+                found += score()
+            return found
+
+        signs: list[Sign] = []  # of the last packed pass
         found = self_check.check(packed, public, some, self._dtype, slots=slots)
         self.paths = found.paths
         return found.level, found.text
+
+    def _probe_in_place(self, step: int, probing: Probing, eps: float, examples: Sequence[Example]) -> list[Probe]:
+        """One sign after the other."""
+
+        def at(query: int, side: float) -> tuple[Scores, int]:
+            self._call("zo_perturb", step, [Sign(query, side)], 1)
+            (scores,), tokens = self._score(examples, 1)
+            return scores, tokens
+
+        base = at(-1, 0.0) if probing.sides == "one" else None
+        probes = []
+        for query in range(probing.queries):
+            far = probing.distance(query, eps)
+            plus, tokens = at(query, far)
+            minus, more = base or at(query, -far)
+            probes.append(Probe(plus, minus, tokens + (0 if base and query else more)))
+        return probes
 
     def use_public_api(self, yes: bool = True) -> None:
         """Score through vLLM's public API from now on, or by packed passes again."""

@@ -35,6 +35,7 @@ SEED = 5
 def main() -> None:
     mend(triton.runtime.interpreter)
     told: dict[str, bool] = {}
+    told["normals in parts"] = parts_are_alike()
     for law in (Normals, Signs):
         told[law.__name__] = numbers_are_alike(law)
     for dtype in (torch.float16, torch.bfloat16, torch.float32):
@@ -45,7 +46,9 @@ def main() -> None:
             told[f"sample, {dtype}, rank {rank}"] = samples_are_alike(dtype, rank)
     for dtype in (torch.float16, torch.bfloat16, torch.float32):
         for rank in (2, 8):
-            told[f"slots, {dtype}, rank {rank}"] = slots_are_alike(dtype, rank)
+            told[f"slots, {dtype}, rank {rank}"] = slots_are_alike(dtype, Space(rank=rank))
+        both = Space(coordinates="factors", basis="adapter", rank=4, scale=1.5)
+        told[f"slots, {dtype}, both factors"] = slots_are_alike(dtype, both)
     for count, by_kernels in ((1, False), (3, False), (4, True), (7, False)):
         told[f"residuals of {count} matrices in the host's memory"] = host_residuals_are_alike(count, by_kernels)
     print(json.dumps(told))
@@ -59,6 +62,20 @@ def numbers_are_alike(law: type[ByCounter]) -> bool:
     with kernels_run(True):
         law(SEED, "u", tensors, CPU).fill(theirs, 3, 1)
     return torch.equal(ours, theirs)
+
+
+def parts_are_alike() -> bool:
+    tensors = [("a", 5000), ("b", 9001)]
+    results = []
+    for on_gpu in (False, True):
+        with kernels_run(on_gpu):
+            normals = Normals(SEED, "z", tensors, CPU)
+            out = torch.full((9001 + 2,), 7.0)  # beyond its end nothing is written, nor before its beginning
+            for first, last in ((0, 2048), (2048, 3072), (3072, 9001)):
+                normals.fill_part(out[1 + first : 1 + last], 1, first, 3, 1)
+            results.append(out)
+    ours, theirs = results
+    return torch.equal(ours, theirs) and float(ours[0]) == float(ours[-1]) == 7.0 and len(ours.unique()) > 8000
 
 
 def case(dtype: torch.dtype, rank: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -103,11 +120,11 @@ def samples_are_alike(dtype: torch.dtype, rank: int) -> bool:
     return torch.allclose(results[0], results[1], rtol=1e-12, atol=0) and bool(results[0].all())
 
 
-def slots_are_alike(dtype: torch.dtype, rank: int) -> bool:
+def slots_are_alike(dtype: torch.dtype, space: Space) -> bool:
     """A layer of three matrices, the second of another height, and one of one."""
     results = []
     for on_gpu in (False, True):
-        slots = made_slots(dtype, rank, on_gpu)
+        slots = made_slots(dtype, space, on_gpu)
         with kernels_run(on_gpu):
             slots.redraw(0)
             slots.learned.learn(0, [0.1, -0.2], 2.0)
@@ -184,7 +201,7 @@ def streams() -> Iterator[None]:
         yield
 
 
-def made_slots(dtype: torch.dtype, rank: int, on_gpu: bool) -> Slots:
+def made_slots(dtype: torch.dtype, space: Space, on_gpu: bool) -> Slots:
     layers = [SimpleNamespace(), SimpleNamespace()]
     slices, offset = [], 0
     for index, rows in enumerate((40, 24, 24)):
@@ -193,7 +210,7 @@ def made_slots(dtype: torch.dtype, rank: int, on_gpu: bool) -> Slots:
     slices.append(Slice(Matrix("fc", 50, 40), layers[1], 0, 0))
     with kernels_run(on_gpu):
         return Slots(
-            slices, space=Space(rank=rank), rule=Rule(), probing=Probing(), seed=SEED, signs=4, dtype=dtype, device=CPU,
+            slices, space=space, rule=Rule(), probing=Probing(), seed=SEED, signs=4, dtype=dtype, device=CPU,
             fold="nearest", drawn="philox",
         )  # fmt: skip
 

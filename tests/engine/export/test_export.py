@@ -31,17 +31,29 @@ def export(run: Finished, target: Path, *more: str) -> subprocess.CompletedProce
 
 @needs_vllm
 @pytest.mark.parametrize(
-    ("layout", "runtime"), [("opt", "vllm"), ("opt", "training-loop"), ("mixtral", "vllm"), ("qwen3-moe", "vllm")]
+    ("layout", "runtime", "method"),
+    [
+        ("opt", "vllm", "lozo"),
+        ("opt", "training-loop", "lozo"),
+        ("mixtral", "vllm", "lozo"),
+        ("qwen3-moe", "vllm", "lozo"),
+        ("mixtral", "vllm", "mobizo"),
+        ("opt", "training-loop", "mezo-lora"),
+        ("llama", "vllm", "mezo-lora"),
+        ("llama", "vllm", "mezo"),
+    ],
 )
 def test_the_exported_model_scores_as_the_run_ended(
-    tiny_run: Runner, tiny_models: dict[str, Path], tmp_path: Path, layout: str, runtime: str
+    tiny_run: Runner, tiny_models: dict[str, Path], tmp_path: Path, layout: str, runtime: str, method: str
 ) -> None:
     from transformers import AutoTokenizer
 
     from engine.preset.load import load_file as load_preset
     from engine.runtimes.training_loop import TrainingLoop
 
-    run = tiny_run(f"model.path={tiny_models[layout]}", f"model.runtime={runtime}", "method.lr=1e-3", "run.steps=25")
+    settings = (f"method.name={method}", "method.lr=1e-3", "run.steps=25")
+    run = tiny_run(f"model.path={tiny_models[layout]}", f"model.runtime={runtime}", *settings)
+    assert run.code == 0, run.stderr
     target = tmp_path / "tuned"
     done = export(run, target)
     assert done.returncode == 0, done.stderr

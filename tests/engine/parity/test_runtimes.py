@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from tests.engine.conftest import Runner, needs_vllm
@@ -15,7 +16,8 @@ TOLERANCE = 1e-5
 SETTINGS = ("run.steps=31", "run.checkpoint_every=30", "run.eval_every=10")
 
 
-def compare(run: Runner, model: Path, *settings: str) -> None:
+def compare(run: Runner, model: Path, *settings: str, folded_at: int = 30) -> None:
+    """`folded_at`: the step whose weights the last checkpoint of vllm holds."""
     fast = run(f"model.path={model}", "model.runtime=vllm", *SETTINGS, *settings)
     loop = run(f"model.path={model}", "model.runtime=training-loop", *SETTINGS, *settings)
     assert (fast.code, loop.code) == (0, 0), fast.stderr + loop.stderr
@@ -33,12 +35,13 @@ def compare(run: Runner, model: Path, *settings: str) -> None:
     for a, b in zip(fast.of("eval"), loop.of("eval"), strict=True):
         assert abs(a["metrics"]["loss"] - b["metrics"]["loss"]) < TOLERANCE
     folded = load_file(fast.folder / "checkpoints/step-00000031/weights.safetensors")
-    moved = load_file(loop.folder / "checkpoints/step-00000030/weights.safetensors")
+    moved = load_file(loop.folder / f"checkpoints/step-{folded_at:08d}/weights.safetensors")
     assert folded.keys() == moved.keys()
     assert all((folded[name] - moved[name]).abs().max() < TOLERANCE for name in moved)
     start = load_file(model / "model.safetensors")
-    changed = [name for name in moved if name in start and (moved[name] - start[name]).abs().max() > TOLERANCE]
-    assert len(changed) == len([name for name in moved if name in start]) > 0
+    began = {name: start[name] for name in moved if name in start}
+    began |= {name: torch.zeros_like(moved[name]) for name in moved if "lora_B" in name}
+    assert began and all((moved[name] - began[name]).abs().max() > TOLERANCE for name in began)
 
 
 @needs_vllm
@@ -60,6 +63,26 @@ def test_same_with_options_of_several_tokens_and_several_queries(
         "method.queries=2",
         "method.schedule=linear",
     )
+
+
+@needs_vllm
+@pytest.mark.parametrize("layout", ["opt", "llama"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        ("name=mobizo", "rank=4", "alpha=8", "lr=5e-3"),
+        ("name=mezo-lora", "rank=4", "alpha=8", "lr=2e-3"),
+        ("name=mezo-lora", "rank=9", "alpha=12", "lr=2e-3", "shards=2", "queries=2"),
+        ("name=mezo", "scope=linear", "lr=3e-4"),
+        ("name=mezo", "scope=all", "lr=3e-4", "queries=2", "sides=one"),
+    ],
+    ids=["mobizo", "mezo-lora", "mezo-lora-shards", "mezo-linear", "mezo-all"],
+)
+def test_same_for_adapters_and_dense_directions(
+    tiny_run: Runner, tiny_models: dict[str, Path], layout: str, method: tuple[str, ...]
+) -> None:
+    settings = [f"method.{setting}" for setting in method]
+    compare(tiny_run, tiny_models[layout], "run.checkpoint_every=31", *settings, folded_at=31)
 
 
 @needs_vllm

@@ -12,17 +12,18 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from engine.directions.fold import FoldMode
-from engine.directions.space import Space
+from engine.directions.space import space_of
 from engine.environment import prepare_device
 from engine.estimators.probing import Probing
 from engine.models.facts import ModelFacts, dtype_of, read_model
+from engine.optimizer import probing_of
 from engine.preflight.factors import factor_bytes
 from engine.preflight.memory import activation_width, estimate_memory
 from engine.preset.method import Method
 from engine.runtimes.base import Needs
 from engine.runtimes.vllm.capacity import block_size, plan_capacity
 from engine.tasks.example import Example
-from engine.updates.base import Rule
+from engine.updates.base import Rule, rule_of
 from tests.engine.conftest import needs_vllm
 
 
@@ -50,20 +51,31 @@ def held(*roots: Any) -> list[torch.Tensor]:
     return found
 
 
+LOZO = Method()
+
+
 @pytest.fixture
 def open_runtime(tiny_models: dict[str, Path]) -> Iterator[Callable[..., tuple[ModelFacts, Any]]]:
     opened: list[Any] = []
 
-    def open_runtime(layout: str, needs: Needs, rank: int = 2, **setting: Any) -> tuple[ModelFacts, Any]:
+    def open_runtime(layout: str, needs: Needs, method: Method = LOZO, **setting: Any) -> tuple[ModelFacts, Any]:
         prepare_device("cpu")
         from engine.runtimes.vllm.runtime import VllmRuntime
         from engine.runtimes.vllm.support import unadaptable
 
-        facts = read_model(str(tiny_models[layout]), trust_remote_code=False)
+        facts = read_model(str(tiny_models[layout]), trust_remote_code=False, scope=method.scope)
         assert not unadaptable(facts.architecture)
         opened.append(
             VllmRuntime(
-                facts, space=Space(rank=rank), seed=0, needs=needs, memory_needed=2**30, device="cpu", **setting
+                facts,
+                space=space_of(method),
+                rule=rule_of(method),
+                seed=0,
+                needs=needs,
+                memory_needed=2**30,
+                device="cpu",
+                plain_copies=facts.scope == "linear",
+                **setting,
             )
         )
         return facts, opened[-1]
@@ -75,27 +87,30 @@ def open_runtime(tiny_models: dict[str, Path]) -> Iterator[Callable[..., tuple[M
 
 @needs_vllm
 @pytest.mark.parametrize(
-    ("layout", "dtype", "fold", "rank", "queries"),
+    ("layout", "dtype", "fold", "name", "rank", "queries"),
     [
-        ("opt", "float32", "nearest", 2, 1),
-        ("llama", "bfloat16", "residual", 2, 3),
-        ("qwen3", "float16", "residual", 9, 1),  # three matrices of rank 9 share no product with B
-        ("mixtral", "bfloat16", "residual", 2, 1),
+        ("opt", "float32", "nearest", "lozo", 2, 1),
+        ("llama", "bfloat16", "residual", "lozo", 2, 3),
+        ("qwen3", "float16", "residual", "lozo", 9, 1),  # three matrices of rank 9 share no product with B
+        ("mixtral", "bfloat16", "residual", "lozo", 2, 1),
+        ("opt", "float32", "nearest", "mobizo", 8, 1),
+        ("llama", "bfloat16", "nearest", "mezo-lora", 8, 2),
     ],
 )
 def test_every_part_is_what_is_there(
-    open_runtime: Any, layout: str, dtype: str, fold: FoldMode, rank: int, queries: int
+    open_runtime: Any, layout: str, dtype: str, fold: FoldMode, name: str, rank: int, queries: int
 ) -> None:
-    needs = Needs(batch=2, longest=70, options=3, option_tokens=3, probing=Probing(queries=queries))
-    method = Method(rank=rank, queries=queries)  # type: ignore[call-arg]
-    facts, runtime = open_runtime(layout, needs, rank=rank, dtype=dtype, fold=fold)
+    method = Method(name=name, rank=rank, queries=queries)  # type: ignore[call-arg]
+    probing = probing_of(method)
+    needs = Needs(batch=4, longest=70, options=3, option_tokens=3, probing=probing)
+    facts, runtime = open_runtime(layout, needs, method, dtype=dtype, fold=fold)
     estimate = estimate_memory(facts, needs, method, dtype=dtype, device="cpu", runtime="vllm", fold=fold)
-    batch = [Example(tuple(range(5, 60)), ((7,), (8, 9, 10)), 0)] * 2
+    batch = [Example(tuple(range(5, 60)), ((7,), (8, 9, 10)), 0)] * 4
     for step in range(3):  # two intervals, and a fold between them
         if step != 1:
             runtime.redraw(step)
-        runtime.probe(step, Probing(queries=queries), 1e-3, batch)
-        runtime.update(step, [1e-3] * queries, 1.0)
+        runtime.probe(step, probing, 1e-3, batch)
+        runtime.update(step, [1e-3] * probing.directions, 1.0)
     runtime.redraw(3)
     worker = runtime._llm.llm_engine.engine_core.engine_core.model_executor.driver_worker.worker
     model = worker.model_runner.get_model()
@@ -130,13 +145,30 @@ def test_every_part_is_what_is_there(
         assert getattr(estimate, part) == pytest.approx(size, rel=0.05), part
     signs = plan_capacity(needs, block_size("cpu")).signs
     terms = factor_bytes(
-        facts.matrices, space=Space(rank=rank), rule=Rule(), probing=needs.probing, signs=signs,
+        facts.matrices, space=space_of(method), rule=Rule(), probing=needs.probing, signs=signs,
         size=dtype_of(dtype).itemsize, on_gpu=False,
     )  # fmt: skip
     assert terms.public == taken(public)
     assert terms.samples == pytest.approx(taken(samples), rel=0.05)  # most of it in a tiny model
     assert terms.total - terms.public - terms.samples == pytest.approx(taken(rest), rel=0.05)
     assert (found["residuals"] > 0) == (fold == "residual") and len(ours) > 50
+
+
+@needs_vllm
+@pytest.mark.parametrize("scope", ["linear", "all"])
+def test_what_moves_in_place_is_kept_once_and_only_once(open_runtime: Any, scope: str) -> None:
+    method = Method(name="mezo", scope=scope)  # type: ignore[call-arg]
+    needs = Needs(batch=2, longest=70, options=3, option_tokens=3)
+    facts, runtime = open_runtime("llama", needs, method, dtype="bfloat16", fold="residual")
+    estimate = estimate_memory(facts, needs, method, dtype="bfloat16", device="cpu", runtime="vllm", fold="residual")
+    runtime.update(0, [1.0], 1e-3)
+    worker = runtime._llm.llm_engine.engine_core.engine_core.model_executor.driver_worker.worker
+    kept = list(worker._zo_slots._held.values())
+    plain = [m.zo_plain_weight for m in worker.model_runner.get_model().modules() if hasattr(m, "zo_plain_weight")]
+    assert estimate.kept == taken([*kept, *plain]) == taken(kept) and estimate.copies == 0
+    assert estimate.residuals == taken(fold.residual for fold in worker._zo_slots._dense.folds) == estimate.kept
+    moving = facts.parameters if scope == "all" else sum(m.rows * m.cols for m in facts.matrices)
+    assert estimate.kept == 2 * moving
 
 
 @needs_vllm

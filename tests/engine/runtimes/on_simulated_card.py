@@ -208,7 +208,7 @@ def weight_on_the_host(worker: FakeWorker) -> None:
 def factors_of_another_precision(worker: FakeWorker) -> None:
     for layer in worker.modules.values():
         ours = layer.apply.__self__
-        ours._a_transposed = ours._a_transposed.double()
+        ours._a = ours._a.double()
 
 
 @pytest.mark.parametrize(

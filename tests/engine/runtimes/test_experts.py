@@ -19,7 +19,7 @@ from engine.errors import UserError
 from engine.estimators.probing import Probing
 from engine.export.rebuild import FoldingLoop
 from engine.models.experts import dense, of_expert
-from engine.models.facts import read_model
+from engine.models.facts import read_model, weights_in_scope
 from engine.runtimes.base import Needs
 from engine.runtimes.training_loop import TrainingLoop
 from engine.tasks.example import Example
@@ -137,8 +137,9 @@ def test_low_precision_folds_into_experts_bit_for_bit_as_a_rebuilt_run_does(
     fast.save_weights(path)
     saved = load_file(path)
     assert sum(map(of_expert, saved)) > len(saved) / 2
+    weights = {matrix.name: weight for matrix, weight in weights_in_scope(loop.model)}
     for state in loop.learned.states:
-        assert torch.equal(saved[state.matrix.name], loop._weights[state.matrix.name])
+        assert torch.equal(saved[state.matrix.name], weights[state.matrix.name])
         assert torch.equal(saved[f"{state.matrix.name}.residual"], state.fold.residual)
     ours, theirs = fast.update_kept(), loop.update_kept()
     assert (ours.kept, ours.cosine) == pytest.approx((theirs.kept, theirs.cosine), rel=1e-12)  # summed up in two orders

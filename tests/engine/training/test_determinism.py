@@ -41,15 +41,20 @@ def disturb(engine: Engine, chance: random.Random, times: int) -> int:
 
 
 @pytest.mark.parametrize(
-    ("runtime", "layout"),
+    ("runtime", "layout", "method"),
     [
-        ("training-loop", "opt"),
-        pytest.param("vllm", "opt", marks=needs_vllm),
-        pytest.param("vllm", "qwen3-moe", marks=needs_vllm),
+        ("training-loop", "opt", "lozo"),
+        pytest.param("vllm", "opt", "lozo", marks=needs_vllm),
+        pytest.param("vllm", "qwen3-moe", "lozo", marks=needs_vllm),
+        ("training-loop", "one-layer", "mezo-lora"),
+        ("training-loop", "one-layer", "mezo"),
+        pytest.param("vllm", "one-layer", "mobizo", marks=needs_vllm),
+        pytest.param("vllm", "one-layer", "mezo-lora", marks=needs_vllm),
+        pytest.param("vllm", "one-layer", "mezo", marks=needs_vllm),
     ],
 )
 def test_pauses_evaluations_checkpoints_tries_a_resume_and_a_reader_that_leaves_change_no_bit(
-    start: Any, tiny_models: dict[str, Path], runtime: str, layout: str
+    start: Any, tiny_models: dict[str, Path], runtime: str, layout: str, method: str
 ) -> None:
     model = tiny_models[layout]
     settings = (
@@ -58,6 +63,7 @@ def test_pauses_evaluations_checkpoints_tries_a_resume_and_a_reader_that_leaves_
         f"run.steps={STEPS}",
         "run.batch_size=4",
         "method.queries=2",
+        f"method.name={method}",
         "task.validation_examples=16",
     )
     undisturbed = start(*settings)

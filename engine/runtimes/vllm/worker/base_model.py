@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from engine.models.weights import BaseWeights
+from engine.runtimes.vllm.worker.dense import DenseWeights
 from engine.runtimes.vllm.worker.factors import Slice
 from engine.runtimes.vllm.worker.linear import read_weight, write_weight
 from engine.runtimes.vllm.worker.slots import Slots
@@ -17,7 +18,7 @@ class BaseWorker:
     """The part of the worker that shows the base model; its state is the other part's."""
 
     _zo_slices: list[Slice]
-    _zo_slots: Slots
+    _zo_slots: Slots | DenseWeights
     _zo_aside: list[torch.Tensor]
 
     def zo_rest(self) -> None:
@@ -30,6 +31,9 @@ class BaseWorker:
         Raises `UserError`, before anything is moved, where those cannot be read.
         """
         self._zo_aside = []
+        if isinstance(self._zo_slots, DenseWeights):
+            self._zo_slots.show_base(folder)
+            return
         base = BaseWeights(Path(folder), [piece.matrix for piece in self._zo_slices])
         for layer, pieces in self._zo_by_layer():
             weight = read_weight(layer.base_layer)
@@ -40,6 +44,9 @@ class BaseWorker:
 
     def zo_bring_back(self) -> None:
         """Put back what was set aside, as far as it was, bit for bit."""
+        if isinstance(self._zo_slots, DenseWeights):
+            self._zo_slots.settle()
+            return
         for (layer, _), kept in zip(self._zo_by_layer(), self._zo_aside, strict=False):
             weight = read_weight(layer.base_layer)
             weight.copy_(kept)

@@ -28,6 +28,9 @@ from engine.runtimes.vllm.support import CannotAdapt
 from engine.runtimes.vllm.worker.factors import Factors, Slice
 from engine.runtimes.vllm.worker.layers import Layers, Pass
 
+_Added = dict[int, tuple[torch.Tensor, torch.Tensor]]
+"""U and V by the `id` of a slice."""
+
 
 class Weight:
     """A weight of one expert, as folds and files know the layers of vLLM: `weight` is live."""
@@ -86,12 +89,13 @@ class _Half:
                 y[:, product.rows] += grouped_mm(shrunk[:, product.columns], b, offs=ends)
         return y
 
-    def by_definition(self, expert: int, x: torch.Tensor, added: dict[int, torch.Tensor] | None) -> torch.Tensor:
-        """x W^T + x V U^T of one expert; `added` has U by the `id` of a slice."""
+    def by_definition(self, expert: int, x: torch.Tensor, added: _Added | None) -> torch.Tensor:
+        """x W^T + x V U^T of one expert."""
         y = x @ self.stacked[expert].T
         if added is not None:
             for piece in self.pieces[expert]:
-                y[:, piece.rows] += ((x.float() @ piece.state.v) @ added[id(piece)].T).to(y.dtype)
+                u, v = added[id(piece)]
+                y[:, piece.rows] += ((x.float() @ v) @ u.T).to(y.dtype)
         return y
 
 
@@ -110,7 +114,7 @@ class Mixture:
         self._second = _Half(routed.w2_weight.data, [down], name)
         self._adapted = self._scored_only = False
         self._layers: Layers | None = None
-        self._shown: dict[int, torch.Tensor] | None = None
+        self._shown: _Added | None = None
         self._original = routed.forward_modular
         routed.forward_modular = self.forward
 
@@ -126,8 +130,8 @@ class Mixture:
             for half in (self._first, self._second):
                 half.take(of_layer)
 
-    def show(self, added: dict[int, torch.Tensor] | None) -> None:
-        """U by the `id` of a slice, of the sign that the public API is asked for; None: the weights as they are."""
+    def show(self, added: _Added | None) -> None:
+        """What is added, of the sign that the public API is asked for; None: the weights as they are."""
         self._shown = added if self._adapted else None
 
     def forward(

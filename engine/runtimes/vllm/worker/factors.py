@@ -1,5 +1,8 @@
 """Where the factors of every layer lie: all A in one flat tensor, all B of a sign in another.
 
+The signs of a pass share A, which stands still for an interval; where both factors of an adapter move, a sign's shard
+has an A of its own, as it has a B.
+
 A layer that packs several matrices reads their A one under the other, and, where the rank is low, their B block by
 block in one: few and small products cost as much as they are many.
 """
@@ -23,8 +26,8 @@ _ALIGNED = 64  # numbers, to a multiple of which a layer's factors begin: 128 by
 class Slice:
     """One Hugging Face matrix inside a vLLM layer: qkv_proj holds three, or one that is as large as they are.
 
-    Attributes: rows, of the layer's weight; state, what was learned of it; a, (rank, cols), and b, (signs, shards,
-    rank, rows), where its factors lie.
+    Attributes: rows, of the layer's weight; state, what was learned of it; a, (rank, cols), or, where it moves,
+    (signs, shards, rank, cols), and b, (signs, shards, rank, rows), where its factors lie.
     """
 
     def __init__(self, matrix: Matrix, layer: Any, index: int, offset: int, count: int = 1) -> None:
@@ -50,7 +53,7 @@ class Product:
 class Factors:
     """What a layer reads: A of its matrices one under the other, and what each product adds."""
 
-    a: torch.Tensor  # (columns, in)
+    a: torch.Tensor  # (columns, in); (signs, shards, columns, in) where it moves
     products: list[Product]
 
 
@@ -82,7 +85,7 @@ class Plan:
             self.a_size = _aligned(self.a_size)
 
     def place(self, a: torch.Tensor, b: torch.Tensor) -> dict[int, Factors]:
-        """The factors of each layer, and those of each slice, as views."""
+        """The factors of each layer, and those of each slice, as views; `a` ends in a dimension of `a_size`."""
         return {layer: self._place(products, a, b) for layer, products in self._products.items()}
 
     def _place(
@@ -91,7 +94,7 @@ class Plan:
         cols = products[0][0][0].matrix.cols
         whole = sum(width for _, width, _, _ in products)
         start = products[0][2]
-        of_layer = Factors(a[start : start + whole * cols].view(whole, cols), [])
+        of_layer = Factors(a[..., start : start + whole * cols].unflatten(-1, (whole, cols)), [])
         first = 0
         for group, width, _, b_start in products:
             rows = slice(group[0].rows.start, group[-1].rows.stop)
@@ -101,7 +104,7 @@ class Plan:
             of_layer.products.append(Product(slice(first, first + width), rows, part))
             for index, piece in enumerate(group):
                 own = slice(index * self._rank, (index + 1) * self._rank)
-                piece.a = of_layer.a[first + own.start : first + own.stop]
+                piece.a = of_layer.a[..., first + own.start : first + own.stop, :]
                 piece.b = part[:, :, own, piece.rows.start - rows.start : piece.rows.stop - rows.start]
             first += width
         return of_layer

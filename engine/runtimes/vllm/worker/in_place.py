@@ -12,9 +12,50 @@ from typing import Any
 import torch
 
 from engine.errors import UserError
+from engine.models.names import Names
 from engine.runtimes.vllm.crossing import Crossing, received, sent
 from engine.runtimes.vllm.worker.factors import Slice
 from engine.runtimes.vllm.worker.linear import read_weight, write_weight
+
+
+class Place:
+    """A tensor of vLLM's model in which one parameter of transformers', or several, lie.
+
+    Two places are equal if they are the same tensor's.
+    """
+
+    def __init__(self, key: tuple[int, str], layer: Any, parameter: torch.nn.Parameter | None, packed: Sequence[Any]):
+        """`layer`: whose weight it is, or else `parameter`; `packed`: modules that apply another form of that."""
+        self._key, self._layer, self._parameter, self._packed = key, layer, parameter, packed
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Place) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether `values` are what the model applies, as long as they are only changed in place."""
+        return self._layer is None or self._layer.weight.numel() > 0
+
+    def values(self) -> torch.Tensor:
+        """All of it, to be changed in place and then `applied`."""
+        if self._layer is not None:
+            return read_weight(self._layer)
+        assert self._parameter is not None
+        return self._parameter.data
+
+    def apply(self, values: torch.Tensor) -> None:
+        """Make these, which are `values` or what they were copied from, the ones that the model applies."""
+        if self._layer is not None:
+            write_weight(self._layer, values)
+            return
+        assert self._parameter is not None
+        if self._parameter.data.data_ptr() != values.data_ptr():
+            self._parameter.data.copy_(values)
+        for module in self._packed:
+            module.quant_method.process_weights_after_loading(module)
 
 
 class Parameters:
@@ -23,44 +64,48 @@ class Parameters:
     def __init__(self, model: Any, slices: Sequence[Slice]) -> None:
         self._slices = {piece.matrix.name.removesuffix(".weight"): piece for piece in slices}
         self._named = {name.replace(".base_layer.", "."): parameter for name, parameter in model.named_parameters()}
+        self._names = Names(self._named)
+        modules = {f"{name}.weight".replace(".base_layer.", "."): module for name, module in model.named_modules()}
+        # Layers that keep their weight in another form alone.
+        self._emptied = {n: modules[n] for n, one in self._named.items() if n in modules and not one.numel()}
         # Layers that keep their weight in another form as well, to be made anew after a change.
         self._packed = [module for module in model.modules() if hasattr(module, "cpu_linear")]
 
-    def read(self, name: str) -> torch.Tensor:
-        """The parameter's values: a live tensor, which may have more rows than transformers' (a padded vocabulary).
+    def find(self, name: str) -> tuple[Place, slice]:
+        """Where a parameter lies, and in which rows there, which may be more than transformers' (a padded vocabulary).
 
         Raises `UserError` if there is none of this name.
         """
         parent, _, kind = name.rpartition(".")
         if (piece := self._slices.get(parent)) is not None:
             layer = piece.layer.base_layer
-            return read_weight(layer)[piece.rows] if kind == "weight" else layer.bias.data[piece.rows]
-        if name not in self._named:
+            if kind == "weight":
+                return Place((id(layer), kind), layer, None, []), piece.rows
+            if getattr(layer, kind, None) is not None:
+                return Place((id(layer), kind), None, getattr(layer, kind), []), piece.rows
+        own = self._names.find(name)
+        if own is None:
             raise UserError(f"{name}: vLLM's model has no such parameter")
-        return self._named[name].data
+        if (layer := self._emptied.get(own)) is not None:
+            return Place((id(layer), "weight"), layer, None, []), slice(None)
+        parameter = self._named[own]
+        packed = [module for module in self._packed if getattr(module, "weight", None) is parameter]
+        return Place((id(parameter), ""), None, parameter, packed), slice(None)
+
+    def read(self, name: str) -> torch.Tensor:
+        """The parameter's values. Raises as `find`."""
+        place, rows = self.find(name)
+        return place.values()[rows]
 
     def write(self, values: Mapping[str, torch.Tensor]) -> None:
         """Set parameters that can be read; rows that only vLLM has stay as they are."""
-        wholes: dict[int, tuple[Any, torch.Tensor]] = {}  # weights of layers, which are packed but once
+        wholes: dict[Place, torch.Tensor] = {}  # which are made to count but once
         for name, value in values.items():
-            parent, _, kind = name.rpartition(".")
-            if kind == "weight" and (piece := self._slices.get(parent)) is not None:
-                layer = piece.layer.base_layer
-                _, whole = wholes.setdefault(id(layer), (layer, read_weight(layer)))
-                whole[piece.rows].copy_(value)
-            else:
-                self.read(name)[: len(value)].copy_(value)
-                self._repack(name)
-        for layer, whole in wholes.values():
-            write_weight(layer, whole)
-
-    def _repack(self, name: str) -> None:
-        """Make the change count where a layer outside the blocks applies another form of its weight."""
-        if (parameter := self._named.get(name)) is None:
-            return
-        for module in self._packed:
-            if getattr(module, "weight", None) is parameter:
-                module.quant_method.process_weights_after_loading(module)
+            place, rows = self.find(name)
+            whole = wholes.setdefault(place, place.values())
+            whole[rows][: len(value)].copy_(value)
+        for place, whole in wholes.items():
+            place.apply(whole)
 
 
 class ParametersWorker:

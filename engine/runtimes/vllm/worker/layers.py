@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 
+from engine.runtimes.vllm.worker.dense import DenseWeights
 from engine.runtimes.vllm.worker.factors import Factors, Slice
 from engine.runtimes.vllm.worker.slots import Slots
 
@@ -49,7 +50,7 @@ class Pass:
 class Layers:
     """Every wrapped linear layer of the model, and the pass that they are in."""
 
-    def __init__(self, manager: Any, slots: Slots) -> None:
+    def __init__(self, manager: Any, slots: Slots | DenseWeights) -> None:
         self._pass: Pass | None = None
         names = {id(layer): name for name, layer in manager.modules.items()}
         of_layer: dict[int, list[Slice]] = {}
@@ -65,7 +66,7 @@ class Layers:
             _Layer(
                 self,
                 pieces,
-                slots.of_layer[key],
+                slots.of_layer.get(key),
                 slots.rank,
                 same_input=whole and blocks[key] == min(numbers) and last_name in _ATTENTION_INPUTS,
                 scored_only=whole and blocks[key] == max(numbers) and last_name in _AFTER_ATTENTION,
@@ -92,15 +93,25 @@ class _Layer:
     """One wrapped layer, whose `apply` this takes over during a pass."""
 
     def __init__(
-        self, owner: Layers, pieces: list[Slice], factors: Factors, rank: int, *, same_input: bool, scored_only: bool
+        self,
+        owner: Layers,
+        pieces: list[Slice],
+        factors: Factors | None,
+        rank: int,
+        *,
+        same_input: bool,
+        scored_only: bool,
     ) -> None:
+        """Without factors it adds nothing: a pass is one of the weights as they are."""
         self._owner, self._pieces, self._rank = owner, pieces, rank
         self._same_input, self._scored_only = same_input, scored_only
         layer = pieces[0].layer
-        self._a_transposed, self._products = factors.a.T, factors.products
-        b = self._products[0].b
-        clashes = (b.device.type, b.dtype, b.shape[3] % 1024) == ("cpu", torch.float32, 0)
-        self._one_by_one = clashes and rank <= _ONE_BY_ONE and len(self._products) == 1
+        if factors is not None:
+            self._a, self._products = factors.a, factors.products
+            b = self._products[0].b
+            clashes = (b.device.type, b.dtype, b.shape[3] % 1024) == ("cpu", torch.float32, 0)
+            self._one_by_one = clashes and rank <= _ONE_BY_ONE and len(self._products) == 1
+        self._adapted = factors is not None
         self._base = layer.base_layer
         self._linear = self._base.quant_method.apply
         self._original = layer.apply
@@ -140,10 +151,29 @@ class _Layer:
             y = self._linear(self._base, x[:tokens], bias).repeat(current.signs, 1)
         else:
             y = self._linear(self._base, x, bias)
-        if current.adapted:
-            shrunk = (x @ self._a_transposed).view(current.signs, tokens, -1)
-            self._expand(y.view(current.signs, tokens, -1), shrunk, parts, ends)
+        if current.adapted and self._adapted:
+            by_sign = y.view(current.signs, tokens, -1)
+            if self._a.dim() == 2:
+                self._expand(by_sign, (x @ self._a.T).view(current.signs, tokens, -1), parts, ends)
+            else:
+                self._expand_own(by_sign, x.view(current.signs, tokens, -1), parts, ends)
         return y
+
+    def _expand_own(self, y: torch.Tensor, x: torch.Tensor, parts: torch.Tensor | None, ends: list[int] | None) -> None:
+        """y (signs, tokens, out) <- y + x A B, where every shard of a sign has an A of its own."""
+        a = self._a[: len(x)]
+        if ends is not None:
+            for shard, (start, end) in enumerate(pairwise([0, *ends])):
+                if start < end:
+                    self._add(y[:, start:end], x[:, start:end] @ a[:, shard].mT, shard)
+        elif parts is not None:
+            # Every token by the A of all shards, and zeros where that is not its own.
+            shrunk = (x @ a.flatten(1, 2).mT).unflatten(2, (parts.shape[1], -1)) * parts[:, :, None]
+            for product in self._products:
+                spread = shrunk[..., product.columns].flatten(2)
+                y[:, :, product.rows].baddbmm_(spread, product.b[: len(y)].flatten(1, 2))
+        else:
+            self._add(y, x @ a[:, 0].mT, 0)
 
     def _expand(
         self, y: torch.Tensor, shrunk: torch.Tensor, parts: torch.Tensor | None, ends: list[int] | None

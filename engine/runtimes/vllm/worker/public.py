@@ -9,6 +9,7 @@ import torch
 from vllm.lora.request import LoRARequest
 
 from engine.models.names import Names
+from engine.runtimes.vllm.worker.dense import DenseWeights
 from engine.runtimes.vllm.worker.experts import Mixture
 from engine.runtimes.vllm.worker.factors import Slice
 from engine.runtimes.vllm.worker.matrices import find_slices
@@ -22,21 +23,23 @@ class PublicWorker:
 
     model_runner: Any
     _zo_slices: list[Slice]
-    _zo_slots: Slots
+    _zo_slots: Slots | DenseWeights
     _zo_mixtures: list[Mixture]
     _zo_slot_of: dict[int, int]  # by the adapter's id
 
     def zo_publish(self, sign: int, shard: int = 0) -> int:
         """Bring a shard of a sign into vLLM's slots, and show it to experts; returns the adapter's id."""
         adapter = sign % len(_ADAPTERS) + 1
+        if isinstance(self._zo_slots, DenseWeights):
+            return adapter  # which adds nothing: the sign is in the weights themselves
         rank, slot = self._zo_slots.rank, self._zo_slot_of[adapter]
         added = dict(zip(map(id, self._zo_slices), self._zo_slots.by_definition(sign, shard), strict=True))
         for piece in self._zo_slices:
-            u = added[id(piece)]
+            u, v = added[id(piece)]
             for part in piece.parts:  # of an expert's there are none
                 a, b = piece.layer.lora_a_stacked[part], piece.layer.lora_b_stacked[part]
                 rows, u = u[: b.shape[2]], u[b.shape[2] :]
-                a[slot, 0, :rank].copy_(piece.state.v.T)
+                a[slot, 0, :rank].copy_(v.T)
                 b[slot, 0, :, :rank].copy_(rows)
         self._zo_show(added)
         return adapter
@@ -45,7 +48,7 @@ class PublicWorker:
         """Experts are shown no sign any more."""
         self._zo_show(None)
 
-    def _zo_show(self, added: dict[int, torch.Tensor] | None) -> None:
+    def _zo_show(self, added: dict[int, tuple[torch.Tensor, torch.Tensor]] | None) -> None:
         for mixture in self._zo_mixtures:
             mixture.show(added)
 

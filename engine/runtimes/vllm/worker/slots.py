@@ -1,8 +1,9 @@
 """The slots: what every probe of a pass adds to the weights, as LoRA factors over the interval's V.
 
-One sign is W + B A with A = V^T and B = U_acc +- eps U. What is learned and drawn lies one matrix after the other
-(`engine.directions.learned`); what a layer's products read lies one layer after the other. A step writes the one
-from the other, by one kernel on a GPU, whatever the number of layers, and allocates nothing.
+One sign is W + B A with A = V^T and B = U_acc +- eps U; where both factors of an adapter move, A is a sign's own. What
+is learned and drawn lies one matrix after the other (`engine.directions.learned`); what a layer's products read lies
+one layer after the other. A step writes the one from the other, by one kernel on a GPU, whatever the number of layers,
+and allocates nothing.
 """
 
 from __future__ import annotations
@@ -68,7 +69,9 @@ class Slots:
         self._in_use: list[tuple[int, int]] = []
         self._written: list[list[_Written]] = []
         plan = Plan(slices, self.rank, self._on_gpu, shards)
-        self._a = torch.zeros(plan.a_size, dtype=dtype, device=device)
+        self._own_a = space.own_a
+        own = (signs, shards) if space.own_a else ()
+        self._a = torch.zeros(*own, plan.a_size, dtype=dtype, device=device)
         self._b = torch.zeros(signs, plan.b_size, dtype=dtype, device=device)
         self.of_layer = plan.place(self._a, self._b)
         if self._on_gpu:
@@ -79,14 +82,21 @@ class Slots:
     def redraw(self, step: int) -> None:
         """Draw the V of the interval that begins at `step`, and make it the A of all layers. Fold first."""
         self.learned.redraw(step)
-        self._write_a()
+        self.write_a()
+
+    def learn(self, step: int, gradients: Sequence[float], lr: float) -> None:
+        """Move U_acc by the update rule, in float32, with the mean of gradients[d] U(step, d) as its estimate."""
+        self.learned.learn(step, gradients, lr)
 
     def resume(self, step: int, state: Mapping[str, torch.Tensor]) -> None:
         """The interval began at `step`, and the update rule's state was this after it."""
         self.learned.resume(step, state)
-        self._write_a()
+        self.write_a()
 
-    def _write_a(self) -> None:
+    def write_a(self) -> None:
+        """That of the interval; where it moves it is written with every sign."""
+        if self._own_a:
+            return
         if self._on_gpu:
             self._write(self._a, self.learned.v, self._grid_of_a)
         else:
@@ -115,7 +125,7 @@ class Slots:
             self._write_one(index, shard)
             return
         u = self.learned.direction(*written.direction, self._in_use)
-        if pair and self._on_gpu and not self.learned.is_core:
+        if pair and self._on_gpu and self.learned.is_plain:
             self._write(self._b[index : index + 2], self.learned.learned, self._grids[shard], u, written.eps)
             return
         for side in range(2 if pair else 1):
@@ -131,27 +141,34 @@ class Slots:
         self._written = [[_Written(learned=0.0)]]
         self._b[0].zero_()
 
-    def by_definition(self, sign: int, shard: int = 0) -> list[torch.Tensor]:
-        """What a sign adds to each slice, (rows, rank), float32: reckoned again, not read from where it was written."""
+    def by_definition(self, sign: int, shard: int = 0) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """U, (rows, rank), and V, (cols, rank), of what a sign adds to each slice, float32.
+
+        They are reckoned again, not read from where they were written.
+        """
         written = self._written[sign][shard]
         added = self.learned.learned * written.learned
         if written.direction is not None:
             added.add_(self.learned.direction(*written.direction, self._in_use), alpha=written.eps)
-        return views(self.learned.lifted(added), [piece.matrix for piece in self.slices], "rows")
+        matrices = [piece.matrix for piece in self.slices]
+        u = views(self.learned.lifted(added), matrices, "rows")
+        return list(zip(u, views(self.learned.right(added), matrices, "cols"), strict=True))
 
     def draw_ahead(self, step: int, directions: Sequence[int]) -> None:
         """Draw directions that a later step will ask for, without losing those in use."""
         self.learned.draw_ahead(step, directions, self._in_use)
 
     def _write_one(self, sign: int, shard: int, u: torch.Tensor | None = None, eps: float = 0.0) -> None:
-        """Bring what a sign adds, U_acc + eps U by their coordinates, to its place, as a shard's B."""
+        """Bring what a sign adds, U_acc + eps U by their coordinates, to its place: a shard's B, and A if that moves."""
         learned = self.learned
+        if self._own_a:
+            self._write_own_a(sign, shard, learned.learned if u is None else torch.add(learned.learned, u, alpha=eps))
         if self._on_gpu:
             summed = learned.learned if u is None else torch.add(learned.learned, u, alpha=eps, out=self._sum)
             self._write(self._b[sign], learned.lifted(summed), self._grids[shard])
             return
         parts = learned.by_matrix(learned.learned if u is None else u)
-        for piece, part in zip(self.slices, parts, strict=True):
+        for piece, part in zip(self.slices, parts, strict=False):  # behind these are those of A, if they move
             b = piece.b[sign, shard]
             if learned.is_core:
                 core = part if u is None else torch.add(piece.state.learned, part, alpha=eps)
@@ -160,6 +177,14 @@ class Slots:
                 b.copy_(part.T)
             else:
                 torch.add(piece.state.learned.T, part.T, alpha=eps, out=b)  # rounded once, to the slots' precision
+
+    def _write_own_a(self, sign: int, shard: int, coordinates: torch.Tensor) -> None:
+        v = self.learned.right(coordinates)
+        if self._on_gpu:
+            self._write(self._a[sign, shard], v, self._grid_of_a)
+            return
+        for piece, part in zip(self.slices, views(v, [piece.matrix for piece in self.slices], "cols"), strict=True):
+            piece.a[sign, shard].copy_(part.T)
 
     def _write(
         self,

@@ -20,9 +20,11 @@ from engine.directions.space import Space
 from engine.estimators.probing import Probing
 from engine.models.experts import of_expert
 from engine.models.names import Names
+from engine.models.weights import Matrix
 from engine.runtimes.vllm.packing import Packed, one_token_options, pack, pack_for_launches
 from engine.runtimes.vllm.padding import pad
 from engine.runtimes.vllm.worker.clock import Clock
+from engine.runtimes.vllm.worker.dense import DenseWeights
 from engine.runtimes.vllm.worker.experts import find_mixtures
 from engine.runtimes.vllm.worker.forward import Batch, Forward
 from engine.runtimes.vllm.worker.graphs import Graphs, cuda_recorder
@@ -57,11 +59,12 @@ class ZoWorker(WeightsWorker, ParametersWorker, PublicWorker):
         fold: FoldMode,
         drawn: Drawn,
         record_longest: int | None,
+        dense: list[Matrix],
     ) -> list[tuple[str, int, int]]:
-        """Make slots for `signs` probes a pass; returns (name, rows, cols) of every matrix that they cover.
+        """Make slots for `signs` probes a pass; returns (name, rows, cols) of every matrix that they could cover.
 
-        `names` are those that transformers has for what is to move. `record_longest` is the longest sequence in
-        tokens, where passes are to be recorded.
+        `names` are those that transformers has for those; `dense` is what moves in place instead. `record_longest` is
+        the longest sequence in tokens, where passes are to be recorded.
         """
         device = torch.device(self.device)
         self._zo_on_gpu = device.type == "cuda"
@@ -69,14 +72,18 @@ class ZoWorker(WeightsWorker, ParametersWorker, PublicWorker):
         moving = any(map(of_expert, names))
         self._zo_mixtures = find_mixtures(self.model_runner.get_model(), moving=moving, on_gpu=self._zo_on_gpu)
         self._zo_slices += [piece for mixture in self._zo_mixtures if moving for piece in mixture.slices]
-        dtype = self.vllm_config.model_config.dtype
-        self._zo_slots = Slots(
-            self._zo_slices, space=space, rule=rule, probing=probing, seed=seed, signs=signs, dtype=dtype,
-            device=device, fold=fold, drawn=drawn,
-        )  # fmt: skip
+        common: dict[str, Any] = {"seed": seed, "device": device, "fold": fold, "drawn": drawn}
+        self._zo_slots: Slots | DenseWeights
+        if dense:
+            self._zo_slots = DenseWeights(self.model_runner.get_model(), self._zo_slices, dense, **common)
+        else:
+            dtype = self.vllm_config.model_config.dtype
+            self._zo_slots = Slots(
+                self._zo_slices, space=space, rule=rule, probing=probing, signs=signs, dtype=dtype, **common
+            )
         self._zo_layers = Layers(manager, self._zo_slots)
         for mixture in self._zo_mixtures:
-            mixture.begin(self._zo_layers, self._zo_slots.of_layer if moving else None)
+            mixture.begin(self._zo_layers, self._zo_slots.of_layer if moving and not dense else None)
         self._zo_forward = Forward(self.model_runner, self.vllm_config, device, self._zo_layers, probing.shards)
         self._zo_clock = Clock(device)
         self._zo_uploaded: tuple[list[Example], list[int], Batch] | None = None
@@ -100,7 +107,7 @@ class ZoWorker(WeightsWorker, ParametersWorker, PublicWorker):
         self._zo_slots.redraw(step)
 
     def zo_perturb(self, step: int, signs: list[Sign], shards: int) -> None:
-        """Make the signs U_acc + eps U, each with as many shards."""
+        """Make the signs U_acc + eps U, each with as many shards; in the weights themselves, one alone."""
         self._zo_slots.perturb(step, signs, shards)
 
     def zo_settle(self) -> None:
@@ -108,11 +115,12 @@ class ZoWorker(WeightsWorker, ParametersWorker, PublicWorker):
         self._zo_slots.settle()
 
     def zo_update(self, step: int, gradients: list[float], lr: float) -> None:
-        """Move U_acc by the update rule, in float32, with the mean of gradients[d] U(step, d) as its estimate."""
-        self._zo_slots.learned.learn(step, gradients, lr)
+        """Move by the update rule, with the mean of gradients[d] Z(step, d) as its estimate."""
+        self._zo_slots.learn(step, gradients, lr)
 
     def zo_follow(self, run: OfficialRun) -> None:
         """From now on, directions are those of a run of the official LoZO trainer."""
+        assert isinstance(self._zo_slots, Slots)
         directions = OfficialDraws(run).directions([piece.matrix for piece in self._zo_slices])
         self._zo_slots.learned.follow(directions)
 

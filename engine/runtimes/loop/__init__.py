@@ -1,0 +1,1 @@
+"""What moves in the conventional loop, and how: the weights along low-rank or dense directions, or an adapter."""
