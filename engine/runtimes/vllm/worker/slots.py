@@ -159,7 +159,7 @@ class Slots:
         self.learned.draw_ahead(step, directions, self._in_use)
 
     def _write_one(self, sign: int, shard: int, u: torch.Tensor | None = None, eps: float = 0.0) -> None:
-        """Bring what a sign adds, U_acc + eps U by their coordinates, to its place: a shard's B, and A if that moves."""
+        """Bring what a sign adds, U_acc + eps U by coordinates, to its place: a shard's B, and A where that moves."""
         learned = self.learned
         if self._own_a:
             self._write_own_a(sign, shard, learned.learned if u is None else torch.add(learned.learned, u, alpha=eps))
