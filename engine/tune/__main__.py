@@ -40,6 +40,7 @@ def main() -> int:
     parser.add_argument("--examples", type=int, default=256, help="of the validation split, by which trials are judged")
     parser.add_argument("--leashed", action="store_true")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's background jobs begin with it ignored
     answers = os.fdopen(take_stdout(), "wb", buffering=0)
     text = sys.stdin.buffer.readline() if arguments.source == "-" else b""
     if arguments.leashed:
