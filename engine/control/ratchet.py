@@ -12,20 +12,19 @@ on, so other ones are tried.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from engine.protocol.events import Eval
 from engine.runs.best import least_loss
 
 
-def return_before(evaluations: Iterable[Eval], step: int) -> int | None:
+def return_before(evaluations: Sequence[Eval], step: int) -> int | None:
     """To the state after how many steps the run returns before it takes `step`; None where it goes on from where it is.
 
     It goes on unless it was evaluated right there, and that is worse than the best until then.
     """
-    known = list(evaluations)
-    best = least_loss(known, step)
-    here = next((one for one in reversed(known) if one.step == step and one.counts), None)
-    if best is None or here is None or here.metrics["loss"] <= best.metrics["loss"]:
+    here = next((one for one in reversed(evaluations) if one.step == step and one.counts), None)
+    best = least_loss(evaluations, step) if here is not None else None
+    if here is None or best is None or here.metrics["loss"] <= best.metrics["loss"]:
         return None
     return best.step

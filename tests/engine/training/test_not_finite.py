@@ -130,7 +130,7 @@ def test_what_is_saved_while_held_is_resumed_to_the_same_end(session: Any, runti
     assert held.losses() == undisturbed.losses()
 
 
-RATCHET = ("method.ratchet=true", f"run.eval_every={BAD}", "method.lr=0.2")
+RATCHET = ("method.ratchet=true", f"run.eval_every={BAD}", "method.lr=0.2", "run.checkpoint_best=false")
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -149,10 +149,11 @@ def test_a_step_that_returns_and_overflows_is_as_if_it_had_not_been(session: Any
     assert len(held.held()) == 1 and held.losses() == undisturbed.losses()
     weights = [load_file(s.run.checkpoints / f"step-{STEPS:08d}/weights.safetensors") for s in (held, undisturbed)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[1])
-    # Saved while it was held: the state after four steps, from which a fork rebuilds it.
-    way = Lineage({}, BAD)
-    found, damaged = checkpoints.newest(held.run, way)
+    # What was saved while it was held is the state after four steps, from which a fork rebuilds it.
+    found, damaged = checkpoints.newest(held.run, Lineage({}, BAD))
     assert found is not None and found.step == BAD and not damaged
+    there, base = load_file(found.weights), load_file(held.run.checkpoints / "step-00000000/weights.safetensors")
+    assert any(not torch.equal(there[name], base[name]) for name in base)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
