@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from engine.methods import fzoo, grzo, kerzoo, lozo, lozo_m, mezo_factorized, subzero, zo_muon
+from engine.methods import conmezo, fzoo, grzo, kerzoo, lozo, lozo_m, mezo_factorized, subzero, zo_muon
 from engine.methods.declaration import Declaration
 
-_PAGES = (lozo, lozo_m, mezo_factorized, fzoo, grzo, zo_muon, subzero, kerzoo)
+_PAGES = (lozo, lozo_m, mezo_factorized, fzoo, grzo, zo_muon, subzero, kerzoo, conmezo)
 
 METHODS: dict[str, Declaration] = {page.DECLARATION.name: page.DECLARATION for page in _PAGES}
 
