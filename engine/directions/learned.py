@@ -113,6 +113,7 @@ class Learned:
         self.a: torch.Tensor | None = None
         if space.basis == "adapter":
             self.a = self.learned[-len(self.v) :] if space.own_a else torch.empty_like(self.v)
+        self._is_bent = [False] * len(self._u)
         self._staging = staging = Staging(matrices, device) if fold == "host-residual" else None
         self._left = LeftBases(matrices, space, seed, device) if space.coordinates == "core" else None
         self._v_of = views(self.v, matrices, "cols")
@@ -164,27 +165,38 @@ class Learned:
 
         Of a core its coordinates, as `learned` has them; `lifted` makes U of either.
         """
+        return self._bent(self._place(step, query, keep))
+
+    def _place(self, step: int, query: int, keep: Sequence[tuple[int, int]]) -> int:
+        """Where a direction is, as it was drawn or bent."""
         wanted = (step, query)
         if wanted in self._drawn:
-            return self._u[self._drawn.index(wanted)]
+            return self._drawn.index(wanted)
         place = next(index for index, held in enumerate(self._drawn) if held not in keep)
         self._drawn[place] = None
+        self._is_bent[place] = False
         self.directions.u_into(self._u[place], step, query)
         self._drawn[place] = wanted
+        return place
+
+    def _bent(self, place: int) -> torch.Tensor:
+        """What is there, as the update rule will have it: once, for a step changes what that is."""
+        if not self._is_bent[place]:
+            self.update.bend(self._u[place])
+            self._is_bent[place] = True
         return self._u[place]
 
     def draw(self, step: int, query: int) -> torch.Tensor:
         """The same, drawn anew in any case."""
-        self._drawn[0] = (step, query)
-        self.directions.u_into(self._u[0], step, query)
-        return self._u[0]
+        self._drawn = [None] * len(self._u)
+        return self.direction(step, query)
 
     def draw_ahead(self, step: int, queries: Sequence[int], in_use: Sequence[tuple[int, int]]) -> None:
         """Draw directions that a later step will ask for, without losing those in use."""
         if self._can_draw_ahead:
             keep = [*in_use, *((step, query) for query in queries)]
             for query in queries:
-                self.direction(step, query, keep)
+                self._place(step, query, keep)
 
     @property
     def is_core(self) -> bool:
@@ -244,6 +256,7 @@ class Learned:
         self.settle()
         self.folded()
         self.update.restore({})
+        self._drawn = [None] * len(self._u)  # they may be bent by what is forgotten
         self._drawn_at = None
         for state in self.states:
             state.sample.restart()

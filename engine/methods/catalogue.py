@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from engine.methods import (
+    conmezo,
     fzoo,
     grzo,
     kerzoo,
@@ -19,7 +20,7 @@ from engine.methods import (
 )
 from engine.methods.declaration import Declaration
 
-_PAGES = (lozo, lozo_m, mezo, mezo_lora, mezo_factorized, mobizo, fzoo, grzo, zo_muon, subzero, kerzoo)
+_PAGES = (lozo, lozo_m, mezo, mezo_lora, mezo_factorized, mobizo, fzoo, grzo, zo_muon, subzero, kerzoo, conmezo)
 
 METHODS: dict[str, Declaration] = {page.DECLARATION.name: page.DECLARATION for page in _PAGES}
 

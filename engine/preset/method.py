@@ -65,12 +65,13 @@ class Method(Section):
         description="What is made of the gradients of a step: nothing, divided by their spread, less the mean of the "
         "others, or their ranks.",
     )
-    update: Literal["sgd", "momentum", "adam-scalar", "msign", "adam"] = Field(
+    update: Literal["sgd", "momentum", "adam-scalar", "msign", "adam", "cone"] = Field(
         "sgd",
         description="How the estimate moves the weights: as it is, with momentum, divided by the size that it usually "
-        "has, orthogonalised, or by Adam on its coordinates.",
+        "has, orthogonalised, by Adam on its coordinates, or as it is along directions in a cone around earlier steps.",
     )
     momentum: float = Field(0.9, ge=0, lt=1, description="Decay of the mean of earlier estimates (beta, beta_1).")
+    angle: float = Field(1.35, gt=0, lt=1.5707, description="Of the cone, in radians; towards pi / 2 there is none.")
     second_momentum: float = Field(0.95, ge=0, lt=1, description="Decay of the mean of their squares (beta_2).")
     carry: Literal["keep", "project", "drop"] = Field(
         "drop", description="What becomes of momentum when the basis is redrawn."

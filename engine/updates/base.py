@@ -11,6 +11,7 @@ import torch
 from engine.preset.method import Method
 from engine.updates.adam import Adam
 from engine.updates.adam_scalar import AdamScalar
+from engine.updates.cone import Cone
 from engine.updates.memory import Carry
 from engine.updates.momentum import Momentum
 from engine.updates.msign import Msign
@@ -20,18 +21,23 @@ from engine.updates.sgd import Sgd
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """A rule and its numbers; each rule takes those that it has a use for.
 
-    Attributes: momentum, the decay of first moments, of momentum, msign (0: none) and adam; second_momentum, that of
-    squares, of adam-scalar and adam; carry, what becomes of what is remembered when the basis changes.
+    Attributes: momentum, the decay of first moments, of momentum, msign (0: none), adam and cone; angle, of cone, in
+    radians; second_momentum, the decay of squares, of adam-scalar and adam; carry, what becomes of what is remembered
+    when the basis changes.
     """
 
-    name: Literal["sgd", "momentum", "adam-scalar", "msign", "adam"] = "sgd"
+    name: Literal["sgd", "momentum", "adam-scalar", "msign", "adam", "cone"] = "sgd"
     momentum: float = 0.9
+    angle: float = 1.35
     second_momentum: float = 0.95
     carry: Carry = "drop"
 
 
 class Update(Protocol):
     """Moves coordinates, and remembers what its rule asks for."""
+
+    def bend(self, drawn: torch.Tensor) -> None:
+        """Make, in place, what is probed of the coordinates that were drawn: for most rules those themselves."""
 
     def step(
         self, gradients: Sequence[float], direction: Callable[[int], torch.Tensor], lr: float, into: torch.Tensor
@@ -69,14 +75,18 @@ class Update(Protocol):
 def rule_of(method: Method) -> Rule:
     """That of a method."""
     return Rule(
-        name=method.update, momentum=method.momentum, second_momentum=method.second_momentum, carry=method.carry
+        name=method.update,
+        momentum=method.momentum,
+        angle=method.angle,
+        second_momentum=method.second_momentum,
+        carry=method.carry,
     )
 
 
 def state_numbers(rule: Rule) -> int:
     """How many numbers a rule holds for each coordinate, with those that a checkpoint is written from."""
-    held = {"momentum": 1, "msign": 1, "adam": 3}.get(rule.name, 0)
-    remembered = {"momentum": 1, "msign": 1 if rule.momentum else 0, "adam": 2}.get(rule.name, 0)
+    held = {"momentum": 1, "msign": 1, "adam": 3, "cone": 2}.get(rule.name, 0)
+    remembered = {"momentum": 1, "msign": 1 if rule.momentum else 0, "adam": 2, "cone": 1}.get(rule.name, 0)
     return held + (0 if rule.carry == "drop" else remembered)
 
 
@@ -94,3 +104,5 @@ def update_of(rule: Rule, shapes: Sequence[tuple[int, int]], device: torch.devic
             return Msign(shapes, device, rule.momentum, rule.carry)
         case "adam":
             return Adam(size, device, rule.momentum, rule.second_momentum, rule.carry)
+        case "cone":
+            return Cone(shapes, device, rule.momentum, rule.angle, rule.carry)

@@ -46,6 +46,9 @@ class Memory:
                 project(self.tensors[name])
         self._settle()
 
+    def bend(self, drawn: torch.Tensor) -> None:
+        """What is drawn is what is probed."""
+
     def state(self) -> dict[str, torch.Tensor]:
         numbers = {name: torch.tensor(number, dtype=torch.float64) for name, number in self.numbers.items()}
         return {**self.tensors, **numbers}

@@ -18,6 +18,7 @@ _OWN: dict[str, dict[str, Any]] = {
     "grzo": {"shards": 4, "lr": 2e-4},
     "zo-muon": {"rank": 8, "queries": 3, "eps": 0.1, "lr": 1e-3},
     "kerzoo": {"lr": 1e-4},
+    "conmezo": {"lr": 1e-4},
     "subzero": {"rank": 8, "eps": 0.3, "lr": 1e-2},
 }
 """What differs from a page's own settings, which are for large models."""
@@ -43,6 +44,7 @@ _COMBINED: dict[str, dict[str, Any]] = {
         "name": "subzero", "update": "adam", "sides": "one", "queries": 4, "lr": 2e-3, "carry": "project",
     },
     "kerzoo, two queries of shards": {"name": "kerzoo", "queries": 2, "shards": 2},
+    "conmezo, kept, two queries of shards": {"name": "conmezo", "carry": "keep", "queries": 2, "shards": 2},
     "subzero, momentum over shards": {"name": "subzero", "update": "momentum", "carry": "project", "shards": 2},
 }  # fmt: skip
 

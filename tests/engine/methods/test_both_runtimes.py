@@ -25,6 +25,7 @@ REMEMBERING = [
     "zo-muon, momentum, two sides",
     "subzero+",
     "kerzoo, two queries of shards",
+    "conmezo, kept, two queries of shards",
 ]  # fmt: skip
 """Of each kind of state, and of probes."""
 

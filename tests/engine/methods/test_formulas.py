@@ -217,6 +217,24 @@ def kerzoo(m: Reference, t: int, batch: Sequence[Example], state: dict[str, Any]
         m.w[n] -= moves[n]
 
 
+def conmezo(m: Reference, t: int, batch: Sequence[Example], state: dict[str, Any]) -> None:
+    """In the coordinates of V, of which there are d in all; what is remembered is dropped with V."""
+    r, lr, beta, theta = 2, 1e-2, 0.95, 1.35
+    since = t - t % INTERVAL
+    v = {n: normals("v", n, (w.shape[1], r), since) for n, w in m.w.items()}
+    u = {n: normals("u", n, (len(w), r), t, 0) for n, w in m.w.items()}
+    momentum = state.get("m") if t != since else None
+    if momentum is not None:
+        d = sum(part.size for part in u.values())
+        norm = math.sqrt(sum((part**2).sum() for part in momentum.values()))
+        u = {n: math.sqrt(d) * math.cos(theta) * momentum[n] / norm + math.sin(theta) * u[n] for n in m.names}
+    z = {n: u[n] @ v[n].T for n in m.names}
+    g = (m.loss(z, EPS, batch) - m.loss(z, -EPS, batch)) / (2 * EPS)
+    state["m"] = {n: beta * (momentum[n] if momentum else 0) + (1 - beta) * g * u[n] for n in m.names}
+    for n in m.names:
+        m.w[n] -= lr * g * z[n]
+
+
 METHODS: dict[str, tuple[Step, dict[str, Any]]] = {
     "lozo": (lozo, {"name": "lozo", "rank": 2, "lr": 1e-2}),
     "lozo-m": (lozo_m, {"name": "lozo-m", "rank": 4, "lr": 1e-2}),
@@ -226,6 +244,7 @@ METHODS: dict[str, tuple[Step, dict[str, Any]]] = {
     "zo-muon": (zo_muon, {"name": "zo-muon", "queries": 4, "rank": 8, "lr": 1e-2}),
     "subzero": (subzero, {"name": "subzero", "rank": 8, "lr": 0.1}),
     "kerzoo": (kerzoo, {"name": "kerzoo", "lr": 1e-2, "queries": 2}),
+    "conmezo": (conmezo, {"name": "conmezo", "lr": 1e-2}),
     "subzero+": (
         subzero_plus,
         {"name": "subzero", "rank": 8, "lr": 5e-3, "update": "adam", "sides": "one", "queries": 5},

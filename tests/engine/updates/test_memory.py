@@ -19,10 +19,17 @@ RULES: list[dict[str, Any]] = [
     {"name": "adam-scalar"},
     {"name": "msign", "momentum": 0.0},
     {"name": "msign", "momentum": 0.7},
+    {"name": "cone"},
     {"name": "adam"},
 ]
 REMEMBERING = [rule for rule in RULES if rule["name"] != "sgd" and rule.get("momentum") != 0.0]
-PROJECTED = {"momentum": ["momentum"], "adam-scalar": [], "msign": ["momentum"], "adam": ["first"]}
+PROJECTED = {
+    "momentum": ["momentum"],
+    "adam-scalar": [],
+    "msign": ["momentum"],
+    "adam": ["first"],
+    "cone": ["momentum"],
+}
 
 
 def of(rule: dict[str, Any], carry: Carry, device: torch.device = CPU) -> Update:
