@@ -10,10 +10,10 @@ from engine.errors import UserError
 from engine.machine import available_memory
 from engine.models.facts import ModelFacts, Scope, facts_of, read_model
 from engine.models.known_shapes import ON_THE_HUB
-from engine.optimizer import probing_of
 from engine.preflight.choose import choose_dtype, usable_gpus
 from engine.preflight.disk import estimate_disk, free_disk
 from engine.preflight.folds import folds_for, try_folds
+from engine.preflight.scope import probing_at_once
 from engine.preset.load import load_file
 from engine.preset.model import Model
 from engine.preset.schema import BUILTIN_DEMO, Preset
@@ -48,7 +48,7 @@ def outlook(source: Path, wanted: Preset) -> Outlook:
     )
     dtype = choose_dtype(wanted.model.dtype, device, facts)
     longest = min(facts.context, wanted.model.max_length or _LENGTH)
-    needs = Needs(wanted.run.batch_size, longest, options=2, option_tokens=1, probing=probing_of(wanted.method))
+    needs = Needs(wanted.run.batch_size, longest, options=2, option_tokens=1, probing=probing_at_once(wanted.method))
     folds = folds_for(wanted.model.fold, "", dtype=dtype, device=device, runtime=runtime, scope=wanted.method.scope)
     *_, least = try_folds(
         facts, needs, wanted.method, folds, dtype=dtype, device=device, runtime=runtime,

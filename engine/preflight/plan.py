@@ -11,7 +11,6 @@ from engine.environment import overruled, prepare_device
 from engine.errors import UserError
 from engine.estimators.probing import Probing
 from engine.models import hub
-from engine.optimizer import probing_of
 from engine.preflight import identity
 from engine.preflight.demo import with_demo
 from engine.preflight.identity import check_still_there, identify, started_on
@@ -168,6 +167,7 @@ def prepare(plan: Plan, report: Report, note: Note = lambda level, text: None) -
     from engine.models.tokenizer import read_tokenizer
     from engine.preflight.checks import check_ids
     from engine.preflight.choose import choose_for_folder
+    from engine.preflight.scope import probing_at_once
 
     wanted, was = plan.wanted, plan.was
     trust = wanted.model.trust_remote_code
@@ -206,7 +206,7 @@ def prepare(plan: Plan, report: Report, note: Note = lambda level, text: None) -
     data = identity.of_data(task)
     if was and was.data:
         identity.check_data(data, was.data)
-    needs = _needs(task, wanted.run.batch_size, probing_of(wanted.method))
+    needs = _needs(task, wanted.run.batch_size, probing_at_once(wanted.method))
     fit = plan.fit(needs)
     for line in (fit.updates, *fit.lines):
         note("info", line)

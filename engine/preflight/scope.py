@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from engine.directions.space import space_of
 from engine.errors import UserError
+from engine.estimators.probing import Probing
 from engine.models.experts import of_expert
 from engine.models.facts import ModelFacts
+from engine.optimizer import probing_of
 from engine.preset.method import Method
 
 
@@ -15,6 +17,11 @@ def moving_numbers(facts: ModelFacts, method: Method) -> int:
     if space.moves_weights:
         return sum(m.rows * m.cols for m in facts.moving)
     return space.rank * sum(m.rows + (m.cols if space.own_a else 0) for m in facts.matrices)
+
+
+def probing_at_once(method: Method) -> Probing:
+    """What passes are sized to: dense directions are scored a sign at a time, however many a step has."""
+    return Probing() if method.direction == "dense" else probing_of(method)
 
 
 def describe_scope(facts: ModelFacts, method: Method) -> str:

@@ -1,8 +1,9 @@
 """What a method needs of a runtime: directions drawn, probes scored, updates kept.
 
-Weights are W + U_acc V^T, where V stands still for an interval and U_acc is what was learned since it
-was drawn. A runtime may keep the two apart until the next fold (vllm) or move W in place every step
-(training-loop); which of the two decides how low-precision weights round, not what is computed.
+What moves are the weights, or an adapter beside them. Along low-rank directions, weights are W + U_acc V^T, where V
+stands still for an interval and U_acc is what was learned since it was drawn. A runtime may keep the two apart until
+the next fold (vllm) or move W in place every step (training-loop); which of the two decides how low-precision weights
+round, not what is computed.
 """
 
 from __future__ import annotations
@@ -66,10 +67,10 @@ class Runtime(Protocol):
     longest: int  # tokens of a sequence that it takes, with what is generated
 
     def matrices(self) -> list[Matrix]:
-        """The weight matrices in scope, under their Hugging Face parameter names."""
+        """The weight matrices in scope, under their Hugging Face parameter names; of an adapter those that it is on."""
 
     def redraw(self, step: int) -> None:
-        """Begin an interval at `step`: fold what was learned and draw V anew."""
+        """Begin an interval at `step`: fold what was learned and draw V anew. An adapter is drawn once, for good."""
 
     def probe(
         self, step: int, probing: Probing, eps: float, examples: Sequence[Example], upcoming: Upcoming | None = None
@@ -95,7 +96,10 @@ class Runtime(Protocol):
         """
 
     def update_kept(self) -> UpdateKept | None:
-        """How much of the update until the last redraw is in what the run keeps; None before there was one."""
+        """How much of the update until the last redraw is in what the run keeps; None before there was one.
+
+        None of an adapter, which keeps all of it.
+        """
 
     def score(self, examples: Sequence[Example]) -> Scores:
         """Score `examples` at the weights as they are."""
@@ -113,7 +117,10 @@ class Runtime(Protocol):
         """
 
     def save_weights(self, path: Path) -> None:
-        """Write the matrices in scope as they were at the last fold, as safetensors."""
+        """Write the matrices in scope as they were at the last fold, as safetensors.
+
+        Where nothing is folded, what moves as it is: an adapter's factors, or all that dense directions move.
+        """
 
     def load_weights(self, path: Path, step: int, began: int) -> None:
         """Set the matrices in scope, and the state of the update rule, from such a file; forget what was learned since.

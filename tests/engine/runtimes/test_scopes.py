@@ -25,7 +25,9 @@ from engine.runtimes.base import Needs
 from engine.runtimes.training_loop import TrainingLoop
 from engine.tasks.example import Example
 from engine.updates.base import rule_of
-from tests.engine.conftest import needs_vllm
+from tests import starting
+from tests.engine.conftest import Runner, needs_vllm
+from tests.engine.directions.test_update_kept import branch, same
 from tests.families.models import write_model
 
 BATCH = [Example(tuple(range(3, 30)), ((7,), (8, 9)), 0), Example((5, 9, 3), ((11, 12), (4,)), 1)]
@@ -205,3 +207,35 @@ def test_what_moves_is_told_and_a_mixture_is_refused_what_it_cannot_have(tiny_mo
         check_scope(mixture, METHODS["mobizo"], "training-loop")
     with pytest.raises(UserError, match=r"method\.moves: .* use method\.name = mobizo"):
         check_scope(mixture, METHODS["mezo-lora"], "vllm")
+
+
+@needs_vllm
+@pytest.mark.parametrize("name", ["mobizo", "mezo"])
+def test_a_run_in_bfloat16_is_resumed_and_exported_bit_for_bit(tiny_run: Runner, name: str) -> None:
+    settings = ("model.runtime=vllm", "model.dtype=bfloat16", "run.steps=9", "run.checkpoint_every=4")
+    run = tiny_run(*settings, f"method.name={name}", "method.lr=1e-3")
+    assert run.code == 0, run.stderr
+    told = [log["text"] for log in run.of("log")]
+    what, how = {
+        "mobizo": ("model: an adapter moves, of ", "updates: in the factors of the adapter"),
+        "mezo": ("model: 100% of the parameters move", "folds: a residual beside the weights"),
+    }[name]
+    assert all(any(text.startswith(line) for text in told) for line in (what, how, "packed scoring agrees"))
+    last = "checkpoints/step-00000009/weights.safetensors"
+    resumed = tiny_run(folder=branch(run, "run-resumed", 6, "step-00000004"), command="resume")
+    assert resumed.code == 0, resumed.stderr
+    assert same(run.folder / last, resumed.folder / last, least=12)
+    target = run.folder.with_name("tuned")
+    starting.run(["-m", "zotui", "export", str(run.folder), "--to", str(target), "--format", "merged"], check=True)
+    held, merged = load_file(run.folder / last), load_file(target / "model.safetensors")
+    base = load_file(Path(run.of("hello")[0]["model"]) / "model.safetensors")
+    for key, found in merged.items():
+        expected, stem = base[key].bfloat16(), key.removesuffix(".weight")
+        if f"{stem}.lora_B.weight" in held:
+            product = held[f"{stem}.lora_B.weight"] @ held[f"{stem}.lora_A.weight"] * 2  # alpha / rank
+            assert product.abs().max() > 1e-5
+            expected = (expected.float() + product).bfloat16()
+        if name == "mezo":
+            assert torch.equal(found, held[key]), key
+        else:  # summed up in another order, which seldom rounds otherwise
+            assert found.dtype == torch.bfloat16 and (found != expected).float().mean() < 1e-3, key
