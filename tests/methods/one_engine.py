@@ -82,10 +82,11 @@ class OneEngine:
             self._fold,
             "philox",
             None,
+            [],
         )
         runtime._needs, runtime._signs, runtime._layouts = needs, plan.signs, Layouts(plan, block)
         runtime.use_public_api(False)
-        runtime._folded_at = 0
+        runtime._since = 0
         self._restart(method)
         return runtime
 

@@ -48,7 +48,7 @@ RUNTIMES = [
     ),
 ]
 BFLOAT16 = pytest.param(
-    ("model.runtime=vllm", "model.dtype=bfloat16", "model.fold=stochastic", "method.lr=0.005"),
+    ("model.runtime=vllm", "model.dtype=bfloat16", "method.lr=0.005"),
     id="vllm-bfloat16",
     marks=needs_vllm,
 )
