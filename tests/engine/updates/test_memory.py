@@ -42,6 +42,8 @@ def steps(update: Update, first: int, last: int) -> torch.Tensor:
     for step in range(first, last):
         random = torch.Generator().manual_seed(step)
         directions = torch.randn(2, SIZE, generator=random)
+        for drawn in directions:
+            update.bend(drawn)
         update.step([0.3 + step, -0.2 * step], directions.__getitem__, 0.1, into)
     return into
 
@@ -133,6 +135,7 @@ def test_nothing_waits_for_the_device(rule: dict[str, Any], carry: Carry) -> Non
     meta = torch.device("meta")
     update = of(rule, carry, meta)
     for _ in range(2):
+        update.bend(torch.empty(SIZE, device=meta))
         update.step([0.3, -0.2], lambda index: torch.empty(SIZE, device=meta), 0.1, torch.empty(SIZE, device=meta))
         update.redraw(halve)
     assert all(tensor.device.type == ("meta" if tensor.ndim else "cpu") for tensor in update.settled().values())
