@@ -214,8 +214,13 @@ class Learned:
         torch.mul(self.a, self._space.scale, out=self.v)
 
     def right(self, coordinates: torch.Tensor) -> torch.Tensor:
-        """V of all matrices, flat, at these coordinates: that of the interval, unless it is among them."""
-        return coordinates[-len(self.v) :] * self._space.scale if self._space.own_a else self.v
+        """V of all matrices, flat, at these coordinates: that of the interval, or, where it is among them, theirs.
+
+        The latter is in the place of the one that was asked for before.
+        """
+        if self._space.own_a:
+            torch.mul(coordinates[-len(self.v) :], self._space.scale, out=self.v)
+        return self.v
 
     def lifted(self, coordinates: torch.Tensor) -> torch.Tensor:
         """U of all matrices, flat, from their coordinates: those themselves, but for a core."""

@@ -70,7 +70,7 @@ def factor_bytes(
         learned=numbers * 4 + left,
         drawn=at_once * (2 if draws_ahead(numbers, at_once) else 1) * numbers * 4,
         update=state_numbers(rule) * numbers * 4,
-        v=cols * rank * 4 * (2 if space.basis == "adapter" else 1),  # of an adapter, A by itself as well, or of a sign
+        v=cols * rank * 4 * (1 if space.moves_weights or space.own_a else 2),  # of an adapter, A by itself as well
         a=plan.a_size * size * (signs * shards if space.own_a else 1),
         b=signs * plan.b_size * size,
         sign=numbers * 4 + left + (0 if on_gpu else rows * rank * size),

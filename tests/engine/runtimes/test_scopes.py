@@ -21,6 +21,7 @@ from engine.optimizer import Optimizer, probing_of
 from engine.preflight.scope import check_scope, describe_scope, moving_numbers
 from engine.preset.method import Method
 from engine.protocol.events import Step
+from engine.protocol.findings import Model
 from engine.runtimes.base import Needs
 from engine.runtimes.training_loop import TrainingLoop
 from engine.tasks.example import Example
@@ -29,6 +30,7 @@ from tests import starting
 from tests.engine.conftest import Runner, needs_vllm
 from tests.engine.directions.test_update_kept import branch, same
 from tests.families.models import write_model
+from zotui.text.findings import rows
 
 BATCH = [Example(tuple(range(3, 30)), ((7,), (8, 9)), 0), Example((5, 9, 3), ((11, 12), (4,)), 1)]
 
@@ -200,6 +202,11 @@ def test_what_moves_is_told_and_a_mixture_is_refused_what_it_cannot_have(tiny_mo
     for name, count in (("mobizo", 4 * sum(r for r, _ in shapes)), ("mezo-lora", 3 * sum(map(sum, shapes)))):
         assert moving_numbers(facts("opt", METHODS[name]), METHODS[name]) == count
         assert told[name].startswith(f"an adapter moves, of {count:,} parameters (")
+        found = Model(
+            path="here", architecture="OPT", parameters=10**6, scope=count, matrices=24, context=64, adapter=True
+        )
+        (row,) = rows(found)
+        assert row[1].startswith("here (OPT): 1M parameters, and beside them ") and " on 24 matrices, which" in row[1]
     mixture = facts("mixtral", METHODS["mobizo"])
     check_scope(mixture, METHODS["mobizo"], "vllm")
     check_scope(facts("mixtral", METHODS["mezo"]), METHODS["mezo"], "training-loop")
