@@ -139,9 +139,9 @@ class Search:
 
 
 def best_of(ended: Sequence[Trial], before: float) -> Trial:
-    """Of trials that got to the end, the best first, the one to propose; `before` is the loss that they began with."""
-    enough = before - _NEARLY * (before - ended[0].merit)
-    near = [trial for trial in ended if trial.merit <= enough]
+    """Of trials that got to the end, the best first, the one to propose; `before`: their validation loss at first."""
+    enough = before - _NEARLY * (before - ended[0].validation)
+    near = [trial for trial in ended if trial.validation <= enough]
     return min(near or ended[:1], key=lambda trial: trial.method.lr)
 
 

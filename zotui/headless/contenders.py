@@ -68,8 +68,9 @@ class Course:
         if contender.name != load(self.preset, text).method.name:
             data = tomllib.loads(text)
             text = tomlkit.dumps({**data, "method": {"name": contender.name}})
-        steps = () if self.most_steps is None else (f"run.steps={self.most_steps}",)
-        return load(self.preset, text, [*self.changes, *steps, *contender.changes, f"run.seed={seed}"])
+        # Without the bench nobody would stop it at the mark.
+        given = ["run.when_app_leaves=stop", *([f"run.steps={self.most_steps}"] if self.most_steps is not None else [])]
+        return load(self.preset, text, [*given, *self.changes, *contender.changes, f"run.seed={seed}"])
 
     def run_of(self, contender: Contender, seed: int) -> tuple[Preset, RunDir]:
         """A run's preset, and its directory, which is there or not.

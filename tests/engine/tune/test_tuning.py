@@ -68,6 +68,7 @@ def test_every_trial_begins_at_the_models_own_weights_and_goes_on_where_it_was(
     assert not (tmp_path / "kept").exists()
 
 
+SHORT = ["task.too_long=truncate", "model.max_length=16"]
 SMALL = {
     "mezo-factorized": ["method.rank=4"],
     "fzoo": ["method.queries=3"],
@@ -82,7 +83,7 @@ def test_every_method_is_tuned(tiny_run: Runner, home: Path, monkeypatch: pytest
     monkeypatch.setattr(session, "_MOST_SETS", 4)  # few probes: it is not the figures that are tested here
     monkeypatch.setattr(session, "_BATCHES", 2)
     preset = tiny_run.preset.read_text().replace("lr = 1e-4", f'name = "{name}"')
-    wanted = load("tiny", preset, SMALL.get(name, []))
+    wanted = load("tiny", preset, [*SHORT, *SMALL.get(name, [])])
     found: list[Any] = []
     # Weights at random may have nothing to learn in eight steps.
     with suppress(RunFailed):
@@ -168,7 +169,7 @@ def test_the_command_says_all_in_lines_and_removes_what_a_killed_one_left(tiny_r
     left = home / "cache" / f"tune-{gone.pid}"
     left.mkdir(parents=True)
     arguments = ["-P", "-m", "engine.tune", "--steps", "12", "--examples", "16", "-"]
-    text = load("tiny", tiny_run.preset.read_text(), ["run.steps=60"]).to_toml()
+    text = load("tiny", tiny_run.preset.read_text(), ["run.steps=60", *SHORT]).to_toml()
     done = starting.run(arguments, given=json.dumps(text) + "\n", env={**os.environ, "ZOTUI_HOME": str(home)})
     found = [findings.decode(line.encode()) for line in done.stdout.splitlines()]
     assert done.returncode == 0 and isinstance(found[-1], findings.Proposal)

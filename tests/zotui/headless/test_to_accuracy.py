@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import xml.etree.ElementTree
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from engine.runs.directory import RunDir
-from tests.zotui.scripted_engine import REPOSITORY, install, zotui
+from tests.zotui.scripted_engine import REPOSITORY, install, start, zotui
 from zotui.cli import app
 from zotui.headless.time_to_mark import Outcome, summed_up
 from zotui.runs.marks import Cost, Mark
@@ -114,6 +115,28 @@ def test_what_an_engine_left_goes_on_and_a_chart_is_drawn(tmp_path: Path) -> Non
     assert "step 8, 800 tokens: accuracy" in err and "step 2, " not in err
     drawn = xml.etree.ElementTree.parse("c.svg").getroot()
     assert drawn.tag.endswith("svg") and len(list(drawn.iter())) > 50
+
+
+def test_an_interruption_saves_the_run_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    waits = (
+        "if number + 1 == 3 and not resumed:\n        while not signals: time.sleep(0.01)\n        end(3, 'stopped')\n"
+    )
+    engine = install(tmp_path, DESCENDS.replace("    if number + 1 == 3 and", f"    {waits}    if number + 1 == 3 and"))
+    arguments = (*BENCH, "--method", "lozo method.rank=1", "--seeds", "9", "--mark-loss", "0.93")
+
+    def heed() -> None:  # also where the tests themselves run under nohup
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    process = start(*arguments, engine=engine, preexec_fn=heed)
+    assert process.stderr is not None
+    while "step 2, 200 tokens" not in process.stderr.readline():
+        pass
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert err.splitlines()[-1] == "zotui: interrupted; the same command goes on where it was"
+    code, out, _ = zotui(*arguments, engine=engine)
+    assert code == 0 and "1 of 1" in out
 
 
 def test_a_run_ends_with_its_budget_and_one_that_gets_worse_is_given_up(tmp_path: Path) -> None:
