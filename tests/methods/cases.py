@@ -48,12 +48,15 @@ _COMBINED: dict[str, dict[str, Any]] = {
     "subzero, momentum over shards": {"name": "subzero", "update": "momentum", "carry": "project", "shards": 2},
 }  # fmt: skip
 
+IN_SLOTS = [name for name, page in METHODS.items() if page.brings["direction"] not in ("adapter", "dense")]
+"""Methods that low-rank slots are for; the others have tests of their own (`tests/engine/runtimes/test_scopes.py`)."""
+
 SHORT = [
-    *METHODS, "lozo, weighed by rank", "lozo-m, kept, over shards", "mezo-factorized, shards of signs, centred",
+    *IN_SLOTS, "lozo, weighed by rank", "lozo-m, kept, over shards", "mezo-factorized, shards of signs, centred",
     "grzo, shards that are no divisor, two queries", "grzo, adam-scalar", "zo-muon, momentum, two sides", "subzero+",
 ]  # fmt: skip
 """Cases that have each kind of each piece."""
-CASES: dict[str, dict[str, Any]] = {name: {"name": name} for name in METHODS} | _COMBINED
+CASES: dict[str, dict[str, Any]] = {name: {"name": name} for name in IN_SLOTS} | _COMBINED
 """By name: what a preset would say."""
 
 

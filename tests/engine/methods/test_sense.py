@@ -48,7 +48,10 @@ from tests.engine.conftest import Runner
         (["momentum=1"], "method.momentum: input should be less than 1, not 1"),
         (["second_momentum=-0.1"], "method.second_momentum: input should be greater than or equal to 0"),
         (["warm_up=1"], "method.warm_up: input should be less than 1, not 1"),
-        (["update=adamw"], "method.update: input should be 'sgd', 'momentum', 'adam-scalar', 'msign' or 'adam'"),
+        (
+            ["update=adamw"],
+            "method.update: input should be 'sgd', 'momentum', 'adam-scalar', 'msign', 'adam' or 'cone'",
+        ),
         (["carry=yes"], "method.carry: input should be 'keep', 'project' or 'drop'"),
         (["law=cauchy"], "method.law: input should be 'gaussian' or 'rademacher'"),
         (["sides=both"], "method.sides: input should be 'two' or 'one'"),
