@@ -31,7 +31,7 @@ _COMBINED: dict[str, dict[str, Any]] = {
     "mezo-factorized, one side": {"name": "mezo-factorized", "rank": 3, "interval": 10, "sides": "one", "queries": 2},
     "mezo-factorized, shards of signs, centred": {
         "name": "mezo-factorized", "rank": 2, "interval": 10, "law": "rademacher", "shards": 4, "weights": "centred",
-        "lr": 5e-5,
+        "lr": 1e-5,
     },
     "fzoo over shards": {"name": "fzoo", "queries": 2, "shards": 4},
     "grzo, shards that are no divisor, two queries": {"name": "grzo", "shards": 3, "queries": 2},
@@ -52,8 +52,8 @@ IN_SLOTS = [name for name, page in METHODS.items() if page.brings["direction"] n
 """Methods that low-rank slots are for; the others have tests of their own (`tests/engine/runtimes/test_scopes.py`)."""
 
 SHORT = [
-    *IN_SLOTS, "lozo, weighed by rank", "lozo-m, kept, over shards", "mezo-factorized, shards of signs, centred",
-    "grzo, shards that are no divisor, two queries", "grzo, adam-scalar", "zo-muon, momentum, two sides", "subzero+",
+    *IN_SLOTS, "mezo-factorized, shards of signs, centred", "grzo, shards that are no divisor, two queries",
+    "grzo, adam-scalar", "zo-muon, momentum, two sides", "subzero+",
 ]  # fmt: skip
 """Cases that have each kind of each piece."""
 CASES: dict[str, dict[str, Any]] = {name: {"name": name} for name in IN_SLOTS} | _COMBINED

@@ -21,7 +21,7 @@ from engine.runtimes.vllm.capacity import Layouts, plan_capacity
 from engine.tasks.example import Example
 from engine.updates.base import rule_of
 
-LONGEST = 70  # tokens of a sequence: several pages of KV
+LONGEST = 45  # tokens of a sequence: two pages of KV
 OPTIONS = (((7,), (8, 9, 10), (11, 12)), ((5,), (6,)))  # of several tokens, and of one
 
 
@@ -121,13 +121,13 @@ def one_thread() -> Iterator[None]:
 
 
 def examples(number: int, count: int) -> list[Example]:
-    """A batch. Prompts of 5 to 67 tokens; one begins as another does, for what they share is scored once."""
+    """A batch. Prompts of 5 to 42 tokens; one begins as another does, for what they share is scored once."""
     generator = torch.Generator().manual_seed(number)
 
     def drawn(low: int, high: int, count: int) -> list[int]:
         return torch.randint(low, high, (count,), generator=generator).tolist()
 
     prompts = [drawn(3, 500, length) for length in drawn(5, LONGEST - 3, count - 1)]
-    prompts.append([*max(prompts, key=len)[:40], *drawn(3, 500, 9)])
+    prompts.append([*max(prompts, key=len)[:33], *drawn(3, 500, 7)])
     options = OPTIONS[number % 3 == 2]
     return [Example(tuple(prompt), options, row % len(options)) for row, prompt in enumerate(prompts)]

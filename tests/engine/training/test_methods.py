@@ -28,7 +28,6 @@ STEPS = 32
     [
         ("subzero+", "training-loop"),
         pytest.param("zo-muon, momentum, two sides", "vllm", marks=needs_vllm),
-        pytest.param("fzoo over shards", "vllm", marks=needs_vllm),
     ],
 )
 def test_a_run_that_is_paused_killed_resumed_and_forked_is_the_run_that_nothing_disturbed(
