@@ -120,7 +120,9 @@ class Simulated:
 def searched(loss: Callable[[float, int], float], own: float, guess: float | None) -> tuple[Trial, Search, Simulated]:
     method = load("m", '[model]\npath="m"\n[task]\nname="sst2"').method
     course = Simulated(loss)
-    search = Search(course, method, 40, silent)  # type: ignore[arg-type]
+    base = Trial(0, method)
+    base.metrics, base.losses = {"loss": 1.0}, [1.0] * 4
+    search = Search(course, method, base, 40, silent)  # type: ignore[arg-type]
     ended = search.run(Setting(own, 1e-3), guess, [1e-3])
     return best_of(ended, 1.0), search, course
 
