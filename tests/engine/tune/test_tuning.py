@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 from collections.abc import Callable
 from contextlib import suppress
@@ -138,6 +139,14 @@ def test_a_best_rate_is_found_from_guesses_that_are_off(guess: float, own: float
     best, search, course = searched(bowl(1e-3), own, guess)
     assert 0.6e-3 < best.method.lr < 1.5e-3
     assert course.taken < 12 * 40 and len(search.trials) < 14
+
+
+def test_a_climb_that_begins_in_chaos_comes_down() -> None:
+    def chaotic(lr: float, steps: int) -> float:
+        return bowl(1e-3)(lr, steps) if lr < 2e-3 else 1.1 - 0.05 * random.Random(lr).random()
+
+    best, search, _ = searched(chaotic, 1e-5, 0.5)
+    assert 0.4e-3 < best.method.lr < 1.5e-3 and len(search.trials) < 14
 
 
 def test_the_hopeless_are_given_up_early() -> None:
