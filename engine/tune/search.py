@@ -22,7 +22,7 @@ from engine.tune.trials import Course, Trial
 ROUNDS = 3
 _BELOW = 8.0  # times: how far below the guess, which is of a single step and rather large, the climb begins
 _MOST = 14  # trials of it
-_DOWN = 4  # at most, below where it began
+_DOWN = 6  # at most, below where it began
 _PATIENCE = 2  # worse ones, one after the other
 _SAME = 0.15  # of a logarithm: settings that are one
 _NEARLY = 0.9  # of the gain of the best
@@ -53,10 +53,20 @@ class Search:
     """Takes the trials. Attributes: trials, all of them, in the order in which they began."""
 
     def __init__(
-        self, course: Course, method: Method, longest: int, say: Callable[[Told], None], told: Hears = lambda n, s: None
+        self,
+        course: Course,
+        method: Method,
+        base: Trial,
+        longest: int,
+        say: Callable[[Told], None],
+        told: Hears = lambda n, s: None,
     ) -> None:
-        """`longest`: steps of a trial that gets to the end; `say` hears of every trial as it stops or goes on."""
+        """base: what all begin with, as a trial of no step; longest: steps of a trial that gets to the end.
+
+        `say` hears of every trial as it stops or goes on.
+        """
         self._course, self._method, self._say, self._told = course, method, say, told
+        self._base = base
         self._lengths = [max(1, longest // 2**left) for left in reversed(range(ROUNDS))]
         self.trials: list[Trial] = []
 
@@ -66,7 +76,9 @@ class Search:
         own: the preset's; lr: the first guess, the preset's rate where there is none; eps: the one to climb with, and
         others to try with the best rate. Raises `RunFailed` if none got to the end.
         """
-        best = self._climb(rounded((lr or own.lr) / _BELOW), eps[0], self._begun(own))
+        # The guess supposes that directions of a step are as good as independent; where they are not, less is too much.
+        below = _BELOW * math.sqrt(self._method.queries * self._method.shards) if lr else _BELOW
+        best = self._climb((lr or own.lr) / below, eps[0], self._begun(own))
         for other in eps[1:]:
             self._begun(Setting(best.method.lr, other))
         going = self._halve(self.trials)
@@ -79,26 +91,30 @@ class Search:
         return self._descend(going)
 
     def _climb(self, lr: float, eps: float, own: Trial) -> Trial:
-        """From `lr` upwards; and downwards while the lowest is the best. Returns the best, which may be `own`."""
+        """From `lr` upwards until it is worse, and downwards while the lowest is the best, or worse than untrained.
+
+        Returns the best, which may be `own`.
+        """
         ladder: list[Trial] = []
         worse = 0
-        best = own
+        best = min(self._base, own, key=lambda trial: trial.merit)
         while len(ladder) < _MOST and worse < _PATIENCE:
             setting = Setting(rounded(lr), eps)
             known = setting.like(Setting(own.method.lr, own.method.eps))
             ladder.append(own if known else self._begun(setting))
             lr *= 2.0
-            if len(ladder) == 1 or ladder[-1].merit < best.merit:
+            if ladder[-1].merit < best.merit:
                 best, worse = ladder[-1], 0
             elif ladder[-1].worse_than(best):
                 worse += _PATIENCE if ladder[-1].diverged else 1
         for _ in range(_DOWN):
-            if best is not ladder[0]:
+            lowest = ladder[0]
+            chaos = lowest.worse_than(self._base)
+            if not chaos and lowest.merit > min(trial.merit for trial in ladder):
                 break
-            lr = best.method.lr / (16 if best.diverged else 2)
+            lr = lowest.method.lr / (16 if lowest.diverged else 4 if chaos else 2)
             ladder.insert(0, self._begun(Setting(rounded(lr), eps)))
-            best = min(ladder[0], best, key=lambda trial: trial.merit)
-        return min(best, own, key=lambda trial: trial.merit)
+        return min([*ladder, own], key=lambda trial: trial.merit)
 
     def _descend(self, ended: Sequence[Trial]) -> list[Trial]:
         """The next smaller rate goes to the end as well, as long as that is better: few steps favour large rates."""

@@ -21,7 +21,7 @@ from engine.tune import scales
 from engine.tune.probes import Looked, Prober
 from engine.tune.rates import first_rate
 from engine.tune.search import Search, Setting, best_of, rounded, told_of
-from engine.tune.trials import Base, Course
+from engine.tune.trials import Base, Course, Trial
 
 _BATCHES = 4  # on which the same directions are looked along
 _LEAST_SETS, _MOST_SETS, _ENOUGH = 4, 16, 32  # sets of directions, and how many directions are enough
@@ -54,11 +54,15 @@ def find(
     if len(examples) > most:
         examples = random.Random("tune/validation").sample(examples, most)
     course = Course(opened.runtime, task, wanted.run, base, examples)
-    before = course.evaluate()[0]["loss"]
+    untrained = Trial(0, method)
+    untrained.metrics, untrained.losses = course.evaluate()
+    before = untrained.validation
     guess, further = _guess(wanted, opened, base, report, say)
     say(guess)
     longest = min(wanted.run.steps, steps or default_steps(wanted.run.steps))
-    search = Search(course, method, longest, say, lambda trial, done: report("trial", None, f"{trial}: step {done}"))
+    search = Search(
+        course, method, untrained, longest, say, lambda trial, done: report("trial", None, f"{trial}: step {done}")
+    )
     ended = search.run(Setting(method.lr, method.eps), guess.lr, [guess.eps, *further])
     base.restore()
     best = best_of(ended, before)

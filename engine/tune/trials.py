@@ -86,7 +86,7 @@ class Trial:
     @property
     def merit(self) -> float:
         """What trials are ranked by, lower is better: the mean of validation and training loss."""
-        return (self.validation + self.loss) / 2 if self.loss is not None else math.inf
+        return (self.validation + self.loss) / 2 if self.loss is not None else self.validation
 
     def worse_than(self, other: Trial) -> bool:
         """Whether that is plain: by more than twice the standard error of the difference, example by example."""

@@ -15,6 +15,7 @@ _NOTES = (
     "Until the first evaluation at the mark or below: nothing is interpolated. Figures are medians over seeds, a run",
     "that did not reach it being infinitely dear; means and intervals (Student's t) are of all seeds, or not given.",
     "training: the steps alone; whole: with start-up and evaluations; fewer, faster: than the mark, by the medians.",
+    "tokens: those that were scored; the training loop scores a prompt once for every option, vllm once.",
 )
 _WORDS = {
     "diverged": "diverged",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 from collections.abc import Callable
 from contextlib import suppress
@@ -120,7 +121,9 @@ class Simulated:
 def searched(loss: Callable[[float, int], float], own: float, guess: float | None) -> tuple[Trial, Search, Simulated]:
     method = load("m", '[model]\npath="m"\n[task]\nname="sst2"').method
     course = Simulated(loss)
-    search = Search(course, method, 40, silent)  # type: ignore[arg-type]
+    base = Trial(0, method)
+    base.metrics, base.losses = {"loss": 1.0}, [1.0] * 4
+    search = Search(course, method, base, 40, silent)  # type: ignore[arg-type]
     ended = search.run(Setting(own, 1e-3), guess, [1e-3])
     return best_of(ended, 1.0), search, course
 
@@ -136,6 +139,14 @@ def test_a_best_rate_is_found_from_guesses_that_are_off(guess: float, own: float
     best, search, course = searched(bowl(1e-3), own, guess)
     assert 0.6e-3 < best.method.lr < 1.5e-3
     assert course.taken < 12 * 40 and len(search.trials) < 14
+
+
+def test_a_climb_that_begins_in_chaos_comes_down() -> None:
+    def chaotic(lr: float, steps: int) -> float:
+        return bowl(1e-3)(lr, steps) if lr < 2e-3 else 1.1 - 0.05 * random.Random(lr).random()
+
+    best, search, _ = searched(chaotic, 1e-5, 0.5)
+    assert 0.4e-3 < best.method.lr < 1.5e-3 and len(search.trials) < 14
 
 
 def test_the_hopeless_are_given_up_early() -> None:
