@@ -31,7 +31,9 @@ def idle(method: Chosen) -> set[str]:
         found |= {"rank", "shards"}
     if method.update == "sgd":
         found |= {"momentum", "second_momentum", "carry"}
-    if method.update in ("momentum", "msign"):
+    if method.update != "cone":
+        found.add("angle")
+    if method.update in ("momentum", "msign", "cone"):
         found.add("second_momentum")
     if method.update == "adam-scalar":
         found.add("momentum")
