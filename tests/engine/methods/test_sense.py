@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from engine.methods.catalogue import METHODS
+from engine.preset.method import Method, idle
 from tests.engine.conftest import Runner
 
 
@@ -67,3 +69,9 @@ def test_a_method_that_makes_no_sense_is_refused_with_reason_and_remedy(
     (line,) = done.stderr.splitlines()
     assert said in line
     assert not folder.exists() and not any(event["type"] == "hello" for event in done.events)
+
+
+def test_a_cone_has_an_angle_and_nothing_else_has() -> None:
+    assert not idle(Method(name="conmezo")) & {"angle", "momentum", "carry"}
+    assert "second_momentum" in idle(Method(name="conmezo"))
+    assert all("angle" in idle(Method(name=name)) for name in METHODS if name != "conmezo")
