@@ -55,7 +55,7 @@ def bash(*words: str) -> list[str]:
         (["zotui", "run", "mi"], ["mine"]),
         (["zotui", "presets", "show", "mi"], ["mine"]),
         (["zotui", "run", "mine", "--se"], ["--set", "--seeds"]),
-        (["zotui", "run", "mine", "--set", "method.r"], ["method.rank="]),
+        (["zotui", "run", "mine", "--set", "method.ran"], ["method.rank="]),
         (["zotui", "run", "mine", "--set", "run.keep"], ["run.keep_checkpoints="]),
         (["zotui", "show", "fi"], ["first-run"]),
         (["zotui", "attach", "sec"], ["second-run"]),
@@ -100,7 +100,7 @@ def needs(*programs: str) -> pytest.MarkDecorator:
     ("line", "expected"),
     [
         ("zotui show fi", ["first-run"]),
-        ("zotui run mine --set method.r", ["method.rank="]),
+        ("zotui run mine --set method.ran", ["method.rank="]),
         ("zotui comple", ["completion"]),
     ],
 )
@@ -132,7 +132,7 @@ def test_at_a_prompt(tmp_path: Path, shell: str, file: str, start: str) -> None:
         terminal.wait("at your service>")
         for typed, completed in (
             ("zotui show fi", "zotui show first-run "),
-            ("zotui run mine --set method.r", "zotui run mine --set method.rank="),
+            ("zotui run mine --set method.ran", "zotui run mine --set method.rank="),
             ("zotui comple", "zotui completion "),
         ):
             terminal.press("C-u")
