@@ -109,6 +109,12 @@ class Optimizer:
         """Whether a step begins an interval: every so many do, and one after a return, which tries other directions."""
         return begins_interval(self.method, step) or returned_to is not None
 
+    def settles(self, taken: Step) -> bool:
+        """Whether a step, just taken, tells how much of the update was kept: after a fold, or now and then in place."""
+        if self.method.direction == "dense":
+            return taken.step > 0 and taken.step % self.method.interval == 0
+        return self.redraws(taken.step, taken.returned_to)
+
     def gradients_of(self, taken: Step) -> Sequence[float]:
         """The gradients of a step on record, of each of its directions, as they were measured."""
         if taken.losses_plus:

@@ -127,9 +127,10 @@ class _Paths:
         from engine.updates.base import rule_of
 
         self.config = config
-        self.facts = read_model(config.model, trust_remote_code=False, weights=not config.random_weights)
         # Redraws are timed by themselves, never within a step.
         self.method = Method(name=config.method, rank=config.rank, queries=config.queries, interval=10**9)  # type: ignore[call-arg]
+        scope = self.method.scope
+        self.facts = read_model(config.model, trust_remote_code=False, weights=not config.random_weights, scope=scope)
         self.space, self.rule = space_of(self.method), rule_of(self.method)
         self.optimizer = Optimizer(self.method, 10**9, "classification")
         self.examples = examples(
@@ -156,7 +157,12 @@ class _Paths:
             "runtime": "vllm" if config.side == "vllm" else "training-loop",
         }
         self.fit = check_memory(
-            self.facts, self.needs, self.method, folds=folds_for("auto", "", **setting), limit_gib=None, **setting
+            self.facts,
+            self.needs,
+            self.method,
+            folds=folds_for("auto", "", scope=scope, **setting),
+            limit_gib=None,
+            **setting,
         )
         self.runtime: Runtime
 
@@ -218,6 +224,7 @@ class Loop(_Paths):
             dtype=config.dtype,
             device=config.device,
             space=self.space,
+            scope=self.method.scope,
             rule=self.rule,
             seed=0,
             random_weights=config.random_weights,

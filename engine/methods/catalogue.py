@@ -25,6 +25,10 @@ _PAGES = (lozo, lozo_m, mezo, mezo_lora, mezo_factorized, mobizo, fzoo, grzo, zo
 METHODS: dict[str, Declaration] = {page.DECLARATION.name: page.DECLARATION for page in _PAGES}
 
 
+CONTROL = ("schedule", "warm_up", "clip", "ratchet")
+"""Keys of `[method]` that belong to no method: a preset's own hold for any."""
+
+
 def brings(name: object) -> Mapping[str, object]:
     """The keys that the method of this name brings; none if there is no such method."""
     found = METHODS.get(name) if isinstance(name, str) else None

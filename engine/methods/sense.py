@@ -91,7 +91,7 @@ def _reasons(method: Chosen) -> Iterator[str]:
             "set queries or shards to 3 or more"
         )
     remembers = method.update != "sgd" and not (method.update == "msign" and method.momentum == 0)
-    if remembers and method.interval == 1 and method.carry == "drop":
+    if remembers and method.interval == 1 and method.carry == "drop" and method.direction != "adapter":
         yield (
             f"{method.update} would forget at every step what it remembers, for interval = 1 redraws the basis and "
             "carry = 'drop' starts anew; set carry = 'project', or a longer interval"

@@ -16,7 +16,7 @@ from engine.models.experts import GATED, dense
 from engine.models.weights import Matrix
 from engine.runtimes.vllm.capacity import adapter_rank
 from engine.runtimes.vllm.worker.factors import Plan, Slice
-from engine.updates.base import Rule, state_numbers
+from engine.updates.base import Rule, state_numbers, working_bytes
 
 _PACKED = ({"q_proj", "k_proj", "v_proj"}, *GATED)  # what vLLM's models have as one layer
 
@@ -69,7 +69,7 @@ def factor_bytes(
         public=2 * adapter_rank(rank) * sum(m.rows + m.cols for m in dense(matrices)) * size,
         learned=numbers * 4 + left,
         drawn=at_once * (2 if draws_ahead(numbers, at_once) else 1) * numbers * 4,
-        update=state_numbers(rule) * numbers * 4,
+        update=state_numbers(rule) * numbers * 4 + working_bytes(rule, numbers),
         v=cols * rank * 4 * (1 if space.moves_weights or space.own_a else 2),  # of an adapter, A by itself as well
         a=plan.a_size * size * (signs * shards if space.own_a else 1),
         b=signs * plan.b_size * size,

@@ -14,6 +14,7 @@ from engine.models import hub
 from engine.preflight import identity
 from engine.preflight.demo import with_demo
 from engine.preflight.identity import check_still_there, identify, started_on
+from engine.preset.method import set_for_nothing
 from engine.preset.schema import Preset
 from engine.preset.task import Task as PresetTask
 from engine.runs.directory import RunDir
@@ -131,6 +132,8 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
         found.readable, trust_remote_code=trust, experts=experts, headers=headers, scope=wanted.method.scope
     )
     check_rank(wanted.method, facts.matrices)
+    if without_effect := set_for_nothing(wanted.method):
+        note("warning", f"{', '.join(without_effect)}: without effect on {wanted.method.name} as it is")
     files = files or (identify(folder, was, code=trust) if folder else {})
     dtype = choose_dtype(wanted.model.dtype, device, facts)
     runtime, why = choose_runtime(wanted.model.runtime, device)

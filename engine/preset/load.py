@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from engine.errors import UserError
+from engine.methods.catalogue import CONTROL
 from engine.preset.elsewhere import meant, misspelt, needless
 from engine.preset.schema import Preset
 from engine.preset.section import Section
@@ -22,7 +23,8 @@ _NAME = "method.name"
 def load(source: str, text: str, overrides: Iterable[str] = ()) -> Preset:
     """Validate the TOML `text` of the preset called `source`, with `key=value` overrides applied.
 
-    Where these choose another method, what the file says of its own is left out: that is what the new one brings.
+    Where these choose another method, what the file says of its own is left out: that is what the new one brings. What
+    belongs to none, such as the schedule, stays.
 
     Raises `UserError` naming the key and the remedy.
     """
@@ -73,7 +75,7 @@ def _drop_other_method(data: dict[str, Any], overrides: list[str]) -> None:
     section = data.get("method")
     chosen = [value.strip() for key, _, value in (each.partition("=") for each in overrides) if key.strip() == _NAME]
     if chosen and isinstance(section, dict) and section.get("name", "lozo") != chosen[-1].strip("\"'"):
-        data["method"] = {}
+        data["method"] = {key: value for key, value in section.items() if key in CONTROL}
 
 
 def _apply(data: dict[str, Any], override: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, model_validator
 
 from engine.methods import catalogue
+from engine.methods.catalogue import CONTROL as CONTROL
 from engine.methods.catalogue import brings as brings
 from engine.methods.knobs import idle as idle
 from engine.methods.sense import refuse_nonsense
@@ -95,3 +96,9 @@ class Method(Section):
     def _makes_sense(self) -> Method:
         refuse_nonsense(self)
         return self
+
+
+def set_for_nothing(method: Method) -> list[str]:
+    """The keys that are other than they are brought, and change nothing."""
+    brought = {name: field.default for name, field in Method.model_fields.items()} | dict(brings(method.name))
+    return [f"method.{key}" for key in sorted(idle(method)) if getattr(method, key) != brought[key]]

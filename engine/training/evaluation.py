@@ -63,6 +63,18 @@ class Evaluations:
         least = least_loss(self.taken, up_to)
         return least.step if least else None
 
+    def left_behind(self, preset: Preset) -> str:
+        """What a run with a ratchet says of a better state that no step is left to return to; nothing without one."""
+        least = self.least(self.at)
+        if not preset.method.ratchet or least is None:
+            return ""
+        loss = next(one.metrics["loss"] for one in self.taken if one.step == least)
+        there = (
+            f"zotui fork {self._run.name} --step {least} goes on from there" if least else "that of the model itself"
+        )
+        better = loss < self.metrics["loss"]
+        return f"the last evaluation is worse than the one after {least} steps; {there}" if better else ""
+
     def take(self, done: int, preset: Preset) -> bool:
         """Evaluate the state after `done` steps, once: whether it was not before. What was is told again.
 

@@ -119,6 +119,8 @@ class Trainer:
                 self._do_what_is_due()
             if self._evaluations.at != self.steps_done:
                 self._until_finite(self._evaluate)
+            if text := self._evaluations.left_behind(self._now.preset):
+                self._emit(Log(level="warning", text=text))
             with suppress(Stopped):  # everything is done: it ends as finished in any case
                 self._answer_requests()
         finally:
@@ -193,7 +195,7 @@ class Trainer:
                 self._runtime, self.steps_done, examples, upcoming, bound=bound, returned_to=self._now.returned_to
             )
         seconds = round(lap.seconds, 6)
-        kept = self._runtime.update_kept() if self._now.optimizer.redraws(taken.step, taken.returned_to) else None
+        kept = self._runtime.update_kept() if self._now.optimizer.settles(taken) else None
         taken = structs.replace(
             taken,
             seed=run.seed,

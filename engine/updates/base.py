@@ -14,7 +14,7 @@ from engine.updates.adam_scalar import AdamScalar
 from engine.updates.cone import Cone
 from engine.updates.memory import Carry
 from engine.updates.momentum import Momentum
-from engine.updates.msign import Msign
+from engine.updates.msign import TOGETHER, Msign
 from engine.updates.sgd import Sgd
 
 
@@ -88,6 +88,11 @@ def state_numbers(rule: Rule) -> int:
     held = {"momentum": 1, "msign": 1, "adam": 3, "cone": 2}.get(rule.name, 0)
     remembered = {"momentum": 1, "msign": 1 if rule.momentum else 0, "adam": 2, "cone": 1}.get(rule.name, 0)
     return held + (0 if rule.carry == "drop" else remembered)
+
+
+def working_bytes(rule: Rule, numbers: int) -> int:
+    """What a step of a rule takes for a moment, of so many coordinates: msign's matrices, and products of them."""
+    return 4 * 4 * min(TOGETHER, numbers) if rule.name == "msign" else 0
 
 
 def update_of(rule: Rule, shapes: Sequence[tuple[int, int]], device: torch.device) -> Update:

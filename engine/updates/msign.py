@@ -23,7 +23,7 @@ from engine.updates.memory import Carry, Memory, take_in
 _ITERATIONS = (3, 2)  # before X is made anew, and after
 _LINEAR, _CUBIC, _QUINTIC = 3.4445, -4.7750, 2.0315
 _LEAST = 1e-7  # of a norm: an estimate of 0 is no step
-_TOGETHER = 2**24  # numbers of matrices of one shape that are worked on at once
+TOGETHER = 2**24  # numbers of matrices of one shape that are worked on at once
 
 
 class Msign(Memory):
@@ -75,12 +75,12 @@ def _polynomial(square: torch.Tensor) -> torch.Tensor:
 
 
 def _batches(shapes: Sequence[tuple[int, int]], starts: Sequence[int]) -> list[tuple[tuple[int, int], list[int]]]:
-    """Where matrices of one shape begin, as many together as `_TOGETHER` has room for: few kernels do them."""
+    """Where matrices of one shape begin, as many together as `TOGETHER` has room for: few kernels do them."""
     of_shape: dict[tuple[int, int], list[int]] = {}
     for shape, start in zip(shapes, starts, strict=True):
         of_shape.setdefault(shape, []).append(start)
     batches = []
     for shape, its in of_shape.items():
-        count = max(1, _TOGETHER // (shape[0] * shape[1]))
+        count = max(1, TOGETHER // (shape[0] * shape[1]))
         batches += [(shape, its[first : first + count]) for first in range(0, len(its), count)]
     return batches

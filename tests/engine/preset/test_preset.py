@@ -10,7 +10,7 @@ from engine.errors import UserError
 from engine.methods.catalogue import METHODS
 from engine.preset import elsewhere
 from engine.preset.load import keys, load, load_file
-from engine.preset.method import Method
+from engine.preset.method import Method, set_for_nothing
 
 MINIMAL = '[model]\npath = "m"\n[task]\nname = "sst2"\n'
 
@@ -259,3 +259,17 @@ def test_the_papers_preset_is_the_papers_setting() -> None:
     )
     assert (loaded.run.steps, loaded.run.batch_size) == (20_000, 16)
     assert (loaded.task.train_examples, loaded.task.validation_examples) == (1000, 1000)
+
+
+def test_another_method_leaves_out_what_the_file_says_of_its_own_but_not_what_belongs_to_none() -> None:
+    text = MINIMAL + '[method]\nname = "lozo"\nlr = 3e-6\nrank = 4\nschedule = "cosine"\nclip = 3.0\n'
+    found = load("p", text, ["method.name=lozo-m", "method.eps=1e-2"]).method
+    assert (found.name, found.lr, found.rank, found.eps) == ("lozo-m", 1e-6, 4, 1e-2)  # its page says rank 4 as well
+    assert (found.update, found.schedule, found.clip) == ("momentum", "cosine", 3.0)
+    assert load("p", text, ["method.name=lozo"]).method.lr == 3e-6
+
+
+def test_keys_that_change_nothing_are_named() -> None:
+    assert set_for_nothing(Method()) == [] and set_for_nothing(Method(name="mezo")) == []
+    assert set_for_nothing(Method(alpha=3.0, momentum=0.5)) == ["method.alpha", "method.momentum"]
+    assert set_for_nothing(Method(name="mezo", rank=99)) == ["method.rank"]

@@ -15,7 +15,7 @@ from textual.widgets import Static
 
 from engine.errors import UserError
 from engine.preset.load import load
-from engine.preset.method import Method, brings, idle
+from engine.preset.method import CONTROL, Method, brings, idle
 from engine.preset.schema import Preset
 from zotui.app import glossary
 from zotui.app.kit.dialogs import Question
@@ -118,7 +118,7 @@ class Form(Screen[Made | None]):
         if event.row is self._named:
             own = self._data.get("method", {})
             for row in self._rows:
-                if row.field.section == "method" and row is not self._named:
+                if row.field.section == "method" and row is not self._named and row.field.name not in CONTROL:
                     row.unset(self._named.shown != own.get("name", self._named.field.default))
         self._check()
 
