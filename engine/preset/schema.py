@@ -30,10 +30,10 @@ class Preset(Section):
 
     @model_validator(mode="after")
     def _pieces_go_together(self) -> Preset:
-        if self.method.ratchet and self.run.eval_every is None:
+        if self.method.ratchet and (self.run.eval_every or self.run.steps) >= self.run.steps:
             raise ValueError(
                 "method.ratchet: goes back on a worse evaluation, of which there is none between the first and the "
-                "last; set run.eval_every, or leave ratchet out"
+                "last; set run.eval_every to less than run.steps, or leave ratchet out"
             )
         if self.method.shards > self.run.batch_size:
             raise ValueError(

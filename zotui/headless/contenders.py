@@ -63,6 +63,8 @@ class Course:
         text = presets.text(presets.find(self.preset))
         for change in (*self.changes, *contender.changes):
             key = change.partition("=")[0].strip()
+            if key == "run.steps" and self.most_steps is not None:
+                raise UserError(f"--set {key}: --most-steps says that here; leave one of the two out")
             if key in _OWN:
                 raise UserError(f"--set {key}: {_OWN[key]} says that here")
         if contender.name != load(self.preset, text).method.name:
