@@ -129,6 +129,9 @@ class Learned:
             for index, (matrix, part) in enumerate(zip(matrices, self.by_matrix(self.learned), strict=False))
         ]
 
+        if self.a is not None:  # once and for all, so that it is what is saved before the first step, too
+            self.draw_basis(0)
+
     def follow(self, source: Directions) -> None:
         """From now on, directions come from another source."""
         self.directions = source

@@ -74,7 +74,7 @@ def test_same_with_options_of_several_tokens_and_several_queries(
         ("name=mezo-lora", "rank=4", "alpha=8", "lr=2e-3"),
         ("name=mezo-lora", "rank=9", "alpha=12", "lr=2e-3", "shards=2", "queries=2"),
         ("name=mezo", "scope=linear", "lr=3e-4"),
-        ("name=mezo", "scope=all", "lr=3e-4", "queries=2", "sides=one"),
+        ("name=mezo", "scope=all", "lr=1e-4", "queries=2", "sides=one"),
     ],
     ids=["mobizo", "mezo-lora", "mezo-lora-shards", "mezo-linear", "mezo-all"],
 )

@@ -161,7 +161,10 @@ def test_a_run_ends_with_its_budget_and_one_that_gets_worse_is_given_up(tmp_path
         (["--mark-loss", "0.6", "--method", "lr=3"], "--method 'lr=3': expected a method and its settings"),
         (["--mark-loss", "0.6", "--method", "sgd"], "method.name: input should be 'lozo'"),
         (["--mark-loss", "0.6", "--method", "grzo run.seed=3"], "--set run.seed: --seeds says that here"),
-        (["--mark-loss", "0.6", "--method", "grzo method.update=msign"], "msign works on coordinates over an orthonormal basis"),
+        (
+            ["--mark-loss", "0.6", "--method", "grzo method.update=msign"],
+            "msign works on coordinates over an orthonormal basis",
+        ),
         (["--mark-loss", "0.6", "--seeds", "1,1"], "--seeds 1,1: 1 is given twice"),
         (["--mark-loss", "0.6", "--set", "run.eval_every=9"], "lozo: the mark is looked for at evaluations"),
         (["--mark-loss", "0.6", "--chart", "c.pdf"], "--chart c.pdf: a chart is a file that ends in .png or .svg"),
