@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import pytest
 import torch
@@ -88,3 +89,15 @@ def test_language_modelling_loss_is_the_mean_over_all_target_tokens_of_the_batch
     examples = [Example((1,), ((2, 3, 4),), 0), Example((1,), ((5,),), 0)]
     assert objective.loss("lm", examples, [[-6.0], [-2.0]]) == 2.0
     assert set(objective.metrics("lm", examples, [[-6.0], [-2.0]])) == {"loss"}
+
+
+@pytest.mark.parametrize("coordinates", ["u", "factors"])
+def test_what_an_adapter_begins_as_is_there_before_the_first_step(coordinates: Literal["u", "factors"]) -> None:
+    """A checkpoint of step 0 has it: a run that returns there would otherwise have nothing to learn with."""
+    space = Space(coordinates=coordinates, basis="adapter", rank=4, scale=2.0)
+    learned = Learned([MATRIX], space, 0, CPU, "nearest", "philox")
+    assert learned.a is not None and 0 < float(learned.a.abs().max()) <= 1 / math.sqrt(200)
+    assert torch.equal(learned.v, 2 * learned.a)
+    before = learned.v.clone()
+    learned.redraw(0)
+    assert torch.equal(learned.v, before)
