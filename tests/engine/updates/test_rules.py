@@ -147,7 +147,7 @@ def test_msign_does_as_well_where_singular_values_are_far_apart() -> None:
 
 def test_msign_of_matrices_that_are_worked_on_apart_is_that_of_all_at_once(monkeypatch: Any) -> None:
     together = walk(update_of(Rule(name="msign"), SHAPES, CPU), 1)
-    monkeypatch.setattr("engine.updates.msign._TOGETHER", 1)
+    monkeypatch.setattr("engine.updates.msign.TOGETHER", 1)
     assert (walk(update_of(Rule(name="msign"), SHAPES, CPU), 1) - together).abs().max() < 1e-6
 
 
