@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from zotui.commands.completion import preset_names, run_names
+from zotui.commands.completion import preset_names, run_names, set_keys
 
 PLAIN: dict[str, Any] = {
     "rich_markup_mode": None,  # rich is slow to import
@@ -24,5 +24,11 @@ PresetName = Annotated[
     str,
     typer.Argument(
         metavar="PRESET", help="A preset's name, or a file.", show_default=False, autocompletion=preset_names
+    ),
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change a key of the preset; may be repeated.", autocompletion=set_keys
     ),
 ]

@@ -12,8 +12,7 @@ from engine.protocol.events import Done
 from engine.runs.directory import RunDir
 from engine.runs.fork import fork as fork_run
 from zotui.app import run_app
-from zotui.commands.completion import set_keys
-from zotui.commands.options import PresetName, RunName
+from zotui.commands.options import Changes, PresetName, RunName
 from zotui.engines.attached import AttachedEngine
 from zotui.engines.launched import EngineProcess, start_engine
 from zotui.headless.seeds import run_seeds
@@ -31,12 +30,7 @@ _JsonEvents = Annotated[bool, typer.Option("--json", help="Print every event as 
 
 def run(
     preset: PresetName,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Change a key of the preset; may be repeated.", autocompletion=set_keys
-        ),
-    ] = None,
+    changes: Changes = None,
     run_dir: Annotated[
         Path | None,
         typer.Option("--run-dir", metavar="DIR", help="The run's own folder.", show_default=False),

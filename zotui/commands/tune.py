@@ -15,8 +15,7 @@ from engine.protocol.codec import encode
 from engine.protocol.events import Error, Log, Phase
 from engine.protocol.findings import Proposal, Trial
 from engine.text import plain
-from zotui.commands.completion import set_keys
-from zotui.commands.options import PresetName
+from zotui.commands.options import Changes, PresetName
 from zotui.engines.preflight import TuneEngine
 from zotui.home import preset_edit, presets
 from zotui.text.output import print_out, print_table, talk
@@ -57,12 +56,7 @@ def run_tune(preset: Preset, steps: int | None, examples: int, *, as_json: bool)
 
 def tune(
     preset: PresetName,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Change a key of the preset; may be repeated.", autocompletion=set_keys
-        ),
-    ] = None,
+    changes: Changes = None,
     steps: Annotated[
         int | None,
         typer.Option(
