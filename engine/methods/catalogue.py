@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from engine.methods import (
     conmezo,
+    fast,
     fzoo,
     grzo,
     kerzoo,
@@ -20,7 +21,7 @@ from engine.methods import (
 )
 from engine.methods.declaration import Declaration
 
-_PAGES = (lozo, lozo_m, mezo, mezo_lora, mezo_factorized, mobizo, fzoo, grzo, zo_muon, subzero, kerzoo, conmezo)
+_PAGES = (lozo, lozo_m, mezo, mezo_lora, mezo_factorized, mobizo, fzoo, grzo, zo_muon, subzero, kerzoo, conmezo, fast)
 
 METHODS: dict[str, Declaration] = {page.DECLARATION.name: page.DECLARATION for page in _PAGES}
 

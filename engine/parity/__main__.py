@@ -106,18 +106,17 @@ def _side(wanted: Preset, runtime: str) -> Callable[[int], StepTaken]:
     from engine.control.clip import History
     from engine.optimizer import Optimizer
     from engine.preflight.open import open_run
-    from engine.tasks.batches import batch
+    from engine.tasks.batches import Batches
 
     _say(f"opening {runtime}")
     chosen = wanted.model_copy(update={"model": wanted.model.model_copy(update={"runtime": runtime})})
     opened = open_run(chosen, lambda name, progress, detail: None, lambda level, text: _say(f"  {text}"))
+    batches = Batches.of(opened.task.train, wanted)
     optimizer, history = Optimizer(wanted.method, wanted.run.steps, opened.task.objective, wanted.run.seed), History()
 
     def take(step: int) -> StepTaken:
         started = time.perf_counter()
-        here, upcoming = (
-            batch(opened.task.train, at, wanted.run.batch_size, wanted.run.seed) for at in (step, step + 1)
-        )
+        here, upcoming = map(batches.at, (step, step + 1))
         bound = history.bound(wanted.method.clip)
         result = optimizer.step(opened.runtime, step, here, upcoming, bound=bound)
         history.add(optimizer.gradients_of(result))

@@ -13,7 +13,7 @@ from engine.preflight.open import load_runtime
 from engine.preflight.plan import Prepared
 from engine.protocol.findings import Estimate
 from engine.runtimes.base import Note, Report
-from engine.tasks.batches import batch
+from engine.tasks.batches import Batches
 
 _STEPS = 4  # the first is a warm-up
 _SLICE = 64  # examples of an evaluation
@@ -33,10 +33,11 @@ def calibrate(prepared: Prepared, began: float, report: Report, note: Note) -> E
         start_up = time.monotonic() - began
         report("calibrating", None, "a few steps, and a slice of an evaluation")
         method = Optimizer(wanted.method, run.steps, task.objective, run.seed)
+        batches = Batches.of(task.train, wanted)
         seconds_of: dict[int, float] = {}
         tokens = 0
         for step in range(_STEPS):
-            now, then = (batch(task.train, n, run.batch_size, run.seed) for n in (step, step + 1))
+            now, then = map(batches.at, (step, step + 1))
             seconds_of[step], result = _timed(partial(method.step, runtime, step, now, then))
             tokens = result.tokens
         after = -(-_STEPS // interval) * interval

@@ -21,7 +21,7 @@ from engine.runtimes.base import Note, Probe, Report, Runtime
 from engine.runtimes.vllm.runtime import VllmRuntime
 from engine.runtimes.vllm.self_check import verdict
 from engine.runtimes.vllm.support import REMEDY
-from engine.tasks.batches import batch
+from engine.tasks.batches import Batches
 from engine.tasks.example import Example
 
 _TRIES = 2
@@ -47,7 +47,7 @@ def without_packed(
     of the two that works. Raises `UserError` where none does.
     """
     plan, wanted = prepared.plan, prepared.plan.wanted
-    examples = batch(prepared.task.train, 0, wanted.run.batch_size, wanted.run.seed)
+    examples = Batches.of(prepared.task.train, wanted).at(0)
     public = None
     if "public" in vllm.paths:
         report("self-check", None, "timing a step by vLLM's public API")

@@ -61,6 +61,11 @@ class Method(Section):
         description="How far the probes are: eps; or eps times a chance number, which a kernel takes out of the "
         "gradient again.",
     )
+    sampling: Literal["shuffled", "stratified"] = Field(
+        "shuffled",
+        description="How batches are drawn: shuffled; or stratified, any part of a batch with the labels in the "
+        "proportions of the data, so that what they pull apart cancels.",
+    )
     weights: Literal["plain", "spread", "centred", "rank"] = Field(
         "plain",
         description="What is made of the gradients of a step: nothing, divided by their spread, less the mean of the "

@@ -21,7 +21,7 @@ from engine.runs.directory import RunDir
 from engine.runs.journal import JournalWriter
 from engine.runs.lineage import returns_of
 from engine.runs.signal import WINDOW, Signal, entry_variance
-from engine.tasks.batches import batch
+from engine.tasks.batches import Batches
 from engine.training.disk_wait import DiskWait
 from engine.training.evaluation import Evaluations, is_due
 from engine.training.in_force import InForce
@@ -48,6 +48,7 @@ class Trainer:
         self._runtime, self._task = opened.runtime, opened.task
         self._inbox, self._emit, self._watch, self._disk_wait = inbox, emit, watch, disk_wait
         self._restorer = Restorer(run, opened.runtime, emit)
+        self._batches = Batches.of(opened.task.train, wanted)
         self._now = InForce(run, wanted, opened.task.objective)
         self._history = History()
         self._trying = Trying(opened.runtime, opened.task, opened.encoder, opened.vocabulary)
@@ -84,8 +85,7 @@ class Trainer:
 
     def measure_noise(self) -> Noise | None:
         """The noise of a loss here and now, on the batch that comes next. Moves nothing."""
-        run = self._now.preset.run
-        examples = batch(self._task.train, self.steps_done, run.batch_size, run.seed)
+        examples = self._batches.at(self.steps_done)
         queries, dtype = self._now.preset.method.queries, self._opened.dtype
         found = measure_noise(self._runtime, self._task.objective, examples, dtype=dtype, queries=queries)
         self._signal.noise = found.nats if found else None
@@ -182,15 +182,11 @@ class Trainer:
         self._inbox.hold(str(fault), self.steps_done)
 
     def _step(self, writer: JournalWriter) -> None:
-        run = self._now.preset.run
         if self._now.preset.method.ratchet:
             self._return()
         bound = self._history.bound(self._now.preset.method.clip)
         with self._watch.during("steps") as lap:
-            examples, upcoming = (
-                batch(self._task.train, step, run.batch_size, run.seed)
-                for step in (self.steps_done, self.steps_done + 1)
-            )
+            examples, upcoming = map(self._batches.at, (self.steps_done, self.steps_done + 1))
             taken = self._now.optimizer.step(
                 self._runtime, self.steps_done, examples, upcoming, bound=bound, returned_to=self._now.returned_to
             )
@@ -198,7 +194,7 @@ class Trainer:
         kept = self._runtime.update_kept() if self._now.optimizer.settles(taken) else None
         taken = structs.replace(
             taken,
-            seed=run.seed,
+            seed=self._now.preset.run.seed,
             drew=self._drew,
             seconds=seconds,
             update_kept=kept.kept if kept else None,

@@ -14,7 +14,7 @@ from engine.preset.schema import Preset
 from engine.protocol.events import Event, Log
 from engine.protocol.findings import Guess, Proposal, Scale
 from engine.runtimes.base import Report
-from engine.tasks.batches import batch
+from engine.tasks.batches import Batches
 from engine.tasks.example import Example
 from engine.training.noise import measure_noise
 from engine.tune import scales
@@ -53,7 +53,7 @@ def find(
     examples = task.validation
     if len(examples) > most:
         examples = random.Random("tune/validation").sample(examples, most)
-    course = Course(opened.runtime, task, wanted.run, base, examples)
+    course = Course(opened.runtime, task, wanted, base, examples)
     untrained = Trial(0, method)
     untrained.metrics, untrained.losses = course.evaluate()
     before = untrained.validation
@@ -84,9 +84,9 @@ def _guess(
     wanted: Preset, opened: Opened, base: Base, report: Report, say: Callable[[Event], None]
 ) -> tuple[Guess, list[float]]:
     """First values of rate and eps; and further eps to try."""
-    method, run, task = wanted.method, wanted.run, opened.task
+    method, task = wanted.method, opened.task
     prober = Prober(opened.runtime, method, task.objective)
-    batches = [batch(task.train, number, run.batch_size, run.seed) for number in range(_BATCHES)]
+    batches = list(map(Batches.of(task.train, wanted).at, range(_BATCHES)))
     report("measuring the noise", None, "scoring one batch in several orders")
     noise = measure_noise(opened.runtime, task.objective, batches[0], dtype=opened.dtype, queries=1)
     if noise is None:

@@ -17,11 +17,11 @@ from pathlib import Path
 from engine.errors import NotFinite, UserError
 from engine.optimizer import Optimizer
 from engine.preset.method import Method
-from engine.preset.run import Run
+from engine.preset.schema import Preset
 from engine.protocol.events import Step
 from engine.runtimes.base import Runtime
 from engine.tasks import objective
-from engine.tasks.batches import batch
+from engine.tasks.batches import Batches
 from engine.tasks.example import Example
 from engine.tasks.load import Task
 
@@ -105,9 +105,10 @@ class Trial:
 class Course:
     """What all trials have in common."""
 
-    def __init__(self, runtime: Runtime, task: Task, run: Run, base: Base, examples: Sequence[Example]) -> None:
+    def __init__(self, runtime: Runtime, task: Task, wanted: Preset, base: Base, examples: Sequence[Example]) -> None:
         """`examples`: of the validation split, on which all are judged."""
-        self._runtime, self._task, self._run, self._base, self._examples = runtime, task, run, base, examples
+        self._runtime, self._task, self._run, self._base, self._examples = runtime, task, wanted.run, base, examples
+        self._batches = Batches.of(task.train, wanted)
 
     def advance(self, trial: Trial, steps: int, told: Callable[[int], None]) -> None:
         """Take a trial to so many steps in all, and evaluate it there; it is given up as soon as it diverges.
@@ -120,7 +121,7 @@ class Course:
             optimizer.replay(self._runtime, taken)
         try:
             for step in range(len(trial.steps), steps):
-                now, later = (self._batch(n) for n in (step, step + 1))
+                now, later = map(self._batches.at, (step, step + 1))
                 began = time.perf_counter()
                 trial.steps.append(optimizer.step(self._runtime, step, now, later))
                 trial.seconds += time.perf_counter() - began
@@ -136,9 +137,6 @@ class Course:
             trial.diverged = str(fault)
         else:
             trial.metrics, trial.losses = metrics, losses
-
-    def _batch(self, step: int) -> list[Example]:
-        return batch(self._task.train, step, self._run.batch_size, self._run.seed)
 
     def evaluate(self) -> tuple[dict[str, float], list[float]]:
         """The metrics of the weights as they are, and the loss of each example."""

@@ -67,7 +67,7 @@ def look(wanted: Preset, probed: int, steps: int) -> Seen:
     from engine.preflight.open import open_run
     from engine.runtimes.vllm.runtime import VllmRuntime
     from engine.tasks import objective
-    from engine.tasks.batches import batch
+    from engine.tasks.batches import Batches
 
     notes: list[str] = []
     opening: dict[str, float] = {}
@@ -86,13 +86,14 @@ def look(wanted: Preset, probed: int, steps: int) -> Seen:
     opened = open_run(wanted, report, note)
     report("", None, "")
     runtime = opened.runtime
+    batches = Batches.of(opened.task.train, wanted)
     ours = runtime if isinstance(runtime, VllmRuntime) else None
 
     def shapes() -> int:
         return ours.recorded() if ours else 0
 
     def losses(index: int) -> tuple[float, float]:
-        examples = batch(opened.task.train, index, wanted.run.batch_size, wanted.run.seed)
+        examples = batches.at(index)
         (probe, *_) = runtime.probe(0, probing_of(wanted.method), wanted.method.eps, examples)
         plus, minus = (objective.loss(opened.task.objective, examples, scores) for scores in (probe.plus, probe.minus))
         return plus, minus
@@ -110,9 +111,7 @@ def look(wanted: Preset, probed: int, steps: int) -> Seen:
         ours.forward_seconds()
     for step in range(steps):
         began = time.perf_counter()
-        here, upcoming = (
-            batch(opened.task.train, at, wanted.run.batch_size, wanted.run.seed) for at in (step, step + 1)
-        )
+        here, upcoming = map(batches.at, (step, step + 1))
         optimizer.step(runtime, step, here, upcoming)
         if step >= _WARM and step % wanted.method.interval:
             seconds.append(time.perf_counter() - began)

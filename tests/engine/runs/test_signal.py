@@ -15,7 +15,7 @@ from engine.preset.load import load
 from engine.preset.method import Method
 from engine.protocol.events import Step
 from engine.runs.signal import WINDOW, Figures, Signal, entry_variance
-from engine.tasks.batches import batch
+from engine.tasks.batches import Batches
 from engine.training.noise import Noise, measure_noise
 from tests.engine.conftest import Runner, needs_vllm
 
@@ -117,7 +117,7 @@ def test_measuring_the_noise_changes_no_bit_of_what_follows(
         method = Optimizer(wanted.method, 10, "classification")
         losses = []
         for step in range(4):
-            examples = batch(opened.task.train, step, 4, 0)
+            examples = Batches(opened.task.train, 4, 0).at(step)
             if measured:
                 noise = measure_noise(opened.runtime, "classification", examples, dtype="float32", queries=1)
                 assert noise is not None and 0 <= noise.measured < 1e-5

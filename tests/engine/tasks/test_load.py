@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.tasks.batches import batch
+from engine.tasks.batches import Batches
 from engine.tasks.example import Example
 from tests.engine.tasks.small_tasks import ROWS, Words, load, refused, write
 
@@ -52,7 +52,7 @@ EXAMPLES = [Example((i,), ((0,), (1,)), 0) for i in range(10)]
 
 
 def numbers(step: int, size: int = 4, seed: int = 0) -> list[int]:
-    return [e.prompt[0] for e in batch(EXAMPLES, step, size, seed)]
+    return [e.prompt[0] for e in Batches(EXAMPLES, size, seed).at(step)]
 
 
 def test_every_epoch_is_another_permutation() -> None:
@@ -74,3 +74,25 @@ def test_the_order_is_the_same_on_every_python() -> None:
 
 def test_a_batch_may_be_larger_than_the_data() -> None:
     assert set(Counter(numbers(0, size=25)).values()) == {2, 3}
+
+
+LABELLED = [Example((i,), ((0,), (1,)), int(i % 3 == 0)) for i in range(60)]  # 20 of 60 are of label 1
+
+
+def test_stratified_batches_have_the_labels_in_proportion_and_every_example_once_an_epoch() -> None:
+    batches = Batches(LABELLED, 6, 0, "stratified")
+    drawn = [batches.at(step) for step in range(20)]  # two epochs
+    assert all(sum(example.label for example in one) == 2 for one in drawn)
+    assert all(sum(example.label for example in one[part : part + 3]) == 1 for one in drawn for part in (0, 3))
+    numbered = [example.prompt[0] for one in drawn for example in one]
+    assert sorted(numbered[:60]) == sorted(numbered[60:]) == list(range(60))
+    assert numbered[:60] != numbered[60:]
+    assert Batches(LABELLED, 6, 0, "stratified").at(7) == drawn[7]
+    assert [example.label for example in Batches(LABELLED, 60, 0).at(0)] != [
+        example.label for example in Batches(LABELLED, 60, 0, "stratified").at(0)
+    ]
+
+
+def test_the_stratified_order_is_the_same_on_every_python() -> None:
+    """It is part of the run's format."""
+    assert [e.prompt[0] for e in Batches(LABELLED, 6, 0, "stratified").at(0)] == [25, 1, 51, 55, 41, 42]

@@ -51,7 +51,7 @@ def test_every_trial_begins_at_the_models_own_weights_and_goes_on_where_it_was(
     opened = open_run(wanted, silent, silent)
     base_bytes = weights(opened, tmp_path / "base")
     with kept_base(opened.runtime, tmp_path / "kept") as base:
-        course = Course(opened.runtime, opened.task, wanted.run, base, opened.task.validation[:8])
+        course = Course(opened.runtime, opened.task, wanted, base, opened.task.validation[:8])
         before = course.evaluate()
         through, halted = Trial(1, wanted.method), Trial(2, wanted.method)
         course.advance(through, 8, silent)
