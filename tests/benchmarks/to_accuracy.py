@@ -1,8 +1,8 @@
 """`python -m tests.benchmarks.to_accuracy SETTING`: time to accuracy of every method, with the search of its rate.
 
 Prints Markdown for engine/BENCHMARKS.md, and draws a chart beside the runs. The search, which is the same for all: on a
-seed that is not measured, rates twice apart, five around a method's first one, and beyond an end of the ladder as long
-as the best is there, five more at most. Of plain LoZO, the rate with the least validation loss after the steps of the
+seed that is not measured, rates four times apart, five around a method's first one, beyond an end of the ladder as long
+as the best is there, three more at most, and then twice and half the best. Of plain LoZO, the rate with the least validation loss after the steps of the
 mark; of the others, the one that reaches this loss in the fewest tokens, else that which comes nearest. Then the mark
 is set anew by plain LoZO on the conventional loop, with its best rate, as the mean over the seeds that are measured.
 
@@ -35,12 +35,14 @@ from zotui.runs.marks import Budget, Mark
 SEARCHED = 1000
 """The seed of the search."""
 
-_AROUND, _MORE = (0.25, 0.5, 1.0, 2.0, 4.0), 5
+_AROUND, _MORE = (1 / 16, 1 / 4, 1.0, 4.0, 16.0), 3
 
 METHODS = {
     "lozo": 2e-4,
+    "fast": 1.5e-3,
+    "lozo method.sampling=stratified": 2e-4,
+    "lozo method.shards=16": 4e-4,
     "lozo-m": 2e-4,
-    "lozo method.shards=16": 2e-4,
     "grzo": 3e-3,
     "fzoo": 1e-3,
     "zo-muon": 1e-2,
@@ -126,18 +128,21 @@ def _best(
     name: str, middle: float, course: Course, mark: Mark, order: Order, relay: SignalRelay
 ) -> tuple[float, dict[float, Outcome]]:
     """The best of a ladder of rates, and what became of each."""
-    rates = [float(f"{middle * factor:.2g}") for factor in _AROUND]
     tried: dict[float, Outcome] = {}
-    for _ in range(1 + _MORE):
-        for rate in rates:
+
+    def best_with(rates: Sequence[float]) -> float:
+        for rate in (float(f"{rate:.2g}") for rate in rates):
             if rate not in tried:
                 wanted = Wanted(course, [_at(name, rate)], [SEARCHED], mark, Budget())
                 (tried[rate],) = Bench(wanted, quiet=False).take(relay, lambda outcome: None).runs
-        best = min(tried, key=lambda rate: order(tried[rate]))
+        return min(tried, key=lambda rate: order(tried[rate]))
+
+    best = best_with([middle * factor for factor in _AROUND])
+    for _ in range(_MORE):
         if best not in (min(tried), max(tried)):
             break
-        rates = [float(f"{best * (2 if best == max(tried) else 0.5):.2g}")]
-    return best, tried
+        best = best_with([best * 4 if best == max(tried) else best / 4])
+    return best_with([best / 2, best * 2]), tried
 
 
 def _by_last_loss(one: Outcome) -> tuple[float, float]:

@@ -49,6 +49,16 @@ class Wanted:
     chart: Path | None = None
 
 
+def _course_of(mark: MarkRuns, course: Course) -> Course:
+    """What the runs of a mark take: all of the steps, and the evaluation at their end, the only one that is asked for.
+
+    A ratchet looks at those on the way, and keeps them.
+    """
+    steps = (*course.changes, f"run.steps={mark.steps}")
+    every = () if course.wanted(mark.by, 0).method.ratchet else (f"run.eval_every={mark.steps}",)
+    return Course(course.preset, (*steps, *every), None, course.folder)
+
+
 Place = tuple[Contender, int]
 
 
@@ -96,9 +106,8 @@ class Bench:
         self._runs: dict[Place, tuple[Preset, RunDir]] = {}
         self._marks: dict[Place, tuple[Preset, RunDir]] = {}
         if isinstance(wanted.mark, MarkRuns):
-            steps = f"run.steps={wanted.mark.steps}"
-            course = Course(wanted.course.preset, (*wanted.course.changes, steps), None, wanted.course.folder)
-            self._marks = {(wanted.mark.by, seed): course.run_of(wanted.mark.by, seed) for seed in wanted.seeds}
+            course, by = _course_of(wanted.mark, wanted.course), wanted.mark.by
+            self._marks = {(by, seed): course.run_of(by, seed) for seed in wanted.seeds}
         for seed in wanted.seeds:
             for contender in wanted.contenders:
                 self._runs[contender, seed] = wanted.course.run_of(contender, seed)
