@@ -21,7 +21,7 @@ from engine.methods import (
 )
 from engine.methods.declaration import Declaration
 
-_PAGES = (lozo, lozo_m, mezo, mezo_lora, mezo_factorized, mobizo, fzoo, grzo, zo_muon, subzero, kerzoo, conmezo, fast)
+_PAGES = (fast, lozo, lozo_m, mezo, mezo_lora, mezo_factorized, mobizo, fzoo, grzo, zo_muon, subzero, kerzoo, conmezo)
 
 METHODS: dict[str, Declaration] = {page.DECLARATION.name: page.DECLARATION for page in _PAGES}
 

@@ -1,4 +1,17 @@
-"""fast: provisional."""
+"""fast: the pieces of the others that reach an accuracy in the fewest tokens (engine/BENCHMARKS.md has the curves).
+
+    g_ij = (L_i(W + eps Z_ij) - L_i(W)) / eps on pair i of the batch,  W <- W - lr / (p q) sum_ij g_ij Z_ij
+
+with a direction Z_ij = U_ij V^T for each of p pairs of examples and q queries. Each piece takes noise out of a step, or
+tokens:
+
+- every pair has directions of its own, as in GRZO (arXiv 2606.02857): p directions at the tokens of one;
+- batches are stratified, so that a pair of two labels has one example of each, and the largest part of what single
+  gradients differ in cancels within a direction;
+- one side, as in FZOO (arXiv 2506.09034): the loss of the weights themselves is scored once for all queries.
+
+It wants a rate about ten times that of `lozo`; the ratchet lets a run begin with a large one.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +19,18 @@ from engine.methods.declaration import Declaration
 
 DECLARATION = Declaration(
     name="fast",
-    summary="what reaches an accuracy first",
+    summary="many directions for pairs of the batch; fewest tokens to an accuracy",
     source="engine/BENCHMARKS.md",
-    brings={"direction": "low-rank", "rank": 2, "interval": 50, "shards": 16, "eps": 0.001, "lr": 0.0001},
+    brings={
+        "direction": "low-rank",
+        "rank": 2,
+        "interval": 50,
+        "sampling": "stratified",
+        "shards": 8,
+        "queries": 4,
+        "sides": "one",
+        "eps": 0.001,
+        "lr": 0.00001,
+        "ratchet": True,
+    },
 )

@@ -20,6 +20,7 @@ _OWN: dict[str, dict[str, Any]] = {
     "kerzoo": {"lr": 1e-4},
     "conmezo": {"lr": 1e-4},
     "subzero": {"rank": 8, "eps": 0.3, "lr": 1e-2},
+    "fast": {"shards": 4, "queries": 2, "lr": 2e-4},
 }
 """What differs from a page's own settings, which are for large models."""
 

@@ -159,6 +159,25 @@ def grzo(m: Reference, t: int, batch: Sequence[Example], state: dict[str, Any]) 
         m.w[n] -= lr / len(batch) * sum(d / sigma * z[n] for d, z in zip(delta, zs, strict=True))
 
 
+def fast(m: Reference, t: int, batch: Sequence[Example], state: dict[str, Any]) -> None:
+    """g_ij = (l_i(W + eps Z_ij) - l_i(W)) / eps on pair i, W <- W - lr / (p q) sum_ij g_ij Z_ij."""
+    r, queries, lr = 2, 3, 1e-2
+    since, pairs = t - t % INTERVAL, [batch[:2], batch[2:]]
+    moved = {n: np.zeros_like(w) for n, w in m.w.items()}
+    for query in range(queries):
+        for place, pair in enumerate(pairs):
+            z = {
+                n: normals("u", n, (len(w), r), t, query * len(pairs) + place)
+                @ normals("v", n, (w.shape[1], r), since).T
+                for n, w in m.w.items()
+            }
+            g = (m.loss(z, EPS, pair) - m.loss(None, 0.0, pair)) / EPS
+            for n in m.names:
+                moved[n] += g * z[n]
+    for n in m.names:
+        m.w[n] -= lr / (len(pairs) * queries) * moved[n]
+
+
 def zo_muon(m: Reference, t: int, batch: Sequence[Example], state: dict[str, Any]) -> None:
     count, r, lr = 4, 8, 1e-2
     since = t - t % INTERVAL
@@ -241,6 +260,7 @@ METHODS: dict[str, tuple[Step, dict[str, Any]]] = {
     "mezo-factorized": (mezo_factorized, {"name": "mezo-factorized", "rank": 16, "lr": 1e-2, "interval": 1}),
     "fzoo": (fzoo, {"name": "fzoo", "queries": 4, "lr": 1e-3}),
     "grzo": (grzo, {"name": "grzo", "shards": 4, "lr": 1e-3}),
+    "fast": (fast, {"name": "fast", "shards": 2, "queries": 3, "lr": 1e-2}),
     "zo-muon": (zo_muon, {"name": "zo-muon", "queries": 4, "rank": 8, "lr": 1e-2}),
     "subzero": (subzero, {"name": "subzero", "rank": 8, "lr": 0.1}),
     "kerzoo": (kerzoo, {"name": "kerzoo", "lr": 1e-2, "queries": 2}),
