@@ -17,7 +17,7 @@ from typing import Literal
 from engine.errors import RunFailed
 from engine.preset.method import Method
 from engine.protocol.findings import Trial as Told
-from engine.tune.trials import Course, Trial
+from engine.tune.trials import Course, Trial, held
 
 ROUNDS = 3
 _BELOW = 8.0  # times: how far below the guess, which is of a single step and rather large, the climb begins
@@ -134,9 +134,7 @@ class Search:
 
     def _begun(self, setting: Setting) -> Trial:
         """A new trial, after its first round."""
-        # As it is at the height of a schedule, and nothing is gone back to: a trial is of one rate.
-        changes = {"lr": setting.lr, "eps": setting.eps, "schedule": "constant", "warm_up": 0.0, "ratchet": False}
-        trial = Trial(len(self.trials) + 1, self._method.model_copy(update=changes))
+        trial = Trial(len(self.trials) + 1, held(self._method, setting.lr, setting.eps))
         self.trials.append(trial)
         return self._take(trial, self._lengths[0])
 

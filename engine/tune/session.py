@@ -21,7 +21,7 @@ from engine.tune import scales
 from engine.tune.probes import Looked, Prober
 from engine.tune.rates import first_rate
 from engine.tune.search import Search, Setting, best_of, rounded, told_of
-from engine.tune.trials import Base, Course, Trial
+from engine.tune.trials import Base, Course, Trial, not_as_in_a_run
 
 _BATCHES = 4  # on which the same directions are looked along
 _LEAST_SETS, _MOST_SETS, _ENOUGH = 4, 16, 32  # sets of directions, and how many directions are enough
@@ -57,6 +57,8 @@ def find(
     untrained = Trial(0, method)
     untrained.metrics, untrained.losses = course.evaluate()
     before = untrained.validation
+    if text := not_as_in_a_run(method):
+        say(Log(level="warning", text=text))
     guess, further = _guess(wanted, opened, base, report, say)
     say(guess)
     longest = min(wanted.run.steps, steps or default_steps(wanted.run.steps))
@@ -115,7 +117,8 @@ def _guess(
             looked = [prober.look(step, bend.eps, examples) for examples in batches[:2]]
         curvatures.append([curvature for one in looked for curvature in one.curvatures()])
     rows = _rows(opened.runtime.matrices(), method.rank if method.direction == "core" else None)
-    rate = first_rate(method, gradients, curvatures, rows)
+    noise_of_gradient = per_direction / ((2 if method.sides == "two" else 1) * eps)
+    rate = first_rate(method, gradients, curvatures, rows, noise_of_gradient)
     if rate.lr is None:
         say(Log(level="warning", text=f"probes suggest no rate: rates are tried around the preset's {method.lr:g}"))
     guess = Guess(
