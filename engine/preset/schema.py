@@ -19,6 +19,16 @@ from engine.preset.task import Task
 BUILTIN_DEMO = "builtin:demo"
 
 
+def deaf_ratchet(method: Method, run: Run) -> str:
+    """Why a ratchet would never hear of a worse evaluation, and what to set; empty where it would, or there is none."""
+    if not method.ratchet or (run.eval_every or run.steps) < run.steps:
+        return ""
+    return (
+        "method.ratchet: goes back on a worse evaluation, of which there is none between the first and the last; "
+        "set run.eval_every to less than run.steps"
+    )
+
+
 class Preset(Section):
     """What to run."""
 
@@ -30,11 +40,8 @@ class Preset(Section):
 
     @model_validator(mode="after")
     def _pieces_go_together(self) -> Preset:
-        if self.method.ratchet and (self.run.eval_every or self.run.steps) >= self.run.steps:
-            raise ValueError(
-                "method.ratchet: goes back on a worse evaluation, of which there is none between the first and the "
-                "last; set run.eval_every to less than run.steps, or leave ratchet out"
-            )
+        if reason := deaf_ratchet(self.method, self.run):
+            raise ValueError(f"{reason}, or leave ratchet out")
         if self.method.shards > self.run.batch_size:
             raise ValueError(
                 f"method.shards = {self.method.shards} are more parts than a batch of {self.run.batch_size} has "

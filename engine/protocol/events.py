@@ -145,6 +145,7 @@ class Changed(Event, frozen=True):
     lr: Number  # before the schedule
     eps: Number
     eval_every: Whole  # 0: only before and after
+    lr_set: bool = False  # whether the rate was given there: it holds from that step on, also where that one returns
 
 
 class Returned(Event, frozen=True):
