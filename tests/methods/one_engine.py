@@ -17,7 +17,7 @@ from engine.optimizer import probing_of
 from engine.preset.method import Method
 from engine.runtimes.base import Needs
 from engine.runtimes.training_loop import TrainingLoop
-from engine.runtimes.vllm.capacity import Layouts, plan_capacity
+from engine.runtimes.vllm.capacity import plan_capacity
 from engine.tasks.example import Example
 from engine.updates.base import rule_of
 
@@ -84,7 +84,7 @@ class OneEngine:
             None,
             [],
         )
-        runtime._needs, runtime._signs, runtime._layouts = needs, plan.signs, Layouts(plan, block)
+        runtime._scoring = runtime._scoring_for(needs, plan)
         runtime.use_public_api(False)
         runtime._since = 0
         self._restart(method)
