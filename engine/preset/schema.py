@@ -9,6 +9,7 @@ from __future__ import annotations
 import tomlkit
 from pydantic import Field, model_validator
 
+from engine.methods.sense import refuse_nonsense
 from engine.preset.method import Method
 from engine.preset.model import Model
 from engine.preset.paths import local, there
@@ -42,11 +43,19 @@ class Preset(Section):
     def _pieces_go_together(self) -> Preset:
         if reason := deaf_ratchet(self.method, self.run):
             raise ValueError(f"{reason}, or leave ratchet out")
-        if self.method.shards > self.run.batch_size:
+        batch = self.run.batch_size
+        if self.method.parts(batch) > batch:
             raise ValueError(
-                f"method.shards = {self.method.shards} are more parts than a batch of {self.run.batch_size} has "
-                "examples; lower method.shards, or raise run.batch_size"
+                f"method.shards = {self.method.shards} are more parts than a batch of {batch} has examples; "
+                "lower method.shards, set it to 'examples', which are as many as there are, or raise run.batch_size"
             )
+        if self.method.shards == "examples":
+            try:
+                refuse_nonsense(self.method.model_copy(update={"shards": batch}))
+            except ValueError as reason:
+                raise ValueError(
+                    f"method.shards = 'examples' of run.batch_size = {batch}: {reason}, or raise run.batch_size"
+                ) from None
         return self
 
     def absolute(self) -> Preset:

@@ -138,7 +138,7 @@ class Checkpoint(Event, frozen=True):
     seconds: Number
 
 
-class Changed(Event, frozen=True):
+class Changed(Event, frozen=True, omit_defaults=True):
     """What is in force from `step` on, once `Change` is on record; and that record."""
 
     step: Whole

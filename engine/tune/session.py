@@ -62,9 +62,12 @@ def find(
     guess, further = _guess(wanted, opened, base, report, say)
     say(guess)
     longest = min(wanted.run.steps, steps or default_steps(wanted.run.steps))
-    search = Search(
-        course, method, untrained, longest, say, lambda trial, done: report("trial", None, f"{trial}: step {done}")
-    )
+    directions = method.directions(wanted.run.batch_size)
+
+    def told(trial: int, done: int) -> None:
+        report("trial", None, f"{trial}: step {done}")
+
+    search = Search(course, method, directions, untrained, longest, say, told)
     ended = search.run(Setting(method.lr, method.eps), guess.lr, [guess.eps, *further])
     base.restore()
     best = best_of(ended, before)
@@ -87,13 +90,14 @@ def _guess(
 ) -> tuple[Guess, list[float]]:
     """First values of rate and eps; and further eps to try."""
     method, run, task = wanted.method, wanted.run, opened.task
-    prober = Prober(opened.runtime, method, task.objective)
+    prober = Prober(opened.runtime, method, task.objective, run.batch_size)
     batches = [batch(task.train, number, run.batch_size, run.seed) for number in range(_BATCHES)]
     report("measuring the noise", None, "scoring one batch in several orders")
     noise = measure_noise(opened.runtime, task.objective, batches[0], dtype=opened.dtype, queries=1)
     if noise is None:
         raise NotFinite("the loss of the model as it is, is not a finite number; try model.dtype=float32")
-    per_direction = noise.nats * method.shards**0.5  # the mean over a part of a batch is that much noisier
+    parts = method.parts(run.batch_size)
+    per_direction = noise.nats * parts**0.5  # the mean over a part of a batch is that much noisier
     sets = max(_LEAST_SETS, min(_MOST_SETS, -(-_ENOUGH // prober.directions)))
 
     report("probing", 0.0, "how far the loss is linear")

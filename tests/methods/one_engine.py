@@ -105,7 +105,11 @@ class OneEngine:
 
     def _needs(self, method: Method, batch: int | None = None) -> Needs:
         return Needs(
-            batch=batch or self._batch, longest=LONGEST, options=3, option_tokens=3, probing=probing_of(method)
+            batch=batch or self._batch,
+            longest=LONGEST,
+            options=3,
+            option_tokens=3,
+            probing=probing_of(method, batch or self._batch),
         )
 
 

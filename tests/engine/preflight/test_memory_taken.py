@@ -101,7 +101,7 @@ def test_every_part_is_what_is_there(
     open_runtime: Any, layout: str, dtype: str, fold: FoldMode, name: str, rank: int, queries: int
 ) -> None:
     method = Method(name=name, rank=rank, queries=queries)  # type: ignore[call-arg]
-    probing = probing_of(method)
+    probing = probing_of(method, 4)
     needs = Needs(batch=4, longest=70, options=3, option_tokens=3, probing=probing)
     facts, runtime = open_runtime(layout, needs, method, dtype=dtype, fold=fold)
     estimate = estimate_memory(facts, needs, method, dtype=dtype, device="cpu", runtime="vllm", fold=fold)
@@ -197,7 +197,7 @@ def test_the_activations_of_a_pass_are_those_that_are_there(open_runtime: Any, l
 def test_what_a_pass_on_a_gpu_spreads_over_its_shards_is_counted(open_runtime: Any, name: str) -> None:
     """By the code that a GPU runs, on the CPU: more than the activations, were they as those of one shard."""
     method = Method(name=name, rank=16, shards=32)  # type: ignore[call-arg]
-    probing = probing_of(method)
+    probing = probing_of(method, 32)
     needs = Needs(batch=32, longest=64, options=2, option_tokens=1, probing=probing)
     facts, runtime = open_runtime("opt", needs, method, dtype="float32", fold="nearest")
     worker = runtime._llm.llm_engine.engine_core.engine_core.model_executor.driver_worker.worker

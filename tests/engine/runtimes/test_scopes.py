@@ -65,7 +65,7 @@ def open_runtime(tiny_models: dict[str, Path]) -> Iterator[Callable[..., Any]]:
 
         facts = read_model(path, trust_remote_code=False, scope=wanted.scope)
         assert not unadaptable(facts.architecture)
-        needs = Needs(batch=2, longest=40, options=2, option_tokens=2, probing=probing_of(wanted))
+        needs = Needs(batch=2, longest=40, options=2, option_tokens=2, probing=probing_of(wanted, 2))
         fold = {"fold": "nearest" if dtype == "float32" else "residual"}
         opened.append(VllmRuntime(facts, needs=needs, memory_needed=2**30, **fold, **common))
         return opened[-1]
@@ -121,9 +121,9 @@ def test_500_perturbations_in_bfloat16_leave_every_bit_where_a_loop_drifts(
     runtime, loop = open_runtime("vllm", wanted, "bfloat16"), open_runtime("training-loop", wanted, "bfloat16")
     before = runtime.score(BATCH)
     for number in range(250):
-        runtime.probe(number, probing_of(wanted), 1e-3, BATCH[1:])
+        runtime.probe(number, probing_of(wanted, len(BATCH[1:])), 1e-3, BATCH[1:])
         if number < 10:
-            loop.replay_probe(number, probing_of(wanted), 1e-3)
+            loop.replay_probe(number, probing_of(wanted, len(BATCH[1:])), 1e-3)
     assert runtime.score(BATCH) == before
     runtime.save_weights(path)
     start, after = load_file(tiny_models["one-layer"] / "model.safetensors"), load_file(path)

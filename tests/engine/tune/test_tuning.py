@@ -152,7 +152,7 @@ def searched(loss: Callable[[float, int], float], own: float, guess: float | Non
     course = Simulated(loss)
     base = Trial(0, method)
     base.metrics, base.losses = {"loss": 1.0}, [1.0] * 4
-    search = Search(course, method, base, 40, silent)  # type: ignore[arg-type]
+    search = Search(course, method, 1, base, 40, silent)  # type: ignore[arg-type]
     ended = search.run(Setting(own, 1e-3), guess, [1e-3])
     return best_of(ended, 1.0), search, course
 
