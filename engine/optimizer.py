@@ -34,7 +34,6 @@ class Optimizer:
     def __init__(self, method: Method, steps: int, task_objective: objective.Objective, seed: int = 0) -> None:
         """`seed`: of the run."""
         self.method = method
-        self.probing = probing_of(method)
         self._steps, self._seed = steps, seed
         self._objective = task_objective
 
@@ -61,11 +60,11 @@ class Optimizer:
         if self.redraws(step, returned_to):
             runtime.redraw(step)
         later = Upcoming(step + 1, upcoming) if upcoming is not None else None
-        probing = self.probing
+        probing = probing_of(self.method, len(batch))
         if self.method.radius == "kernel":
             probing = structs.replace(probing, radii=radii(self._seed, step, probing.queries))
         probes = runtime.probe(step, probing, self.method.eps, batch, later)
-        plus, minus = self._losses(batch, probes)
+        plus, minus = self._losses(batch, probes, probing)
         self._check_losses(step, plus, minus)
         found = gradients(plus, minus, self.method.eps, probing)
         lr, cut = self.lr(step), clipped(found, bound)
@@ -75,7 +74,7 @@ class Optimizer:
         loss_plus, loss_minus = math.fsum(plus) / count, math.fsum(minus) / count
         return Step(
             step=step,
-            loss=(loss_plus + loss_minus) / 2 if self.probing.sides == "two" else loss_minus,
+            loss=(loss_plus + loss_minus) / 2 if probing.sides == "two" else loss_minus,
             loss_plus=loss_plus,
             loss_minus=loss_minus,
             projected_grad=math.fsum(found) / count,
@@ -102,7 +101,7 @@ class Optimizer:
             raise RunFailed(f"step {taken.step} of the journal does not tell what is needed to do it again")
         if self.redraws(taken.step, taken.returned_to):
             runtime.redraw(taken.step)
-        runtime.replay_probe(taken.step, _replayed(self.probing, len(found), taken.radii), taken.eps)
+        runtime.replay_probe(taken.step, _replayed(self.method, len(found), taken.radii), taken.eps)
         runtime.update(taken.step, weigh(taken.weights, found), taken.lr)
 
     def redraws(self, step: int, returned_to: int | None) -> bool:
@@ -118,16 +117,18 @@ class Optimizer:
     def gradients_of(self, taken: Step) -> Sequence[float]:
         """The gradients of a step on record, of each of its directions, as they were measured."""
         if taken.losses_plus:
-            probing = structs.replace(self.probing, radii=taken.radii)
+            probing = _replayed(self.method, len(taken.losses_plus), taken.radii)
             return gradients(taken.losses_plus, taken.losses_minus, taken.eps, probing)
         return taken.gradients or (taken.projected_grad,)
 
-    def _losses(self, batch: Sequence[Example], probes: Sequence[Probe]) -> tuple[list[float], list[float]]:
+    def _losses(
+        self, batch: Sequence[Example], probes: Sequence[Probe], probing: Probing
+    ) -> tuple[list[float], list[float]]:
         """Those of every direction, of the examples that it was scored with, on either side."""
         plus: list[float] = []
         minus: list[float] = []
         for probe in probes:
-            for part in self.probing.shard_ranges(len(batch)):
+            for part in probing.shard_ranges(len(batch)):
                 examples = batch[part.start : part.stop]
                 for losses, scores in ((plus, probe.plus), (minus, probe.minus)):
                     losses.append(objective.loss(self._objective, examples, scores[part.start : part.stop]))
@@ -137,7 +138,7 @@ class Optimizer:
         """Raise `NotFinite` unless they are finite."""
         bad = [pair for pair in zip(plus, minus, strict=True) if not all(map(math.isfinite, pair))]
         if bad:
-            other = "L-" if self.probing.sides == "two" else "L0"
+            other = "L-" if self.method.sides == "two" else "L0"
             text = f"the loss of step {step} is not a finite number (L+ {bad[0][0]:.4g}, {other} {bad[0][1]:.4g})"
             lower_eps = f"a smaller method.eps (now {self.method.eps:g})"
             # Before the first update the weights are the model's own: only the perturbation can be too large.
@@ -159,12 +160,12 @@ def _not_finite(text: str, remedies: Sequence[str]) -> NotFinite:
     return NotFinite(f"{text}; nothing of it reached the weights; try {' or '.join(remedies)} in a new run")
 
 
-def probing_of(method: Method) -> Probing:
-    """What a step of a method scores."""
-    return Probing(queries=method.queries, shards=method.shards, sides=method.sides)
+def probing_of(method: Method, batch: int) -> Probing:
+    """What a step of a method scores, with a batch of so many examples."""
+    return Probing(queries=method.queries, shards=method.parts(batch), sides=method.sides)
 
 
-def _replayed(probing: Probing, directions: int, told: tuple[float, ...]) -> Probing:
+def _replayed(method: Method, directions: int, told: tuple[float, ...]) -> Probing:
     """As many directions as a step on record has: a fork may have changed how many there are."""
     queries = len(told) or directions
-    return Probing(queries=queries, shards=directions // queries, sides=probing.sides, radii=told)
+    return Probing(queries=queries, shards=directions // queries, sides=method.sides, radii=told)

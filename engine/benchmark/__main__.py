@@ -93,7 +93,7 @@ def _grid(arguments: argparse.Namespace, folder: Path) -> list[Case]:
     sizes = arguments.batch_size or ([16] if device == "cpu" else list(_ON_GPU_BATCHES))
     cases = []
     method = Method(name=arguments.method)  # type: ignore[call-arg]
-    if method.shards > min(sizes):
+    if method.parts(min(sizes)) > min(sizes):
         raise UserError(f"--batch-size {min(sizes)}: {method.name} has directions for {method.shards} parts of a batch")
     for model in models:
         known = model in SHAPES

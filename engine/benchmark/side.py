@@ -120,7 +120,7 @@ class _Paths:
         from engine.benchmark.batches import examples
         from engine.directions.space import space_of
         from engine.models.facts import read_model
-        from engine.optimizer import Optimizer
+        from engine.optimizer import Optimizer, probing_of
         from engine.preflight.checks import check_memory
         from engine.preflight.folds import folds_for
         from engine.runtimes.base import Needs, Runtime
@@ -133,6 +133,7 @@ class _Paths:
         self.facts = read_model(config.model, trust_remote_code=False, weights=not config.random_weights, scope=scope)
         self.space, self.rule = space_of(self.method), rule_of(self.method)
         self.optimizer = Optimizer(self.method, 10**9, "classification")
+        self.probing = probing_of(self.method, config.batch_size)
         self.examples = examples(
             config.batch_size,
             vocabulary=self.facts.vocabulary,
@@ -149,7 +150,7 @@ class _Paths:
             longest=longest,
             options=config.options,
             option_tokens=config.option_tokens,
-            probing=self.optimizer.probing,
+            probing=self.probing,
         )
         setting: dict[str, Any] = {
             "dtype": config.dtype,
@@ -274,7 +275,7 @@ class Vllm(_Paths):
         self.vllm.forward_seconds()
         if name == "floor":
             # The forward pass alone: what leads up to it, a step of the path `vllm` pays.
-            tokens = self.vllm.floor(self.examples, self.optimizer.probing)
+            tokens = self.vllm.floor(self.examples, self.probing)
             return Turn(seconds=self.vllm.forward_seconds(), tokens=tokens)
         if name == "fold":
             seconds, _ = self.timed(lambda: self.vllm.redraw(step))

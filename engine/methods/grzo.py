@@ -18,7 +18,7 @@ DECLARATION = Declaration(
         "normalise": "rms",
         "rank": 2,
         "interval": 50,
-        "shards": 16,
+        "shards": "examples",
         "weights": "spread",
         "eps": 0.001,
         "lr": 0.0001,

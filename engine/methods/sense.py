@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -26,7 +27,7 @@ class Chosen(Protocol):
     @property
     def queries(self) -> int: ...
     @property
-    def shards(self) -> int: ...
+    def shards(self) -> int | str: ...
     @property
     def weights(self) -> str: ...
     @property
@@ -64,8 +65,9 @@ def _reasons(method: Chosen) -> Iterator[str]:
             f"directions that are {method.direction} move the scope {' or '.join(scopes)}, not {method.scope}; "
             f"set scope = {scopes[0]!r}" + ("" if method.scope != "all" else ", or direction = 'dense'")
         )
-    directions = method.queries * method.shards
-    if method.direction == "dense" and method.shards > 1:
+    # Examples are as many as a batch has, which the preset as a whole knows.
+    directions = math.inf if isinstance(method.shards, str) else method.queries * method.shards
+    if method.direction == "dense" and method.shards != 1:
         yield (
             "shards score each part of the batch at weights of its own, which slots can and dense directions cannot, "
             "they move the weights themselves; leave shards out, or choose a low-rank direction"

@@ -48,7 +48,7 @@ def estimate_disk(
     facts: ModelFacts, wanted: Preset, *, dtype: str, runtime: str, fold: FoldMode, steps_done: int, saved: int
 ) -> Disk:
     """What is still to come, for a run with `steps_done` steps and `saved` checkpoints behind it."""
-    run, directions = wanted.run, wanted.method.queries * wanted.method.shards
+    run, directions = wanted.run, wanted.method.directions(wanted.run.batch_size)
     # An adapter's factors are float32, and A is saved whether it moves or not.
     factors = space_of(wanted.method).rank * sum(m.rows + m.cols for m in facts.matrices) * 4
     weights = sum(m.rows * m.cols for m in facts.moving) * dtype_of(dtype).itemsize

@@ -79,6 +79,18 @@ def factor_bytes(
     )
 
 
+def spread_width(matrices: Sequence[Matrix], space: Space, shards: int, on_gpu: bool) -> int:
+    """Numbers that a pass on a GPU has of each token, beside its activations, while a layer adds what shards add.
+
+    What A gives is spread over the columns of all shards, zeros in all but the token's own; where A moves, every token
+    has that of each shard first, and once more with the zeros. On a CPU each shard's tokens have their own.
+    """
+    if shards == 1 or not on_gpu or space.coordinates == "dense":
+        return 0
+    plan = Plan(_slices(dense(matrices)), space.rank, on_gpu, shards)
+    return shards * (plan.widest + (2 * plan.columns if space.own_a else 0))
+
+
 def _dense_bytes(matrices: Sequence[Matrix], moving: Sequence[Matrix], size: int, on_gpu: bool) -> Factors:
     """Of directions that are drawn piece by piece: two pieces, and on a CPU a weight as it is before it is packed."""
     largest = max((sum(m.rows for m in layer) * layer[0].cols for layer in packed_layers(dense(matrices))), default=0)

@@ -13,7 +13,7 @@ from engine.models.experts import dense, of_expert
 from engine.models.facts import ModelFacts, dtype_of
 from engine.models.streamed import PIECE
 from engine.models.weights import Matrix
-from engine.preflight.factors import factor_bytes, loop_bytes, packed_layers
+from engine.preflight.factors import factor_bytes, loop_bytes, packed_layers, spread_width
 from engine.preset.method import Method
 from engine.runtimes.base import EVALUATION_SEQUENCES, Needs
 from engine.runtimes.vllm.capacity import block_size, plan_capacity, with_padding, with_prompt
@@ -135,7 +135,9 @@ def estimate_memory(
     block = block_size(device)
     plan = plan_capacity(needs, block)
     room = with_prompt(with_padding(plan, block), facts.context, block)
-    activations = room.tokens * activation_width(facts.matrices, device, facts.experts_per_token) * size
+    width = activation_width(facts.matrices, device, facts.experts_per_token)
+    width += spread_width(facts.matrices, space, needs.probing.shards, not on_cpu)
+    activations = room.tokens * width * size
     if on_cpu:
         logits = max(_WARM_UP_ROWS, plan.sequences) * (size + _HEAD)
     else:

@@ -48,7 +48,8 @@ def outlook(source: Path, wanted: Preset) -> Outlook:
     )
     dtype = choose_dtype(wanted.model.dtype, device, facts)
     longest = min(facts.context, wanted.model.max_length or _LENGTH)
-    needs = Needs(wanted.run.batch_size, longest, options=2, option_tokens=1, probing=probing_at_once(wanted.method))
+    batch = wanted.run.batch_size
+    needs = Needs(batch, longest, options=2, option_tokens=1, probing=probing_at_once(wanted.method, batch))
     folds = folds_for(wanted.model.fold, "", dtype=dtype, device=device, runtime=runtime, scope=wanted.method.scope)
     *_, least = try_folds(
         facts, needs, wanted.method, folds, dtype=dtype, device=device, runtime=runtime,

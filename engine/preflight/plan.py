@@ -209,7 +209,7 @@ def prepare(plan: Plan, report: Report, note: Note = lambda level, text: None) -
     data = identity.of_data(task)
     if was and was.data:
         identity.check_data(data, was.data)
-    needs = _needs(task, wanted.run.batch_size, probing_at_once(wanted.method))
+    needs = _needs(task, wanted.run.batch_size, probing_at_once(wanted.method, wanted.run.batch_size))
     fit = plan.fit(needs)
     for line in (fit.updates, *fit.lines):
         note("info", line)

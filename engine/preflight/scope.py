@@ -19,9 +19,9 @@ def moving_numbers(facts: ModelFacts, method: Method) -> int:
     return space.rank * sum(m.rows + (m.cols if space.own_a else 0) for m in facts.matrices)
 
 
-def probing_at_once(method: Method) -> Probing:
+def probing_at_once(method: Method, batch: int) -> Probing:
     """What passes are sized to: dense directions are scored a sign at a time, however many a step has."""
-    return Probing() if method.direction == "dense" else probing_of(method)
+    return Probing() if method.direction == "dense" else probing_of(method, batch)
 
 
 def describe_scope(facts: ModelFacts, method: Method) -> str:

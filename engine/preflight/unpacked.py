@@ -120,7 +120,7 @@ def _step(runtime: Runtime, prepared: Prepared, examples: list[Example]) -> _Ste
     for _ in range(_TRIES):
         runtime.redraw(0)
         began = _clock()
-        probing = probing_of(method)
+        probing = probing_of(method, len(examples))
         found = runtime.probe(0, probing, method.eps, examples)
         seconds = min(seconds, _clock() - began)
     return _Step(seconds, found)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_validator, model_validator
 
 from engine.methods import catalogue
 from engine.methods.catalogue import CONTROL as CONTROL
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     Name = str
 else:
     Name = Literal[tuple(catalogue.METHODS)]
+
+
+_MOST_SHARDS = 4096
 
 
 class Method(Section):
@@ -53,8 +56,10 @@ class Method(Section):
     sides: Literal["two", "one"] = Field(
         "two", description="two scores W + eps Z and W - eps Z; one scores W + eps Z, and W once for all queries."
     )
-    shards: int = Field(
-        1, ge=1, le=4096, description="Parts of the batch that have a direction of their own, at no more tokens."
+    shards: int | Literal["examples"] = Field(
+        1,
+        description="Parts of the batch that have a direction of their own, at no more tokens: a number, or the word "
+        "examples, each by itself.",
     )
     radius: Literal["fixed", "kernel"] = Field(
         "fixed",
@@ -89,6 +94,17 @@ class Method(Section):
         False, description="On a worse evaluation go back to the best state, and on with half the learning rate."
     )
 
+    @field_validator("shards", mode="wrap")
+    @classmethod
+    def _number_or_word(cls, value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            found = read(value)
+        except ValidationError:
+            found = 0
+        if found == "examples" or 1 <= found <= _MOST_SHARDS:
+            return found
+        raise ValueError(f"is neither a number from 1 to {_MOST_SHARDS:,} nor the word examples")
+
     @model_validator(mode="before")
     @classmethod
     def _as_named(cls, data: Any) -> Any:
@@ -101,6 +117,14 @@ class Method(Section):
     def _makes_sense(self) -> Method:
         refuse_nonsense(self)
         return self
+
+    def parts(self, batch: int) -> int:
+        """Shards of a batch of so many examples."""
+        return batch if self.shards == "examples" else self.shards
+
+    def directions(self, batch: int) -> int:
+        """Directions of a step with such a batch."""
+        return self.queries * self.parts(batch)
 
 
 def set_for_nothing(method: Method) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import tomlkit
 from pydantic import Field, model_validator
 
+from engine.methods.sense import refuse_nonsense
 from engine.preset.method import Method
 from engine.preset.model import Model
 from engine.preset.paths import local, there
@@ -17,6 +18,16 @@ from engine.preset.section import Section
 from engine.preset.task import Task
 
 BUILTIN_DEMO = "builtin:demo"
+
+
+def deaf_ratchet(method: Method, run: Run) -> str:
+    """Why a ratchet would never hear of a worse evaluation, and what to set; empty where it would, or there is none."""
+    if not method.ratchet or (run.eval_every or run.steps) < run.steps:
+        return ""
+    return (
+        "method.ratchet: goes back on a worse evaluation, of which there is none between the first and the last; "
+        "set run.eval_every to less than run.steps"
+    )
 
 
 class Preset(Section):
@@ -30,16 +41,21 @@ class Preset(Section):
 
     @model_validator(mode="after")
     def _pieces_go_together(self) -> Preset:
-        if self.method.ratchet and (self.run.eval_every or self.run.steps) >= self.run.steps:
+        if reason := deaf_ratchet(self.method, self.run):
+            raise ValueError(f"{reason}, or leave ratchet out")
+        batch = self.run.batch_size
+        if self.method.parts(batch) > batch:
             raise ValueError(
-                "method.ratchet: goes back on a worse evaluation, of which there is none between the first and the "
-                "last; set run.eval_every to less than run.steps, or leave ratchet out"
+                f"method.shards = {self.method.shards} are more parts than a batch of {batch} has examples; "
+                "lower method.shards, set it to 'examples', which are as many as there are, or raise run.batch_size"
             )
-        if self.method.shards > self.run.batch_size:
-            raise ValueError(
-                f"method.shards = {self.method.shards} are more parts than a batch of {self.run.batch_size} has "
-                "examples; lower method.shards, or raise run.batch_size"
-            )
+        if self.method.shards == "examples":
+            try:
+                refuse_nonsense(self.method.model_copy(update={"shards": batch}))
+            except ValueError as reason:
+                raise ValueError(
+                    f"method.shards = 'examples' of run.batch_size = {batch}: {reason}, or raise run.batch_size"
+                ) from None
         return self
 
     def absolute(self) -> Preset:

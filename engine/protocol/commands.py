@@ -34,7 +34,7 @@ class Stop(Command, frozen=True):
 
 
 class Change(Command, frozen=True):
-    """Use these from the next step on; null leaves one as it is. Answered by `Changed`."""
+    """Use these from the next step on; null leaves one as it is. Answered by `Changed`, or a line of why not."""
 
     lr: Positive | None = None
     eps: Positive | None = None

@@ -138,13 +138,14 @@ class Checkpoint(Event, frozen=True):
     seconds: Number
 
 
-class Changed(Event, frozen=True):
+class Changed(Event, frozen=True, omit_defaults=True):
     """What is in force from `step` on, once `Change` is on record; and that record."""
 
     step: Whole
     lr: Number  # before the schedule
     eps: Number
     eval_every: Whole  # 0: only before and after
+    lr_set: bool = False  # whether the rate was given there: it holds from that step on, also where that one returns
 
 
 class Returned(Event, frozen=True):

@@ -4,9 +4,11 @@ The record, `changes.jsonl` in the run's directory, is written like the journal.
 change at its step again, also one of which the steps after it were lost.
 
 A return of the ratchet halves the rate that is in force then, and a change sets it anew: what counts at a step is the
-rate of the newest change up to it, or that which the run began with, halved for every return since. A change of
-something else leaves the rate as it is in force, so that it is the halved one that goes on record. A fork begins with
-the rate that is in force where it begins.
+rate of the newest change up to it, or that which the run began with, halved for every return since. A rate that is
+given is what the next step is taken with, also where that step is about to return: only later returns halve it. A
+change of something else leaves the rate as it is in force, so that it is the halved one that goes on record, and a
+return that is due halves it once more; so does one after a rate whose record does not tell that it was given. A fork
+begins with the rate that is in force where it begins.
 """
 
 from __future__ import annotations
@@ -38,13 +40,15 @@ class Changes:
         `returns`: the steps before which the run returned to an earlier state, which halves the rate.
         """
         newest = next((changed for changed in reversed(self._made) if changed.step <= step), self._first)
-        since = sum(newest.step <= one <= step for one in returns)
+        since = sum(newest.step + newest.lr_set <= one <= step for one in returns)
         return structs.replace(newest, lr=newest.lr * 0.5**since) if since else newest
 
     def change(self, step: int, change: Change, returns: Collection[int] = ()) -> Changed:
         """Put a change on record, from `step` on; returns what is in force then. Raises `OSError`: it is not then."""
         wanted = {name: value for name, value in structs.asdict(change).items() if value is not None}
-        changed = structs.replace(self.at(step, returns), step=step, **wanted)
+        before = self.at(step, returns)
+        lr_set = change.lr is not None or (before.lr_set and before.step == step)
+        changed = structs.replace(before, step=step, lr_set=lr_set, **wanted)
         append(self._run.changes_file, changed)
         self._take(changed)
         return changed

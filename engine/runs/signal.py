@@ -82,7 +82,7 @@ def entry_variance(method: Method) -> float | None:
     depends on the matrix, several directions do not add up to the mean of their gradients, and other rules than plain
     descent have sizes of their own.
     """
-    plain = method.update == "sgd" and method.weights == "plain" and method.queries * method.shards == 1
+    plain = method.update == "sgd" and method.weights == "plain" and (method.queries, method.shards) == (1, 1)
     if method.direction != "low-rank" or not plain:
         return None
     return 1.0 if method.normalise == "rms" else float(method.rank)

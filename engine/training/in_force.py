@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.optimizer import Optimizer
-from engine.preset.schema import Preset
+from engine.preset.schema import Preset, deaf_ratchet
 from engine.protocol.commands import Change
 from engine.protocol.events import Changed
 from engine.runs.changes import Changes, changed_preset
@@ -37,6 +37,18 @@ class InForce:
             return False
         self._take(changed)
         return True
+
+    def rate_is_set_at(self, step: int) -> bool:
+        """Whether the rate in force was set to hold from this very step on."""
+        return self.changed.step == step and self.changed.lr_set
+
+    def refusal(self, change: Change) -> str:
+        """Why a change is refused, as a preset would be that says the same; empty where it is not."""
+        if change.eval_every is None:
+            return ""
+        run = self.preset.run.model_copy(update={"eval_every": change.eval_every or None})
+        reason = deaf_ratchet(self.preset.method, run)
+        return f"{reason} ({run.steps}); nothing is changed" if reason else ""
 
     def change(self, step: int, change: Change) -> Changed:
         """Put a change on record, from `step` on; returns what is in force then. Raises `OSError`: it is not then."""

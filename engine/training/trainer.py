@@ -224,9 +224,10 @@ class Trainer:
         if taken.returned_to is None:
             return
         self._now.returns[taken.step], self._now.returned_to = taken.returned_to, None
+        rate = "the learning rate that was set" if self._now.rate_is_set_at(taken.step) else "half the learning rate"
         text = (
             f"the validation loss after {taken.step} steps is worse than after {taken.returned_to}: "
-            f"back to the state there, and on with half the learning rate, {taken.lr:g}"
+            f"back to the state there, and on with {rate}, {taken.lr:g}"
         )
         self._emit(Log(level="info", text=text))
         self._emit(Returned(step=taken.step, to=taken.returned_to, lr=taken.lr))
@@ -255,8 +256,11 @@ class Trainer:
                     self._hold(fault)
 
     def _change(self, change: Change) -> None:
-        """From the next step on, and for good: it is on record before it counts."""
+        """From the next step on, and for good: it is on record before it counts. What makes no sense is refused."""
         done = self.steps_done
+        if refusal := self._now.refusal(change):
+            self._emit(Log(level="warning", text=refusal))
+            return
         changed = self._disk_wait.write(self._run.changes_file.name, done, lambda: self._now.change(done, change))
         self._now.adopt(done)
         self._emit(changed)

@@ -42,9 +42,10 @@ class Looked:
 class Prober:
     """Looks along the directions of a method. Moves nothing, but for what a runtime's own probing rounds."""
 
-    def __init__(self, runtime: Runtime, method: Method, kind: objective.Objective) -> None:
+    def __init__(self, runtime: Runtime, method: Method, kind: objective.Objective, batch: int) -> None:
+        """`batch`: examples of those that are looked along."""
         self._runtime, self._method, self._kind = runtime, method, kind
-        self._probing = probing_of(method)
+        self._probing = probing_of(method, batch)
         self.directions = self._probing.directions
 
     def begin(self, which: int) -> int:

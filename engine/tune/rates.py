@@ -12,6 +12,15 @@ where what directions have to do with each other has the mean 0. That is least, 
 have the like for gaussian directions). G is measured with other batches than w, along the same directions, so that the
 noise of batches does not count as slope; h is much the same along all directions, and its mean is taken.
 
+Where queries probe at chance distances (KerZOO), w = K(r) r g for the r of a query, and G as it is: the probes here are
+all at eps. E[K(r) r] = 1, so the slope stays; but E[(K(r) r)^2] = 25 / 4, and of a gradient's part that is noise of the
+losses, n / (2 eps), which K(r) multiplies and r does not make smaller, E[K(r)^2] = 75 / 4 (`_KERNEL`, `_KERNEL_NOISE`):
+
+    mean(w^2) = 25/4 (mean(g^2) - n^2 / (2 eps)^2) + 75/4 n^2 / (2 eps)^2
+
+is up to so many times as large as without, and the rate smaller. A weighting that sets the size of w itself (spread,
+rank) has the slope smaller by the root of that in place of w larger.
+
 A rule that divides what it applies takes a rate that is larger by what it divides by, with s = rms(w) / sqrt(D) the
 size of an entry of mean_d w_d U_d: adam-scalar by rms(w); Adam by s; msign, as an estimate is mostly noise, by
 s sqrt(n) for coordinates of n rows, and where it has momentum by sqrt((1 - beta) / (1 + beta)) of that.
@@ -27,6 +36,11 @@ from dataclasses import dataclass
 from engine.estimators.weighting import weigh
 from engine.preset.method import Method
 
+# Over r uniform between -1 and 1, with K(r) = 15/4 r (5 - 7 r^2) (`engine.estimators.estimate`):
+# E[(K r)^2] = (15/4)^2 E[25 r^4 - 70 r^6 + 49 r^8] = 225/16 (25/5 - 70/7 + 49/9), and
+# E[K^2] = (15/4)^2 E[25 r^2 - 70 r^4 + 49 r^6] = 225/16 (25/3 - 70/5 + 49/7).
+_KERNEL, _KERNEL_NOISE = 25 / 4, 75 / 4
+
 
 @dataclass(frozen=True)
 class FirstRate:
@@ -41,12 +55,16 @@ class FirstRate:
 
 
 def first_rate(
-    method: Method, gradients: Sequence[Sequence[Sequence[float]]], curvatures: Sequence[Sequence[float]], rows: float
+    method: Method,
+    gradients: Sequence[Sequence[Sequence[float]]],
+    curvatures: Sequence[Sequence[float]],
+    rows: float,
+    noise: float = 0.0,
 ) -> FirstRate:
     """gradients: of each set of directions, on each batch, of each direction; curvatures: of each set, each direction.
 
-    rows: of the coordinates of a matrix, on average. A slope that is less than its standard error cannot be told from
-    0, and counts as that; to a curvature its standard error is added.
+    rows: of the coordinates of a matrix, on average; noise: of a gradient, by that of the losses. A slope that is less
+    than its standard error cannot be told from 0, and counts as that; to a curvature its standard error is added.
     """
     weighed = [[weigh(method.weights, of_batch) for of_batch in of_set] for of_set in gradients]
     slopes = [_slope(ours, theirs) for ours, theirs in zip(weighed, gradients, strict=True)]
@@ -55,15 +73,27 @@ def first_rate(
     bends = [statistics.fmean(of_set) for of_set in curvatures]
     slope, slope_error = _mean(slopes)
     curvature, curvature_error = _mean(bends)
-    square = statistics.fmean(squares)
-    directions = method.queries * method.shards
+    square, plain_square = statistics.fmean(squares), statistics.fmean(plain)
+    if method.radius == "kernel":
+        grown = _grown(noise * noise / plain_square) if plain_square else 1.0
+        if method.weights in ("spread", "rank"):
+            slope, slope_error = (value / math.sqrt(grown) for value in (slope, slope_error))
+        else:
+            square *= grown
+    directions = len(gradients[0][0])
     below = square * (max(curvature, 0.0) + curvature_error)
     lr = directions * max(slope, slope_error) / below if below > 0 else 0.0
     lr *= _divided_by(method, math.sqrt(square), directions, rows)
     return FirstRate(
         lr if 0 < lr < math.inf else None,
-        math.sqrt(statistics.fmean(plain)), slope, slope_error, curvature, curvature_error,
+        math.sqrt(plain_square), slope, slope_error, curvature, curvature_error,
     )  # fmt: skip
+
+
+def _grown(share: float) -> float:
+    """How many times larger a kernel makes the mean square of gradients, of which this share is noise of the losses."""
+    share = min(share, 1.0)
+    return _KERNEL * (1 - share) + _KERNEL_NOISE * share
 
 
 def _divided_by(method: Method, size: float, directions: int, rows: float) -> float:

@@ -17,7 +17,7 @@ from typing import Literal
 from engine.errors import RunFailed
 from engine.preset.method import Method
 from engine.protocol.findings import Trial as Told
-from engine.tune.trials import Course, Trial
+from engine.tune.trials import Course, Trial, held
 
 ROUNDS = 3
 _BELOW = 8.0  # times: how far below the guess, which is of a single step and rather large, the climb begins
@@ -56,16 +56,17 @@ class Search:
         self,
         course: Course,
         method: Method,
+        directions: int,
         base: Trial,
         longest: int,
         say: Callable[[Told], None],
         told: Hears = lambda n, s: None,
     ) -> None:
-        """base: what all begin with, as a trial of no step; longest: steps of a trial that gets to the end.
+        """directions: of a step; base: what all begin with, as a trial of no step; longest: steps of those to the end.
 
         `say` hears of every trial as it stops or goes on.
         """
-        self._course, self._method, self._say, self._told = course, method, say, told
+        self._course, self._method, self._directions, self._say, self._told = course, method, directions, say, told
         self._base = base
         self._lengths = [max(1, longest // 2**left) for left in reversed(range(ROUNDS))]
         self.trials: list[Trial] = []
@@ -77,7 +78,7 @@ class Search:
         others to try with the best rate. Raises `RunFailed` if none got to the end.
         """
         # The guess supposes that directions of a step are as good as independent; where they are not, less is too much.
-        below = _BELOW * math.sqrt(self._method.queries * self._method.shards) if lr else _BELOW
+        below = _BELOW * math.sqrt(self._directions) if lr else _BELOW
         best = self._climb((lr or own.lr) / below, eps[0], self._begun(own))
         for other in eps[1:]:
             self._begun(Setting(best.method.lr, other))
@@ -134,9 +135,7 @@ class Search:
 
     def _begun(self, setting: Setting) -> Trial:
         """A new trial, after its first round."""
-        # As it is at the height of a schedule, and nothing is gone back to: a trial is of one rate.
-        changes = {"lr": setting.lr, "eps": setting.eps, "schedule": "constant", "warm_up": 0.0, "ratchet": False}
-        trial = Trial(len(self.trials) + 1, self._method.model_copy(update=changes))
+        trial = Trial(len(self.trials) + 1, held(self._method, setting.lr, setting.eps))
         self.trials.append(trial)
         return self._take(trial, self._lengths[0])
 

@@ -21,7 +21,7 @@ from engine.tune import scales
 from engine.tune.probes import Looked, Prober
 from engine.tune.rates import first_rate
 from engine.tune.search import Search, Setting, best_of, rounded, told_of
-from engine.tune.trials import Base, Course, Trial
+from engine.tune.trials import Base, Course, Trial, not_as_in_a_run
 
 _BATCHES = 4  # on which the same directions are looked along
 _LEAST_SETS, _MOST_SETS, _ENOUGH = 4, 16, 32  # sets of directions, and how many directions are enough
@@ -57,12 +57,17 @@ def find(
     untrained = Trial(0, method)
     untrained.metrics, untrained.losses = course.evaluate()
     before = untrained.validation
+    if text := not_as_in_a_run(method):
+        say(Log(level="warning", text=text))
     guess, further = _guess(wanted, opened, base, report, say)
     say(guess)
     longest = min(wanted.run.steps, steps or default_steps(wanted.run.steps))
-    search = Search(
-        course, method, untrained, longest, say, lambda trial, done: report("trial", None, f"{trial}: step {done}")
-    )
+    directions = method.directions(wanted.run.batch_size)
+
+    def told(trial: int, done: int) -> None:
+        report("trial", None, f"{trial}: step {done}")
+
+    search = Search(course, method, directions, untrained, longest, say, told)
     ended = search.run(Setting(method.lr, method.eps), guess.lr, [guess.eps, *further])
     base.restore()
     best = best_of(ended, before)
@@ -85,13 +90,14 @@ def _guess(
 ) -> tuple[Guess, list[float]]:
     """First values of rate and eps; and further eps to try."""
     method, task = wanted.method, opened.task
-    prober = Prober(opened.runtime, method, task.objective)
+    prober = Prober(opened.runtime, method, task.objective, wanted.run.batch_size)
     batches = list(map(Batches.of(task.train, wanted).at, range(_BATCHES)))
     report("measuring the noise", None, "scoring one batch in several orders")
     noise = measure_noise(opened.runtime, task.objective, batches[0], dtype=opened.dtype, queries=1)
     if noise is None:
         raise NotFinite("the loss of the model as it is, is not a finite number; try model.dtype=float32")
-    per_direction = noise.nats * method.shards**0.5  # the mean over a part of a batch is that much noisier
+    parts = method.parts(wanted.run.batch_size)
+    per_direction = noise.nats * parts**0.5  # the mean over a part of a batch is that much noisier
     sets = max(_LEAST_SETS, min(_MOST_SETS, -(-_ENOUGH // prober.directions)))
 
     report("probing", 0.0, "how far the loss is linear")
@@ -115,7 +121,8 @@ def _guess(
             looked = [prober.look(step, bend.eps, examples) for examples in batches[:2]]
         curvatures.append([curvature for one in looked for curvature in one.curvatures()])
     rows = _rows(opened.runtime.matrices(), method.rank if method.direction == "core" else None)
-    rate = first_rate(method, gradients, curvatures, rows)
+    noise_of_gradient = per_direction / ((2 if method.sides == "two" else 1) * eps)
+    rate = first_rate(method, gradients, curvatures, rows, noise_of_gradient)
     if rate.lr is None:
         say(Log(level="warning", text=f"probes suggest no rate: rates are tried around the preset's {method.lr:g}"))
     guess = Guess(

@@ -1,7 +1,8 @@
 """Short forks of one loaded model: each begins at the same weights, bit for bit, with the same batches and directions.
 
 A trial that goes on later is rebuilt from the scalars of its steps, as a run is from its journal: nothing is scored
-again.
+again. Its steps are those of a run: clipped by the history of the steps before, where the method clips. What is not as
+in a run is the rate, which stands still (`held`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from engine.control.clip import History
 from engine.errors import NotFinite, UserError
 from engine.optimizer import Optimizer
 from engine.preset.method import Method
@@ -30,6 +32,26 @@ WINDOW = 8
 
 _PLAIN = 2.0  # standard errors
 _GROWN, _BY = 1.5, 0.1  # times, and nats: a training loss that has left where it began
+
+
+def held(method: Method, lr: float, eps: float) -> Method:
+    """A method as a trial runs it: with this rate at every step, the height of a schedule, and without returns.
+
+    A schedule is of a whole run, and would end a trial of a few steps elsewhere than a run is at that step; a ratchet
+    takes decisions by evaluations, of which a trial has none on its way.
+    """
+    changes = {"lr": lr, "eps": eps, "schedule": "constant", "warm_up": 0.0, "ratchet": False}
+    return method.model_copy(update=changes)
+
+
+def not_as_in_a_run(method: Method) -> str:
+    """What trials of a method leave out, in a line; nothing where they are as a run."""
+    schedule = f"schedule = {method.schedule!r}" if method.schedule != "constant" else ""
+    warm_up = f"warm_up = {method.warm_up:g}" if method.warm_up else ""
+    left_out = [key for key in (schedule, warm_up, "ratchet" if method.ratchet else "") if key]
+    if not left_out:
+        return ""
+    return f"trials hold the learning rate still, at the height of the schedule: without {', '.join(left_out)}"
 
 
 class Base:
@@ -119,12 +141,15 @@ class Course:
         optimizer = Optimizer(trial.method, self._run.steps, self._task.objective, self._run.seed)
         for taken in trial.steps:
             optimizer.replay(self._runtime, taken)
+        history = History(map(optimizer.gradients_of, trial.steps))
         try:
             for step in range(len(trial.steps), steps):
                 now, later = map(self._batches.at, (step, step + 1))
                 began = time.perf_counter()
-                trial.steps.append(optimizer.step(self._runtime, step, now, later))
+                bound = history.bound(trial.method.clip)
+                trial.steps.append(optimizer.step(self._runtime, step, now, later, bound=bound))
                 trial.seconds += time.perf_counter() - began
+                history.add(optimizer.gradients_of(trial.steps[-1]))
                 told(step + 1)
                 if _has_grown(trial.steps):
                     trial.diverged = f"its training loss has grown to {trial.loss:.4g} by step {step + 1}"

@@ -41,7 +41,7 @@ def main() -> int:
 
     from engine.benchmark.batches import examples
     from engine.models.known_shapes import write_shape
-    from engine.optimizer import Optimizer
+    from engine.optimizer import Optimizer, probing_of
     from engine.preset.method import Method
     from tests.methods.one_engine import OneEngine
 
@@ -61,13 +61,14 @@ def main() -> int:
         for name in asked.method:
             method = Method(**{**_METHODS[name], "interval": 10**9})
             runtime, optimizer = engine.take(method), Optimizer(method, 10**9, "classification")
+            probing = probing_of(method, len(batch))
             runtime.redraw(0)
             tokens = optimizer.step(runtime, 1, batch, batch).tokens
-            runtime.floor(batch, optimizer.probing)
+            runtime.floor(batch, probing)
             steps, floors = [], []
             for step in range(2, 2 + asked.rounds):
                 steps.append(_seconds(partial(optimizer.step, runtime, step, batch, batch)))
-                floors.append(_seconds(partial(runtime.floor, batch, optimizer.probing)))
+                floors.append(_seconds(partial(runtime.floor, batch, probing)))
             mine, floor = min(steps), min(floors)
             plain = plain or mine
             ratio = statistics.median(a / b for a, b in zip(steps, floors, strict=True))

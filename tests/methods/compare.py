@@ -108,7 +108,7 @@ def packed_as_public(engine: OneEngine, case: str, batch: int, dtype: str) -> tu
     chosen = method(case)
     runtime = engine.take(chosen)
     _steps(runtime, chosen, range(2))
-    some, probing = examples(1, batch), probing_of(chosen)
+    some, probing = examples(1, batch), probing_of(chosen, batch)
     packed = runtime.probe(2, probing, chosen.eps, some)
     runtime.use_public_api()
     public = runtime.probe(2, probing, chosen.eps, some)

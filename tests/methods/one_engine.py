@@ -17,7 +17,7 @@ from engine.optimizer import probing_of
 from engine.preset.method import Method
 from engine.runtimes.base import Needs
 from engine.runtimes.training_loop import TrainingLoop
-from engine.runtimes.vllm.capacity import Layouts, plan_capacity
+from engine.runtimes.vllm.capacity import plan_capacity
 from engine.tasks.example import Example
 from engine.updates.base import rule_of
 
@@ -84,7 +84,7 @@ class OneEngine:
             None,
             [],
         )
-        runtime._needs, runtime._signs, runtime._layouts = needs, plan.signs, Layouts(plan, block)
+        runtime._scoring = runtime._scoring_for(needs, plan)
         runtime.use_public_api(False)
         runtime._since = 0
         self._restart(method)
@@ -105,7 +105,11 @@ class OneEngine:
 
     def _needs(self, method: Method, batch: int | None = None) -> Needs:
         return Needs(
-            batch=batch or self._batch, longest=LONGEST, options=3, option_tokens=3, probing=probing_of(method)
+            batch=batch or self._batch,
+            longest=LONGEST,
+            options=3,
+            option_tokens=3,
+            probing=probing_of(method, batch or self._batch),
         )
 
 

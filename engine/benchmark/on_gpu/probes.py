@@ -94,7 +94,7 @@ def look(wanted: Preset, probed: int, steps: int) -> Seen:
 
     def losses(index: int) -> tuple[float, float]:
         examples = batches.at(index)
-        (probe, *_) = runtime.probe(0, probing_of(wanted.method), wanted.method.eps, examples)
+        (probe, *_) = runtime.probe(0, probing_of(wanted.method, len(examples)), wanted.method.eps, examples)
         plus, minus = (objective.loss(opened.task.objective, examples, scores) for scores in (probe.plus, probe.minus))
         return plus, minus
 

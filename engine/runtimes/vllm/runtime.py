@@ -1,9 +1,9 @@
 """The vLLM runtime: probes scored by stock vLLM, plus and minus in one packed forward pass.
 
-Slots hold U_acc +- eps U over A = V^T, two for every query; the packed forward runs inside vLLM's worker
-(`engine.runtimes.vllm`). Dense directions are in the weights themselves, a sign at a time, each in passes of its own.
-vLLM's public API scores the same signs more slowly: it checks the packed path at start-up, and takes over where that
-path fails.
+Slots hold U_acc +- eps U over A = V^T, two for every query; what a pass scores, and by which path, is a thing of its
+own (`engine.runtimes.vllm.scoring`). Dense directions are in the weights themselves, a sign at a time, each in passes
+of its own. vLLM's public API scores the same signs more slowly: it checks the packed path at start-up, and takes over
+where that path fails.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ from engine.models.weights import Matrix, check_room_aside
 from engine.runtimes.base import Needs, Probe, Upcoming
 from engine.runtimes.vllm import self_check
 from engine.runtimes.vllm.blame import writing_slots
-from engine.runtimes.vllm.capacity import Layouts, block_size, plan_capacity, with_padding, with_prompt
+from engine.runtimes.vllm.capacity import Capacity, block_size, plan_capacity, with_padding, with_prompt
 from engine.runtimes.vllm.crossing import received, sent
 from engine.runtimes.vllm.process_group import alone
 from engine.runtimes.vllm.public_api import generate_scores, generate_tokens
+from engine.runtimes.vllm.scoring import Scoring
 from engine.runtimes.vllm.start import start
 from engine.runtimes.vllm.support import CannotAdapt, check_matrices
 from engine.runtimes.vllm.worker.experts import in_plain_order
@@ -70,12 +71,10 @@ class VllmRuntime:
         the packed ones, which makes folds quicker and changes nothing else.
         """
         self.device = device
-        self._facts, self._dtype, self._needs = facts, dtype, needs
+        self._facts, self._dtype = facts, dtype
         self._space, self._in_place = space, space.coordinates == "dense"
         self._since = 0  # the step before which the weights were last folded; the steps done, where nothing is folded
         self._settled = False  # whether the first sign holds U_acc itself
-        self._usage = 0.0
-        self.paths: tuple[self_check.Path, ...] = ("packed", "public")  # that work, the first in use
         self._block = block_size(device)
         plan = plan_capacity(needs, self._block)
         room = with_prompt(with_padding(plan, self._block), facts.context, self._block)
@@ -114,8 +113,7 @@ class VllmRuntime:
         # Where all layers look through a window, some versions make the smallest blocks there are: as much room.
         plan = replace(plan, blocks=1 + (plan.blocks - 1) * (self._block // size))
         self._block = size
-        self._layouts = Layouts(plan, self._block)
-        self._signs, self.longest = plan.signs, room.longest
+        self._scoring, self.longest = self._scoring_for(needs, plan), room.longest
 
     # -- the verbs ------------------------------------------------------------------------------
 
@@ -135,19 +133,16 @@ class VllmRuntime:
         if self._in_place:
             return self._probe_in_place(step, probing, eps, examples)
         shards = probing.shards
-        per_pass = self._queries_per_pass(probing, examples)
-        whole = per_pass == probing.queries
+        passes = self._scoring.passes(probing, eps, examples)
         base: Scores = []
         probes: list[Probe] = []
-        for first in range(0, probing.queries, per_pass):
-            queries = range(first, min(first + per_pass, probing.queries))
-            signs = _signs(probing, queries, eps, with_base=first == 0)
+        for queries, signs in passes:
             self._call("zo_perturb", step, signs, shards)
             # Made ready only when it is what the very next pass needs.
-            later = (upcoming, list(range(probing.directions))) if upcoming and whole else None
-            scores, tokens = self._score(examples, len(signs), later, shards)
+            later = (upcoming, list(range(probing.directions))) if upcoming and len(passes) == 1 else None
+            scores, tokens = self._scoring.score(examples, len(signs), later, shards)
             if probing.sides == "one":
-                if first == 0:
+                if queries.start == 0:
                     base, scores = scores[0], scores[1:]
                 scores = [each for plus in scores for each in (plus, base)]
             for plus, minus in zip(scores[::2], scores[1::2], strict=True):
@@ -188,13 +183,13 @@ class VllmRuntime:
 
     def score(self, examples: Sequence[Example]) -> Scores:
         self._settle()
-        return self._score(examples, 1)[0][0]
+        return self._scoring.score(examples, 1)[0][0]
 
     def generate(self, prompt: Sequence[int], most: int) -> list[int]:
         if not self._adaptable:
             raise UserError("vLLM generates no text from float32 weights on a GPU; probabilities of options work")
         self._settle()
-        with self._published(0) as adapter:
+        with self._scoring.published(0) as adapter:
             return generate_tokens(self._llm, prompt, adapter, most)
 
     @contextmanager
@@ -225,17 +220,12 @@ class VllmRuntime:
         return self._since
 
     def kv_cache_usage(self) -> float | None:
-        return self._usage
+        return self._scoring.usage
 
     def _settle(self) -> None:
         if not self._settled:
             self._call("zo_settle")
             self._settled = True
-
-    @property
-    def _direct(self) -> bool:
-        """Whether scoring goes by packed passes."""
-        return self.paths[:1] == ("packed",)
 
     @property
     def _adaptable(self) -> bool:
@@ -246,7 +236,7 @@ class VllmRuntime:
         self._llm.llm_engine.engine_core.shutdown()
         del self._llm  # and with it the model's weights
 
-    # -- the packed path and the public one -----------------------------------------------------
+    # -- beside the verbs -----------------------------------------------------------------------
 
     def self_check(self, examples: Sequence[Example]) -> tuple[Literal["info", "warning"], str]:
         """Score a few examples by both paths; keep the packed one only if they agree. Returns a line for the log.
@@ -263,15 +253,15 @@ class VllmRuntime:
                 return [self.score(some)]
             signs[:] = [Sign(0, eps), Sign(0, -eps)]
             if self._in_place:
-                return in_turn(lambda: self._score(some, 1)[0])
+                return in_turn(lambda: self._scoring.score(some, 1)[0])
             with writing_slots():
                 self._call("zo_perturb", 0, signs, 1)
-            return self._score(some, 2)[0]
+            return self._scoring.score(some, 2)[0]
 
         def public() -> list[Scores]:
             if not slots:
                 return [generate_scores(self._llm, some, None)]
-            return in_turn(lambda: self._public(some, 1)) if self._in_place else self._public(some, 2)
+            return in_turn(lambda: self._scoring.public(some, 1)) if self._in_place else self._scoring.public(some, 2)
 
         def in_turn(score: Callable[[], list[Scores]]) -> list[Scores]:
             found = []
@@ -282,7 +272,7 @@ class VllmRuntime:
 
         signs: list[Sign] = []  # of the last packed pass
         found = self_check.check(packed, public, some, self._dtype, slots=slots)
-        self.paths = found.paths
+        self._scoring.paths = found.paths
         return found.level, found.text
 
     def _probe_in_place(self, step: int, probing: Probing, eps: float, examples: Sequence[Example]) -> list[Probe]:
@@ -290,7 +280,7 @@ class VllmRuntime:
 
         def at(query: int, side: float) -> tuple[Scores, int]:
             self._call("zo_perturb", step, [Sign(query, side)], 1)
-            (scores,), tokens = self._score(examples, 1)
+            (scores,), tokens = self._scoring.score(examples, 1)
             return scores, tokens
 
         base = at(-1, 0.0) if probing.sides == "one" else None
@@ -302,20 +292,18 @@ class VllmRuntime:
             probes.append(Probe(plus, minus, tokens + (0 if base and query else more)))
         return probes
 
+    @property
+    def paths(self) -> tuple[Literal["packed", "public"], ...]:
+        """By which it can score, the first in use."""
+        return self._scoring.paths
+
     def use_public_api(self, yes: bool = True) -> None:
         """Score through vLLM's public API from now on, or by packed passes again."""
-        self.paths = ("public",) if yes else ("packed", "public")
+        self._scoring.paths = ("public",) if yes else ("packed", "public")
 
     def floor(self, examples: Sequence[Example], probing: Probing) -> int:
         """Score what `probe` scores, but without slots; returns the tokens scored. For the benchmark."""
-        per_pass = self._queries_per_pass(probing, examples)
-        tokens = 0
-        for first in range(0, probing.queries, per_pass):
-            queries = range(first, min(first + per_pass, probing.queries))
-            signs = len(_signs(probing, queries, 0.0, with_base=first == 0))
-            for part in self._layouts.of(examples, signs):
-                tokens += self._call("zo_floor", part, signs)
-        return tokens
+        return self._scoring.floor(examples, probing)
 
     def recorded(self) -> int:
         """How many shapes of a pass are recorded as CUDA graphs."""
@@ -325,94 +313,8 @@ class VllmRuntime:
         """Seconds spent in forward passes since the last call, by the device's own clock."""
         return float(self._call("zo_forward_seconds"))
 
-    def _queries_per_pass(self, probing: Probing, examples: Sequence[Example]) -> int:
-        """As many as fit one pass with the whole batch; one, and the batch in chunks, if none does."""
-        if not self._direct:
-            return 1
-        pairs = probing.sides == "two"
-        per_pass = max(1, min(probing.queries, self._signs // 2 if pairs else self._signs - 1))
-        while per_pass > 1 and len(self._layouts.of(examples, 2 * per_pass if pairs else 1 + per_pass)) > 1:
-            per_pass -= 1
-        return per_pass
-
-    def _score(
-        self,
-        examples: Sequence[Example],
-        signs: int,
-        later: tuple[Upcoming, list[int]] | None = None,
-        shards: int = 1,
-    ) -> tuple[list[Scores], int]:
-        """Scores per sign, and the tokens scored."""
-        if not self._direct or not self._fits_a_pass(examples):
-            tokens = signs * sum(len(e.prompt) + len(o) for e in examples for o in e.options)
-            return self._public(examples, signs, shards), tokens
-        of_signs: list[Scores] = [[] for _ in range(signs)]
-        tokens = done = 0
-        parts = self._layouts.of(examples, signs)
-        for part in parts:
-            ahead = None
-            if later is not None and part is parts[-1]:
-                upcoming, directions = later
-                after = self._layouts.of(upcoming.examples, signs)[0]
-                ahead = (
-                    upcoming.step,
-                    directions,
-                    after,
-                    signs,
-                    _shards(0, len(after), len(upcoming.examples), shards),
-                )
-            of_part = _shards(done, len(part), len(examples), shards)
-            done += len(part)
-            scores, scored, blocks = self._call("zo_score", part, signs, ahead, of_part)
-            for sign, sign_scores in zip(of_signs, scores, strict=True):
-                sign += sign_scores
-            tokens += scored
-            self._usage = self._layouts.share(blocks)
-        return of_signs, tokens
-
-    def _fits_a_pass(self, examples: Sequence[Example]) -> bool:
-        """Whether passes were sized to these; a prompt typed by hand may be longer, or have more options."""
-        needs = self._needs
-        return all(
-            e.length <= needs.longest
-            and len(e.options) <= needs.options
-            and max(map(len, e.options)) <= needs.option_tokens
-            for e in examples
-        )
-
-    def _public(self, examples: Sequence[Example], signs: int, shards: int = 1) -> list[Scores]:
-        """Score signs through `generate`, in vLLM's own slots: the examples of one shard after the other."""
-        found = []
-        for sign in range(signs):
-            scores: Scores = []
-            for shard, part in enumerate(Probing(shards=shards).shard_ranges(len(examples))):
-                with self._published(sign, shard) as adapter:
-                    scores += generate_scores(self._llm, examples[part.start : part.stop], adapter)
-            found.append(scores)
-        return found
-
-    @contextmanager
-    def _published(self, sign: int, shard: int = 0) -> Iterator[int]:
-        """Within it, vLLM's public API scores a shard of a sign by the adapter that this gives."""
-        try:
-            yield self._call("zo_publish", sign, shard)
-        finally:
-            self._call("zo_unpublish")
+    def _scoring_for(self, needs: Needs, plan: Capacity) -> Scoring:
+        return Scoring(self._llm, lambda *of: self._call(*of), needs, plan, self._block)
 
     def _call(self, method: str, *args: Any) -> Any:
         return self._llm.collective_rpc(method, args=args)[0]
-
-
-def _signs(probing: Probing, queries: Sequence[int], eps: float, *, with_base: bool) -> list[Sign]:
-    """What a pass is made at: W + eps Z and W - eps Z of these queries, or the first alone, and W itself before."""
-    if probing.sides == "two":
-        return [Sign(query, side * probing.distance(query, eps)) for query in queries for side in (1, -1)]
-    return [Sign(-1, 0.0)] * with_base + [Sign(query, probing.distance(query, eps)) for query in queries]
-
-
-def _shards(first: int, count: int, batch: int, shards: int) -> list[int]:
-    """The shard of `count` examples of a batch, from its `first` on; nothing where there is but one."""
-    if shards == 1:
-        return []
-    probing = Probing(shards=shards)
-    return [probing.shard_of(index, batch) for index in range(first, first + count)]

@@ -70,8 +70,10 @@ def test_a_return_halves_what_is_in_force_and_a_change_sets_it_anew(tmp_path: Pa
     assert changes.change(30, Change(lr=2.0), [10, 20]).lr == 2.0
     again = Changes(run, wanted)  # as a resumed run has it
     assert [again.at(step, returns).lr for step in (9, 20, 25, 29, 30, 39, 40, 99)] == [1, 0.25, 0.25, 0.25, 2, 2, 1, 1]
-    # A change before the step that returns is halved by it.
-    assert again.change(40, Change(lr=3.0), [10, 20]).lr == 3.0 and again.at(40, returns).lr == 1.5
+    # A rate that is set before the step that returns stands, and later returns halve it.
+    later = {**returns, 50: 30}
+    assert again.change(40, Change(lr=3.0), [10, 20]).lr == 3.0
+    assert [again.at(step, later).lr for step in (39, 40, 49, 50)] == [2, 3, 3, 1.5]
 
 
 def test_without_evaluations_there_is_nothing_to_go_back_on(tiny_run: Runner) -> None:

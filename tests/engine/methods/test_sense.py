@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from engine.errors import UserError
 from engine.methods.catalogue import METHODS
+from engine.preset.load import load
 from engine.preset.method import Method, idle
 from tests.engine.conftest import Runner
 
@@ -39,12 +41,19 @@ from tests.engine.conftest import Runner
         (["name=lozo-m", "carry=drop", "interval=1"], "momentum would forget at every step what it remembers"),
         (["name=grzo", "update=adam-scalar", "interval=1"], "set carry = 'project', or a longer interval"),
         # More than there are.
-        (["name=grzo", "shards=5"], "method.shards = 5 are more parts than a batch of 4 has examples; lower method"),
+        (
+            ["name=grzo", "shards=5"],
+            "method.shards = 5 are more parts than a batch of 4 has examples; lower method",
+        ),
         (["name=subzero", "rank=129"], "k_proj.weight is 128 x 128, too small for a basis of 129 orthonormal columns"),
         (["name=zo-muon", "rank=200"], "set method.rank to 128 at most"),
         # Out of range.
-        (["shards=0"], "method.shards: input should be greater than or equal to 1, not 0; Parts of the batch"),
-        (["shards=many"], "method.shards: input should be a valid integer"),
+        (
+            ["shards=0"],
+            "method.shards: is neither a number from 1 to 4,096 nor the word examples, not 0; Parts of the batch",
+        ),
+        (["shards=4097"], "method.shards: is neither a number from 1 to 4,096 nor the word examples, not 4097"),
+        (["shards=many"], "method.shards: is neither a number from 1 to 4,096 nor the word examples, not 'many'"),
         (["queries=257"], "method.queries: input should be less than or equal to 256, not 257"),
         (["rank=513"], "method.rank: input should be less than or equal to 512, not 513"),
         (["momentum=1"], "method.momentum: input should be less than 1, not 1"),
@@ -69,6 +78,20 @@ def test_a_method_that_makes_no_sense_is_refused_with_reason_and_remedy(
     (line,) = done.stderr.splitlines()
     assert said in line
     assert not folder.exists() and not any(event["type"] == "hello" for event in done.events)
+
+
+def test_a_direction_for_every_example_follows_the_batch(tiny_run: Runner) -> None:
+    text = tiny_run.preset.read_text().replace("lr = 1e-4", 'name = "grzo"')
+    for batch in (3, 8, 64):
+        wanted = load("tiny", text, [f"run.batch_size={batch}"])
+        assert wanted.method.shards == "examples" and wanted.method.directions(batch) == batch
+        assert load("again", wanted.to_toml()) == wanted
+    with pytest.raises(UserError) as refused:
+        load("tiny", text, ["run.batch_size=2"])
+    assert str(refused.value) == (
+        "tiny: method.shards = 'examples' of run.batch_size = 2: weights = 'spread' compares the directions of a step, "
+        "of which there are 2; set queries or shards to 3 or more, or raise run.batch_size"
+    )
 
 
 def test_a_cone_has_an_angle_and_nothing_else_has() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from engine.environment import prepare_device
 from engine.estimators.probing import Probing
 from engine.models.facts import ModelFacts, dtype_of, read_model
 from engine.optimizer import probing_of
-from engine.preflight.factors import factor_bytes
+from engine.preflight.factors import factor_bytes, spread_width
 from engine.preflight.memory import activation_width, estimate_memory
 from engine.preset.method import Method
 from engine.runtimes.base import Needs
@@ -100,7 +101,7 @@ def test_every_part_is_what_is_there(
     open_runtime: Any, layout: str, dtype: str, fold: FoldMode, name: str, rank: int, queries: int
 ) -> None:
     method = Method(name=name, rank=rank, queries=queries)  # type: ignore[call-arg]
-    probing = probing_of(method)
+    probing = probing_of(method, 4)
     needs = Needs(batch=4, longest=70, options=3, option_tokens=3, probing=probing)
     facts, runtime = open_runtime(layout, needs, method, dtype=dtype, fold=fold)
     estimate = estimate_memory(facts, needs, method, dtype=dtype, device="cpu", runtime="vllm", fold=fold)
@@ -189,3 +190,32 @@ def test_the_activations_of_a_pass_are_those_that_are_there(open_runtime: Any, l
     # In so small a mixture what the router gives, and the order of it, is some of it.
     rel = 0.1 if facts.experts_per_token else 0.05
     assert most == pytest.approx(probe.tokens * width * size, rel=rel)
+
+
+@needs_vllm
+@pytest.mark.parametrize("name", ["grzo", "mezo-lora"])  # of the latter A moves as well
+def test_what_a_pass_on_a_gpu_spreads_over_its_shards_is_counted(open_runtime: Any, name: str) -> None:
+    """By the code that a GPU runs, on the CPU: more than the activations, were they as those of one shard."""
+    method = Method(name=name, rank=16, shards=32)  # type: ignore[call-arg]
+    probing = probing_of(method, 32)
+    needs = Needs(batch=32, longest=64, options=2, option_tokens=1, probing=probing)
+    facts, runtime = open_runtime("opt", needs, method, dtype="float32", fold="nearest")
+    worker = runtime._llm.llm_engine.engine_core.engine_core.model_executor.driver_worker.worker
+    worker._zo_forward._ends = lambda batch: None
+    batch = [Example(tuple((7 * n + i) % 500 for i in range(63)), ((7,), (8,)), 0) for n in range(32)]
+    runtime.redraw(0)
+    (probe,) = runtime.probe(0, probing, 1e-3, batch)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        runtime.probe(0, probing, 1e-3, batch)
+    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
+    events.sort(key=lambda event: event.start_ns())
+    peak = max(accumulate(event.nbytes() for event in events)) / (probe.tokens * 4)
+    plain = activation_width(facts.matrices, "cpu")
+    spread = spread_width(facts.matrices, space_of(method), 32, on_gpu=True)
+    assert plain < 0.8 * peak <= peak <= plain + spread < 1.3 * peak
+    card = {"dtype": "float32", "device": "cuda:0", "runtime": "vllm", "fold": "nearest"}
+    alone = replace(needs, probing=Probing())
+    one, all_of_them = (estimate_memory(facts, of, method, **card) for of in (alone, needs))  # type: ignore[arg-type]
+    tokens = (all_of_them.passing - one.passing) / (4 * spread)
+    assert tokens == pytest.approx(probe.tokens, rel=0.2)
+    assert all_of_them.recordings - one.recordings == all_of_them.passing - one.passing

@@ -151,15 +151,15 @@ def test_who_goes_on_with_a_run_that_began_by_vllm_is_told_so(
 def test_scores_that_are_not_the_training_loops_are_not_gone_on_with(
     packed_raises: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from engine.runtimes.vllm.runtime import VllmRuntime
+    from engine.runtimes.vllm.scoring import Scoring
 
-    public = VllmRuntime._public
+    public = Scoring.public
 
-    def off(self: VllmRuntime, *args: Any) -> Any:
+    def off(self: Scoring, *args: Any) -> Any:
         plus, *rest = public(self, *args)
         return [[[row[0] + 0.5, *row[1:]] for row in plus], *rest]
 
-    monkeypatch.setattr(VllmRuntime, "_public", off)
+    monkeypatch.setattr(Scoring, "public", off)
     set_clock(monkeypatch, 9.0, 1.2, 5.0, 1.9)
     assert packed_raises("model.runtime=auto").name == "training-loop"
     assert "1.9 s; they differ by 0.5 nats: the training loop is used" in packed_raises.warning()

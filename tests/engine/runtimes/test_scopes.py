@@ -39,10 +39,18 @@ def method(**keys: Any) -> Method:
     return Method.model_validate(keys)
 
 
+# The names of adapters stand for plain descent; another rule is that of grzo, moved on to an adapter.
+_RULED: dict[str, Any] = {
+    "name": "grzo", "direction": "adapter", "scope": "adapter", "normalise": "none", "shards": 2, "queries": 2,
+    "rank": 4, "lr": 1e-2,
+}  # fmt: skip
 METHODS = {
     "mobizo": method(name="mobizo", rank=4, alpha=6.0, lr=1e-2, shards=2),
     "mezo-lora": method(name="mezo-lora", rank=3, alpha=4.0, lr=1e-2),
     "mezo": method(name="mezo", lr=1e-4),
+    "adapter, momentum": method(**_RULED, update="momentum"),
+    "adapter of which both move, momentum": method(**_RULED, moves="both", update="momentum"),
+    "adapter of which both move, adam-scalar": method(**{**_RULED, "lr": 3e-3}, moves="both", update="adam-scalar"),
 }
 
 
@@ -65,7 +73,7 @@ def open_runtime(tiny_models: dict[str, Path]) -> Iterator[Callable[..., Any]]:
 
         facts = read_model(path, trust_remote_code=False, scope=wanted.scope)
         assert not unadaptable(facts.architecture)
-        needs = Needs(batch=2, longest=40, options=2, option_tokens=2, probing=probing_of(wanted))
+        needs = Needs(batch=2, longest=40, options=2, option_tokens=2, probing=probing_of(wanted, 2))
         fold = {"fold": "nearest" if dtype == "float32" else "residual"}
         opened.append(VllmRuntime(facts, needs=needs, memory_needed=2**30, **fold, **common))
         return opened[-1]
@@ -114,6 +122,24 @@ def test_a_checkpoint_is_the_state_of_its_step_and_the_journal_leads_on_from_it(
 
 
 @needs_vllm
+@pytest.mark.parametrize("name", [name for name in METHODS if name.startswith("adapter")])
+def test_an_adapter_by_another_rule_is_the_same_on_both_runtimes(open_runtime: Any, name: str) -> None:
+    """In float32, over 30 steps: an interval, which is of bases, means nothing to it."""
+    wanted = METHODS[name].model_copy(update={"interval": 10})
+    ours, theirs = (open_runtime(kind, wanted) for kind in ("vllm", "training-loop"))
+    first = theirs.score(BATCH)
+    for number in range(30):
+        one, other = (step(runtime, wanted, number) for runtime in (ours, theirs))
+        pairs = [*zip(one.losses_plus, other.losses_plus, strict=True)]
+        pairs += zip(one.losses_minus, other.losses_minus, strict=True)
+        assert max(abs(a - b) for a, b in pairs) < 1e-5, number
+    assert (
+        max(abs(a - b) for rows in zip(first, theirs.score(BATCH), strict=True) for a, b in zip(*rows, strict=True))
+        > 1e-3
+    )
+
+
+@needs_vllm
 def test_500_perturbations_in_bfloat16_leave_every_bit_where_a_loop_drifts(
     open_runtime: Any, tmp_path: Path, tiny_models: dict[str, Path]
 ) -> None:
@@ -121,9 +147,9 @@ def test_500_perturbations_in_bfloat16_leave_every_bit_where_a_loop_drifts(
     runtime, loop = open_runtime("vllm", wanted, "bfloat16"), open_runtime("training-loop", wanted, "bfloat16")
     before = runtime.score(BATCH)
     for number in range(250):
-        runtime.probe(number, probing_of(wanted), 1e-3, BATCH[1:])
+        runtime.probe(number, probing_of(wanted, len(BATCH[1:])), 1e-3, BATCH[1:])
         if number < 10:
-            loop.replay_probe(number, probing_of(wanted), 1e-3)
+            loop.replay_probe(number, probing_of(wanted, len(BATCH[1:])), 1e-3)
     assert runtime.score(BATCH) == before
     runtime.save_weights(path)
     start, after = load_file(tiny_models["one-layer"] / "model.safetensors"), load_file(path)

@@ -347,7 +347,7 @@ def test_a_check_that_a_fault_of_ours_kept_from_being_made_ends_the_run(
         monkeypatch.setattr("engine.runtimes.vllm.public_api.SamplingParams", lambda **_: {"max_tokens": 1})
     elif fault == "request":
         some = [Example(tuple(range(3, 9)) * runtime.longest, OPTIONS, 0)]
-        monkeypatch.setattr(runtime, "_score", lambda examples, signs: ([[[0.0, 0.0, 0.0]]] * signs, 1))
+        monkeypatch.setattr(runtime._scoring, "score", lambda examples, signs: ([[[0.0, 0.0, 0.0]]] * signs, 1))
     elif fault == "answer":
         monkeypatch.setattr(LLM, "generate", lambda *_, **__: [])
     elif fault == "slots":

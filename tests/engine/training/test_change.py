@@ -36,9 +36,9 @@ def test_a_change_counts_from_the_next_step_on_through_a_kill_and_as_in_a_fork(
     done = engine.advance(3)
     assert 0 < done < 5
     engine.send(Change(lr=3e-4, eps=2e-3))
-    assert engine.until(Changed) == Changed(step=done, lr=3e-4, eps=2e-3, eval_every=0)
+    assert engine.until(Changed) == Changed(step=done, lr=3e-4, eps=2e-3, eval_every=0, lr_set=True)
     engine.send(Change(eval_every=4))
-    assert engine.until(Changed) == Changed(step=done, lr=3e-4, eps=2e-3, eval_every=4)
+    assert engine.until(Changed) == Changed(step=done, lr=3e-4, eps=2e-3, eval_every=4, lr_set=True)
     while engine.advance(2) == done:  # held before it, for the evaluation that is due saves the best
         pass
     engine.process.send_signal(signal.SIGKILL)

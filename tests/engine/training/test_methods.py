@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from engine.export.merged import export_merged
 from engine.protocol.commands import Pause, Resume, Stop
 from engine.protocol.events import Done, State, Step
 from engine.runs.directory import RunDir
@@ -62,6 +63,32 @@ def test_a_run_that_is_paused_killed_resumed_and_forked_is_the_run_that_nothing_
         ours, theirs = (load_file(_last(one)) for one in (run, undisturbed.run))
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.parametrize("runtime", ["training-loop", pytest.param("vllm", marks=needs_vllm)])
+def test_a_direction_for_every_example_is_a_shard_for_each_and_follows_the_batch_of_a_fork(
+    start: Any, tmp_path: Path, runtime: str
+) -> None:
+    """Killed and resumed, then forked with another batch, and exported: all steps are done again as they were."""
+    asked = [f"model.runtime={runtime}", "run.steps=12", "run.batch_size=4", "method.name=grzo", "method.interval=5"]
+    counted = start(*asked, "method.shards=4")
+    assert counted.finish() == 0
+    killed = start(*asked)
+    killed.until(Step, step=6)
+    os.kill(killed.process.pid, signal.SIGKILL)
+    killed.finish()
+    assert Engine(killed.run, resume=True).finish() == 0
+    assert trajectory(killed.run) == trajectory(counted.run)
+    forked = fork(killed.run, 7, ("run.batch_size=6", "run.steps=10"), tmp_path / "forked")
+    assert Engine(forked, resume=True).finish() == 0
+    assert [len(step.losses_plus) for step in forked.journal()] == [4] * 7 + [6] * 3
+    export_merged(forked, tmp_path / "merged", "float32")
+    merged = load_file(tmp_path / "merged" / "model.safetensors")
+    again = Engine(fork(forked, 10, ("run.steps=11", "method.lr=1e-30"), tmp_path / "again"), resume=True)
+    assert again.finish() == 0
+    export_merged(again.run, tmp_path / "same", "float32")
+    same = load_file(tmp_path / "same" / "model.safetensors")
+    assert all(torch.allclose(merged[name], same[name], atol=1e-7) for name in merged)
 
 
 def _last(run: RunDir) -> Path:

@@ -18,6 +18,7 @@ from engine.export.merged import export_merged
 from engine.protocol.commands import Change, Evaluate, Pause, Resume, Save
 from engine.protocol.events import Changed, Log, Returned, State, Step
 from engine.runs.best import best_evaluation, least_loss
+from engine.runs.changes import Changes
 from engine.runs.directory import RunDir, step_of
 from engine.runs.fork import fork
 from engine.runs.journal import encode_line
@@ -193,7 +194,7 @@ def test_a_change_sets_the_rate_that_later_returns_halve(start: Any) -> None:
     returned = [at for at in returns_of(engine.run.journal()) if at < done]
     assert first in returned and in_force == LR / 2 ** len(returned)
     engine.send(Change(lr=0.5))
-    assert engine.until(Changed) == Changed(step=done, lr=0.5, eps=2e-3, eval_every=EVERY)
+    assert engine.until(Changed) == Changed(step=done, lr=0.5, eps=2e-3, eval_every=EVERY, lr_set=True)
     engine.send(Resume())
     engine.until(Returned)
     engine.process.send_signal(signal.SIGKILL)
@@ -205,5 +206,72 @@ def test_a_change_sets_the_rate_that_later_returns_halve(start: Any) -> None:
     steps = list(engine.run.journal())
     returns = returns_of(steps)
     assert [one.lr for one in steps[:done]] == [LR / 2 ** sum(at <= one.step for at in returns) for one in steps[:done]]
-    later = [0.5 / 2 ** sum(done <= at <= one.step for at in returns) for one in steps[done:]]
+    later = [0.5 / 2 ** sum(done < at <= one.step for at in returns) for one in steps[done:]]
     assert [one.lr for one in steps[done:]] == later and later[-1] < 0.5
+
+
+@pytest.mark.parametrize(
+    ("changes", "stands"),
+    [
+        ([Change(lr=0.004)], True),
+        ([Change(eps=2e-3)], False),
+        ([Change(lr=0.004), Change(eps=2e-3)], True),
+    ],
+    ids=["rate", "eps", "rate-then-eps"],
+)
+def test_a_rate_that_is_set_while_a_return_is_due_stands(
+    start: Any, tmp_path: Path, changes: list[Change], stands: bool
+) -> None:
+    """Only later returns halve it, through a kill as well; a change of something else takes no halving away."""
+    engine = start(*SETTINGS, "model.runtime=training-loop")
+    assert engine.finish() == 0
+    due, to = next((at, to) for at, to in returns_of(engine.run.journal()).items() if to)
+    before = engine.run.preset().method.lr / 2 ** sum(at < due for at in returns_of(engine.run.journal()))
+    run = cut(engine.run, due, tmp_path / "cut", evaluations=True)
+    held = Engine(run, resume=True)
+    held.hold()
+    for change in changes:
+        held.send(change)
+        held.until(Changed)
+    held.send(Resume())
+    told = held.until(Returned)
+    rate = 0.004 if stands else before / 2
+    assert (told.step, told.to, told.lr) == (due, to, rate)
+    assert ("learning rate that was set" in held.of(Log)[-1].text) == stands
+    held.until(Step, step=due + 2)
+    held.process.send_signal(signal.SIGKILL)
+    held.finish()
+    finish(run)
+    steps = list(run.journal())
+    assert len(steps) == STEPS
+    later = [at for at in returns_of(steps) if at > due]
+    assert [one.lr for one in steps[due:]] == [rate / 2 ** sum(at <= one.step for at in later) for one in steps[due:]]
+    assert later or min(one.lr for one in steps[due:]) == rate
+
+
+def test_a_rate_of_an_older_record_is_halved_by_the_return_that_was_due(start: Any, tmp_path: Path) -> None:
+    engine = start(*SETTINGS, "model.runtime=training-loop", "run.steps=5")
+    assert engine.finish() == 0
+    engine.run.changes_file.write_bytes(encode_line({"step": 2, "lr": 0.5, "eps": 1e-3, "eval_every": 4}))
+    changes = Changes(engine.run, engine.run.preset())
+    assert [changes.at(step, [2]).lr for step in (1, 2, 3)] == [LR, 0.25, 0.25]
+
+
+@pytest.mark.parametrize("every", [0, STEPS, STEPS + 1])
+def test_a_ratchet_is_not_silenced_while_it_is_at_work(start: Any, every: int) -> None:
+    engine = start(*SETTINGS, "model.runtime=training-loop")
+    engine.hold()
+    engine.send(Change(lr=0.5, eval_every=every))
+    assert engine.reach(
+        lambda event: isinstance(event, Changed) or (isinstance(event, Log) and event.level == "warning")
+    )
+    refused = engine.seen[-1]
+    assert isinstance(refused, Log) and refused.text == (
+        "method.ratchet: goes back on a worse evaluation, of which there is none between the first and the last; "
+        f"set run.eval_every to less than run.steps ({STEPS}); nothing is changed"
+    )
+    engine.send(Change(eval_every=8))
+    assert engine.until(Changed) == Changed(step=0, lr=LR, eps=1e-3, eval_every=8)
+    engine.send(Resume())
+    assert engine.finish() == 0
+    assert [one.step for one in engine.run.evaluations()] == list(range(0, STEPS + 1, 8))

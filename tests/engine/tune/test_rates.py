@@ -7,7 +7,9 @@ import random
 
 import pytest
 
+from engine.estimators.estimate import kernel
 from engine.preset.method import Method
+from engine.tune import rates
 from engine.tune.probes import Looked
 from engine.tune.rates import first_rate
 from engine.tune.scales import LADDER, choose, for_curvature, scales
@@ -111,3 +113,39 @@ def test_a_rate_follows_what_weights_and_rules_divide_by() -> None:
 def test_nothing_is_suggested_where_there_is_nothing_to_see() -> None:
     method = Method.model_validate({"name": "lozo"})
     assert first_rate(method, [[[0.0], [0.0]]] * 3, [[0.0]] * 3, rows=64).lr is None
+
+
+def test_the_moments_of_the_kernel_are_those_that_it_has() -> None:
+    count = 200_000
+    every = [-1 + (2 * index + 1) / count for index in range(count)]
+    assert pytest.approx(sum((kernel(r) * r) ** 2 for r in every) / count, rel=1e-6) == rates._KERNEL
+    assert pytest.approx(sum(kernel(r) ** 2 for r in every) / count, rel=1e-6) == rates._KERNEL_NOISE
+
+
+def test_a_rate_of_chance_distances_is_that_of_the_gradients_which_they_give() -> None:
+    """Against the same formula on gradients that a kernel weighed, of very many steps."""
+    chance = random.Random("kernel")
+    slopes = [chance.gauss(0, 1.0) for _ in range(20_000)]
+    noise = 0.5
+
+    def kernels(slope: float) -> float:
+        r = chance.uniform(-1, 1)
+        return kernel(r) * (r * slope + chance.gauss(0, noise))
+
+    weighed = [kernels(slope) for slope in slopes]
+    exact = sum(w * slope for w, slope in zip(weighed, slopes, strict=True)) / sum(w * w for w in weighed) / 40
+    sets = [[[slope + chance.gauss(0, noise)] for _ in range(2)] for slope in slopes]
+    method = Method.model_validate({"name": "kerzoo"})
+    found = first_rate(method, sets, [[40.0]] * len(sets), rows=64, noise=noise).lr
+    assert found == pytest.approx(exact, rel=0.06)
+    assert found == pytest.approx(1 / (25 / 4 + 75 / 4 * noise**2) / 40, rel=0.03)
+
+
+def test_a_kernel_makes_a_rate_smaller_by_what_it_makes_gradients_larger() -> None:
+    plain = rate(ALIKE, 40.0)
+    assert rate(ALIKE, 40.0, name="kerzoo") == pytest.approx(plain * 4 / 25)
+    wide = [[[4.0, -4.0, 4.0, 4.0]] * 2, [[-4.0, 4.0, 4.0, -4.0]] * 2]
+    spread = {"name": "grzo", "shards": 4}
+    assert rate(wide, 40.0, **spread, radius="kernel") == pytest.approx(rate(wide, 40.0, **spread) / 2.5)
+    scalar = {"name": "subzero", "update": "adam-scalar"}  # divides by the size that the gradients have
+    assert rate(ALIKE, 40.0, **scalar, radius="kernel") == pytest.approx(rate(ALIKE, 40.0, **scalar) / 2.5)

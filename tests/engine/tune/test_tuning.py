@@ -22,7 +22,7 @@ from engine.protocol.events import Step
 from engine.tune import session
 from engine.tune.__main__ import tune
 from engine.tune.search import Search, Setting, best_of
-from engine.tune.trials import Course, Trial, kept_base
+from engine.tune.trials import Course, Trial, held, kept_base, not_as_in_a_run
 from tests import starting
 from tests.engine.conftest import Runner, needs_vllm
 
@@ -67,6 +67,35 @@ def test_every_trial_begins_at_the_models_own_weights_and_goes_on_where_it_was(
         assert course.evaluate() == before
     opened.runtime.close()
     assert not (tmp_path / "kept").exists()
+
+
+def test_a_trial_clips_as_the_run_would(tiny_run: Runner, tmp_path: Path, start: Any) -> None:
+    """Through a halt, and step for step as an engine that trains the same preset."""
+    settings = ("model.runtime=training-loop", "run.steps=30", "run.batch_size=4", "method.lr=1e-2", "method.clip=0.5")
+    engine = start(*settings)
+    assert engine.finish() == 0
+    steps = list(engine.run.journal())
+    assert any(step.clipped_at for step in steps)
+    wanted = engine.run.preset()
+    opened = open_run(wanted, silent, silent)
+    with kept_base(opened.runtime, tmp_path / "kept") as base:
+        course = Course(opened.runtime, opened.task, wanted.run, base, opened.task.validation[:8])
+        trial = Trial(1, held(wanted.method, wanted.method.lr, wanted.method.eps))
+        course.advance(trial, 24, silent)
+        course.advance(trial, 30, silent)
+    opened.runtime.close()
+    assert [step.clipped_at for step in trial.steps] == [step.clipped_at for step in steps]
+    assert [step.loss for step in trial.steps] == [step.loss for step in steps]
+
+
+def test_what_a_trial_leaves_out_is_said(tiny_run: Runner) -> None:
+    settings = ["method.schedule=cosine", "method.warm_up=0.1", "method.ratchet=true", "run.eval_every=2"]
+    method = load("tiny", tiny_run.preset.read_text(), settings).method
+    assert not_as_in_a_run(method) == (
+        "trials hold the learning rate still, at the height of the schedule: "
+        "without schedule = 'cosine', warm_up = 0.1, ratchet"
+    )
+    assert not not_as_in_a_run(held(method, 1e-3, 1e-3)) and held(method, 1e-3, 1e-3).lr == 1e-3
 
 
 SHORT = ["task.too_long=truncate", "model.max_length=16"]
@@ -123,7 +152,7 @@ def searched(loss: Callable[[float, int], float], own: float, guess: float | Non
     course = Simulated(loss)
     base = Trial(0, method)
     base.metrics, base.losses = {"loss": 1.0}, [1.0] * 4
-    search = Search(course, method, base, 40, silent)  # type: ignore[arg-type]
+    search = Search(course, method, 1, base, 40, silent)  # type: ignore[arg-type]
     ended = search.run(Setting(own, 1e-3), guess, [1e-3])
     return best_of(ended, 1.0), search, course
 

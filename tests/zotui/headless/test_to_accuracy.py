@@ -97,7 +97,7 @@ def test_each_stops_at_the_first_evaluation_at_the_mark_and_the_same_command_run
     runs = [Path(one["run"]) for one in of("run", out)]
     assert len(runs) == 8 and {RunDir(run).summary().standing for run in runs} == {"finished", "stopped"}
     assert runs[2].name.startswith("p-lozo-seed-0-") and RunDir(runs[2]).steps_done() == 4
-    assert RunDir(runs[4]).preset().method.name == "grzo" and RunDir(runs[4]).preset().method.shards == 16
+    assert RunDir(runs[4]).preset().method.name == "grzo" and RunDir(runs[4]).preset().method.shards == "examples"
     again = zotui(
         *BENCH, *METHODS, "--seeds", "0,1", "--mark-steps", "4", "--json", engine=install(tmp_path, "sys.exit(9)")
     )

@@ -60,7 +60,8 @@ class Factors:
 class Plan:
     """Where the factors of every layer lie in the flat A and B.
 
-    Attributes: a_size, b_size, the numbers that A has, and B of one sign.
+    Attributes: a_size, b_size, the numbers that A has, and B of one sign; widest, the columns that the widest product
+    reads; columns, the most that a layer's products read in all.
     """
 
     def __init__(self, slices: Sequence[Slice], rank: int, on_gpu: bool, shards: int = 1) -> None:
@@ -73,7 +74,7 @@ class Plan:
             self._layers.setdefault(id(piece.layer), []).append(piece)
         # (slices, columns) of every product, and where its A and B begin.
         self._products: dict[int, list[tuple[list[Slice], int, int, int]]] = {}
-        self.a_size = self.b_size = 0
+        self.a_size = self.b_size = self.widest = self.columns = 0
         for layer, pieces in self._layers.items():
             together = rank * shards * len(pieces) <= _TOGETHER
             self._products[layer] = []
@@ -83,6 +84,8 @@ class Plan:
                 self.a_size += width * group[0].matrix.cols
                 self.b_size = _aligned(self.b_size + shards * width * (group[-1].rows.stop - group[0].rows.start))
             self.a_size = _aligned(self.a_size)
+            widths = [width for _, width, _, _ in self._products[layer]]
+            self.widest, self.columns = max(self.widest, *widths), max(self.columns, sum(widths))
 
     def place(self, a: torch.Tensor, b: torch.Tensor) -> dict[int, Factors]:
         """The factors of each layer, and those of each slice, as views; `a` ends in a dimension of `a_size`."""
