@@ -29,6 +29,19 @@ def export(run: Finished, target: Path, *more: str) -> subprocess.CompletedProce
     )
 
 
+def loss_of(run: Finished, model: Path) -> float:
+    """That of an exported model, in float32, over the validation split of a run."""
+    from transformers import AutoTokenizer
+
+    from engine.preset.load import load_file as load_preset
+    from engine.runtimes.training_loop import TrainingLoop
+
+    wanted = load_preset(run.folder / "preset.toml")
+    task = load_task(wanted.task, AutoTokenizer.from_pretrained(model), seed=0, max_length=256)
+    scores = TrainingLoop(str(model), dtype="float32", device="cpu", seed=0).score(task.validation)
+    return objective.metrics("classification", task.validation, scores)["loss"]
+
+
 @needs_vllm
 @pytest.mark.parametrize(
     ("layout", "runtime", "method"),
@@ -46,11 +59,6 @@ def export(run: Finished, target: Path, *more: str) -> subprocess.CompletedProce
 def test_the_exported_model_scores_as_the_run_ended(
     tiny_run: Runner, tiny_models: dict[str, Path], tmp_path: Path, layout: str, runtime: str, method: str
 ) -> None:
-    from transformers import AutoTokenizer
-
-    from engine.preset.load import load_file as load_preset
-    from engine.runtimes.training_loop import TrainingLoop
-
     settings = (f"method.name={method}", "method.lr=1e-3", "run.steps=25")
     run = tiny_run(f"model.path={tiny_models[layout]}", f"model.runtime={runtime}", *settings)
     assert run.code == 0, run.stderr
@@ -58,31 +66,24 @@ def test_the_exported_model_scores_as_the_run_ended(
     done = export(run, target)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(target)
-    wanted = load_preset(run.folder / "preset.toml")
-    tokenizer = AutoTokenizer.from_pretrained(target)
-    task = load_task(wanted.task, tokenizer, seed=0, max_length=256)
-    model = TrainingLoop(str(target), dtype="float32", device="cpu", seed=0)
-    found = objective.metrics("classification", task.validation, model.score(task.validation))
     start, end = (run.of("eval")[i]["metrics"]["loss"] for i in (0, -1))
-    assert abs(found["loss"] - end) < 1e-5
+    assert abs(loss_of(run, target) - end) < 1e-5
     assert abs(start - end) > 1e-4  # the run did move
     if layout != "opt":  # transformers stacks experts, and files have them apart
         before, after = (load_file(folder / "model.safetensors") for folder in (tiny_models[layout], target))
         assert before.keys() == after.keys()
 
 
-def test_an_export_never_overwrites_and_the_adapter_format_is_not_offered(tiny_run: Runner, tmp_path: Path) -> None:
+@pytest.mark.parametrize("format", ["merged", "adapter"])
+def test_an_export_never_overwrites(tiny_run: Runner, tmp_path: Path, format: str) -> None:
     run = tiny_run("run.steps=1")
     target = tmp_path / "full"
     target.mkdir()
     (target / "precious").write_text("text")
-    done = export(run, target)
+    done = export(run, target, "--format", format)
     assert done.returncode == 2
     assert "is not an empty folder" in done.stderr
     assert [p.name for p in target.iterdir()] == ["precious"]
-    done = export(run, tmp_path / "adapter", "--format", "adapter")
-    assert done.returncode == 2
-    assert len(done.stderr.splitlines()) <= 8
 
 
 # -- what is carried along, and in which precision ---------------------------------------------------------
@@ -263,8 +264,8 @@ def test_an_export_that_is_interrupted_leaves_nothing(tmp_path: Path, number: si
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # which a job in the background ignores
         "from engine.export import __main__ as export\n"
         "from engine.export.folder import written_aside\n"
-        "def written(name, target, dtype):\n"
-        "    with written_aside(target) as folder:\n"
+        "def written(arguments):\n"
+        "    with written_aside(arguments.target) as folder:\n"
         "        (folder / 'begun').write_text('x')\n"
         "        print('writing', flush=True)\n"
         "        sys.stdin.read()\n"
