@@ -15,7 +15,7 @@ from engine.text import plain
 from zotui.commands.options import RunName
 from zotui.headless.watch import SignalRelay
 from zotui.runs.curves import Columns
-from zotui.runs.export_files import FORMATS, Format
+from zotui.runs.export_files import FORMATS, TEXT, Format, export_to
 from zotui.runs.export_files import export as write_export
 
 FOLDERS = ("merged", "adapter")
@@ -24,7 +24,10 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 def export(
     run: RunName,
-    to: Annotated[Path, typer.Option("--to", metavar="DIR|FILE", help="What to write.", show_default=False)],
+    to: Annotated[
+        Path,
+        typer.Option("--to", metavar="DIR|FILE|-", help="What to write; - is standard output.", show_default=False),
+    ],
     format: Annotated[
         str | None,
         typer.Option(
@@ -76,6 +79,8 @@ def export(
         raise UserError(f"--rank {rank}: is for --format adapter")
     if step is not None and format not in FOLDERS:
         raise UserError(f"--step {step}: is for --format merged or adapter; {format} has every step")
+    if str(to) == "-" and format not in TEXT:
+        raise UserError(f"--to -: only numbers go to standard output; add --format {' or '.join(TEXT)}")
     found = RunDir.find(run)
     if format in FORMATS:
         taken_away(found, to, format)
@@ -91,9 +96,12 @@ def export(
 
 
 def taken_away(run: RunDir, to: Path, format: str) -> None:
-    """Write a run's numbers or their chart; its one line of data is the file."""
+    """Write a run's numbers or their chart; its one line of data is the file, or they are the data themselves."""
     curves = Columns(run)
     curves.refresh()
+    if str(to) == "-":
+        export_to([curves], sys.stdout, cast(Format, format))
+        return
     target = to.expanduser().absolute()
     write_export([curves], target, cast(Format, format))
     typer.echo(plain(str(target)))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +205,43 @@ def test_weights_are_written_under_the_names_that_they_were_read_from(tmp_path: 
     there, written = (load_file(folder / "model.safetensors") for folder in (base, again))
     assert {n: (t.dtype, t.shape) for n, t in written.items()} == {n: (t.dtype, t.shape) for n, t in there.items()}
     assert all(torch.equal(there[n], written[n]) for n in there)
+
+
+def test_a_large_model_is_written_in_shards_with_an_index(
+    tiny_models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import AutoModelForCausalLM
+
+    from engine.export import folder
+
+    monkeypatch.setattr(folder, "_SHARD", "500KB")
+    model = AutoModelForCausalLM.from_pretrained(tiny_models["llama"])
+    folder.write_weights(model, tmp_path, torch.float32, None)
+    index = json.loads((tmp_path / "model.safetensors.index.json").read_text())
+    shards = sorted(tmp_path.glob("*.safetensors"))
+    assert [path.name for path in shards] == [f"model-{number:05}-of-00005.safetensors" for number in range(1, 6)]
+    assert all(path.stat().st_size < 600_000 for path in shards)
+    assert index["weight_map"].keys() == load_file(tiny_models["llama"] / "model.safetensors").keys()
+    shutil.copyfile(tiny_models["llama"] / "config.json", tmp_path / "config.json")
+    again = AutoModelForCausalLM.from_pretrained(tmp_path).state_dict()
+    assert all(torch.equal(tensor, again[name]) for name, tensor in model.state_dict().items())
+
+
+def test_progress_is_for_a_terminal(tiny_run: Runner, tmp_path: Path) -> None:
+    run = tiny_run("run.steps=2")
+    quiet = export(run, tmp_path / "quiet")
+    assert quiet.returncode == 0 and "rebuilding" not in quiet.stderr and "\r" not in quiet.stderr
+    command = [sys.executable, "-m", "zotui", "export", str(run.folder), "--to", str(tmp_path / "watched")]
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs) as process:
+        os.close(theirs)
+        told = b""
+        with suppress(OSError):  # the end of a terminal
+            while part := os.read(ours, 4096):
+                told += part
+        assert process.wait() == 0
+    os.close(ours)
+    assert b"rebuilding: step 2/2\r\n" in told
 
 
 # -- nothing is left of what failed ------------------------------------------------------------------------
