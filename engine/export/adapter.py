@@ -14,15 +14,13 @@ from engine.directions.space import begins_interval
 from engine.errors import UserError
 from engine.export.merged import check_free
 from engine.export.progress import say
+from engine.export.served import SERVED_RANKS, serve_adapter
 from engine.export.which import Chosen, is_adapter
 from engine.preset.schema import BUILTIN_DEMO
 from engine.runs.directory import RunDir
 
 if TYPE_CHECKING:
     from engine.models.weights import Matrix
-
-SERVED_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
-"""What vLLM's --max-lora-rank may be."""
 
 _MERGED = "use --format merged"
 
@@ -38,6 +36,7 @@ def export_adapter(run: RunDir, target: Path, rank: int | None = None, step: str
     check_method(chosen, rank)
 
     from engine.directions import adapter as trained
+    from engine.export.card import Exported, write_card
     from engine.export.folder import written_aside
     from engine.export.lora import Adapter, of_sum, write_adapter
     from engine.export.measured import Comparison
@@ -51,12 +50,11 @@ def export_adapter(run: RunDir, target: Path, rank: int | None = None, step: str
     scope, experts = wanted.method.scope, run.info.read().experts
     check_matrices(chosen, rank, read_model(path, trust_remote_code=trust, experts=experts, scope=scope).matrices)
     was = run.info.read().started_on
-    lines: list[str] = []
     if is_adapter(wanted):
         loop = base_loop(chosen, path)
         take_steps(loop, chosen)
         found = Adapter(trained.tensors(loop.learned), loop.matrices(), wanted.method.rank, wanted.method.alpha)
-        say(f"the adapter as it was trained: rank {found.rank}, alpha {found.alpha:g}")
+        notes = [f"the adapter as it was trained: rank {found.rank}, alpha {found.alpha:g}"]
     else:
         terms = Terms()
         loop = base_loop(chosen, path, terms)
@@ -66,17 +64,17 @@ def export_adapter(run: RunDir, target: Path, rank: int | None = None, step: str
         found = of_sum(terms, None if rank is None or rank >= terms.rank else rank)
         comparison = Comparison(chosen, path, loop)
         del loop  # there need not be room for two models
-        lines = comparison.with_adapter(found)
-        say(f"rank {found.rank} of the {learned} that was learned: {found.kept:.2%} of its energy")
+        notes = [
+            f"rank {found.rank} of the {learned} that was learned: {found.kept:.2%} of its energy",
+            *comparison.with_adapter(found),
+        ]
+    base = path if wanted.model.path == BUILTIN_DEMO else wanted.model.path
     with written_aside(target) as folder:
-        write_adapter(
-            folder,
-            found,
-            path if wanted.model.path == BUILTIN_DEMO else wanted.model.path,
-            was.revision if was else None,
-        )
-    for line in lines:
-        say(line)
+        write_adapter(folder, found, base, was.revision if was else None)
+        write_card(chosen, Exported(target.name, found.rank, notes), folder)
+    for note in notes:
+        say(note)
+    say(f"serve it: {serve_adapter(target, base, run.name, found.rank, code=trust)}")
     return chosen.done
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from engine.errors import UserError
 from engine.export.progress import say
+from engine.export.served import serve_model
 from engine.export.which import Chosen
 from engine.runs.directory import RunDir
 
@@ -19,6 +20,7 @@ def export_merged(run: RunDir, target: Path, dtype: str | None = None, step: str
     check_free(target)
     chosen = Chosen(run, step)
 
+    from engine.export.card import Exported, write_card
     from engine.export.folder import carry_along, write_config, write_weights, written_aside
     from engine.export.kept import Rounding
     from engine.export.rebuild import base_loop, take_steps
@@ -44,11 +46,14 @@ def export_merged(run: RunDir, target: Path, dtype: str | None = None, step: str
     if main.itemsize < exact.itemsize and (kept := rounding.kept(main)) is not None:
         whole = str(exact).removeprefix("torch.")
         keeps = f"; rounding keeps {kept:.0%} of the update, --dtype {whole} all of it"
-    say(f"written in {str(main).removeprefix('torch.')}, {why}{keeps}")
+    note = f"written in {str(main).removeprefix('torch.')}, {why}{keeps}"
+    say(note)
     with written_aside(target) as folder:
         carry_along(base, folder, say)
         write_config(base, folder, main, type(loop.model).__name__)
         write_weights(loop.model, folder, main, own)
+        write_card(chosen, Exported(target.name, None, [note]), folder)
+    say(f"serve it: {serve_model(target, code=chosen.wanted.model.trust_remote_code)}")
     return chosen.done
 
 

@@ -134,7 +134,7 @@ def test_what_lies_beside_the_weights_is_copied_and_the_precision_is_the_models_
     for name in (*CARRIED, "tokenizer.json", "tokenizer_config.json"):
         assert (target / name).read_bytes() == (model / name).read_bytes(), name
     assert sorted(p.name for p in target.iterdir()) == sorted(
-        [*CARRIED, "tokenizer.json", "tokenizer_config.json", "config.json", "model.safetensors"]
+        [*CARRIED, "tokenizer.json", "tokenizer_config.json", "config.json", "model.safetensors", "README.md"]
     )
     assert {path.stat().st_mode & 0o777 for path in target.iterdir()} == {0o640}
     assert json.loads((target / "config.json").read_text()) == json.loads((model / "config.json").read_text())
