@@ -22,20 +22,16 @@ Format = Literal["csv", "json", "svg", "png"]
 _WHOLE = ("step", "tokens", "total_tokens")
 
 FORMATS: tuple[Format, ...] = get_args(Format)
+TEXT: tuple[Format, ...] = ("csv", "json")
+"""Those that may also go to standard output."""
 
 
 def export(runs: Sequence[Columns], to: Path, format: Format, axis: Axis = "step") -> None:
     """Write what the runs hold into the file `to`. Raises `UserError`, also where it is there already."""
-    for run in runs:
-        if run.fault:
-            raise UserError(run.fault)
-        if not len(run):
-            raise UserError(f"{run.run.name}: has taken no step yet, there is nothing to export")
+    _check(runs)
     write: Callable[[Sequence[Columns], Path], None]
-    if format == "csv":
-        write = _as_text(_csv)
-    elif format == "json":
-        write = _as_text(lambda runs, file: file.write(msgspec.json.encode(as_object(runs)).decode() + "\n"))
+    if format in TEXT:
+        write = _as_text(_json if format == "json" else _csv)
     else:
 
         def write(runs: Sequence[Columns], to: Path) -> None:
@@ -56,6 +52,20 @@ def export(runs: Sequence[Columns], to: Path, format: Format, axis: Axis = "step
         if isinstance(error, OSError):
             raise UserError(f"{to}: cannot be written ({error.strerror})") from None
         raise
+
+
+def export_to(runs: Sequence[Columns], file: IO[str], format: Format) -> None:
+    """Write what the runs hold, in a format of `TEXT`, into an open file. Raises `UserError`."""
+    _check(runs)
+    (_json if format == "json" else _csv)(runs, file)
+
+
+def _check(runs: Sequence[Columns]) -> None:
+    for run in runs:
+        if run.fault:
+            raise UserError(run.fault)
+        if not len(run):
+            raise UserError(f"{run.run.name}: has taken no step yet, there is nothing to export")
 
 
 def as_object(runs: Sequence[Columns]) -> dict[str, object]:
@@ -80,6 +90,10 @@ def _as_text(write: Callable[[Sequence[Columns], IO[str]], object]) -> Callable[
             write(runs, file)
 
     return into
+
+
+def _json(runs: Sequence[Columns], file: IO[str]) -> None:
+    file.write(msgspec.json.encode(as_object(runs)).decode() + "\n")
 
 
 def _csv(runs: Sequence[Columns], file: IO[str]) -> None:

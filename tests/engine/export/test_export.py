@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,19 @@ def export(run: Finished, target: Path, *more: str) -> subprocess.CompletedProce
     )
 
 
+def loss_of(run: Finished, model: Path) -> float:
+    """That of an exported model, in float32, over the validation split of a run."""
+    from transformers import AutoTokenizer
+
+    from engine.preset.load import load_file as load_preset
+    from engine.runtimes.training_loop import TrainingLoop
+
+    wanted = load_preset(run.folder / "preset.toml")
+    task = load_task(wanted.task, AutoTokenizer.from_pretrained(model), seed=0, max_length=256)
+    scores = TrainingLoop(str(model), dtype="float32", device="cpu", seed=0).score(task.validation)
+    return objective.metrics("classification", task.validation, scores)["loss"]
+
+
 @needs_vllm
 @pytest.mark.parametrize(
     ("layout", "runtime", "method"),
@@ -46,11 +61,6 @@ def export(run: Finished, target: Path, *more: str) -> subprocess.CompletedProce
 def test_the_exported_model_scores_as_the_run_ended(
     tiny_run: Runner, tiny_models: dict[str, Path], tmp_path: Path, layout: str, runtime: str, method: str
 ) -> None:
-    from transformers import AutoTokenizer
-
-    from engine.preset.load import load_file as load_preset
-    from engine.runtimes.training_loop import TrainingLoop
-
     settings = (f"method.name={method}", "method.lr=1e-3", "run.steps=25")
     run = tiny_run(f"model.path={tiny_models[layout]}", f"model.runtime={runtime}", *settings)
     assert run.code == 0, run.stderr
@@ -58,31 +68,24 @@ def test_the_exported_model_scores_as_the_run_ended(
     done = export(run, target)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(target)
-    wanted = load_preset(run.folder / "preset.toml")
-    tokenizer = AutoTokenizer.from_pretrained(target)
-    task = load_task(wanted.task, tokenizer, seed=0, max_length=256)
-    model = TrainingLoop(str(target), dtype="float32", device="cpu", seed=0)
-    found = objective.metrics("classification", task.validation, model.score(task.validation))
     start, end = (run.of("eval")[i]["metrics"]["loss"] for i in (0, -1))
-    assert abs(found["loss"] - end) < 1e-5
+    assert abs(loss_of(run, target) - end) < 1e-5
     assert abs(start - end) > 1e-4  # the run did move
     if layout != "opt":  # transformers stacks experts, and files have them apart
         before, after = (load_file(folder / "model.safetensors") for folder in (tiny_models[layout], target))
         assert before.keys() == after.keys()
 
 
-def test_an_export_never_overwrites_and_the_adapter_format_is_not_offered(tiny_run: Runner, tmp_path: Path) -> None:
+@pytest.mark.parametrize("format", ["merged", "adapter"])
+def test_an_export_never_overwrites(tiny_run: Runner, tmp_path: Path, format: str) -> None:
     run = tiny_run("run.steps=1")
     target = tmp_path / "full"
     target.mkdir()
     (target / "precious").write_text("text")
-    done = export(run, target)
+    done = export(run, target, "--format", format)
     assert done.returncode == 2
     assert "is not an empty folder" in done.stderr
     assert [p.name for p in target.iterdir()] == ["precious"]
-    done = export(run, tmp_path / "adapter", "--format", "adapter")
-    assert done.returncode == 2
-    assert len(done.stderr.splitlines()) <= 8
 
 
 # -- what is carried along, and in which precision ---------------------------------------------------------
@@ -131,7 +134,7 @@ def test_what_lies_beside_the_weights_is_copied_and_the_precision_is_the_models_
     for name in (*CARRIED, "tokenizer.json", "tokenizer_config.json"):
         assert (target / name).read_bytes() == (model / name).read_bytes(), name
     assert sorted(p.name for p in target.iterdir()) == sorted(
-        [*CARRIED, "tokenizer.json", "tokenizer_config.json", "config.json", "model.safetensors"]
+        [*CARRIED, "tokenizer.json", "tokenizer_config.json", "config.json", "model.safetensors", "README.md"]
     )
     assert {path.stat().st_mode & 0o777 for path in target.iterdir()} == {0o640}
     assert json.loads((target / "config.json").read_text()) == json.loads((model / "config.json").read_text())
@@ -204,6 +207,43 @@ def test_weights_are_written_under_the_names_that_they_were_read_from(tmp_path: 
     assert all(torch.equal(there[n], written[n]) for n in there)
 
 
+def test_a_large_model_is_written_in_shards_with_an_index(
+    tiny_models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import AutoModelForCausalLM
+
+    from engine.export import folder
+
+    monkeypatch.setattr(folder, "_SHARD", "500KB")
+    model = AutoModelForCausalLM.from_pretrained(tiny_models["llama"])
+    folder.write_weights(model, tmp_path, torch.float32, None)
+    index = json.loads((tmp_path / "model.safetensors.index.json").read_text())
+    shards = sorted(tmp_path.glob("*.safetensors"))
+    assert [path.name for path in shards] == [f"model-{number:05}-of-00005.safetensors" for number in range(1, 6)]
+    assert all(path.stat().st_size < 600_000 for path in shards)
+    assert index["weight_map"].keys() == load_file(tiny_models["llama"] / "model.safetensors").keys()
+    shutil.copyfile(tiny_models["llama"] / "config.json", tmp_path / "config.json")
+    again = AutoModelForCausalLM.from_pretrained(tmp_path).state_dict()
+    assert all(torch.equal(tensor, again[name]) for name, tensor in model.state_dict().items())
+
+
+def test_progress_is_for_a_terminal(tiny_run: Runner, tmp_path: Path) -> None:
+    run = tiny_run("run.steps=2")
+    quiet = export(run, tmp_path / "quiet")
+    assert quiet.returncode == 0 and "rebuilding" not in quiet.stderr and "\r" not in quiet.stderr
+    command = [sys.executable, "-m", "zotui", "export", str(run.folder), "--to", str(tmp_path / "watched")]
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs) as process:
+        os.close(theirs)
+        told = b""
+        with suppress(OSError):  # the end of a terminal
+            while part := os.read(ours, 4096):
+                told += part
+        assert process.wait() == 0
+    os.close(ours)
+    assert b"rebuilding: step 2/2\r\n" in told
+
+
 # -- nothing is left of what failed ------------------------------------------------------------------------
 
 
@@ -263,8 +303,8 @@ def test_an_export_that_is_interrupted_leaves_nothing(tmp_path: Path, number: si
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # which a job in the background ignores
         "from engine.export import __main__ as export\n"
         "from engine.export.folder import written_aside\n"
-        "def written(name, target, dtype):\n"
-        "    with written_aside(target) as folder:\n"
+        "def written(arguments):\n"
+        "    with written_aside(arguments.target) as folder:\n"
         "        (folder / 'begun').write_text('x')\n"
         "        print('writing', flush=True)\n"
         "        sys.stdin.read()\n"

@@ -108,8 +108,16 @@ def test_help_imports_nothing_heavy() -> None:
         (["show", "nope"], "zotui: nope: no such run; `zotui list` shows them"),
         (["export", "nope", "--to", "x"], "zotui: nope: no such run; `zotui list` shows them"),
         (
-            ["export", "nope", "--to", "x", "--format", "adapter"],
-            "zotui: --format adapter: not a format; use --format merged, csv, json, svg or png",
+            ["export", "nope", "--to", "x", "--format", "gguf"],
+            "zotui: --format gguf: not a format; use one of merged, adapter, csv, json, svg, png",
+        ),
+        (
+            ["export", "nope", "--to", "x", "--rank", "8"],
+            "zotui: --rank 8: is for --format adapter",
+        ),
+        (
+            ["export", "nope", "--to", "x.csv", "--step", "best"],
+            "zotui: --step best: is for --format merged or adapter; csv has every step",
         ),
         (["presets", "validate", "no.toml"], "zotui: no.toml: no such preset file; `zotui presets ls` lists"),
         ([], "zotui: the app needs a terminal; `zotui run PRESET` works without, `zotui --help` lists all"),
@@ -522,7 +530,7 @@ def test_export_hands_over_to_the_engine_and_returns_its_code(tmp_path: Path) ->
     exporter.write_text('#!/bin/sh\necho "$@"\nexit 3\n')
     exporter.chmod(0o755)
     code, out, _ = zotui("export", "r", "--to", "there", "--format", "merged", engine=exporter)
-    assert (code, out) == (3, f"-P -m engine.export {run.path} {tmp_path}/there\n")
+    assert (code, out) == (3, f"-P -m engine.export {run.path} {tmp_path}/there --format merged\n")
 
 
 def test_preflight_says_what_a_run_would_take_and_starts_none(tmp_path: Path, shared: Path) -> None:

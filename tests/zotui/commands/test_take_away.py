@@ -212,6 +212,21 @@ def test_export_overwrites_nothing(run: RunDir, tmp_path: Path, format: str) -> 
     assert to.read_text() == "mine"
 
 
+@pytest.mark.parametrize("format", ["csv", "json"])
+def test_export_to_standard_output_is_what_the_file_would_be(run: RunDir, tmp_path: Path, format: str) -> None:
+    assert zotui("export", "r", "--to", str(tmp_path / "file"), "--format", format)[0] == 0
+    code, out, err = zotui("export", "r", "--to", "-", "--format", format)
+    assert (code, err) == (0, "")
+    assert out == (tmp_path / "file").read_text()
+
+
+@pytest.mark.parametrize("options", [(), ("--format", "png"), ("--format", "adapter")])
+def test_only_numbers_go_to_standard_output(run: RunDir, options: tuple[str, ...]) -> None:
+    code, out, err = zotui("export", "r", "--to", "-", *options)
+    assert (code, out) == (2, "")
+    assert err == "zotui: --to -: only numbers go to standard output; add --format csv or json\n"
+
+
 def test_export_of_nothing_leaves_nothing(home: Path, tmp_path: Path) -> None:
     recorded(home / "runs" / "new", 0, standing="new")
     to = tmp_path / "new.csv"

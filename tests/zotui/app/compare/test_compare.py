@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -212,6 +213,65 @@ async def test_values_are_copied_and_written_beside_the_run(runs: list[RunDir]) 
         assert json.loads((folder / f"{stem}.json").read_text())["steps"]["step"][-1] == 1999
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(app.screen, TakeAway))
+
+
+def exporter(tmp_path: Path, body: str) -> str:
+    """A program in the place of the engine's export; its process has the real one's arguments."""
+    program = tmp_path / "exporter"
+    program.write_text(f"#!/bin/sh\n{body}\n")
+    program.chmod(0o755)
+    return str(program)
+
+
+async def test_a_model_and_an_adapter_of_a_run_are_exported_at_the_last_step_or_the_best(
+    runs: list[RunDir], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, told = runs[0], tmp_path / "told"
+    write = f'echo "$@" >> {told}\nmkdir -p "$5"'
+    monkeypatch.setattr("zotui.app.kit.take_away.sys.executable", exporter(tmp_path, write))
+    app = ZotuiApp()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await app.push_screen(TakeAway([run]))
+        await until_shown(pilot, "adapter", "are of the last one; b for the best")
+        for keys, written in (("a", "adapter-last"), ("bm", "merged-best"), ("m", "merged-best-2")):
+            await pilot.press(*keys)
+            await until(pilot, lambda to=f"{run.name}-{written}": (run.path / "exports" / to).is_dir())
+            await until_shown(pilot, "Written")
+    stem = f"-P -m engine.export {run.path} {run.path}/exports/{run.name}"
+    assert told.read_text().splitlines() == [
+        f"{stem}-adapter-last --format adapter --step last",
+        f"{stem}-merged-best --format merged --step best",
+        f"{stem}-merged-best-2 --format merged --step best",
+    ]
+
+
+async def test_an_export_that_is_refused_says_why_and_one_that_is_left_ends(
+    runs: list[RunDir], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = ZotuiApp()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await app.push_screen(TakeAway(runs[:1]))
+        refuse = "echo line >&2\necho 'zotui: --format adapter: not for mezo' >&2\nexit 2"
+        monkeypatch.setattr("zotui.app.kit.take_away.sys.executable", exporter(tmp_path, refuse))
+        await pilot.press("a")
+        await until_shown(pilot, "--format adapter: not for mezo")
+        wait = f"trap 'touch {tmp_path}/ended; exit' TERM\ntouch {tmp_path}/begun\nread x < {tmp_path}/pipe"
+        os.mkfifo(tmp_path / "pipe")
+        monkeypatch.setattr("zotui.app.kit.take_away.sys.executable", exporter(tmp_path, wait))
+        await pilot.press("m")
+        await until(pilot, lambda: (tmp_path / "begun").exists())
+        await pilot.press("escape")
+        await until(pilot, lambda: (tmp_path / "ended").exists())
+
+
+async def test_of_several_runs_there_is_no_model(runs: list[RunDir]) -> None:
+    app = ZotuiApp()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await app.push_screen(TakeAway(runs))
+        await until_shown(pilot, "take away", "a row for every step")
+        await pilot.press("m", "a", "b")
+        await pilot.pause()
+        assert not list(Path(runs[0].path).glob("exports")) and "adapter" not in screen_text(app)
 
 
 async def test_a_comparison_is_written_as_one_chart(runs: list[RunDir], home: Path) -> None:
