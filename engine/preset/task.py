@@ -84,6 +84,19 @@ class Task(Section):
     objective: Literal["classification", "lm"] | None = Field(
         None, description="Of older presets: classification, or lm for every other kind. Set task.kind instead."
     )
+    generate_examples: int | None = Field(
+        None,
+        ge=0,
+        description="Generation: for how many validation examples an evaluation also generates a text, and compares it "
+        "with the answers by token F1 and exact match; unset: all where the kind is said, none where task.target alone "
+        "says it.",
+    )
+    generate_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="Generation: tokens of a generated text at most; it stops at EOS, and at a newline unless task.end "
+        "is eos. Unset: 50.",
+    )
     train_examples: int | None = Field(
         None, ge=1, description="Size of the seeded training sample; unset is all of it."
     )

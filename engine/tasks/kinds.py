@@ -13,6 +13,8 @@ _FOR: dict[str, tuple[Kind, ...]] = {
     "join": ("classification", "multiple-choice", "generation"),
     "choices": ("multiple-choice",),
     "answers": ("multiple-choice", "generation"),
+    "generate_examples": ("generation",),
+    "generate_tokens": ("generation",),
 }
 """Keys that mean something to some kinds alone. Older ones are read over elsewhere, as they always were."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -33,6 +33,8 @@ class Task:
     notes: list[str] = field(default_factory=list)  # things worth a log line
     warnings: list[str] = field(default_factory=list)
     kind: Kind = "classification"
+    generate_tokens: int = 0  # of a text that an evaluation generates, at most
+    stops_at_newline: bool = True  # whether such a text does
 
 
 def check_sources(task: PresetTask) -> None:
@@ -78,7 +80,10 @@ def load_task(
     same = _same(train_rows.source, validation_rows.source) if "validation" in spec.sources else ""
     remark_on_overlap(spec.kind, train, validation, same=same, said=said)
     once = list(dict.fromkeys(said.notes))  # of a file that is both splits the same may be said twice
-    return Task(spec.objective, train, validation, list(spec.options.values()), once, said.warnings, spec.kind)
+    return Task(
+        spec.objective, train, validation, list(spec.options.values()), once, said.warnings, spec.kind,
+        spec.generate_tokens, spec.end == "none",
+    )  # fmt: skip
 
 
 def load_test(
@@ -195,7 +200,9 @@ class _Loader:
     def examples(self, split: Split, rows: Rows) -> list[Example]:
         """Rows as token ids, in the order of the source."""
         spec = self.spec
-        raw = [self.filling.raw(rows, index, trained=split == "train") for index in rows.indices]
+        trained = split == "train"
+        generated = set() if trained else self._generated(rows.indices)
+        raw = [self.filling.raw(rows, i, trained=trained, generated=i in generated) for i in rows.indices]
 
         def report(fraction: float) -> None:
             self.report(f"tokenising {split}", fraction)
@@ -208,5 +215,11 @@ class _Loader:
         return encode(
             raw, self.encoder, max_length=self.max_length, too_long=spec.too_long, name=str(rows.source),
             notes=self.notes, join=self.encoder.join(spec.template.text) if spec.join is None else spec.join,
-            end=self.end, report=report,
+            end=self.end, room=spec.generate_tokens, report=report,
         )  # fmt: skip
+
+    def _generated(self, indices: Sequence[int]) -> set[int]:
+        """The rows for which an evaluation generates a text, the same ones every time."""
+        if self.spec.generated == 0:
+            return set()
+        return set(sampling.sample(indices, self.spec.generated, sampling.FIXED_SEED, "generated", as_mezo=False))

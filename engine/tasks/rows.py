@@ -36,8 +36,12 @@ class Filling:
         begins = spec.template is not None and encoder.begins_by(spec.template)
         self._before = None if begins else ""
 
-    def raw(self, rows: Rows, index: int, *, trained: bool) -> Raw:
-        """A row; of a multiple choice that is `trained` on, the right option alone. Raises `UserError`."""
+    def raw(self, rows: Rows, index: int, *, trained: bool, generated: bool = False) -> Raw:
+        """A row. Raises `UserError`.
+
+        Of a multiple choice that is `trained` on, the right option alone; with the answers, where a text is to be
+        `generated` for it.
+        """
         spec, row, where = self._spec, rows.data.row(index), rows.data.where(index)
         prompt = self._prompt(rows, index)
         if spec.kind == "classification":
@@ -50,7 +54,10 @@ class Filling:
         target = spec.target.fill(row, where).stripped(left=None, right="" if self._encoder.by_later_rules else None)
         if not target.text.strip():
             raise UserError(f"{where}: task.target is empty there; mend or remove the row")
-        return Raw(where, prompt, [target], 0, answers=self._answers(rows, index) if spec.answers else ())
+        if not generated:
+            return Raw(where, prompt, [target], 0)
+        answers = self._answers(rows, index) if spec.answers else (target.text.strip(),)
+        return Raw(where, prompt, [target], 0, answers=answers)
 
     def _prompt(self, rows: Rows, index: int) -> Filled:
         template = self._spec.template

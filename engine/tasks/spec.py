@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from engine.tasks.template import Template
 from engine.text import listed, suggest
 
 Split = Literal["train", "validation", "test"]
+_GENERATE_TOKENS = 50  # as MeZO
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
@@ -37,6 +38,8 @@ class TaskSpec:
     choices: tuple[Template, ...]  # of a multiple choice
     answers: str  # the column of what is right
     end: Literal["eos", "none"]  # what a target ends in
+    generated: int | None  # for how many examples an evaluation generates a text; None: all
+    generate_tokens: int  # of such a text, at most
 
     @classmethod
     def of(cls, task: Task) -> TaskSpec:
@@ -78,6 +81,8 @@ class TaskSpec:
             choices=choices,
             answers=_answers(merged, kind, task),
             end=merged.get("end", "none") if target else "none",
+            generated=merged.get("generate_examples", _generated(task, brought, kind)),
+            generate_tokens=merged.get("generate_tokens", _GENERATE_TOKENS),
         )
 
     @property
@@ -92,6 +97,8 @@ class TaskSpec:
         lists = {self.answers} - {""}
         if len(self.choices) == 1:
             lists |= set(self.choices[0].columns)
+        for template in (self.template, self.target, *self.choices):
+            lists |= set(template.lists if template else ())
 
         def ask(names: Sequence[str], key: str) -> None:
             for name in names:
@@ -187,6 +194,14 @@ def _answers(merged: dict[str, Any], kind: Kind, task: Task) -> str:
             "its text"
         )
     return "" if task.label else str(merged.get("answers", ""))
+
+
+def _generated(task: Task, brought: Mapping[str, Any], kind: Kind) -> int | None:
+    """For how many examples a text is generated where the preset does not say.
+
+    None of them where the kind is only meant, by a target: older presets, whose evaluations know the loss alone.
+    """
+    return None if kind == "generation" in (task.kind, brought.get("kind")) else 0
 
 
 def _spellings(label: Any) -> list[str]:

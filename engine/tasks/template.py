@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from engine.errors import UserError
-from engine.tasks.text_functions import RAW, Step, steps_of
+from engine.tasks.text_functions import LISTED, RAW, Step, steps_of
 
 Text = str | tuple[str, ...] | None
 """A row's value of a column: text, or a list of texts, of which a template takes the first; None is missing."""
@@ -40,9 +40,9 @@ class _Field(NamedTuple):
     column: str
     steps: list[Step]
 
-    @property
-    def raw(self) -> bool:
-        return any(step.function == RAW for step in self.steps)
+    def has(self, function: str) -> bool:
+        """Whether a function of this name is applied."""
+        return any(step.function == function for step in self.steps)
 
 
 class Template:
@@ -62,6 +62,7 @@ class Template:
         self.columns = [
             name for field in fields for name in (field.column, *(step.column for step in field.steps)) if name
         ]
+        self.lists = [field.column for field in fields if field.has(LISTED)]  # of which all elements are wanted
         if varies and not self.columns:
             raise UserError(f"{key}: {text!r} names no column; write one in braces, as in {{sentence}}")
 
@@ -77,9 +78,9 @@ class Template:
             filled.append(literal)
             length += len(literal)
             if field is not None:
-                value = _text(row, field.column, where, strip=not field.raw)
+                value = _text(row, field, where)
                 for step in field.steps:
-                    value = step.on(value, lambda column: _text(row, column, where))
+                    value = step.on(value, lambda column: _text(row, _Field(column, []), where))
                 if not length:  # nothing begins with a space, not even what is taken as it is written
                     value = value.lstrip()
                 filled.append(value)
@@ -88,10 +89,10 @@ class Template:
         return Filled("".join(filled), tuple(data))
 
 
-def _text(row: Mapping[str, Text], column: str, where: str, *, strip: bool = True) -> str:
-    value = row[column]
+def _text(row: Mapping[str, Text], field: _Field, where: str) -> str:
+    value = row[field.column]
     if isinstance(value, tuple):
-        value = next(iter(value), None)
+        value = (", ".join(value) if field.has(LISTED) else value[0]) if value else None
     if value is None:
-        raise UserError(f"{where}: column '{column}' has no text; mend or remove the row")
-    return value.strip() if strip else value
+        raise UserError(f"{where}: column '{field.column}' has no text; mend or remove the row")
+    return value if field.has(RAW) else value.strip()

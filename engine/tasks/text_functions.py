@@ -32,8 +32,10 @@ def _stopless(text: str) -> str:
 
 
 RAW = "raw"  # the text as it is in the file, white space around it included
+LISTED = "listed"  # all elements of a column that holds a list, with commas; without it a list's first is taken
 FUNCTIONS: dict[str, Callable[[str], str]] = {
     RAW: str,
+    LISTED: str,
     "lower": str.lower,
     "capital": _capital,
     "uncapital": _uncapital,

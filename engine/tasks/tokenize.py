@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import msgspec
@@ -97,6 +98,17 @@ class Encoder:
         """The special tokens that are text there, because they came from a column."""
         return self._specials.inside(text) if self._specials else []
 
+    @cached_property
+    def newlines(self) -> tuple[int, ...]:
+        """Every token whose text holds a newline."""
+        texts = self.tokenizer.batch_decode([[token] for token in range(len(self.tokenizer))])
+        return tuple(token for token, text in enumerate(texts) if "\n" in text)
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """The tokenizer's EOS token, where it has one."""
+        return () if self.tokenizer.eos_token_id is None else (self.tokenizer.eos_token_id,)
+
     def decode(self, ids: Sequence[int]) -> str:
         """The text of these ids, for people: special tokens are left out."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
@@ -112,18 +124,19 @@ def encode(
     notes: list[str],
     join: str = " ",
     end: int | None = None,
+    room: int = 0,
     report: Callable[[float], None] = lambda fraction: None,
 ) -> list[Example]:
     """Tokenise examples, each option joined to the prompt by `join`. Raises `UserError`.
 
     `name` is what messages call the data; `notes` gets what is worth a log line; `end` is the token that options end
-    in, each once.
+    in, each once; `room` is for the tokens of a text that is generated, where an example has answers to it.
     """
     try:
         examples = _Joint(encoder, join, end, report).examples(raw, notes, name)
     except _NotTheSame:
         examples = _Joint(encoder, join, end, report, once=False).examples(raw, notes, name)
-    return _fit(examples, encoder, max_length, too_long, name, notes)
+    return _fit(examples, encoder, max_length, too_long, name, notes, room)
 
 
 class _NotTheSame(Exception):
@@ -281,21 +294,31 @@ def _fit(
     too_long: Literal["refuse", "truncate", "skip"],
     name: str,
     notes: list[str],
+    room: int,
 ) -> list[Example]:
-    lengths = [example.length for example in examples]
+    lengths = [length_with(example, room) for example in examples]
     if not too_long_for(max_length, lengths, too_long, name, notes, "their prompts are cut from the left"):
         return examples
     if too_long == "skip":
-        return [example for example in examples if example.length <= max_length]
-    return [_truncate(e, encoder.leading, max_length, name) if e.length > max_length else e for e in examples]
+        return [example for example, length in zip(examples, lengths, strict=True) if length <= max_length]
+    return [
+        _truncate(example, encoder.leading, max_length, name, room) if length > max_length else example
+        for example, length in zip(examples, lengths, strict=True)
+    ]
 
 
-def _truncate(example: Example, leading: int, max_length: int, name: str) -> Example:
+def length_with(example: Example, room: int) -> int:
+    """Tokens of the longest sequence, with `room` for a text that is generated where there are answers to it."""
+    return max(example.length, len(example.prompt) + room) if example.answers else example.length
+
+
+def _truncate(example: Example, leading: int, max_length: int, name: str, room: int) -> Example:
     """Cut the prompt from the left, behind its special tokens."""
-    room = max_length - max(map(len, example.options)) - leading
-    if room < 1:
+    behind = length_with(example, room) - len(example.prompt)
+    left = max_length - behind - leading
+    if left < 1:
         raise UserError(
-            f"{name}: an option or target alone is {max(map(len, example.options)):,} tokens, more than "
-            f"fit into {max_length:,}; set task.too_long=skip"
+            f"{name}: an option or target alone is {behind:,} tokens, more than fit into {max_length:,}; set "
+            "task.too_long=skip"
         )
-    return msgspec.structs.replace(example, prompt=example.prompt[:leading] + example.prompt[leading:][-room:])
+    return msgspec.structs.replace(example, prompt=example.prompt[:leading] + example.prompt[leading:][-left:])

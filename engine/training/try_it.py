@@ -98,7 +98,8 @@ class Trying:
 
     def _ask(self, question: _Question) -> Answer:
         if question.example is None:
-            return Answer(text=self._encoder.decode(self._runtime.generate(question.prompt, question.most)))
+            (generated,) = self._runtime.generate([question.prompt], question.most)
+            return Answer(text=self._encoder.decode(generated))
         (row,) = self._runtime.score([question.example])
         if not all(map(math.isfinite, row)):
             raise UserError("the model's scores are not finite numbers")

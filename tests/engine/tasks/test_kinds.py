@@ -208,3 +208,39 @@ def test_all_of_a_text_is_learned_but_what_it_begins_with() -> None:
     assert refused(**keys) == (
         "train.jsonl: line 1: the text is a single token, nothing is left to learn; remove the row"
     )
+
+
+# -- generated texts -----------------------------------------------------------------------------
+
+QA = [{"q": f"what {i}?", "a": f"it {i}", "all": [f"it {i}", "x"]} for i in range(6)]
+
+
+@pytest.mark.parametrize(
+    ("keys", "asked"),
+    [
+        ({}, 0),  # an older preset: its evaluations go on to know the loss alone
+        ({"kind": "generation"}, 6),
+        ({"kind": "generation", "generate_examples": 2}, 2),
+        ({"kind": "generation", "generate_examples": 0}, 0),
+        ({"generate_examples": 100}, 6),
+    ],
+)
+def test_for_how_many_a_text_is_generated(keys: dict[str, Any], asked: int) -> None:
+    loaded = choose(QA, target="{a}\n", **keys)
+    found = [example.answers for example in loaded.validation if example.answers]
+    assert len(found) == asked and all(len(answers) == 1 for answers in found)
+    assert not any(example.answers for example in loaded.train)
+    assert loaded.stops_at_newline and loaded.generate_tokens == 50
+    assert choose(QA, target="{a}\n", **keys).validation == loaded.validation
+
+
+def test_a_generated_text_is_compared_with_every_answer_and_has_room() -> None:
+    keys: dict[str, Any] = {"kind": "generation", "target": "{a}", "answers": "all", "end": "none"}
+    assert choose(QA, **keys).validation[1].answers == ("it 1", "x")
+    write("train.jsonl", QA)
+    cut = load(Bytes(), **OWN, **keys, max_length=25, generate_tokens=20, too_long="truncate")
+    assert {len(example.prompt) for example in cut.validation} == {5}  # of 7, as 20 more are to fit
+    assert {len(example.prompt) for example in cut.train} == {7}
+    assert refused(Bytes(), **OWN, **keys, generate_tokens=60).startswith(
+        "train.jsonl: 6 of 6 examples are longer than 64 tokens (long"
+    )
