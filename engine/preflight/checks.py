@@ -20,6 +20,7 @@ from engine.preflight.memory import Host, Memory, estimate_memory
 from engine.preset.method import Method
 from engine.runtimes.base import Needs
 from engine.tasks.example import Example
+from engine.tasks.load import Task
 from engine.text import in_bytes
 
 _GiB = 2**30
@@ -108,6 +109,15 @@ def check_ids(where: str, examples: Sequence[Example], tokenizer: Any, vocabular
                     f"{where}: example {number} has the token {token!r} (id {beyond}), beyond the model's vocabulary "
                     f"of {vocabulary:,}: tokenizer and model do not belong together; take the model's own tokenizer"
                 )
+
+
+def check_generation(task: Task, *, runtime: str, device: str, dtype: str) -> None:
+    """Raise `UserError` where evaluations are to generate texts and the runtime cannot from such weights."""
+    if runtime == "vllm" and device != "cpu" and dtype == "float32" and any(e.answers for e in task.validation):
+        raise UserError(
+            "task.generate_examples: vLLM generates no text from float32 weights on a GPU; set model.dtype=bfloat16, "
+            "model.runtime=training-loop, or task.generate_examples=0"
+        )
 
 
 def check_rank(method: Method, matrices: Sequence[Matrix]) -> None:

@@ -22,6 +22,7 @@ from engine.runs.info import StartedOn
 from engine.runtimes.base import Needs, Note, Report
 from engine.tasks.example import Example
 from engine.tasks.load import Task, check_sources, load_task
+from engine.tasks.tokenize import length_with
 
 if TYPE_CHECKING:
     from engine.directions.low_rank import Drawn
@@ -168,7 +169,7 @@ def prepare(plan: Plan, report: Report, note: Note = lambda level, text: None) -
     """Download the model, read the data, and check that both fit. Raises `UserError`."""
     from engine.models.missing import check_weights
     from engine.models.tokenizer import read_tokenizer
-    from engine.preflight.checks import check_ids
+    from engine.preflight.checks import check_generation, check_ids
     from engine.preflight.choose import choose_for_folder
     from engine.preflight.scope import probing_at_once
 
@@ -206,6 +207,7 @@ def prepare(plan: Plan, report: Report, note: Note = lambda level, text: None) -
         note("warning", line)
     for split, examples in (("train", task.train), ("validation", task.validation)):
         check_ids(f"task.{split}", examples, tokenizer, facts.vocabulary)
+    check_generation(task, runtime=plan.runtime, device=plan.device, dtype=plan.dtype)
     data = identity.of_data(task)
     if was and was.data:
         identity.check_data(data, was.data)
@@ -233,7 +235,7 @@ def _needs(task: Task, batch_size: int, probing: Probing) -> Needs:
         raise UserError("task.train and task.validation must both hold an example")
     return Needs(
         batch=batch_size,
-        longest=max(example.length for example in every),
+        longest=max(length_with(example, task.generate_tokens) for example in every),
         options=max(len(example.options) for example in every),
         option_tokens=max(len(option) for example in every for option in example.options),
         probing=probing,

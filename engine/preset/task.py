@@ -16,9 +16,25 @@ def _as_text(value: Any) -> Any:
     return {str(k): str(v) if isinstance(v, (int, float)) else v for k, v in value.items()}
 
 
+def _as_list(value: Any) -> Any:
+    """A template by itself is a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
+Kind = Literal["classification", "multiple-choice", "generation", "text"]
+
+
 class Task(Section):
-    name: Literal["sst2", "demo"] | None = Field(
-        None, description="A built-in task; every other task.* key overrides what it brings."
+    name: (
+        Literal[
+            "sst2", "rte", "cb", "boolq", "wsc", "wic", "multirc", "copa", "record", "squad", "drop", "ag_news", "demo"
+        ]
+        | None
+    ) = Field(None, description="A built-in task; every other task.* key overrides what it brings.")
+    kind: Kind | None = Field(
+        None,
+        description="classification: which of the verbalizer's options? multiple-choice: which of an example's own? "
+        "generation: a text after the prompt. text: all of a text, without a prompt. Unset: what the other keys say.",
     )
     train: str | None = Field(
         None,
@@ -27,23 +43,59 @@ class Task(Section):
     )
     validation: str | None = Field(None, description="Held-out examples; same forms as task.train.")
     test: str | None = Field(None, description="Kept for a last evaluation: no run reads it. Same forms as task.train.")
-    template: str | None = Field(None, description="The prompt, with {column} where a column of the data goes.")
-    label: str | None = Field(None, description="Column that holds the label.")
+    template: str | None = Field(
+        None,
+        description="The prompt, with {column} where a column of the data goes; {column:lower}, {column:old=new} and "
+        "the like change its text.",
+    )
+    join: str | None = Field(
+        None,
+        description="What stands between the prompt and an option or target; unset: a space, but nothing after a "
+        "template that ends in a newline.",
+    )
+    label: str | None = Field(
+        None,
+        description="Column that holds the label; of a multiple choice the number of the right one, from 0, or its "
+        "letter.",
+    )
     verbalizer: Annotated[dict[str, str] | None, BeforeValidator(_as_text)] = Field(
-        None, description="Label -> option text, joined to the prompt by one space."
+        None, description="Label -> option text, joined to the prompt by task.join."
+    )
+    choices: Annotated[list[str] | None, BeforeValidator(_as_list)] = Field(
+        None,
+        description="Multiple choice: a template for each choice; or one, which is filled in for every element of a "
+        "column that holds a list.",
+    )
+    answers: str | None = Field(
+        None,
+        description="Column that holds what is right, a text or a list of texts: among the choices, where there is no "
+        "label; or what a generated text is compared with.",
     )
     target: str | None = Field(
         None,
-        description="Objective lm: the text to learn after the prompt, with {column} fields; white space that it ends "
-        "in is learned too.",
+        description="Generation and text: the text to learn, with {column} fields; white space that it ends in is "
+        "learned too.",
     )
     end: Literal["eos", "none"] | None = Field(
         None,
-        description="Objective lm: what follows the target. eos: the tokenizer's EOS token, which is learned with it; "
-        "none: nothing; unset: none.",
+        description="Generation and text: what follows the target. eos: the tokenizer's EOS token, which is learned "
+        "with it; none: nothing; unset: none.",
     )
     objective: Literal["classification", "lm"] | None = Field(
-        None, description="classification over the options, or lm: likelihood of the target."
+        None, description="Of older presets: classification, or lm for every other kind. Set task.kind instead."
+    )
+    generate_examples: int | None = Field(
+        None,
+        ge=0,
+        description="Generation: for how many validation examples an evaluation also generates a text, and compares it "
+        "with the answers by token F1 and exact match; unset: all where the kind is said, none where task.target alone "
+        "says it.",
+    )
+    generate_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="Generation: tokens of a generated text at most; it stops at EOS, and at a newline unless task.end "
+        "is eos. Unset: 50.",
     )
     train_examples: int | None = Field(
         None, ge=1, description="Size of the seeded training sample; unset is all of it."
@@ -51,13 +103,16 @@ class Task(Section):
     validation_examples: int | None = Field(
         None, ge=1, description="Size of the seeded validation sample; unset is all of it."
     )
+    test_examples: int | None = Field(None, ge=1, description="Size of the seeded test sample; unset is all of it.")
     bos: Literal["auto", "never"] = Field(
         "auto",
         description="auto: prompts begin with the tokenizer's BOS token if it has one; never: only "
         "if the tokenizer itself puts it there.",
     )
-    too_long: Literal["refuse", "truncate", "skip"] = Field(
-        "refuse", description="What to do with examples longer than the model's context."
+    too_long: Literal["refuse", "truncate", "skip"] | None = Field(
+        None,
+        description="What to do with examples longer than the model's context; unset: refuse, but as MeZO truncate "
+        "those of its tasks.",
     )
 
     @model_validator(mode="after")

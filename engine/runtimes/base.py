@@ -104,10 +104,11 @@ class Runtime(Protocol):
     def score(self, examples: Sequence[Example]) -> Scores:
         """Score `examples` at the weights as they are."""
 
-    def generate(self, prompt: Sequence[int], most: int) -> list[int]:
-        """At most `most` tokens that go on from the prompt at the weights as they are, the likeliest each time.
+    def generate(self, prompts: Sequence[Sequence[int]], most: int, stop: Sequence[int] = ()) -> list[list[int]]:
+        """For every prompt at most `most` tokens that go on from it, each the likeliest, at the weights as they are.
 
-        Raises `UserError` if it generates nothing from such weights.
+        A text ends with the model's EOS token, or with one of `stop`, which may be its last. Raises `UserError` if it
+        generates nothing from such weights.
         """
 
     def at_base(self) -> AbstractContextManager[None]:
@@ -139,4 +140,5 @@ class Runtime(Protocol):
         """Give back what was opened."""
 
 
+GENERATED_AT_ONCE = 16  # texts of a padded batch, whose keys and values are all kept
 EVALUATION_SEQUENCES = 64  # of a padded forward pass, so that a large split does not need its logits at once

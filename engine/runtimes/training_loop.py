@@ -27,7 +27,7 @@ from engine.estimators.probing import Probing
 from engine.models.facts import context_of, dtype_of
 from engine.models.streamed import Entry, write_streamed
 from engine.models.weights import Matrix
-from engine.runtimes.base import EVALUATION_SEQUENCES, Probe, Upcoming
+from engine.runtimes.base import EVALUATION_SEQUENCES, GENERATED_AT_ONCE, Probe, Upcoming
 from engine.runtimes.loop.adapter import AdapterMoves
 from engine.runtimes.loop.dense import DenseMoves
 from engine.runtimes.loop.low_rank import LowRankMoves
@@ -124,11 +124,9 @@ class TrainingLoop:
     def score(self, examples: Sequence[Example]) -> Scores:
         return self._score(examples, at_once=EVALUATION_SEQUENCES)
 
-    @torch.inference_mode()
-    def generate(self, prompt: Sequence[int], most: int) -> list[int]:
-        ids = torch.tensor([list(prompt)], device=self._model.device)
-        generated = self._model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=most, do_sample=False)
-        return generated[0, len(prompt) :].tolist()
+    def generate(self, prompts: Sequence[Sequence[int]], most: int, stop: Sequence[int] = ()) -> list[list[int]]:
+        starts = range(0, len(prompts), GENERATED_AT_ONCE)
+        return [ids for n in starts for ids in self._generate(prompts[n : n + GENERATED_AT_ONCE], most, stop)]
 
     def at_base(self) -> AbstractContextManager[None]:
         return self._moves.at_base(Path(self._path))
@@ -136,6 +134,25 @@ class TrainingLoop:
     def merge(self) -> None:
         """Bring all that was learned into the model's weights. No step follows."""
         self._moves.merge(self._steps_done)
+
+    @torch.inference_mode()
+    def _generate(self, prompts: Sequence[Sequence[int]], most: int, stop: Sequence[int]) -> list[list[int]]:
+        """A batch, padded on the left. What a model's own generation config would change of it is set back."""
+        eos = self._model.generation_config.eos_token_id
+        ends = {*stop, *([] if eos is None else [eos] if isinstance(eos, int) else eos)}
+        longest = max(map(len, prompts))
+        ids = torch.zeros(len(prompts), longest, dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for row, prompt in enumerate(prompts):
+            ids[row, longest - len(prompt) :] = torch.tensor(list(prompt))
+            mask[row, longest - len(prompt) :] = 1
+        found = self._model.generate(
+            ids.to(self._model.device), attention_mask=mask.to(self._model.device), max_new_tokens=most,
+            do_sample=False, num_beams=1, repetition_penalty=1.0, no_repeat_ngram_size=0, pad_token_id=0,
+            eos_token_id=sorted(ends) or None,
+        )  # fmt: skip
+        rows: list[list[int]] = found[:, longest:].tolist()
+        return [_up_to(row, ends) for row in rows]
 
     @torch.inference_mode()
     def _score(self, examples: Sequence[Example], at_once: int | None = None) -> Scores:
@@ -217,6 +234,11 @@ class TrainingLoop:
             picked = rows.gather(1, ids[row, end - options : end, None])
             sums.append(picked.double().sum())
         return torch.stack(sums).tolist()
+
+
+def _up_to(tokens: list[int], ends: set[int]) -> list[int]:
+    """Up to the first of the tokens that end a text, which is kept; padding follows it."""
+    return tokens[: next((at + 1 for at, token in enumerate(tokens) if token in ends), len(tokens))]
 
 
 def _attention(config: Any) -> dict[str, str]:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from engine.errors import UserError
-from engine.tasks.table import Value
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class Classes:
         """Raises `UserError` where it is not plain which class a key of the verbalizer means (`keys_of`)."""
         return cls(names, keys_of(names, keys, where))
 
-    def number_of(self, label: Value) -> str:
+    def number_of(self, label: str | bool | None) -> str:
         """The number of the class that a value is, as text; empty if it is none."""
         number = str(int(label)) if isinstance(label, bool) else plain_number((label or "").strip())
         return number if number.isascii() and number.isdecimal() and int(number) < len(self.names) else ""

@@ -12,10 +12,16 @@ class Example(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """
 
     prompt: tuple[int, ...]  # token ids that the options share
-    options: tuple[tuple[int, ...], ...]  # token ids of each, in verbalizer order; one for objective lm
-    label: int  # index of the right option
+    options: tuple[tuple[int, ...], ...]  # token ids of each, in the task's order; one where it is a text to learn
+    label: int  # index of the right option; of several, that which is trained on
+    right: tuple[int, ...] = ()  # all right ones, where there are several
+    answers: tuple[str, ...] = ()  # the texts that a generated one is compared with
 
     @property
     def length(self) -> int:
         """Tokens of the longest sequence."""
         return len(self.prompt) + max(map(len, self.options))
+
+    def is_right(self, option: int) -> bool:
+        """Whether this option is a right one."""
+        return option in self.right if self.right else option == self.label

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import UserError, first_line
 from engine.models import hub
-from engine.tasks.table import Check, Table, Unfit, Value
+from engine.tasks.table import Check, Table, Unfit, Value, source_of
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -32,17 +32,18 @@ def table_of(loaded: Dataset, wanted: Sequence[str], check: Check, where: str) -
     """The `wanted` columns of a split that was loaded; `where` is what messages call it. Raises `UserError`."""
     import datasets
 
-    from engine.tasks.files.arrow import texts
+    from engine.tasks.files.arrow import asked
 
     check(loaded.column_names)
+    sources = {column: source_of(column, loaded.column_names) for column in wanted}
     values: dict[str, list[Value]] = {column: [] for column in wanted}
-    for batch in loaded.select_columns(list(wanted)).with_format("arrow").iter(_BATCH):
+    for batch in loaded.select_columns(list(dict.fromkeys(sources.values()))).with_format("arrow").iter(_BATCH):
         for column, into in values.items():
             try:
-                into += texts(batch.column(column), column)
+                into += asked(batch.column(sources[column]), column, sources[column])
             except Unfit as fault:
                 raise UserError(f"{where}: row {len(into) + fault.row + 1}: {fault}") from None
-    features = {column: loaded.features[column] for column in wanted}
+    features = {column: loaded.features[column] for column in wanted if column in loaded.features}
     classes = {column: list(f.names) for column, f in features.items() if isinstance(f, datasets.ClassLabel)}
     return Table(values, lambda index: f"{where}: row {index + 1}", classes)
 

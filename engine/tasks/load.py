@@ -7,25 +7,19 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from engine.errors import UserError
+from engine.preset.task import Kind
 from engine.preset.task import Task as PresetTask
-from engine.tasks import sources
-from engine.tasks.batches import permutation
+from engine.tasks import sampling, sources
 from engine.tasks.classes import Classes
 from engine.tasks.example import Example
 from engine.tasks.remarks import Remarks, remark_on_classes, remark_on_overlap
-from engine.tasks.spec import TaskSpec
-from engine.tasks.table import Table, Value
-from engine.tasks.template import Filled
-from engine.tasks.tokenize import RULES, Encoder, Raw, encode
-from engine.text import listed
+from engine.tasks.rows import Filling, Rows
+from engine.tasks.spec import SPLITS, Split, TaskSpec
+from engine.tasks.tokenize import RULES, Encoder, encode
+from engine.tasks.whole import encode_whole
 
-Split = Literal["train", "validation", "test"]
 Report = Callable[[str, float | None], None]
 """Told what is being done and how far it is (0..1, or None)."""
-
-_HELD_OUT = 0.1  # of the training data, when there is no validation split
-_HELD_OUT_MOST = 1000
-_FIXED_SEED = 0  # of what is evaluated, whatever the run's seed: runs with different seeds can be compared
 
 
 @dataclass(frozen=True)
@@ -35,9 +29,12 @@ class Task:
     objective: Literal["classification", "lm"]
     train: list[Example]
     validation: list[Example]
-    option_texts: list[str]  # in verbalizer order; empty for objective lm
+    option_texts: list[str]  # in verbalizer order; empty where options are not the same for all
     notes: list[str] = field(default_factory=list)  # things worth a log line
     warnings: list[str] = field(default_factory=list)
+    kind: Kind = "classification"
+    generate_tokens: int = 0  # of a text that an evaluation generates, at most
+    stops_at_newline: bool = True  # whether such a text does
 
 
 def check_sources(task: PresetTask) -> None:
@@ -47,7 +44,7 @@ def check_sources(task: PresetTask) -> None:
     task says what to predict.
     """
     spec = TaskSpec.of(task)
-    for split in ("train", "validation", "test"):
+    for split in SPLITS:
         text = spec.sources.get(split)
         if text is None:
             continue
@@ -71,49 +68,55 @@ def load_task(
     The training sample depends on `seed`; the validation sample does not, so that runs with
     different seeds can be compared. `rules` are those that the run began by.
     """
-    spec = TaskSpec.of(task)
     said = Remarks()
-    notes = said.notes
+    loader = _loader(task, tokenizer, max_length, rules, report, said.notes)
+    spec = loader.spec
+    train_rows, validation_rows = loader.drawn(seed)
+    train = loader.examples("train", train_rows)
+    validation = loader.examples("validation", validation_rows)
+    if spec.kind == "classification":
+        remark_on_classes(spec.options, "train", train, said)
+        remark_on_classes(spec.options, "validation", validation, said)
+    same = _same(train_rows.source, validation_rows.source) if "validation" in spec.sources else ""
+    remark_on_overlap(spec.kind, train, validation, same=same, said=said)
+    once = list(dict.fromkeys(said.notes))  # of a file that is both splits the same may be said twice
+    return Task(
+        spec.objective, train, validation, list(spec.options.values()), once, said.warnings, spec.kind,
+        spec.generate_tokens, spec.end == "none",
+    )  # fmt: skip
+
+
+def load_test(
+    task: PresetTask,
+    tokenizer: Any,
+    *,
+    max_length: int,
+    rules: int = RULES,
+    report: Report = lambda text, fraction: None,
+) -> tuple[list[Example], list[str]]:
+    """The test split, the same for every seed, and what is worth a log line. Raises `UserError`."""
+    notes: list[str] = []
+    loader = _loader(task, tokenizer, max_length, rules, report, notes)
+    return loader.examples("test", loader.sampled("test", sampling.FIXED_SEED)), notes
+
+
+def _loader(task: PresetTask, tokenizer: Any, max_length: int, rules: int, report: Report, notes: list[str]) -> _Loader:
+    spec = TaskSpec.of(task)
     encoder = Encoder(tokenizer, bos=task.bos == "auto", rules=rules)
-    if encoder.begins_by(spec.template):
+    if spec.template and encoder.begins_by(spec.template):
         notes.append(
             f"task.template begins with the tokenizer's BOS token, {tokenizer.bos_token}: no other is put there"
         )
     if spec.end == "eos" and tokenizer.eos_token_id is None:
         raise UserError("task.end: eos, but this model's tokenizer has no EOS token; set task.end to none")
-    loader = _Loader(
+    return _Loader(
         spec=spec,
-        task=task,
         encoder=encoder,
         end=tokenizer.eos_token_id if spec.end == "eos" else None,
         max_length=max_length,
         report=report,
         notes=notes,
     )
-    train_rows = loader.rows("train")
-    if "validation" in spec.sources:
-        validation_rows = loader.rows("validation")
-    else:
-        train_rows, validation_rows = _hold_out(train_rows, notes)
-    train = loader.examples("train", train_rows, task.train_examples, seed)
-    validation = loader.examples("validation", validation_rows, task.validation_examples, _FIXED_SEED)
-    if spec.objective == "classification":
-        remark_on_classes(spec.options, "train", train, said)
-        remark_on_classes(spec.options, "validation", validation, said)
-    same = _same(train_rows.source, validation_rows.source) if "validation" in spec.sources else ""
-    remark_on_overlap(spec.objective, train, validation, same=same, said=said)
-    once = list(dict.fromkeys(notes))  # of a file that is both splits the same may be said twice
-    return Task(spec.objective, train, validation, list(spec.options.values()), once, said.warnings)
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Rows of a source by their index in it."""
-
-    source: sources.Source
-    data: Table
-    indices: Sequence[int]
-    classes: Classes | None = None  # of the label, where its numbers have names
 
 
 def _same(one: sources.Source, other: sources.Source) -> str:
@@ -125,25 +128,11 @@ def _same(one: sources.Source, other: sources.Source) -> str:
     return "the same split" if equal else ""
 
 
-def _hold_out(rows: _Rows, notes: list[str]) -> tuple[_Rows, _Rows]:
-    count = len(rows.indices)
-    if count < 2:
-        raise UserError(f"{rows.source}: has one row, none is left to validate on; set task.validation")
-    held = max(1, min(_HELD_OUT_MOST, int(count * _HELD_OUT)))
-    order = permutation(count, f"{_FIXED_SEED}/held out")
-    notes.append(f"no task.validation: {held:,} of {count:,} rows of {rows.source} are held out to validate on")
-    return (
-        replace(rows, indices=sorted(order[held:])),
-        replace(rows, indices=sorted(order[:held])),
-    )
-
-
 @dataclass(kw_only=True)
 class _Loader:
     """Rows to examples, for every split alike."""
 
     spec: TaskSpec
-    task: PresetTask
     encoder: Encoder
     end: int | None  # token that a target ends in
     max_length: int
@@ -151,11 +140,46 @@ class _Loader:
     notes: list[str]
 
     def __post_init__(self) -> None:
-        self.options = [Filled(text) for text in self.spec.options.values()]
-        # White space before a BOS token of the template's is dropped, so that it is the only one.
-        self.before = None if self.encoder.begins_by(self.spec.template) else ""
+        self.filling = Filling(self.spec, self.encoder)
 
-    def rows(self, split: Split) -> _Rows:
+    def drawn(self, seed: int) -> tuple[Rows, Rows]:
+        """What is trained on and what is validated on."""
+        if "validation" in self.spec.sources:
+            return self.sampled("train", seed), self.sampled("validation", sampling.FIXED_SEED)
+        rows, spec = self._rows("train"), self.spec
+        count = len(rows.indices)
+        if count < 2:
+            raise UserError(f"{rows.source}: has one row, none is left to validate on; set task.validation")
+        if spec.as_mezo:
+            train, held = sampling.as_mezo(count, spec.sizes["train"] or count, spec.sizes["validation"] or 1, seed)
+            self.notes.append(
+                f"as MeZO draws them, {len(train):,} of {count:,} rows of {rows.source} are trained on and "
+                f"{len(held):,} others validated on"
+            )
+            return replace(rows, indices=train), replace(rows, indices=held)
+        train, held = sampling.held_out(count)
+        self.notes.append(
+            f"no task.validation: {len(held):,} of {count:,} rows of {rows.source} are held out to validate on"
+        )
+        return (
+            self._sample("train", replace(rows, indices=train), seed),
+            self._sample("validation", replace(rows, indices=held), sampling.FIXED_SEED),
+        )
+
+    def sampled(self, split: Split, seed: int) -> Rows:
+        """As many rows of a split as are wanted."""
+        return self._sample(split, self._rows(split), seed)
+
+    def _sample(self, split: Split, rows: Rows, seed: int) -> Rows:
+        wanted = self.spec.sizes[split]
+        if wanted is not None and wanted > len(rows.indices):
+            self.notes.append(
+                f"task.{split}_examples is {wanted:,}, {rows.source} has {len(rows.indices):,}: all are used"
+            )
+        indices = sampling.sample(rows.indices, wanted, seed, split, as_mezo=self.spec.as_mezo)
+        return replace(rows, indices=indices)
+
+    def _rows(self, split: Split) -> Rows:
         """All rows of a split."""
         spec = self.spec
         text = spec.sources.get(split)
@@ -169,49 +193,33 @@ class _Loader:
                 f"{source.paths[0].name} to {source.paths[-1].name}"
             )
         data = sources.read(source, list(spec.used), lambda present: spec.check_columns(source, present))
-        names = data.classes.get(spec.label, [])
+        names = data.classes.get(spec.label, []) if spec.kind == "classification" else []
         classes = Classes.of(names, spec.options, f"column '{spec.label}' of {source}") if names else None
-        return _Rows(source, data, range(len(data)), classes)
+        return Rows(source, data, range(len(data)), classes)
 
-    def examples(self, split: Split, rows: _Rows, wanted: int | None, seed: int) -> list[Example]:
-        """A seeded sample of `wanted` rows (all without), in the order of the source, as token ids."""
-        indices = rows.indices
-        if wanted is not None and wanted > len(indices):
-            self.notes.append(f"task.{split}_examples is {wanted:,}, {rows.source} has {len(indices):,}: all are used")
-        elif wanted is not None:
-            order = permutation(len(indices), f"{seed}/sample/{split}")
-            indices = sorted(indices[i] for i in order[:wanted])
-        raw = [self._raw(rows, index) for index in indices]
+    def examples(self, split: Split, rows: Rows) -> list[Example]:
+        """Rows as token ids, in the order of the source."""
+        spec = self.spec
+        trained = split == "train"
+        generated = set() if trained else self._generated(rows.indices)
+        raw = [self.filling.raw(rows, i, trained=trained, generated=i in generated) for i in rows.indices]
+
+        def report(fraction: float) -> None:
+            self.report(f"tokenising {split}", fraction)
+
+        if spec.template is None:
+            return encode_whole(
+                raw, self.encoder, max_length=self.max_length, too_long=spec.too_long, name=str(rows.source),
+                notes=self.notes, end=self.end, report=report,
+            )  # fmt: skip
         return encode(
-            raw,
-            self.encoder,
-            max_length=self.max_length,
-            too_long=self.task.too_long,
-            name=str(rows.source),
-            notes=self.notes,
-            end=self.end,
-            report=lambda fraction: self.report(f"tokenising {split}", fraction),
-        )
+            raw, self.encoder, max_length=self.max_length, too_long=spec.too_long, name=str(rows.source),
+            notes=self.notes, join=self.encoder.join(spec.template.text) if spec.join is None else spec.join,
+            end=self.end, room=spec.generate_tokens, report=report,
+        )  # fmt: skip
 
-    def _raw(self, rows: _Rows, index: int) -> Raw:
-        spec, row, where = self.spec, rows.data.row(index), rows.data.where(index)
-        prompt = spec.template.fill(row, where).stripped(left=self.before, right="")
-        if self.encoder.by_later_rules and spec.template.columns and not prompt.data:
-            raise UserError(f"{where}: {_without_text(spec.template.columns)}; mend or remove the row")
-        if spec.target is None:
-            label: Value = rows.data.columns[spec.label][index]
-            if rows.classes and (number := rows.classes.number_of(label)):
-                if number not in rows.classes.keys:
-                    raise spec.unknown(rows.classes.shown(number), where)
-                label = rows.classes.keys[number]
-            return Raw(where, prompt, self.options, spec.option_of(label, where))
-        # What it ends in is learned, as in "{answer}\n"; a prompt and what follows are joined by one space.
-        target = spec.target.fill(row, where).stripped(left=None, right="" if self.encoder.by_later_rules else None)
-        if not target.text.strip():
-            raise UserError(f"{where}: task.target is empty there; mend or remove the row")
-        return Raw(where, prompt, [target], 0)
-
-
-def _without_text(columns: Sequence[str]) -> str:
-    names = [f"'{column}'" for column in dict.fromkeys(columns)]
-    return f"column {names[0]} has no text" if len(names) == 1 else f"columns {listed(names)} have no text"
+    def _generated(self, indices: Sequence[int]) -> set[int]:
+        """The rows for which an evaluation generates a text, the same ones every time."""
+        if self.spec.generated == 0:
+            return set()
+        return set(sampling.sample(indices, self.spec.generated, sampling.FIXED_SEED, "generated", as_mezo=False))

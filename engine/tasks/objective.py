@@ -22,24 +22,26 @@ def loss(objective: Objective, examples: Sequence[Example], scores: Scores) -> f
     """Loss of a batch in nats.
 
     classification: mean cross entropy over the mean log-probability of each option's tokens;
-    lm: mean negative log-likelihood over all target tokens of the batch
+    lm: mean negative log-likelihood over all tokens of the right options of the batch
     (both as in the MeZO trainer, arXiv 2305.17333).
     """
     if objective == "lm":
-        tokens = sum(len(example.options[0]) for example in examples)
-        return -math.fsum(row[0] for row in scores) / tokens
+        tokens = sum(len(example.options[example.label]) for example in examples)
+        return -math.fsum(row[example.label] for example, row in zip(examples, scores, strict=True)) / tokens
     return math.fsum(_cross_entropy(example, row) for example, row in zip(examples, scores, strict=True)) / len(
         examples
     )
 
 
 def metrics(objective: Objective, examples: Sequence[Example], scores: Scores) -> dict[str, float]:
-    """What an evaluation reports: `loss`, and `accuracy` (0..1) for classification."""
+    """What an evaluation reports: `loss`, and `accuracy` (0..1) where there are options to choose from.
+
+    The option of the highest mean log-probability is what the model says.
+    """
     figures = {"loss": loss(objective, examples, scores)}
-    if objective == "classification":
-        figures["accuracy"] = sum(
-            _best(example, row) == example.label for example, row in zip(examples, scores, strict=True)
-        ) / len(examples)
+    if any(len(example.options) > 1 for example in examples):
+        said = (example.is_right(_best(example, row)) for example, row in zip(examples, scores, strict=True))
+        figures["accuracy"] = sum(said) / len(examples)
     return figures
 
 

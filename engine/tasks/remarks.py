@@ -53,15 +53,15 @@ def remark_on_classes(options: dict[str, str], split: str, examples: Sequence[Ex
 
 
 def remark_on_overlap(
-    objective: str, train: Sequence[Example], validation: Sequence[Example], *, same: str, said: Remarks
+    kind: str, train: Sequence[Example], validation: Sequence[Example], *, same: str, said: Remarks
 ) -> None:
     """How many validation examples are trained on; a warning if it is half of them, or all of the splits are one.
 
     `same` says what both splits are, such as "the same file", if they are one.
 
-    Two examples are the same if their prompts are, token for token, and for objective lm their targets too.
+    Two examples are the same if their prompts are, token for token, and where a text is learned that too.
     """
-    if objective == "lm":
+    if kind in ("generation", "text"):
         known = {(example.prompt, example.options) for example in train}
         both = sum((example.prompt, example.options) in known for example in validation)
     else:

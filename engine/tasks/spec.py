@@ -1,80 +1,122 @@
-"""What a task asks: its template, its options, and which of them a row's label means."""
+"""What a task asks: its kind, its template, its options, and which of them a row says is right."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from engine.errors import UserError
-from engine.preset.task import Task
+from engine.preset.task import Kind, Task
 from engine.tasks.builtin import BUILTIN
 from engine.tasks.classes import plain_number
+from engine.tasks.kinds import check_keys, kind_of
 from engine.tasks.sources import Source
+from engine.tasks.table import Column, source_of
 from engine.tasks.template import Template
 from engine.text import listed, suggest
+
+Split = Literal["train", "validation", "test"]
+_GENERATE_TOKENS = 50  # as MeZO
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
 class TaskSpec:
     """A task with everything that its name brings, and what it asks to be predicted."""
 
-    objective: Literal["classification", "lm"]
+    kind: Kind
     sources: dict[str, str]  # by split
-    template: Template
-    target: Template | None
+    sizes: dict[str, int | None]  # by split: how many examples are wanted
+    as_mezo: bool  # whether they are drawn as MeZO draws them
+    too_long: Literal["refuse", "truncate", "skip"]
+    template: Template | None  # none of kind text
+    join: str | None  # between prompt and option; None: as the template's end has it
+    target: Template | None  # of kinds generation and text
     label: str
-    options: dict[str, str]  # label -> option text
+    options: dict[str, str]  # of a classification: label -> option text
+    choices: tuple[Template, ...]  # of a multiple choice
+    answers: str  # the column of what is right
     end: Literal["eos", "none"]  # what a target ends in
+    generated: int | None  # for how many examples an evaluation generates a text; None: all
+    generate_tokens: int  # of such a text, at most
 
     @classmethod
     def of(cls, task: Task) -> TaskSpec:
         """A preset's task with what its name brings. Raises `UserError` where something is missing or contradictory."""
-        brought = BUILTIN[task.name] if task.name else {}
-        given = task.model_dump(exclude_none=True)
-        merged = {**brought, **given}
-        if "template" not in merged:
-            raise UserError("task.template: missing; the prompt, for example '{sentence} It was'")
-        objective = _objective(task, merged)
-        sources: dict[str, str] = {s: merged[s] for s in ("train", "validation", "test") if s in merged}
-        template = Template("task.template", merged["template"], varies=objective == "classification")
-        if objective == "lm":
-            target = Template("task.target", merged["target"], varies=True)
-            return cls(objective, sources, template, target, "", {}, merged.get("end", "none"))
-        if merged.get("end", "none") != "none":
+        builtin = BUILTIN[task.name] if task.name else None
+        brought = builtin.keys if builtin else {}
+        kind = kind_of(task, brought)
+        check_keys(task, kind)
+        merged = {**brought, **task.model_dump(exclude_none=True)}
+        if kind != "text" and "template" not in merged:
             raise UserError(
-                "task.end: eos is for objective lm, whose target the model learns to end; options of a classification "
-                "are compared as they are; remove the key"
+                "task.template: missing; the prompt, for example '{sentence} It was'; or set task.kind=text for texts "
+                "without one"
             )
-        if "label" not in merged:
-            raise UserError("task.label: missing; the column that holds the label")
-        options = {label.strip(): text.strip() for label, text in merged["verbalizer"].items()}
-        if len(options) < 2 or len(options) < len(merged["verbalizer"]):
-            raise UserError("task.verbalizer: needs two or more labels, each with an option text of its own")
-        by_text: dict[str, str] = {}
-        for label, text in options.items():
-            if text in by_text:
-                raise UserError(
-                    f"task.verbalizer: labels {by_text[text]} and {label} both stand for {text!r}; give each an option "
-                    "text of its own"
-                )
-            by_text[text] = label
-        if not all(options.values()):
-            raise UserError("task.verbalizer: an option text is empty; the model is asked which one follows")
-        return cls(objective, sources, template, None, merged["label"], options, "none")
+        varies = kind in ("classification", "multiple-choice")  # of the others the target does
+        template = None if kind == "text" else Template("task.template", merged["template"], varies=varies)
+        choices: tuple[Template, ...] = ()
+        options: dict[str, str] = {}
+        target = None
+        if kind == "multiple-choice":
+            choices = tuple(Template("task.choices", text, varies=True) for text in _choices(merged))
+        elif kind == "classification":
+            options = _options(merged)
+        else:
+            if "target" not in merged:
+                raise UserError(f"task.target: missing; kind {kind} learns this text, for example '{{answer}}'")
+            target = Template("task.target", merged["target"], varies=True)
+        return cls(
+            kind=kind,
+            sources={s: merged[s] for s in SPLITS if s in merged},
+            sizes={s: merged.get(f"{s}_examples") for s in SPLITS},
+            as_mezo=builtin is not None and builtin.drawn == "mezo",
+            too_long=merged.get("too_long", "refuse"),
+            template=template,
+            join=merged.get("join"),
+            target=target,
+            label=_label(merged, kind, task),
+            options=options,
+            choices=choices,
+            answers=_answers(merged, kind, task),
+            end=merged.get("end", "none") if target else "none",
+            generated=merged.get("generate_examples", _generated(task, brought, kind)),
+            generate_tokens=merged.get("generate_tokens", _GENERATE_TOKENS),
+        )
+
+    @property
+    def objective(self) -> Literal["classification", "lm"]:
+        """What is trained: the right option among the options, or how likely a text is."""
+        return "classification" if self.kind == "classification" else "lm"
 
     @property
     def used(self) -> dict[str, str]:
-        """The columns that are read -> the key that asks for them."""
-        asked = dict.fromkeys(self.template.columns, "task.template")
-        if self.target:
-            asked |= {c: "task.target" for c in self.target.columns if c not in asked}
-        return asked if self.objective == "lm" else asked | {self.label: "task.label"}
+        """The columns that are read -> the key that asks for them. Those that may hold lists are `Column`s."""
+        asked: dict[str, str] = {}
+        lists = {self.answers} - {""}
+        if len(self.choices) == 1:
+            lists |= set(self.choices[0].columns)
+        for template in (self.template, self.target, *self.choices):
+            lists |= set(template.lists if template else ())
+
+        def ask(names: Sequence[str], key: str) -> None:
+            for name in names:
+                column = Column(name, "texts") if name in lists else name
+                asked.setdefault(column, key)
+
+        ask(self.template.columns if self.template else [], "task.template")
+        ask(self.target.columns if self.target else [], "task.target")
+        for choice in self.choices:
+            ask(choice.columns, "task.choices")
+        ask([self.label] if self.label else [], "task.label")
+        ask([self.answers] if self.answers else [], "task.answers")
+        return asked
 
     def check_columns(self, source: Source, present: Sequence[str]) -> None:
         """Raise `UserError` for a column that the source has not."""
         for column, key in self.used.items():
-            if column not in present:
+            if not source_of(column, present):
                 near = suggest(column, present)
                 raise UserError(f"{key}: no column '{column}' in {source} (it has {listed(present)}){near}")
 
@@ -99,18 +141,67 @@ class TaskSpec:
         )
 
 
-def _objective(task: Task, merged: dict[str, Any]) -> Literal["classification", "lm"]:
-    if task.verbalizer and task.target and not task.objective:
-        raise UserError("task.target and task.verbalizer are both set; keep one, or say which by task.objective")
-    objective = task.objective or ("lm" if task.target else "classification")  # explicit beats what the name brings
-    if objective == "lm" and "target" not in merged:
-        raise UserError("task.target: missing; objective lm learns this text, for example '{answer}'")
-    if objective == "classification" and not merged.get("verbalizer"):
+def _options(merged: dict[str, Any]) -> dict[str, str]:
+    if not merged.get("verbalizer"):
         raise UserError(
-            'task.verbalizer: missing; set label -> option text, as in { 0 = "bad", 1 = "good" }, or task.target for '
-            "objective lm"
+            'task.verbalizer: missing; set label -> option text, as in { 0 = "bad", 1 = "good" }; or task.choices, or '
+            "task.target, for another kind of task"
         )
-    return objective
+    options = {label.strip(): text.strip() for label, text in merged["verbalizer"].items()}
+    if len(options) < 2 or len(options) < len(merged["verbalizer"]):
+        raise UserError("task.verbalizer: needs two or more labels, each with an option text of its own")
+    by_text: dict[str, str] = {}
+    for label, text in options.items():
+        if text in by_text:
+            raise UserError(
+                f"task.verbalizer: labels {by_text[text]} and {label} both stand for {text!r}; give each an option "
+                "text of its own"
+            )
+        by_text[text] = label
+    if not all(options.values()):
+        raise UserError("task.verbalizer: an option text is empty; the model is asked which one follows")
+    return options
+
+
+def _choices(merged: dict[str, Any]) -> list[str]:
+    found: list[str] = merged.get("choices", [])
+    if not found:
+        raise UserError(
+            "task.choices: missing; a template for each choice, as in ['{choice1}', '{choice2}'], or one of a column "
+            "that holds a list, '{choices}'"
+        )
+    return found
+
+
+def _label(merged: dict[str, Any], kind: Kind, task: Task) -> str:
+    if kind == "classification" and "label" not in merged:
+        raise UserError("task.label: missing; the column that holds the label")
+    if kind == "classification" or (kind == "multiple-choice" and not task.answers):
+        return str(merged.get("label", ""))
+    return ""
+
+
+def _answers(merged: dict[str, Any], kind: Kind, task: Task) -> str:
+    if kind == "generation":
+        return str(merged.get("answers", ""))
+    if kind != "multiple-choice":
+        return ""
+    if task.label and task.answers:
+        raise UserError("task.label and task.answers are both set; keep the one that says which choice is right")
+    if "label" not in merged and "answers" not in merged:
+        raise UserError(
+            "task.label: missing; the column that holds the number of the right choice, or task.answers for that of "
+            "its text"
+        )
+    return "" if task.label else str(merged.get("answers", ""))
+
+
+def _generated(task: Task, brought: Mapping[str, Any], kind: Kind) -> int | None:
+    """For how many examples a text is generated where the preset does not say.
+
+    None of them where the kind is only meant, by a target: older presets, whose evaluations know the loss alone.
+    """
+    return None if kind == "generation" in (task.kind, brought.get("kind")) else 0
 
 
 def _spellings(label: Any) -> list[str]:

@@ -2,20 +2,103 @@
 
 from __future__ import annotations
 
+import json
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, Literal, TypeVar
 
 from engine.errors import UserError
 
 Row = TypeVar("Row")
 
-Value = str | bool | None
-"""Text as it is written. A truth value stays one, as labels spell it in more than one way; None is missing."""
+Turns = tuple[tuple[str, str], ...]
+"""A conversation: who speaks, and what."""
+
+Value = str | bool | None | tuple[str, ...] | Turns
+"""Text as it is written. A truth value stays one, as labels spell it in more than one way; None is missing. Lists of
+texts and conversations only where they are asked for (`Column`)."""
 
 Check = Callable[[Sequence[str]], None]
 """Told the columns that are there; raises `UserError` where one that is asked for is not."""
+
+
+class Column(str):
+    """A column that is asked for, by its name, and what may be in it besides text: a list of texts, or messages.
+
+    `answers.text` is what the objects of a column `answers` hold under `text`, where no column has that very name.
+    """
+
+    holds: Literal["text", "texts", "messages"]
+
+    def __new__(cls, name: str, holds: Literal["text", "texts", "messages"]) -> Column:
+        column = super().__new__(cls, name)
+        column.holds = holds
+        return column
+
+
+def holds(column: str) -> Literal["text", "texts", "messages"]:
+    """What may be in a column that is asked for."""
+    return column.holds if isinstance(column, Column) else "text"
+
+
+def source_of(column: str, present: Iterable[str]) -> str:
+    """The column in which one that is asked for is: itself, or that before a dot; empty if there is none."""
+    present = set(present)
+    parts = column.split(".")
+    names = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next((name for name in names if name in present), "")
+
+
+def within(column: str, source: str) -> list[str]:
+    """The keys that lead from the column `source` to the one that is asked for."""
+    return column[len(source) + 1 :].split(".") if column != source else []
+
+
+def as_asked(value: Any, column: str) -> Value:
+    """A value that a file holds as a list or an object, if it is what its column is asked for as. Raises `Unfit`."""
+    wanted = holds(column)
+    if wanted == "texts" and isinstance(value, list):
+        return tuple(_element(one, column) for one in value)
+    if wanted == "messages" and isinstance(value, list):
+        return tuple(_turn(one, column) for one in value)
+    kind = "a list" if isinstance(value, list) else "an object"
+    if wanted == "messages":
+        raise Unfit(column, f"is {kind}, no conversation; write a list of {{role, content}}")
+    if wanted == "texts":
+        raise Unfit(column, f"is {kind}, no list of texts; name the list in it, as in {column}.text")
+    raise Unfit(column, f"is {kind}, no text; name a column of text, or write one from it")
+
+
+def as_list(value: Value, column: str) -> Value:
+    """The same for what a text holds, as in a CSV: a list is written as JSON has it."""
+    if holds(column) == "text" or not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        try:
+            return as_asked(json.loads(value, parse_int=str, parse_float=str), column)
+        except json.JSONDecodeError:
+            pass
+    if holds(column) == "messages":
+        raise Unfit(column, "is text, no conversation; write a list of {role, content}")
+    return value
+
+
+def _element(value: Any, column: str) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, str):
+        raise Unfit(column, "is a list that holds more than texts; mend or remove the row")
+    return text(value, column)
+
+
+def _turn(value: Any, column: str) -> tuple[str, str]:
+    if not isinstance(value, dict):
+        raise Unfit(column, "is a list of other things than {role, content}; mend or remove the row")
+    for key in ("role", "content"):
+        if not isinstance(value.get(key), str):
+            raise Unfit(column, f"has a message without a text as {key}; mend or remove the row")
+    return text(value["role"], column), text(value["content"], column)
 
 
 @dataclass(frozen=True)
@@ -31,8 +114,8 @@ class Table:
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
 
-    def row(self, index: int) -> dict[str, str | None]:
-        """A row as text; truth values as JSON writes them."""
+    def row(self, index: int) -> Mapping[str, Any]:
+        """A row as text, and lists of text; truth values as JSON writes them."""
         return {name: written(values[index]) for name, values in self.columns.items()}
 
 
@@ -66,7 +149,7 @@ def gather(
     return Table(dict(zip(wanted, values, strict=True)), lambda index: where(places[index]))
 
 
-def written(value: Value) -> str | None:
+def written(value: Value) -> str | tuple[str, ...] | Turns | None:
     """A value as it is put into a prompt."""
     return ("true" if value else "false") if isinstance(value, bool) else value
 

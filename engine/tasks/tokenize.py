@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import msgspec
@@ -17,10 +18,11 @@ from engine.text import listed
 
 _CHUNK = 512  # examples that are handed to the tokenizer at once
 
-RULES = 2
+RULES = 3
 """By which texts become tokens, for a run's record: since 2 special tokens in the data are text, a BOS token that a
 text begins with is the only one, a target keeps the white space that it ends in, and a prompt of which every column is
-empty is refused. Runs that began by 1 go on so."""
+empty is refused; since 3 nothing stands between an option and a template that ends in a newline. Runs go on by those
+that they began by."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Raw:
     prompt: Filled
     options: Sequence[Filled]
     label: int
+    right: tuple[int, ...] = ()  # all right options, where there are several
+    answers: tuple[str, ...] = ()
 
 
 class Encoder:
@@ -53,6 +57,7 @@ class Encoder:
             self._prefix = []
         self.leading += len(self._prefix)
         last = [*self._prefix, *full][self.leading - 1] if self.leading else None
+        self._rules = rules
         #: Whether texts become tokens by other rules than the first.
         self.by_later_rules = rules > 1
         #: The BOS token of which a text that begins with it gets no second one.
@@ -72,6 +77,10 @@ class Encoder:
         others = iter(self._encode([text for text, tokens in zip(texts, held, strict=True) if not tokens]))
         return [self._begun(next(taken if tokens else others)) for tokens in held]
 
+    def join(self, template: str) -> str:
+        """What stands between a prompt by this template and what follows, where the task does not say."""
+        return "" if self._rules > 2 and template.endswith("\n") else " "
+
     def begins_by(self, template: Template) -> bool:
         """Whether a template itself begins with the BOS token, and what is filled in gets no other."""
         return self.bos is not None and template.begins_with(self.tokenizer.bos_token)
@@ -89,6 +98,17 @@ class Encoder:
         """The special tokens that are text there, because they came from a column."""
         return self._specials.inside(text) if self._specials else []
 
+    @cached_property
+    def newlines(self) -> tuple[int, ...]:
+        """Every token whose text holds a newline."""
+        texts = self.tokenizer.batch_decode([[token] for token in range(len(self.tokenizer))])
+        return tuple(token for token, text in enumerate(texts) if "\n" in text)
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """The tokenizer's EOS token, where it has one."""
+        return () if self.tokenizer.eos_token_id is None else (self.tokenizer.eos_token_id,)
+
     def decode(self, ids: Sequence[int]) -> str:
         """The text of these ids, for people: special tokens are left out."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
@@ -102,19 +122,21 @@ def encode(
     too_long: Literal["refuse", "truncate", "skip"],
     name: str,
     notes: list[str],
+    join: str = " ",
     end: int | None = None,
+    room: int = 0,
     report: Callable[[float], None] = lambda fraction: None,
 ) -> list[Example]:
-    """Tokenise examples, each option joined to the prompt by one space. Raises `UserError`.
+    """Tokenise examples, each option joined to the prompt by `join`. Raises `UserError`.
 
     `name` is what messages call the data; `notes` gets what is worth a log line; `end` is the token that options end
-    in, each once.
+    in, each once; `room` is for the tokens of a text that is generated, where an example has answers to it.
     """
     try:
-        examples = _Joint(encoder, end, report).examples(raw, notes, name)
+        examples = _Joint(encoder, join, end, report).examples(raw, notes, name)
     except _NotTheSame:
-        examples = _Joint(encoder, end, report, once=False).examples(raw, notes, name)
-    return _fit(examples, encoder, max_length, too_long, name, notes)
+        examples = _Joint(encoder, join, end, report, once=False).examples(raw, notes, name)
+    return _fit(examples, encoder, max_length, too_long, name, notes, room)
 
 
 class _NotTheSame(Exception):
@@ -129,10 +151,10 @@ class _Joint:
     """
 
     def __init__(
-        self, encoder: Encoder, end: int | None, report: Callable[[float], None], *, once: bool = True
+        self, encoder: Encoder, join: str, end: int | None, report: Callable[[float], None], *, once: bool = True
     ) -> None:
-        self._encoder, self._end, self._report = encoder, end, report
-        self._border = Border(encoder.tokenizer) if once else None
+        self._encoder, self._between, self._end, self._report = encoder, join, end, report
+        self._border = Border(encoder.tokenizer) if once and join == " " else None
         self._shared: Sequence[Filled] = ()  # the options that are tokenised once
         self._known: tuple[tuple[int, ...], ...] = ()  # their tokens
         self._distinct: object = None  # the last options that were found to be
@@ -147,7 +169,7 @@ class _Joint:
             chunk = raw[start : start + _CHUNK]
             self._report(start / len(raw))
             # "one space" also after a template that ends in one
-            prompts = [item.prompt.stripped(right=" ") for item in chunk]
+            prompts = [item.prompt.stripped(right=" " if self._between.startswith(" ") else "") for item in chunk]
             in_prompts = [self._encoder.held(prompt) for prompt in prompts]
             bare = self._encoder(prompts, in_prompts)
             joined = self._join(chunk, prompts, bare, in_prompts)
@@ -178,7 +200,9 @@ class _Joint:
             every = range(len(item.options))
             behind.append([number % len(every)] if not tokens and self._once(item, prompt, ids) else every)
         texts = [
-            p.before(item.options[n]) for item, p, which in zip(chunk, prompts, behind, strict=True) for n in which
+            p.before(item.options[n], self._between)
+            for item, p, which in zip(chunk, prompts, behind, strict=True)
+            for n in which
         ]
         fulls = iter(self._encoder(texts))
         joined = []
@@ -189,7 +213,7 @@ class _Joint:
                 continue
             if found[0] != [*ids, *self._known[which[0]]]:
                 raise _NotTheSame
-            joined.append(Example(tuple(ids), self._known, item.label))
+            joined.append(Example(tuple(ids), self._known, item.label, item.right, item.answers))
         return joined
 
     def _once(self, item: Raw, prompt: Filled, ids: list[int]) -> bool:
@@ -200,7 +224,7 @@ class _Joint:
             if not self._border.allows([option.text for option in item.options]):
                 self._border = None
                 return False
-            fulls = self._encoder([prompt.before(option) for option in item.options])
+            fulls = self._encoder([prompt.before(option, self._between) for option in item.options])
             if any(full[: len(ids)] != ids or len(full) == len(ids) for full in fulls):
                 raise _NotTheSame
             self._shared, self._known = item.options, tuple(tuple(full[len(ids) :]) for full in fulls)
@@ -221,7 +245,7 @@ class _Joint:
         last = () if self._end is None else (self._end,)
         options = (tuple(full[shared:]) for full in fulls)
         ended = tuple(option if option[-1:] == last else option + last for option in options)
-        return Example(tuple(prompt[:shared]), ended, item.label)
+        return Example(tuple(prompt[:shared]), ended, item.label, item.right, item.answers)
 
     def _check_distinct(self, example: Example, item: Raw) -> None:
         """Raise `UserError` for options that nothing tells apart: their losses are the same for ever."""
@@ -239,6 +263,30 @@ class _Joint:
         self._distinct = example.options
 
 
+def too_long_for(
+    max_length: int,
+    lengths: Sequence[int],
+    too_long: Literal["refuse", "truncate", "skip"],
+    name: str,
+    notes: list[str],
+    cut: str,
+) -> bool:
+    """Whether some of the data, which messages call `name`, are longer than fit: noted, with how they are `cut`.
+
+    Raises `UserError` where they are refused, or none is left.
+    """
+    over = sum(length > max_length for length in lengths)
+    if not over:
+        return False
+    fact = f"{over:,} of {len(lengths):,} examples are longer than {max_length:,} tokens (longest {max(lengths):,})"
+    if too_long == "refuse":
+        raise UserError(f"{name}: {fact}; set task.too_long=truncate or task.too_long=skip")
+    if too_long == "skip" and over == len(lengths):
+        raise UserError(f"{name}: {fact}, none is left; set task.too_long=truncate")
+    notes.append(f"{name}: {fact}; {'they are skipped' if too_long == 'skip' else cut}")
+    return True
+
+
 def _fit(
     examples: list[Example],
     encoder: Encoder,
@@ -246,30 +294,31 @@ def _fit(
     too_long: Literal["refuse", "truncate", "skip"],
     name: str,
     notes: list[str],
+    room: int,
 ) -> list[Example]:
-    lengths = [example.length for example in examples]
-    over = sum(length > max_length for length in lengths)
-    if not over:
+    lengths = [length_with(example, room) for example in examples]
+    if not too_long_for(max_length, lengths, too_long, name, notes, "their prompts are cut from the left"):
         return examples
-    fact = f"{over:,} of {len(examples):,} examples are longer than {max_length:,} tokens (longest {max(lengths):,})"
-    if too_long == "refuse":
-        raise UserError(f"{name}: {fact}; set task.too_long=truncate or task.too_long=skip")
     if too_long == "skip":
-        kept = [example for example in examples if example.length <= max_length]
-        if not kept:
-            raise UserError(f"{name}: {fact}, none is left; set task.too_long=truncate")
-        notes.append(f"{name}: {fact}; they are skipped")
-        return kept
-    notes.append(f"{name}: {fact}; their prompts are cut from the left")
-    return [_truncate(e, encoder.leading, max_length, name) if e.length > max_length else e for e in examples]
+        return [example for example, length in zip(examples, lengths, strict=True) if length <= max_length]
+    return [
+        _truncate(example, encoder.leading, max_length, name, room) if length > max_length else example
+        for example, length in zip(examples, lengths, strict=True)
+    ]
 
 
-def _truncate(example: Example, leading: int, max_length: int, name: str) -> Example:
+def length_with(example: Example, room: int) -> int:
+    """Tokens of the longest sequence, with `room` for a text that is generated where there are answers to it."""
+    return max(example.length, len(example.prompt) + room) if example.answers else example.length
+
+
+def _truncate(example: Example, leading: int, max_length: int, name: str, room: int) -> Example:
     """Cut the prompt from the left, behind its special tokens."""
-    room = max_length - max(map(len, example.options)) - leading
-    if room < 1:
+    behind = length_with(example, room) - len(example.prompt)
+    left = max_length - behind - leading
+    if left < 1:
         raise UserError(
-            f"{name}: an option or target alone is {max(map(len, example.options)):,} tokens, more than "
-            f"fit into {max_length:,}; set task.too_long=skip"
+            f"{name}: an option or target alone is {behind:,} tokens, more than fit into {max_length:,}; set "
+            "task.too_long=skip"
         )
-    return msgspec.structs.replace(example, prompt=example.prompt[:leading] + example.prompt[leading:][-room:])
+    return msgspec.structs.replace(example, prompt=example.prompt[:leading] + example.prompt[leading:][-left:])

@@ -1,4 +1,4 @@
-"""Evaluations: a split scored in slices, between which the run can be told to stop; on record, and which is best."""
+"""Evaluations: a split measured in slices, between which the run can be told to stop; on record, and which is best."""
 
 from __future__ import annotations
 
@@ -16,11 +16,9 @@ from engine.preset.schema import Preset
 from engine.protocol.events import Eval, Event
 from engine.runs.best import best_evaluation, least_loss
 from engine.runs.directory import RunDir
-from engine.tasks import objective
 from engine.training.disk_wait import DiskWait
+from engine.training.measure import Measure
 from engine.training.stopwatch import Stopwatch
-
-_SLICE = 64  # examples scored between two looks at the requests
 
 
 class Evaluations:
@@ -35,7 +33,8 @@ class Evaluations:
         watch: Stopwatch,
         disk_wait: DiskWait,
     ) -> None:
-        self._run, self._runtime, self._task = run, opened.runtime, opened.task
+        self._run, self._task = run, opened.task
+        self._measure = Measure(opened.runtime, opened.task, opened.encoder)
         self._inbox, self._emit, self._watch, self._disk_wait = inbox, emit, watch, disk_wait
         self.taken: list[Eval] = []
 
@@ -85,7 +84,7 @@ class Evaluations:
             self._emit(structs.replace(self.taken[-1], seconds=0.0))
             return False
         with self._watch.during("evaluations") as lap:
-            metrics = self._measure()
+            metrics = self._measure.of(self._task.validation, self._inbox.check_stop)
             _refuse_not_finite(metrics, done, preset.method.lr)
         self._watch.save()
         due = msgspec.UNSET if not preset.method.ratchet or is_due(preset.run, done) else False
@@ -95,14 +94,6 @@ class Evaluations:
         self.taken.append(taken)
         self._emit(taken)
         return True
-
-    def _measure(self) -> dict[str, float]:
-        examples = self._task.validation
-        scores: objective.Scores = []
-        for start in range(0, len(examples), _SLICE):
-            self._inbox.check_stop()
-            scores += self._runtime.score(examples[start : start + _SLICE])
-        return objective.metrics(self._task.objective, examples, scores)
 
 
 def is_due(run: Run, done: int) -> bool:

@@ -65,7 +65,10 @@ class Trying:
                 raise UserError(f"{len(asked.options)} options are too many: {_MOST_OPTIONS} can be tried at once")
             if asked.options:
                 raw = Raw("the prompt", Filled(asked.prompt), [Filled(option) for option in asked.options], 0)
-                (example,) = encode([raw], self._encoder, max_length=2**31, too_long="refuse", name="", notes=[])
+                (example,) = encode(
+                    [raw], self._encoder, max_length=2**31, too_long="refuse", name="", notes=[],
+                    join=self._encoder.join(asked.prompt),
+                )  # fmt: skip
                 return _Question(example.prompt, example, 0), asked.prompt, asked.options, None
             (prompt,) = self._encoder([Filled(asked.prompt)])
             most = max(1, min(asked.max_tokens, self._runtime.longest - len(prompt)))
@@ -76,8 +79,8 @@ class Trying:
         example = held_out[asked.example]
         text = self._encoder.decode(example.prompt)
         options = [self._encoder.decode(option).strip() for option in example.options]
-        # What is to be learned of an example of objective lm is a text.
-        scored = example if self._task.objective == "classification" else None
+        # Where there is nothing to choose from, a text is to be learned.
+        scored = example if len(example.options) > 1 else None
         most = max(1, min(asked.max_tokens, self._runtime.longest - len(example.prompt)))
         return _Question(example.prompt, scored, most), text, options, example.label
 
@@ -95,7 +98,8 @@ class Trying:
 
     def _ask(self, question: _Question) -> Answer:
         if question.example is None:
-            return Answer(text=self._encoder.decode(self._runtime.generate(question.prompt, question.most)))
+            (generated,) = self._runtime.generate([question.prompt], question.most)
+            return Answer(text=self._encoder.decode(generated))
         (row,) = self._runtime.score([question.example])
         if not all(map(math.isfinite, row)):
             raise UserError("the model's scores are not finite numbers")

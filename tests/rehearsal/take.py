@@ -79,7 +79,7 @@ def _take(case: dict[str, Any]) -> dict[str, Any]:
     found["kept"] = kept and kept.kept
     runtime.score(pool[:3])
     try:
-        found["generated"] = runtime.generate(list(pool[0].prompt), 4)
+        found["generated"] = runtime.generate([pool[0].prompt], 4)[0]
     except UserError as error:
         found["generated"] = str(error)
     runtime.close()

@@ -31,15 +31,17 @@ def generate_scores(llm: LLM, examples: Sequence[Example], adapter: int | None) 
     return scores
 
 
-def generate_tokens(llm: LLM, prompt: Sequence[int], adapter: int | None, most: int) -> list[int]:
-    """At most `most` tokens that go on from the prompt, the likeliest at every place."""
-    (output,) = llm.generate(
-        [{"prompt_token_ids": list(prompt)}],  # type: ignore[arg-type]
-        SamplingParams(max_tokens=most, temperature=0.0, detokenize=False),
+def generate_tokens(
+    llm: LLM, prompts: Sequence[Sequence[int]], adapter: int | None, most: int, stop: Sequence[int]
+) -> list[list[int]]:
+    """For every prompt at most `most` tokens that go on from it, the likeliest at every place, up to one of `stop`."""
+    outputs = llm.generate(
+        [{"prompt_token_ids": list(prompt)} for prompt in prompts],  # type: ignore[arg-type]
+        SamplingParams(max_tokens=most, temperature=0.0, detokenize=False, stop_token_ids=list(stop)),
         lora_request=_request(adapter) if adapter else None,
         use_tqdm=False,
     )
-    return list(output.outputs[0].token_ids)
+    return [list(output.outputs[0].token_ids) for output in outputs]
 
 
 def _request(adapter: int) -> LoRARequest:

@@ -185,12 +185,12 @@ class VllmRuntime:
         self._settle()
         return self._scoring.score(examples, 1)[0][0]
 
-    def generate(self, prompt: Sequence[int], most: int) -> list[int]:
+    def generate(self, prompts: Sequence[Sequence[int]], most: int, stop: Sequence[int] = ()) -> list[list[int]]:
         if not self._adaptable:
             raise UserError("vLLM generates no text from float32 weights on a GPU; probabilities of options work")
         self._settle()
         with self._scoring.published(0) as adapter:
-            return generate_tokens(self._llm, prompt, adapter, most)
+            return generate_tokens(self._llm, prompts, adapter, most, stop)
 
     @contextmanager
     def at_base(self) -> Iterator[None]:

@@ -2,7 +2,7 @@
 
 Text and bytes that are UTF-8 are taken as they are, numbers by their shortest digits, decimals by all of theirs, dates
 and times as Python writes them (`2024-01-01 12:00:00`). Whatever else a column may hold (lists, maps, pictures) is no
-text.
+text; lists are read where they are asked for.
 """
 
 from __future__ import annotations
@@ -13,9 +13,36 @@ from typing import Any
 import pyarrow
 from pyarrow import types
 
-from engine.tasks.table import Unfit, Value
+from engine.tasks.table import Unfit, Value, as_asked, as_list, holds, within
 
 _CANNOT = (ValueError, OverflowError, KeyError)  # no UTF-8; outside the years 1 to 9999; a zone that nobody knows
+
+
+def asked(values: Any, column: str, source: str) -> list[Value]:
+    """The values of a column that is asked for, from the one that it is in. Raises `Unfit`, with its row."""
+    names = within(column, source)
+    if names or (holds(column) != "text" and not _is_text(values.type)):
+        found: list[Value] = []
+        for row, value in enumerate(values.to_pylist()):
+            for name in names:
+                value = value.get(name) if isinstance(value, dict) else None
+            try:
+                found.append(_nested(value, column))
+            except Unfit as fault:
+                raise Unfit(column, str(fault).removeprefix(f"column '{column}' "), row) from None
+        return found
+    return [as_list(value, column) for value in texts(values, column)]
+
+
+def _nested(value: Any, column: str) -> Value:
+    if value is None or isinstance(value, (str, bool)):
+        return value
+    if isinstance(value, (int, float)):
+        return str(value)
+    if isinstance(value, list):  # numbers by their shortest digits, as elsewhere
+        plain = [str(one) if isinstance(one, (int, float)) and not isinstance(one, bool) else one for one in value]
+        return as_asked(plain, column)
+    return as_asked(value, column)
 
 
 def texts(values: Any, column: str) -> list[Value]:

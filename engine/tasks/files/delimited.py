@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from engine.errors import UserError
 from engine.tasks.files.lines import Lines, opened
-from engine.tasks.table import Check, Table, Unfit, Value, gather, text
+from engine.tasks.table import Check, Table, Unfit, Value, as_list, gather, text
 from engine.text import listed
 
 _SAYS = re.compile(r'"?sep=([,;\t|])"?[\r\n]*')
@@ -58,10 +58,10 @@ def _of_length(rows: Iterator[tuple[int, list[str]]], header: _Header, name: str
         yield line, row
 
 
-def _text(field: str, column: str) -> str:
+def _text(field: str, column: str) -> Value:
     if "\0" in field:
         raise Unfit(column, "holds a NUL byte; mend or remove the row")
-    return text(field, column)
+    return as_list(text(field, column), column)
 
 
 def _header(path: Path, wanted: Sequence[str], name: str) -> _Header:

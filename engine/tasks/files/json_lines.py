@@ -11,7 +11,7 @@ from typing import Any
 from engine.errors import UserError
 from engine.tasks.files.json_values import decoder, table_of
 from engine.tasks.files.lines import Lines, opened
-from engine.tasks.table import Check, Table
+from engine.tasks.table import Check, Table, source_of
 
 _PEEK = 100  # rows that are looked at for columns
 
@@ -24,7 +24,7 @@ def columns(path: Path, wanted: Sequence[str], name: str) -> list[str] | None:
     with opened(path, name) as lines:
         rows = [row for _, row in islice(_rows(lines, name), _PEEK)]
     present = {column: None for row in rows for column in row}
-    if not present.keys() >= set(wanted) and (len(rows) == _PEEK or (rows and not present)):
+    if not all(source_of(column, present) for column in wanted) and (len(rows) == _PEEK or (rows and not present)):
         return None
     return list(present)
 

@@ -16,7 +16,7 @@ from engine.errors import UserError
 from engine.tasks.files import json_lines
 from engine.tasks.files.json_values import decoder, table_of
 from engine.tasks.files.lines import Lines, opened
-from engine.tasks.table import Check, Table
+from engine.tasks.table import Check, Table, holds, source_of
 
 _CHUNK = 2**20  # characters that are read at once
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -119,15 +119,18 @@ def _items(content: _Content) -> Iterator[Any]:
 
 
 def _of_object(found: dict[str, Any], wanted: Sequence[str], check: Check, name: str) -> Iterator[Any]:
-    asked = set(wanted)
-    if not found.keys() >= asked:
+
+    def all_in(one: dict[str, Any]) -> bool:
+        return all(source_of(column, one) for column in wanted)
+
+    if not all_in(found):
         lists = [value for value in found.values() if isinstance(value, list) and value and isinstance(value[0], dict)]
-        whole = [value for value in lists if value[0].keys() >= asked]
+        whole = [value for value in lists if all_in(value[0])]
         for one in (whole, lists):
             if len(one) == 1:
                 return iter(one[0])
         check(list(found))
     for column in wanted:
-        if isinstance(found.get(column), (list, dict)):
+        if holds(column) == "text" and isinstance(found.get(column), (list, dict)):
             raise UserError(f"{name}: holds columns, not rows; write a list of objects: [{{...}}, {{...}}]")
     return iter([found])

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from engine.tasks.table import Check, Table, Unfit, Value, gather, text
+from engine.tasks.table import Check, Column, Table, Unfit, Value, as_asked, as_list, gather, source_of, text, within
 
 
 class _Doubled(dict[str, Any]):
@@ -39,16 +39,26 @@ def table_of(
 
 
 def value_of(row: dict[str, Any], column: str) -> Value:
-    """The value of a column, None where the row has none. Raises `Unfit` for what is no text."""
+    """The value of a column, None where the row has none. Raises `Unfit` for what is not asked for."""
     value = row.get(column)
     if type(row) is _Doubled and column in row.twice:
         raise Unfit(column, "is there twice; remove one")
     if type(value) is str:
-        return text(value, column)
-    if value is None or isinstance(value, bool):
+        return as_list(text(value, column), column) if type(column) is Column else text(value, column)
+    if value is None and "." in column:
+        value = _inside(row, column)
+    if value is None or isinstance(value, (bool, str)):
         return value
-    kind = "a list" if isinstance(value, list) else "an object"
-    raise Unfit(column, f"is {kind}, no text; name a column of text, or write one from it")
+    return as_asked(value, column)
+
+
+def _inside(row: dict[str, Any], column: str) -> Any:
+    """What the objects of a row hold under a name with dots, as text; None where there is nothing."""
+    source = source_of(column, row)
+    value = row.get(source)
+    for key in within(column, source) if source else ():
+        value = value.get(key) if isinstance(value, dict) else None
+    return text(value, column) if isinstance(value, str) else value
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

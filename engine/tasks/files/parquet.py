@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import UserError, first_line
-from engine.tasks.table import Check, Table, Unfit, Value
+from engine.tasks.table import Check, Table, Unfit, Value, source_of
 from engine.text import listed
 
 _BATCH = 8192  # rows that are decoded at once
@@ -70,19 +70,21 @@ def class_names(metadata: dict[bytes, bytes] | None) -> dict[str, list[str]]:
 
 
 def _read_one(file: Any, name: str, values: dict[str, list[Value]], check: Check, first: int) -> None:
-    from engine.tasks.files.arrow import texts
+    from engine.tasks.files.arrow import asked
 
     present = list(file.schema_arrow.names)
     check(present)
-    for column in values:
+    sources = {column: source_of(column, present) for column in values}
+    for column in sources.values():
         if present.count(column) > 1:
             raise UserError(f"{name}: two columns are called '{column}'; rename one")
-    for batch in file.iter_batches(_BATCH, columns=list(values)):
+    for batch in file.iter_batches(_BATCH, columns=list(dict.fromkeys(sources.values()))):
         for column, into in values.items():
             done = len(into) - first
             try:
                 # By its very name: to ask for `a` brings `a.b` as well.
-                into += texts(batch.column(batch.schema.names.index(column)), column)
+                source = sources[column]
+                into += asked(batch.column(batch.schema.names.index(source)), column, source)
             except Unfit as fault:
                 raise UserError(f"{name}: row {done + fault.row + 1}: {fault}") from None
 

@@ -82,7 +82,7 @@ def test_a_bad_override_is_refused(override: str, message: str) -> None:
         ("eval.steps", "run.eval_every"),
         ("method.learning_rates", "method.lr"),
         ("task.prompts", "task.template"),
-        ("task.answers", "task.target"),
+        ("task.completions", "task.target"),
         ("modell_name_or_path", "model.path"),
     ],
 )

@@ -53,6 +53,9 @@ class Bytes:
     def text(self, ids: tuple[int, ...]) -> str:
         return bytes(ids).decode()
 
+    def decode(self, ids: list[int]) -> str:
+        return self.text(tuple(ids))
+
 
 def prompts(path: str, template: str = "{text}", label: str = "label", **keys: Any) -> list[str]:
     """The prompts that a file's rows make; whatever labels it has are options."""

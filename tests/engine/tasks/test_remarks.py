@@ -161,7 +161,7 @@ def test_an_end_that_cannot_be_is_refused() -> None:
         "task.end: eos, but this model's tokenizer has no EOS token; set task.end to none"
     )
     assert refused(tokenizer=tokenizer, **THREE, verbalizer=VERBALIZER, end="eos") == (
-        "task.end: eos is for objective lm, whose target the model learns to end; options of a classification are "
-        "compared as they are; remove the key"
+        "task.end: eos is for a target, which the model learns to end; options of a classification are compared as "
+        "they are; remove the key"
     )
     load(**THREE, verbalizer=VERBALIZER, end="none")

@@ -227,18 +227,18 @@ def test_a_template_without_a_column() -> None:
 def test_what_to_predict_must_be_said_once() -> None:
     both = {"target": "{label}", "verbalizer": {"0": "a", "1": "b"}}
     assert unchecked(train="t.csv", **both) == (
-        "task.target and task.verbalizer are both set; keep one, or say which by task.objective"
+        "task.target and task.verbalizer are both set; keep one, or say which by task.kind"
     )
     bare = {"name": None, "train": "t.csv", "template": "{sentence}"}
     assert unchecked(**bare) == (
-        'task.verbalizer: missing; set label -> option text, as in { 0 = "bad", 1 = "good" }, or task.target for '
-        "objective lm"
+        'task.verbalizer: missing; set label -> option text, as in { 0 = "bad", 1 = "good" }; or task.choices, or '
+        "task.target, for another kind of task"
     )
     assert unchecked(**bare, verbalizer={"0": "a", "1": "b"}) == (
         "task.label: missing; the column that holds the label"
     )
     assert unchecked(**bare, objective="lm") == (
-        "task.target: missing; objective lm learns this text, for example '{answer}'"
+        "task.target: missing; kind generation learns this text, for example '{answer}'"
     )
     assert unchecked(name=None, train="t.csv", target="{a}").startswith("task.template: missing; ")
 

@@ -92,8 +92,9 @@ def test_columns_that_nobody_uses_may_hold_anything() -> None:
     }
     assert prompts(parquet("t.parquet", text=["a", "b"], **odd)) == ["a", "b"]
     assert prompts("t.parquet", template="{text.x}") == ["other", "other"]
-    assert refused(**{**KEYS, "train": "t.parquet", "template": "{nested.text}"}).startswith(
-        "task.template: no column 'nested.text' in t.parquet (it has text, headers, broken, text.x, nested, label)"
+    assert prompts("t.parquet", template="{nested.text}") == ["no", "no"]  # what is asked for in it
+    assert refused(**{**KEYS, "train": "t.parquet", "template": "{nest.text}"}).startswith(
+        "task.template: no column 'nest.text' in t.parquet (it has text, headers, broken, text.x, nested, label)"
     )
     twice = pyarrow.Table.from_arrays([pyarrow.array(["a"])] * 3, ["text", "text", "label"])
     pyarrow.parquet.write_table(twice, "u.parquet")

@@ -1,0 +1,174 @@
+"""Every task on both runtimes: twenty steps of the same losses, and an evaluation with the same figures and texts."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from engine.directions.space import Space
+from engine.environment import prepare_device
+from engine.models.facts import read_model
+from engine.optimizer import Optimizer
+from engine.preset.method import Method
+from engine.preset.task import Task as PresetTask
+from engine.runtimes.base import Needs, Runtime
+from engine.runtimes.training_loop import TrainingLoop
+from engine.tasks.batches import batch
+from engine.tasks.load import Task, load_task
+from engine.tasks.tokenize import Encoder
+from engine.training.measure import Measure
+from tests.engine.conftest import needs_vllm
+
+pytestmark = needs_vllm
+TOLERANCE = 1e-5
+CONTEXT = 1536  # of the model; ReCoRD's options are long to a tokenizer of 512 tokens
+LONGEST = 320  # tokens of an example of another task: their prompts are cut
+STEPS = 20
+BATCH = 2
+
+QUESTION = "{question}\nAnswer:"
+NLI = {
+    "template": "{premise} {hypothesis}\n",
+    "label": "label",
+    "verbalizer": {"0": "Yes", "1": "Maybe", "2": "No"},
+}
+TASKS: dict[str, dict[str, Any]] = {  # by the folder of its sample; the names that tasks have, and own ones
+    "sst2": {"name": "sst2"},
+    "rte": {"name": "rte"},
+    "cb": {"name": "cb"},
+    "boolq": {"name": "boolq"},
+    "wsc.fixed": {"name": "wsc"},
+    "multirc": {"name": "multirc"},
+    "copa": {"name": "copa"},
+    "record": {"name": "record"},
+    "squad": {"name": "squad"},
+    "drop": {"name": "drop"},
+    "snli": NLI,
+    "mnli": NLI,
+    "gsm8k": {"kind": "generation", "template": QUESTION, "target": "{answer}", "end": "eos", "generate_examples": 3},
+    "countdown": {"kind": "generation", "template": "{nums:listed} make {target}:", "target": "{solution}\n"},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(once: Any, shared: Path) -> Path:
+    """A random OPT of a context that the samples fit, with the tokenizer of the tiny one."""
+    return once("long-opt", lambda folder: _make(shared / "models/tiny-opt", folder))  # type: ignore[no-any-return]
+
+
+def _make(tiny: Path, folder: Path) -> None:
+    from transformers import AutoModelForCausalLM, OPTConfig
+
+    about = json.loads((tiny / "config.json").read_text(encoding="utf-8"))
+    about |= {"max_position_embeddings": CONTEXT, "num_hidden_layers": 2, "ffn_dim": 256, "init_std": 0.08}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        AutoModelForCausalLM.from_config(OPTConfig(**about), dtype=torch.float32).save_pretrained(folder)
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(tiny / file, folder / file)
+
+
+@pytest.fixture(scope="module")
+def places(folder: Path) -> Iterator[tuple[Runtime, Runtime]]:
+    prepare_device("cpu")
+    from engine.runtimes.vllm.runtime import VllmRuntime
+
+    fast = VllmRuntime(
+        read_model(str(folder), trust_remote_code=False), dtype="float32", device="cpu", seed=0, space=Space(rank=2),
+        needs=Needs(batch=BATCH, longest=CONTEXT - 1, options=40, option_tokens=250), memory_needed=2**30,
+        fold="nearest",
+    )  # fmt: skip
+    yield fast, TrainingLoop(str(folder), dtype="float32", device="cpu", seed=0, space=Space(rank=2))
+    fast.close()
+
+
+@pytest.fixture(scope="module")
+def encoder(folder: Path) -> Encoder:
+    from transformers import AutoTokenizer
+
+    return Encoder(AutoTokenizer.from_pretrained(folder))
+
+
+def load_sample(sample: str, shared: Path, encoder: Encoder) -> Task:
+    data = shared / "data" / sample
+    given: dict[str, Any] = {
+        "train": str(data / "train.jsonl"), "validation": str(data / "validation.jsonl"), "train_examples": 40,
+        "validation_examples": 8, "too_long": "truncate", **TASKS[sample],
+    }  # fmt: skip
+    if sample in ("record", "gsm8k"):  # whose options and targets may be all that fits
+        given |= {"too_long": "skip", "validation_examples": 4}
+    length = CONTEXT - 1 if given["too_long"] == "skip" else LONGEST
+    return load_task(PresetTask(**given), encoder.tokenizer, seed=0, max_length=length)
+
+
+@pytest.mark.parametrize("number", range(len(TASKS)), ids=list(TASKS))
+def test_twenty_steps_and_an_evaluation(
+    number: int, places: tuple[Runtime, Runtime], shared: Path, encoder: Encoder
+) -> None:
+    task = load_sample(list(TASKS)[number], shared, encoder)
+    optimizer = Optimizer(Method(interval=10, lr=1e-4), 10**6, task.objective)
+    steps = []
+    figures = []
+    texts = []
+    for place in places:
+        taken = [
+            optimizer.step(place, step, batch(task.train, step, BATCH, 0))
+            for step in range(number * STEPS, (number + 1) * STEPS)  # one after the other, from where the last ended
+        ]
+        steps.append(taken)
+        measure = Measure(place, task, encoder)
+        figures.append(measure.of(task.validation))
+        texts.append(measure.texts(task.validation[:4]) if task.kind == "generation" else [])
+    for fast, loop in zip(*steps, strict=True):
+        assert abs(fast.loss_plus - loop.loss_plus) < TOLERANCE and abs(fast.loss_minus - loop.loss_minus) < TOLERANCE
+    assert len({step.loss_plus for step in steps[0]}) == STEPS
+    if task.objective == "lm":  # of options, that which is learned is all that is scored
+        assert all(len(example.options) == 1 for example in task.train)
+    assert figures[0].keys() == figures[1].keys()
+    expected = {"classification": {"accuracy"}, "multiple-choice": {"accuracy"}, "generation": {"f1", "exact_match"}}
+    assert figures[0].keys() == {"loss"} | expected[task.kind]
+    assert math.isclose(figures[0].pop("loss"), figures[1].pop("loss"), abs_tol=TOLERANCE)
+    assert figures[0] == figures[1]
+    assert texts[0] == texts[1]
+
+
+def test_a_text_is_the_same_in_a_batch_and_alone_and_ends_where_it_is_to_stop(places: tuple[Runtime, Runtime]) -> None:
+    prompts = [tuple(range(5, 5 + n)) for n in (3, 40, 17)]
+    fast, loop = (place.generate(prompts, 12) for place in places)
+    assert fast == loop == [place.generate([prompt], 12)[0] for place in places[:1] for prompt in prompts]
+    assert fast == [places[1].generate([prompt], 12)[0] for prompt in prompts]
+    assert [len(ids) for ids in fast] == [12, 12, 12] and len({tuple(ids) for ids in fast}) == 3
+    stop = fast[0][4]
+    cut = [ids[: ids.index(stop) + 1] if stop in ids else ids for ids in fast]
+    assert any(len(ids) < 12 for ids in cut)
+    for place in places:
+        assert place.generate(prompts, 12, [stop]) == cut
+
+
+def test_a_generation_can_be_ended_between_its_slices(
+    places: tuple[Runtime, Runtime], shared: Path, encoder: Encoder
+) -> None:
+    task = replace(load_sample("squad", shared, encoder), generate_tokens=2)
+    measure, looks = Measure(places[0], task, encoder), 0
+
+    class End(Exception):
+        """What a request to stop raises."""
+
+    def between() -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 4:  # two slices are scored, and one of three generated
+            raise End
+
+    with pytest.raises(End):
+        measure.of(task.validation * 10, between)
+    assert looks == 4
+    assert measure.of(task.validation * 10).keys() == {"loss", "f1", "exact_match"}
