@@ -16,7 +16,7 @@ from engine.runs.journal import LineReader, misplaced
 
 TOLD = (
     *("loss_plus", "loss_minus", "projected_grad", "lr", "eps", "tokens", "seconds"),
-    *("update_kept", "update_cosine"),
+    *("update_kept", "update_cosine", "spread"),
 )
 """What a step itself tells; the other columns follow from these."""
 
@@ -24,8 +24,9 @@ TOLD = (
 class Steps:
     """Steps in their order, a number for each in every column. What a step does not tell is nan.
 
-    Besides the fields of `Step` there are the columns difference, |L+ - L-|; gradient, |projected gradient|; and
-    total_tokens and total_seconds, up to the end of the step.
+    Besides the fields of `Step` there are the columns difference, |L+ - L-|; gradient, |projected gradient|;
+    total_tokens and total_seconds, up to the end of the step; and spread, in nats: the standard deviation of L+ - L-
+    over the directions of a step, with N - 1, where it has several.
 
     Attributes: returns, of those that were taken from an earlier state; forgotten, how often steps were dropped again.
     """
@@ -56,7 +57,7 @@ class Steps:
             Returned(step=one.step, to=one.returned_to, lr=one.lr) for one in steps if one.returned_to is not None
         ]
         for name, column in self._told.items():
-            numbers = map(attrgetter(name), steps)
+            numbers = map(_spread if name == "spread" else attrgetter(name), steps)
             if name in ("tokens", "seconds"):  # a step takes some of both
                 column.extend([number or math.nan for number in numbers])
             elif name in ("update_kept", "update_cosine"):
@@ -136,6 +137,16 @@ class Steps:
         made = cls()
         made.extend(steps)
         return made
+
+
+def _spread(step: Step) -> float:
+    """How far the probes of a step are apart; nan where there are not several."""
+    plus, minus = step.losses_plus, step.losses_minus
+    if len(plus) < 2 or len(plus) != len(minus):
+        return math.nan
+    apart = [p - m for p, m in zip(plus, minus, strict=True)]
+    mean = sum(apart) / len(apart)
+    return math.sqrt(sum((one - mean) * (one - mean) for one in apart) / (len(apart) - 1))
 
 
 class StepReader:

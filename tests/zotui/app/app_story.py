@@ -12,7 +12,6 @@ from textual.pilot import Pilot
 
 from engine.protocol.commands import AnyCommand
 from engine.protocol.events import (
-    AnyEvent,
     Changed,
     Checkpoint,
     Done,
@@ -29,7 +28,7 @@ from engine.protocol.events import (
 from engine.runs.directory import RunDir
 from tests.zotui.app.app_helpers import cockpit, until
 from zotui.app.app import ZotuiApp
-from zotui.app.state.feed import Ended, Feed, Item
+from zotui.app.state.feed import Begun, Ended, Feed, Item
 
 LOOKS = ["80x24", "120x40", "200x60"]
 """Sizes of a terminal; every screen has a picture in each of them."""
@@ -87,10 +86,11 @@ def reading(wave: float) -> GpuReading:
     )  # fmt: skip
 
 
-def story(run: RunDir, steps: int = 320, gpu: bool = True) -> list[AnyEvent]:
-    """A run up to `steps` of 450."""
+def story(run: RunDir, steps: int = 320, gpu: bool = True) -> list[Item]:
+    """A run up to `steps` of 450, each of four directions."""
     device = "cuda:0 (NVIDIA H200)" if gpu else "cpu"
-    events: list[AnyEvent] = [
+    events: list[Item] = [
+        Begun("demo", run.preset(), 0),
         Hello(
             run=str(run.path), name=run.name, preset="demo", model="opt-reviews", runtime="vllm",
             device=device, dtype="float32", steps=450,
@@ -128,10 +128,12 @@ def story(run: RunDir, steps: int = 320, gpu: bool = True) -> list[AnyEvent]:
             noise = (math.sin(number * 12.9898) * 43758.5453) % 1 - 0.5
             loss = 0.35 + 0.36 * math.exp(-number / 90) + 0.16 * noise
             taken = 0.02 + 0.004 * wave
+            apart = 0.002 + 0.0005 * wave
             events.append(
                 Step(
                     step=number, loss=loss, loss_plus=loss, loss_minus=loss, projected_grad=1.0,
-                    lr=1e-6, tokens=512, seconds=taken, tokens_per_s=512 / taken,
+                    losses_plus=tuple(loss + times * apart for times in (1, -1, 2, -2)), losses_minus=(loss,) * 4,
+                    lr=1e-6 if number < 170 else 2e-6, eps=1e-3, tokens=512, seconds=taken, tokens_per_s=512 / taken,
                 )
             )  # fmt: skip
     events.append(Checkpoint(step=steps, path="", seconds=0.21))
@@ -143,7 +145,7 @@ def eventful(run: RunDir) -> list[Item]:
     items: list[Item] = [*story(run)]
     measured, place = (at for at, item in enumerate(items) if isinstance(item, Step) and item.step in (150, 170))
     items[measured] = msgspec.structs.replace(items[measured], update_kept=0.9987, update_cosine=0.99912)
-    changed = Changed(step=170, lr=2e-6, eps=1e-3, eval_every=50)
+    changed = Changed(step=170, lr=2e-6, eps=1e-3, eval_every=0)
     items[place:place] = [State(state="paused", step=160), State(state="running", step=165), changed]
     warning = Log(level="warning", text="the disk is nearly full: 1.2 GiB are left")
     return [*items, State(state="paused", step=320), warning]

@@ -135,7 +135,8 @@ def pytest_runtest_call(item: pytest.Function) -> Iterator[None]:
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, home: Path) -> RunDir:
     """A run whose folder is called the same on every machine."""
-    created = RunDir.create(load("demo", preset_text(steps=450)), "demo", home / "runs" / "demo-20251009-085320")
+    wanted = load("demo", preset_text(steps=450), ["method.queries=4"])
+    created = RunDir.create(wanted, "demo", home / "runs" / "demo-20251009-085320")
     log = [f"INFO worker: line {n} of the engine's log" for n in range(40)]
     monkeypatch.setattr(created, "path", SHOWN / created.name)
     monkeypatch.setattr(created, "log_file", SHOWN / created.name / "engine.log")

@@ -36,6 +36,7 @@ QUANTITIES = (
     Quantity("loss", "loss", numbers.loss, "loss"),
     Quantity("difference", "|L+ − L−|", numbers.significant, "difference"),
     Quantity("gradient", "projected gradient |g|", numbers.significant, "gradient"),
+    Quantity("spread", "spread of the probes", numbers.significant, "spread"),
     Quantity("lr", "learning rate", numbers.significant, "lr", smoothed=False),
     Quantity("tokens_per_s", "tokens/s", numbers.count, "tokens_per_s"),
     Quantity("tokens", "tokens of a step", numbers.count, "tokens"),

@@ -53,7 +53,7 @@ class LiveView(Screen[None]):
     LiveView.-wide #below { width: 2fr; height: 1fr; max-height: 100%; }
     LiveView.-wide #main-chart, LiveView.-wide #second-chart, LiveView.-wide #events { width: 1fr; }
     LiveView.-wide #main-chart { height: 2fr; }
-    LiveView.-wide SignalPane { width: 1fr; height: 9; }
+    LiveView.-wide SignalPane { width: 1fr; height: 10; }
     LiveView .row .-maximised { width: 1fr; height: 1fr; }
     LiveView.-maximised #below, LiveView.-without-charts #below { height: 1fr; max-height: 100%; }
     LiveView.-short.-ended #below, LiveView.-tall.-died #below { display: none; }

@@ -38,6 +38,7 @@ from zotui.app.state.outcome import Outcome, OutcomeKind, outcome_of_records, ou
 from zotui.app.state.results import Results
 from zotui.runs.steps import Steps
 from zotui.text import numbers
+from zotui.text.changes import change
 
 Asked = Literal["pausing", "resuming", "stopping"]
 """What was asked of the engine and not yet confirmed."""
@@ -235,11 +236,9 @@ class RunState(Results):
         self.resolved, self.fold_every = resolved, resolved.method.interval if resolved else None
 
     def _changed(self, changed: Changed, at: float | None) -> None:
-        self._change = changed
+        before, self._change = self.in_force, changed
         self.marks.append(Mark(changed.step, "change"))
-        often = f"eval every {numbers.count(changed.eval_every)}" if changed.eval_every else "no eval between"
-        in_force = f"lr {numbers.significant(changed.lr)}  eps {numbers.significant(changed.eps)}  {often}"
-        self._log("change", f"from step {numbers.count(changed.step)} on  {in_force}", at)
+        self._log("change", f"from step {numbers.count(changed.step)} on  {change(before, changed)}", at)
 
     def _returned(self, returned: Returned, at: float | None) -> None:
         """The engine has it in words, too; the records only so."""

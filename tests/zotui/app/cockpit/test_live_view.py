@@ -168,7 +168,7 @@ async def test_what_happened_stands_under_its_step(launch: Launch) -> None:
         run.apply(State(state="paused", step=35))
         run.apply(State(state="running", step=45))
         cockpit(pilot).redraw()
-        await until_shown(pilot, "● eval", "· fold", "▲ change", "‖ pause", "▶ on", "lr 2e-06")
+        await until_shown(pilot, "● eval", "· fold", "▲ change", "‖ pause", "▶ on", "lr 1e-06 → 2e-06")
         strip = cockpit(pilot).query_one(Timeline)
         row = screen_text(app).splitlines()[strip.region.y]
         plot = chart(pilot).plot

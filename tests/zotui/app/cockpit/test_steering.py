@@ -40,7 +40,7 @@ async def test_a_change_is_checked_while_it_is_typed_told_to_the_engine_and_conf
         fill(app.screen, "eval every", "20")
         await until_shown(pilot, "changed: lr, eval every")
         await pilot.press("enter")
-        await until_shown(pilot, "from step 40 on  lr 5e-07  eps 0.001")
+        await until_shown(pilot, "from step 40 on  lr 1e-06 → 5e-07  eval every", "lozo  lr 5e-07  eps 0.001")
         assert heard(engine.run.path).count("Change") == 1
         (record,) = engine.run.changes()
         assert (record.step, record.lr, record.eval_every) == (40, 5e-7, 20)

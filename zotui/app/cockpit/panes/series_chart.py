@@ -13,6 +13,7 @@ from zotui.app.charts.quantities import Drawn, Quantity
 from zotui.app.charts.series import Numbers
 from zotui.app.charts.ticks import LogTicks, Ticks
 from zotui.app.cockpit.panes.timeline import Timeline
+from zotui.app.state.method_now import method_now
 from zotui.app.state.run_state import RunState
 from zotui.text import numbers
 
@@ -183,10 +184,20 @@ class SeriesChart(Chart):
         view = self.plot.view
         how = [word for word, so in (("log", self.logarithmic), (view, view != "whole")) if so]
         above = Content.assemble((title, "bold"), *((f"  {word}", "$warning") for word in how))
-        told = (Content.assemble(above, "  ", readout), legend) if legend else (above, Content(readout))
+        if legend:
+            above = Content.assemble(above, "  ", readout)
+        above = Content.assemble(above, (self._method(self.size.width - 6 - above.cell_length), "$quiet"))
+        told = (above, legend or Content(readout))
         if told != self._told:
             self._told = told
             self.border_title, self.border_subtitle = told
+
+    def _method(self, room: int) -> str:
+        """The method, its rate and eps, where no line of the status has them: as much of it as there is room for."""
+        if self._timeline is None or self._run is None or not self.screen.has_class("-short"):
+            return ""
+        now = method_now(self._run)
+        return next((f"  {words}" for words in (now.words(), now.words(spread=False)) if len(words) + 2 <= room), "")
 
     def _readout(self, quantity: Quantity, drawn: Drawn, run: RunState) -> str:
         """The newest of it, or the point that is inspected."""

@@ -9,6 +9,7 @@ from textual.widget import Widget
 
 from engine.runs.signal import Figures
 from zotui.app.kit.frame import frame
+from zotui.app.state.method_now import MethodNow, method_now
 from zotui.app.state.run_state import RunState
 from zotui.text import numbers
 
@@ -49,7 +50,7 @@ class SignalPane(Widget, can_focus=True):
         self._refreshed = time.monotonic()
         figures = run.signal.figures()
         self._judged = -1 if figures is None else run.taken
-        shown = Content("no step yet") if figures is None else _lines(figures)
+        shown = Content("no step yet") if figures is None else _lines(figures, method_now(run))
         if shown.markup != self._shown.markup:
             self._shown = shown
             self.refresh()
@@ -59,12 +60,15 @@ class SignalPane(Widget, can_focus=True):
         return self._shown
 
 
-def _lines(figures: Figures) -> Content:
+def _lines(figures: Figures, method: MethodNow) -> Content:
     rows = [("|L+ − L−|", numbers.significant(figures.difference), f"median of {figures.window} steps")]
     if figures.noise is not None and figures.ratio is not None:
         below = f"{figures.below_noise:.0%} of steps below it" if figures.below_noise else ""
         rows.append(("noise", numbers.significant(figures.noise), below))
         rows.append(("signal", f"{figures.ratio:.3g}", "times the noise"))
+    if method.spread is not None:
+        among = f"among {method.directions} directions" if method.directions else "over its directions"
+        rows.append(("spread", numbers.significant(method.spread), among))
     grown = "" if figures.gradient_growth is None else f"{figures.gradient_growth:.2g} times the first"
     rows.append(("gradient", numbers.significant(figures.gradient), grown))
     if figures.trend is not None and figures.trend_error is not None:

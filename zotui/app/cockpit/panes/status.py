@@ -5,6 +5,7 @@ from __future__ import annotations
 from textual.content import Content
 from textual.widget import Widget
 
+from zotui.app.state.method_now import method_now
 from zotui.app.state.run_state import RunState
 from zotui.text import numbers
 
@@ -43,14 +44,23 @@ class StatusLine(Widget):
 
     def __init__(self) -> None:
         super().__init__(id="status")
-        self._shown: tuple[str, str, str, str, float | None, str] | None = None
+        self._shown: tuple[str, str, str, str, float | None, tuple[str, ...], tuple[str, ...]] | None = None
 
-    def _show(self, word: str, colour: str, middle: str, right: str, share: float | None, below: str = "") -> None:
+    def _show(
+        self,
+        word: str,
+        colour: str,
+        middle: str,
+        right: str,
+        share: float | None,
+        best: tuple[str, ...],
+        method: tuple[str, ...],
+    ) -> None:
         """The state in a word, what qualifies it, the figures, the share that is done, if known, and a second line.
 
-        Drawn again only when a character of it changed.
+        That has what is best and the method, each in full and in short. Drawn again only when a character changed.
         """
-        parts = (word, colour, middle, right, share, below)
+        parts = (word, colour, middle, right, share, best, method)
         if parts != self._shown:
             self._shown = parts
             self.refresh()
@@ -59,7 +69,7 @@ class StatusLine(Widget):
         """Left the state, right the figures, and the bar in what is left between them."""
         if self._shown is None:
             return Content("")
-        word, colour, middle, right, share, below = self._shown
+        word, colour, middle, right, share, best, method = self._shown
         left = Content.assemble(("● ", colour), (word, "bold"))
         if middle:
             left = Content.assemble(left, "  ", (middle, "$quiet"))
@@ -68,13 +78,17 @@ class StatusLine(Widget):
         bar = _bar(share, min(room, 120)) if share is not None and room >= 6 else Content("")
         gap = " " * max(2, room - bar.cell_length + 2)
         line = Content.assemble(left, "  ", bar, gap, right)
-        return Content.assemble(line, "\n", (below, "$quiet")) if below and self.content_size.height > 1 else line
+        if self.content_size.height < 2:
+            return line
+        return Content.assemble(line, "\n", (_both(best, method, self.content_size.width), "$quiet"))
 
     def refresh_status(self, run: RunState) -> None:
         """Show where the run is."""
         word = state_word(run)
         colour = _COLOURS.get(word, "$primary")
-        self._show(word, colour, self._middle(run), self._right(run), self._share(run), best_so_far(run))
+        now = method_now(run)
+        method = now.words(), now.words(spread=False)
+        self._show(word, colour, self._middle(run), self._right(run), self._share(run), best_so_far(run), method)
 
     def _middle(self, run: RunState) -> str:
         if run.phase is not None and run.outcome is None:
@@ -103,15 +117,22 @@ class StatusLine(Widget):
         return "  ".join(parts)
 
 
-def best_so_far(run: RunState) -> str:
-    """The best of the run's metric, the step and the time it took to get there: steps and evaluations, no pauses."""
+def best_so_far(run: RunState) -> tuple[str, ...]:
+    """The best of the run's metric, the step and the time of the steps until then; and without the time."""
     name = next((name for name in ("accuracy", "loss") if run.best(name) is not None), "")
     best = run.best(name)
     if best is None:
-        return ""
+        return "", ""
     figure = (numbers.accuracy if name == "accuracy" else numbers.loss)(best.metrics[name])
-    when = f", after {numbers.span(run.reached(best.step))} of steps"
-    return f"  best held-out {name} {figure} at step {numbers.count(best.step)}{when}"
+    short = f"  best held-out {name} {figure} at step {numbers.count(best.step)}"
+    return f"{short}, after {numbers.span(run.reached(best.step))} of steps", short
+
+
+def _both(left: tuple[str, ...], right: tuple[str, ...], width: int) -> str:
+    """One on either side, each in full if there is room; the left one is cut where even the short ones have none."""
+    pairs = [(left[0], right[0]), (left[0], right[1]), (left[1], right[1])]
+    one, other = next((pair for pair in pairs if sum(map(len, pair)) + 2 <= width), pairs[-1])
+    return one[: max(0, width - len(other) - 2)].ljust(width - len(other)) + other
 
 
 def state_word(run: RunState) -> str:
