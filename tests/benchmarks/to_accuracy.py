@@ -4,7 +4,7 @@ Prints Markdown for engine/BENCHMARKS.md, and draws a chart beside the runs. The
 seed that is not measured, rates four times apart, five around a method's first one, beyond an end of the ladder as long
 as the best is there, three more at most, and then twice and half the best. Of plain LoZO, the rate with the least
 validation loss after the steps of the mark; of the others, the one that reaches this loss in the fewest tokens, else
-that which comes nearest. Then the mark is set anew by plain LoZO on the conventional loop, with its best rate, as the
+that which comes nearest; none takes more than twice the tokens of plain LoZO's best. Then the mark is set anew by plain LoZO on the conventional loop, with its best rate, as the
 mean over the seeds that are measured.
 
 All of it is runs below --to, which are not taken again: it may be killed at any time, and goes on with what is missing.
@@ -31,7 +31,7 @@ from zotui.headless.to_accuracy import Bench, Interrupted, MarkRuns, Wanted
 from zotui.headless.until_mark import read
 from zotui.headless.watch import SignalRelay
 from zotui.runs import mark_charts
-from zotui.runs.marks import Budget, Mark
+from zotui.runs.marks import Budget, Mark, cost_until
 
 SEARCHED = 1000
 """The seed of the search."""
@@ -40,7 +40,7 @@ _AROUND, _MORE = (1 / 16, 1 / 4, 1.0, 4.0, 16.0), 3
 
 METHODS = {
     "lozo": 2e-4,
-    "fast": 1.5e-3,
+    "fast run.eval_every=5": 1.5e-3,
     "lozo method.sampling=stratified": 2e-4,
     "lozo method.shards=16": 4e-4,
     "lozo-m": 2e-4,
@@ -106,18 +106,20 @@ def _measure(
     """One mark: the search, the runs, the report."""
     course = replace(course, most_steps=steps)
     nothing = Mark(0.0)  # which none reaches: all steps are taken
-    plain, tried = _best("lozo", 2e-4, course, nothing, _by_last_loss, relay)
+    plain, tried = _best("lozo", 2e-4, course, nothing, Budget(), _by_last_loss, relay)
     told = [f"plain LoZO: {_told(plain, tried)}"]
     reached, _ = _by_last_loss(tried[plain])
+    curves = read(RunDir(Path(tried[plain].run)))
+    budget = Budget(tokens=2 * cost_until(curves, curves.evaluations[-1]).tokens)
     contenders = []
     for name, middle in methods.items():
         rate = plain
         if name != "lozo":
-            rate, tried = _best(name, middle, course, Mark(reached), _by_tokens, relay)
+            rate, tried = _best(name, middle, course, Mark(reached), budget, _by_tokens, relay)
             told.append(f"{name}: {_told(rate, tried)}")
         contenders.append(_at(name, rate))
     by = Contender("lozo", (f"method.lr={plain:g}", "model.runtime=training-loop"))
-    bench = Bench(Wanted(course, contenders, seeds, MarkRuns(by, steps), Budget()), quiet=False)
+    bench = Bench(Wanted(course, contenders, seeds, MarkRuns(by, steps), budget), quiet=False)
     result = bench.take(relay, lambda outcome: None)
     _report(title, result, told, course.folder.parent if course.folder else Path())
 
@@ -126,7 +128,7 @@ Order = Callable[[Outcome], tuple[float, float]]
 
 
 def _best(
-    name: str, middle: float, course: Course, mark: Mark, order: Order, relay: SignalRelay
+    name: str, middle: float, course: Course, mark: Mark, budget: Budget, order: Order, relay: SignalRelay
 ) -> tuple[float, dict[float, Outcome]]:
     """The best of a ladder of rates, and what became of each."""
     tried: dict[float, Outcome] = {}
@@ -134,7 +136,7 @@ def _best(
     def best_with(rates: Sequence[float]) -> float:
         for rate in (float(f"{rate:.2g}") for rate in rates):
             if rate not in tried:
-                wanted = Wanted(course, [_at(name, rate)], [SEARCHED], mark, Budget())
+                wanted = Wanted(course, [_at(name, rate)], [SEARCHED], mark, budget)
                 (tried[rate],) = Bench(wanted, quiet=False).take(relay, lambda outcome: None).runs
         return min(tried, key=lambda rate: order(tried[rate]))
 
