@@ -11,6 +11,7 @@ from engine.errors import UserError
 from engine.models.facts import read_model
 from engine.parity.recording import Trajectory, model_folder
 from engine.parity.replay import Trainer, in_place
+from engine.parity.weights import check_shapes
 from engine.runtimes.training_loop import TrainingLoop
 from engine.tasks.example import Example
 from engine.tasks.objective import Scores
@@ -39,5 +40,6 @@ class LoopPlace:
 def open_training_loop(path: Path, trajectory: Trajectory, device: str) -> Trainer:
     """Raises `UserError` if the model lacks a recorded parameter."""
     facts = read_model(model_folder(path, trajectory), trust_remote_code=False)
+    check_shapes(path, trajectory, facts.path)
     loop = TrainingLoop(facts.path, dtype=trajectory.dtype, device=device, seed=0)
     return in_place(path, trajectory, LoopPlace(loop))

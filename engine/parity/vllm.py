@@ -15,6 +15,7 @@ from engine.parity.official.lozo import official_run
 from engine.parity.recording import RecordedStep, Trajectory, model_folder
 from engine.parity.replay import Trainer, in_place
 from engine.parity.scoring import loss, scored
+from engine.parity.weights import check_shapes
 from engine.preflight.choose import choose_for
 from engine.runtimes.base import Needs
 from engine.runtimes.vllm.runtime import VllmRuntime
@@ -44,6 +45,7 @@ class _InSlots:
 def open_vllm(path: Path, trajectory: Trajectory, device: str) -> Trainer:
     """Raises `UserError` if vLLM cannot take the model or lacks a recorded parameter."""
     facts = read_model(model_folder(path, trajectory), trust_remote_code=False)
+    check_shapes(path, trajectory, facts.path)
     choose_for(facts, "vllm", "vllm", "", device)
     prepare_device(device)
     batches = [scored(step.examples) for step in trajectory.steps]

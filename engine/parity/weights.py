@@ -14,14 +14,45 @@ from typing import Protocol
 import torch
 
 from engine.errors import UserError, first_line
-from engine.models.facts import dtype_of
+from engine.models.facts import dtype_of, read_model
 from engine.parity.recording import RecordedExample, Trajectory, adapter_file
 from engine.parity.scoring import loss, scored
 from engine.tasks.example import Example
 from engine.tasks.objective import Scores
 
+Shape = tuple[int, ...]
 Directions = Iterable[tuple[str, torch.Tensor]]
 """What each parameter moves along, in drawing order."""
+
+
+def check_shapes(path: Path, trajectory: Trajectory, folder: str) -> None:
+    """Raise `UserError` for a parameter of another shape than the model's files, or the adapter's, say. Loads nothing.
+
+    What they do not name is left to be refused by who loads them.
+    """
+    about = trajectory.adapter
+    held: dict[str, Shape]
+    if about is None:
+        moving = read_model(folder, trust_remote_code=False, scope="all").moving
+        held = {matrix.name: matrix.shape for matrix in moving}
+    else:
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(adapter_file(path, about), framework="pt") as file:
+                held = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"{path}: adapter.file: {about.file} cannot be read ({first_line(error)})") from None
+    for name, shape in trajectory.parameters:
+        if name in held:
+            _refuse_other(path, trajectory, name, tuple(shape), held[name])
+
+
+def _refuse_other(path: Path, trajectory: Trajectory, name: str, shape: Shape, held: Shape) -> None:
+    """Raise `UserError` unless a parameter is as it is held. A vocabulary may have been padded with unnamed rows."""
+    if held[1:] != shape[1:] or held[0] < shape[0]:
+        of = trajectory.adapter.file if trajectory.adapter else trajectory.model
+        raise UserError(f"{path}: parameters: {name} of shape {shape} is {held} in {of}")
 
 
 class Place(Protocol):
@@ -53,9 +84,7 @@ class Weights:
             if factors is not None and name not in factors:
                 raise UserError(f"{path}: parameters: {name} is not in {of}")
             held = factors[name] if factors is not None else place.parameter(name)
-            # A vocabulary may have been padded with rows, which no token names.
-            if held.shape[1:] != shape[1:] or len(held) < shape[0]:
-                raise UserError(f"{path}: parameters: {name} of shape {shape} is {tuple(held.shape)} in {of}")
+            _refuse_other(path, trajectory, name, shape, tuple(held.shape))
             self.tensors[name] = held[: shape[0]].to(self.dtype)
         if self._adapter:
             self._adapter.factors.update(self.tensors)

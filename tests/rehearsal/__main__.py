@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import re
 import subprocess
@@ -110,10 +111,11 @@ class _Failed(Exception):
 
 def _reference(case: Case, folder: Path) -> list[dict[str, Any]]:
     """The steps by the conventional loop, taken once for all cases that share them."""
-    numbers = [str(number) for number in (case.option_tokens, case.rank, case.queries)]
-    file = folder / f"{'-'.join([case.model, *numbers])}.json"
+    shared = ("model", "option_tokens", "rank", "queries", "method", "settings", "rate")
+    asked = json.dumps({name: getattr(case, name) for name in shared})
+    file = folder / f"{hashlib.sha256(asked.encode()).hexdigest()[:16]}.json"
     if not file.exists():
-        _run([sys.executable, "-m", "tests.rehearsal.reference", str(folder), case.model, *numbers, str(file)], None)
+        _run([sys.executable, "-m", "tests.rehearsal.reference", str(folder), asked, str(file)], None)
     return json.loads(file.read_text())
 
 

@@ -1,13 +1,15 @@
 """Which cases are rehearsed: not every combination, but every value, and the pairs that decide which code runs.
 
 The card and the precision decide on attention (FlashAttention 2 or 3; Triton for float32), the architecture on layers
-and KV groups, options of several tokens on the head and on tails, rank on shared products, queries on signs.
+and KV groups, options of several tokens on the head and on tails, rank on shared products, queries on signs, the method
+on what slots are written from, and on what a step and a fold do to it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tests.rehearsal.broken import BROKEN
 from tests.rehearsal.wheels import VERSIONS
@@ -26,6 +28,9 @@ class Case:
     option_tokens: int = 1
     rank: int = 2
     queries: int = 1
+    method: str = "lozo"
+    settings: tuple[tuple[str, Any], ...] = ()  # further keys of the method
+    rate: float = 0.002
     graphs: bool = True
     fold: str = "auto"
     broken: str = ""  # on purpose, and how
@@ -41,13 +46,22 @@ class Case:
         if self.on_gpu:
             return f"{self.version}, {self.card}, fifteen minutes on a card"
         what = "engine" if self.engine else f"rank {self.rank}, queries {self.queries}, options {self.option_tokens}"
+        if self.method != "lozo":
+            what = f"{self.variant}, {what}"
         graphs = "graphs" if self.graphs else "eager"
         graphs += "" if self.fold == "auto" else f", {self.fold}"
         broken = f", broken: {self.broken}" if self.broken else ""
         return f"{self.version}, {self.card}, {self.model}, {self.dtype}, {what}, {graphs}{broken}"
 
+    @property
+    def variant(self) -> str:
+        """The method, and what of it is not as its name has it."""
+        return " ".join([self.method, *(f"{key}={value}" for key, value in self.settings)])
+
 
 _F16, _BF16, _F32 = "float16", "bfloat16", "float32"
+
+_ADAM = (("update", "adam"), ("sides", "one"))
 
 _QUICK = (
     Case(NEWEST, "9.0", "", "", counting=True),
@@ -73,6 +87,17 @@ _ALL = (
     Case(NEWEST, "12.0", "gemma", _F16),
     Case(NEWEST, "9.0", "qwen3-moe", _BF16),
     Case(NEWEST, "8.0", "llama", _F32, rank=8),
+    # Every kind of method: shards, one side, a subspace, a core, adapters, dense directions, a cone.
+    Case(NEWEST, "9.0", "opt", _F16, method="grzo", rate=2e-4),
+    Case(NEWEST, "8.9", "llama", _BF16, option_tokens=3, method="grzo", settings=(("shards", 3),), rate=2e-4),
+    Case(NEWEST, "9.0", "opt", _F16, queries=4, method="fzoo", rate=2e-4),
+    Case(NEWEST, "9.0", "opt", _F16, rank=8, queries=4, method="zo-muon", rate=0.01),
+    Case(NEWEST, "9.0", "opt", _F16, rank=8, queries=4, method="subzero", settings=_ADAM, rate=0.005),
+    Case(NEWEST, "9.0", "opt", _F16, rank=8, method="mobizo"),
+    Case(NEWEST, "8.6", "opt", _BF16, rank=8, method="mezo-lora", settings=(("shards", 5),)),
+    Case(NEWEST, "9.0", "opt", _F16, method="mezo", rate=5e-4, graphs=False),
+    Case(NEWEST, "9.0", "opt", _F16, method="conmezo"),
+    Case(NEWEST, "9.0", "opt", _F16, rank=4, method="lozo-m"),
     # The two others: every card once, every architecture, every precision.
     *(
         case

@@ -9,7 +9,7 @@ from tests.rehearsal.cases import Case
 from tests.rehearsal.verdict import Figures
 
 _HEAD = (
-    "vLLM", "card", "model", "dtype", "rank", "queries", "options", "graphs", "loss off by", "waits a step",
+    "vLLM", "card", "model", "dtype", "method", "rank", "queries", "options", "graphs", "loss off by", "waits a step",
     "kernels a step", "launches", "waits a fold", "kernels a fold", "of matrices", "self-check", "seconds", "",
 )  # fmt: skip
 
@@ -38,11 +38,15 @@ def _cells(row: Row) -> tuple[str, ...]:
     case, found = row.case, row.figures
     of_case = (case.version, case.card, case.model, case.dtype)
     if case.counting or case.on_gpu:
-        of_verbs = ("",) * 4
+        of_verbs = ("",) * 5
     elif case.engine:
-        of_verbs = ("", "", "", "on" if case.graphs else "off")
+        of_verbs = ("", "", "", "", "on" if case.graphs else "off")
     else:
-        of_verbs = (*map(str, (case.rank, case.queries, case.option_tokens)), "on" if case.graphs else "off")
+        of_verbs = (
+            case.variant,
+            *map(str, (case.rank, case.queries, case.option_tokens)),
+            "on" if case.graphs else "off",
+        )
     counts = ("",) * 7
     if found is not None:
         counts = (

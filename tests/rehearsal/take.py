@@ -1,7 +1,7 @@
 """One case on the simulated card, in a process of a CUDA wheel: `python -P -m tests.rehearsal.take JSON`.
 
-The weights move by the coefficients of the reference, so that every step is compared at the same weights. The last line
-of standard output is what was found, as JSON.
+The weights move by the weighed gradients of the reference, so that every step is compared at the same weights. The last
+line of standard output is what was found, as JSON.
 """
 
 from __future__ import annotations
@@ -33,21 +33,22 @@ def _take(case: dict[str, Any]) -> dict[str, Any]:
     from engine.models.facts import read_model
     from engine.preflight.choose import choose_device, choose_for
     from engine.preflight.memory import estimate_memory
-    from engine.preset.method import Method
     from engine.runtimes.vllm.runtime import VllmRuntime
+    from engine.updates.base import rule_of
     from tests.rehearsal import broken, work
     from tests.rehearsal.simulated.counters import counters
 
-    facts = read_model(case["path"], trust_remote_code=False)
+    method = work.method(case)
+    probing = work.probing(method)
+    facts = read_model(case["path"], trust_remote_code=False, scope=method.scope)
     device, dtype = choose_device("auto"), case["dtype"]
     choose_for(facts, "vllm", "vllm", "", device)
     pool = work.pool(facts.vocabulary, case["option_tokens"])
-    needs = work.needs(pool, case["option_tokens"], case["queries"])
-    fold = choose_fold(case["fold"], dtype)
-    method = Method(rank=case["rank"], interval=work.INTERVAL, queries=case["queries"])
+    needs = work.needs(pool, case["option_tokens"], method)
+    fold = "nearest" if method.scope == "adapter" else choose_fold(case["fold"], dtype)  # which nothing folds
     memory = estimate_memory(facts, needs, method, dtype=dtype, device=device, runtime="vllm", fold=fold)
     runtime = VllmRuntime(
-        facts, dtype=dtype, device=device, space=space_of(method), seed=work.SEED, needs=needs,
+        facts, dtype=dtype, device=device, space=space_of(method), rule=rule_of(method), seed=work.SEED, needs=needs,
         memory_needed=memory.total, fold=fold, cuda_graphs=case["graphs"],
     )  # fmt: skip
     found: dict[str, Any] = {
@@ -68,9 +69,8 @@ def _take(case: dict[str, Any]) -> dict[str, Any]:
         batch, recorded = work.batch(pool, step), runtime.recorded()
         counters.restart()
         upcoming = work.upcoming(pool, step + 1)
-        told["losses"] = work.losses(batch, runtime.probe(step, needs.probing, work.EPS, batch, upcoming))
-        coefficients = reference["coefficients"]
-        runtime.update(step, coefficients, float(len(coefficients)))
+        told["losses"] = work.losses(batch, runtime.probe(step, probing, work.EPS, batch, upcoming), probing)
+        runtime.update(step, reference["weighed"], case["rate"])
         told["step"] = counters.told()
         told["recording"] = runtime.recorded() != recorded
         found["steps"].append(told)

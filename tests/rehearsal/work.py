@@ -1,17 +1,23 @@
-"""What every case does, whatever runs it: the examples, the steps, and by which coefficients weights move."""
+"""What every case does, whatever runs it: the examples, the steps, and by what weights move."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from engine.benchmark.batches import examples
+from engine.estimators.estimate import gradients
 from engine.estimators.probing import Probing
+from engine.estimators.weighting import weigh
+from engine.optimizer import probing_of
+from engine.preflight.scope import probing_at_once
+from engine.preset.method import Method
 from engine.runtimes.base import Needs, Probe, Upcoming
 from engine.tasks.example import Example
 from engine.tasks.objective import loss
 
 STEPS, INTERVAL = 9, 4  # folds at 4 and 8
-EPS, RATE = 0.005, 0.002
+EPS = 0.005
 SEED = 0
 _BATCH, _POOL = 5, 40
 
@@ -31,18 +37,34 @@ def upcoming(of: Sequence[Example], step: int) -> Upcoming:
     return Upcoming(step, batch(of, step))
 
 
-def needs(of: Sequence[Example], option_tokens: int, queries: int) -> Needs:
+def method(case: Mapping[str, Any]) -> Method:
+    """That of a case, given as its fields."""
+    keys = {"rank": case["rank"], "interval": INTERVAL, "queries": case["queries"], **dict(case["settings"])}
+    return Method(name=case["method"], **keys)
+
+
+def probing(of: Method) -> Probing:
+    """What a step scores."""
+    return probing_of(of, _BATCH)
+
+
+def needs(of: Sequence[Example], option_tokens: int, method: Method) -> Needs:
     """For these steps."""
-    return Needs(
-        _BATCH, max(e.length for e in of), options=2, option_tokens=option_tokens, probing=Probing(queries=queries)
-    )
+    longest = max(e.length for e in of)
+    return Needs(_BATCH, longest, options=2, option_tokens=option_tokens, probing=probing_at_once(method, _BATCH))
 
 
-def losses(of: Sequence[Example], probes: Sequence[Probe]) -> list[tuple[float, float]]:
-    """(loss at plus, loss at minus) of every query."""
-    return [(loss("classification", of, p.plus), loss("classification", of, p.minus)) for p in probes]
+def losses(of: Sequence[Example], probes: Sequence[Probe], probing: Probing) -> list[tuple[float, float]]:
+    """(loss at plus, loss at minus, or at W) of every direction, on its part of the batch."""
+    return [
+        (loss("classification", some, probe.plus[part]), loss("classification", some, probe.minus[part]))
+        for probe in probes
+        for part in (slice(r.start, r.stop) for r in probing.shard_ranges(len(of)))
+        for some in [of[part]]
+    ]
 
 
-def coefficients(of_queries: Sequence[tuple[float, float]]) -> list[float]:
+def weighed(of_directions: Sequence[tuple[float, float]], method: Method) -> list[float]:
     """What the update takes of every direction."""
-    return [RATE * (plus - minus) / (2 * EPS) / len(of_queries) for plus, minus in of_queries]
+    plus, minus = zip(*of_directions, strict=True)
+    return list(weigh(method.weights, gradients(plus, minus, EPS, probing(method))))

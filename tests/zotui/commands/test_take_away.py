@@ -14,11 +14,13 @@ from typer.testing import CliRunner
 
 from engine.protocol.events import Step
 from engine.runs.directory import RunDir
+from engine.runs.info import Origin
 from engine.runs.journal import encode_line, fields_of
 from engine.runs.usage import Usage
 from tests.zotui.recorded_runs import line, recorded, take, three
 from zotui.cli import app
 from zotui.runs.curves import COLUMNS, Columns, Curves, smoothed, thinned
+from zotui.runs.export_files import PROBES
 
 
 def zotui(*arguments: str) -> tuple[int, str, str]:
@@ -173,7 +175,7 @@ def test_export_csv_has_a_row_for_every_step(run: RunDir, tmp_path: Path) -> Non
     assert (code, out) == (0, f"{tmp_path}/new/r.csv\n")
     with (tmp_path / "new" / "r.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert tuple(rows[0]) == COLUMNS and len(rows) == 300
+    assert tuple(rows[0]) == (*COLUMNS, *PROBES) and len(rows) == 300
     records = list(run.journal())
     for row, step in zip(rows, records, strict=True):
         assert int(row["step"]) == step.step and int(row["tokens"]) == step.tokens
@@ -185,11 +187,31 @@ def test_export_csv_has_a_row_for_every_step(run: RunDir, tmp_path: Path) -> Non
 def test_export_json_has_it_all(run: RunDir, tmp_path: Path) -> None:
     assert zotui("export", "r", "--to", str(tmp_path / "r.json"), "--format", "json")[0] == 0
     found = json.loads((tmp_path / "r.json").read_text())
-    assert list(found["steps"]) == list(COLUMNS)
+    assert list(found["steps"]) == [*COLUMNS, *PROBES]
     assert found["steps"]["step"] == list(range(300))
     assert found["evaluations"] == list(map(fields_of, run.evaluations()))
     assert (found["settings"]["method.lr"], found["settings"]["runtime"]) == (1e-6, "vllm")
     assert found["results"]["best"]["step"] == 300
+
+
+def test_export_has_every_probe_and_every_return(home: Path, tmp_path: Path) -> None:
+    """Of a fork whose first step had one direction, though its preset says so of all."""
+    run = recorded(home / "runs" / "f", 4, every=2)
+    run.info.update(forked_from=Origin(run="somewhere", name="first", step=1))
+    two = {"losses_plus": (0.7, 0.5), "losses_minus": (0.6, 0.8)}
+    steps = [structs.replace(step, **two) if step.step else step for step in run.journal()]
+    steps[3] = structs.replace(steps[3], returned_to=2)
+    run.journal_file.write_bytes(b"".join(map(encode_line, steps)))
+    assert zotui("export", "f", "--to", str(tmp_path / "f.csv"), "--format", "csv")[0] == 0
+    with (tmp_path / "f.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["returned_to"] for row in rows] == ["", "", "", "2"]
+    assert [row["losses_plus"] and json.loads(row["losses_plus"]) for row in rows] == ["", *[[0.7, 0.5]] * 3]
+    assert [row["losses_minus"] and json.loads(row["losses_minus"]) for row in rows] == ["", *[[0.6, 0.8]] * 3]
+    assert zotui("export", "f", "--to", str(tmp_path / "f.json"), "--format", "json")[0] == 0
+    found = json.loads((tmp_path / "f.json").read_text())["steps"]
+    assert found["returned_to"] == [None, None, None, 2]
+    assert found["losses_plus"] == [None, *[[0.7, 0.5]] * 3] and found["losses_minus"] == [None, *[[0.6, 0.8]] * 3]
 
 
 @pytest.mark.parametrize(("format", "begins"), [("svg", b"<?xml"), ("png", b"\x89PNG")])
