@@ -38,18 +38,16 @@ def metrics(
 ) -> dict[str, float]:
     """What an evaluation reports: `loss`, and `accuracy` (0..1) where there are options to choose from.
 
-    The option of the highest mean log-probability is what the model says. With the scores of each example's `domain`,
-    it is that which the prompt makes likelier by most: the highest log p(option | prompt) - log p(option | domain)
-    (surface form competition, arXiv 2104.08315, as MeZO has it).
+    The model says the option of the highest mean log-probability; with the scores of each example's `domain`, that of
+    the highest log p(option | prompt) - log p(option | domain) (arXiv 2104.08315, as MeZO has it).
     """
     figures = {"loss": loss(objective, examples, scores)}
     if any(len(example.options) > 1 for example in examples):
-        if domain is None:
-            said = [_best(_means(example, row)) for example, row in zip(examples, scores, strict=True)]
-        else:
-            said = [_best([a - b for a, b in zip(*rows, strict=True)]) for rows in zip(scores, domain, strict=True)]
-        right = [example.is_right(option) for example, option in zip(examples, said, strict=True)]
-        figures["accuracy"] = sum(right) / len(examples)
+        rated = [_means(example, row) for example, row in zip(examples, scores, strict=True)]
+        if domain is not None:
+            rated = [[a - b for a, b in zip(*rows, strict=True)] for rows in zip(scores, domain, strict=True)]
+        said = [row.index(max(row)) for row in rated]
+        figures["accuracy"] = sum(map(Example.is_right, examples, said)) / len(examples)
     return figures
 
 
@@ -63,10 +61,6 @@ def probabilities(example: Example, row: Sequence[float]) -> list[float]:
 
 def _means(example: Example, row: Sequence[float]) -> list[float]:
     return [score / len(example.scored(option)) for option, score in enumerate(row)]
-
-
-def _best(row: Sequence[float]) -> int:
-    return row.index(max(row))
 
 
 def _cross_entropy(example: Example, row: Sequence[float]) -> float:
