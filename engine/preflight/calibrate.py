@@ -17,6 +17,7 @@ from engine.tasks.batches import Batches
 
 _STEPS = 4  # the first is a warm-up
 _SLICE = 64  # examples of an evaluation
+_TEXTS = 16  # that are generated
 
 _Result = TypeVar("_Result")
 
@@ -47,9 +48,12 @@ def calibrate(prepared: Prepared, began: float, report: Report, note: Note) -> E
         part = task.validation[:_SLICE]
         runtime.score(part)  # a warm-up as well
         slice_seconds, _ = _timed(lambda: runtime.score(part))
+        asked = [example.prompt for example in task.validation if example.answers]
+        generating, _ = _timed(lambda: runtime.generate(asked[:_TEXTS], task.generate_tokens)) if asked else (0.0, [])
     finally:
         runtime.close()
-    evaluation = slice_seconds * len(task.validation) / len(part)
+    texts = generating * len(asked) / min(len(asked), _TEXTS) if asked else 0.0
+    evaluation = slice_seconds * len(task.validation) / len(part) + texts
     evaluations = evaluations_of(run.steps, run.eval_every)
     return Estimate(
         step=seconds,

@@ -137,7 +137,8 @@ def _of_examples(task: Task, examples: Sequence[Example]) -> SplitMark:
     digest = hashlib.sha256(task.objective.encode())
     for example in examples:
         digest.update(msgspec.json.encode([example.prompt, example.options, example.label]))
-        if more := [part for part in (example.right, example.answers) if part]:  # which few tasks have
+        few_have = (example.right, example.answers, example.counted, example.domain)
+        if more := [part for part in few_have if part]:
             digest.update(msgspec.json.encode(more))
     return SplitMark(examples=len(examples), sha256=digest.hexdigest())
 

@@ -21,8 +21,8 @@ from engine.runs.directory import RunDir
 from engine.runs.info import StartedOn
 from engine.runtimes.base import Needs, Note, Report
 from engine.tasks.example import Example
+from engine.tasks.fitting import length_with
 from engine.tasks.load import Task, check_sources, load_task
-from engine.tasks.tokenize import length_with
 
 if TYPE_CHECKING:
     from engine.directions.low_rank import Drawn

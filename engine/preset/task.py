@@ -84,6 +84,27 @@ class Task(Section):
     objective: Literal["classification", "lm"] | None = Field(
         None, description="Of older presets: classification, or lm for every other kind. Set task.kind instead."
     )
+    messages: str | None = Field(
+        None,
+        description="Text: column that holds a conversation, a list of {role, content}; the model's chat template "
+        "writes it, and what the assistant says is learned.",
+    )
+    shots: int | None = Field(
+        None,
+        ge=0,
+        description="Training examples, with their answers, that stand before every prompt, the same ones for all, "
+        "and are not trained on. Unset: 0.",
+    )
+    calibration: Literal["none", "sfc"] | None = Field(
+        None,
+        description="sfc: an evaluation takes from an option's log-probability that behind task.domain, so that what "
+        "is likely anyway does not win. Unset: none.",
+    )
+    domain: str | None = Field(
+        None,
+        description="For calibration: a prompt that says nothing of the example, as in 'It was'; {column} fields may "
+        "be in it. Unset: an empty one.",
+    )
     generate_examples: int | None = Field(
         None,
         ge=0,

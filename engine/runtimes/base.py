@@ -107,8 +107,7 @@ class Runtime(Protocol):
     def generate(self, prompts: Sequence[Sequence[int]], most: int, stop: Sequence[int] = ()) -> list[list[int]]:
         """For every prompt at most `most` tokens that go on from it, each the likeliest, at the weights as they are.
 
-        A text ends with the model's EOS token, or with one of `stop`, which may be its last. Raises `UserError` if it
-        generates nothing from such weights.
+        A text ends with EOS or one of `stop`. Raises `UserError` if it generates nothing from such weights.
         """
 
     def at_base(self) -> AbstractContextManager[None]:

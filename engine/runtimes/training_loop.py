@@ -157,7 +157,11 @@ class TrainingLoop:
     @torch.inference_mode()
     def _score(self, examples: Sequence[Example], at_once: int | None = None) -> Scores:
         """In padded batches of `at_once` sequences, or in one."""
-        sequences = [(e.prompt + option, len(option)) for e in examples for option in e.options]
+        sequences = [
+            (e.prompt + option, [len(e.prompt) + at for at in e.scored(number)])
+            for e in examples
+            for number, option in enumerate(e.options)
+        ]
         at_once = at_once or len(sequences)
         flat: list[float] = []
         for start in range(0, len(sequences), at_once):
@@ -217,8 +221,8 @@ class TrainingLoop:
             return DenseMoves(self._model, setting)
         return LowRankMoves(self._model, setting) if setting.space.moves_weights else AdapterMoves(self._model, setting)
 
-    def _log_probabilities(self, sequences: list[tuple[tuple[int, ...], int]]) -> list[float]:
-        """Summed log-probability of the last `n` tokens of every (sequence, n), in one padded batch."""
+    def _log_probabilities(self, sequences: list[tuple[tuple[int, ...], list[int]]]) -> list[float]:
+        """Summed log-probability of the tokens of every sequence at these places of it, in one padded batch."""
         longest = max(len(tokens) for tokens, _ in sequences)
         ids = torch.zeros(len(sequences), longest, dtype=torch.long)
         mask = torch.zeros_like(ids)
@@ -228,10 +232,10 @@ class TrainingLoop:
         ids, mask = ids.to(self._model.device), mask.to(self._model.device)
         logits = self._model(input_ids=ids, attention_mask=mask, use_cache=False).logits
         sums = []
-        for row, (tokens, options) in enumerate(sequences):
-            end = len(tokens)
-            rows = logits[row, end - options - 1 : end - 1].float().log_softmax(-1)
-            picked = rows.gather(1, ids[row, end - options : end, None])
+        for row, (_, places) in enumerate(sequences):
+            at = torch.tensor(places, device=logits.device)
+            rows = logits[row, at - 1].float().log_softmax(-1)
+            picked = rows.gather(1, ids[row, at, None])
             sums.append(picked.double().sum())
         return torch.stack(sums).tolist()
 

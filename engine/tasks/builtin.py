@@ -1,8 +1,8 @@
 """The tasks that have a name: what each brings, in the keys of a preset.
 
 All but the demo and AG News are those of MeZO (arXiv 2305.17333; princeton-nlp/MeZO, large_models/templates.py and
-tasks.py): its prompts and options, and but for SST-2 its splits and sizes as well (`engine.tasks.sampling`). `raw` is
-where MeZO takes a text as it is in the data, white space around it included.
+tasks.py): its prompts, options and the prompts that it calibrates by, and but for SST-2 its splits and sizes
+(`engine.tasks.sampling`). `raw` is where MeZO takes a text as it is in the data, white space around it included.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ _SENTIMENT: dict[str, Any] = {
     "template": "{sentence} It was",
     "label": "label",
     "verbalizer": {"0": "terrible", "1": "great"},
+    "domain": "It was",
 }
 
 BUILTIN: dict[str, Builtin] = {
@@ -92,6 +93,7 @@ BUILTIN: dict[str, Builtin] = {
         kind="multiple-choice",
         template="{premise:stopless} {question:effect=so|cause=because}",
         choices=["{choice1:uncapital}", "{choice2:uncapital}"],
+        domain="{question:effect=so|cause=because}",
         label="label",
     ),
     "record": _mezo(
@@ -99,6 +101,7 @@ BUILTIN: dict[str, Builtin] = {
         kind="multiple-choice",
         template="{passage:raw|@highlight\n=- }\n-",
         choices=["{query:raw|@placeholder={entities}}"],
+        domain="-",
         answers="answers",
     ),
     "squad": _mezo(
@@ -123,6 +126,7 @@ BUILTIN: dict[str, Builtin] = {
             "template": "{text}\nThis is news about",
             "label": "label",
             "verbalizer": {"0": "world", "1": "sports", "2": "business", "3": "technology"},
+            "domain": "This is news about",
         }
     ),
     "demo": Builtin(_SENTIMENT),  # the engine fills in the files that the demo makes

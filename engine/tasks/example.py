@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 
@@ -16,11 +18,19 @@ class Example(msgspec.Struct, frozen=True, array_like=True, gc=False):
     label: int  # index of the right option; of several, that which is trained on
     right: tuple[int, ...] = ()  # all right ones, where there are several
     answers: tuple[str, ...] = ()  # the texts that a generated one is compared with
+    counted: tuple[tuple[int, int], ...] = ()  # of a conversation: which tokens of the text count; none: all of them
+    domain: Example | None = None  # the same options behind a prompt that says nothing of it, for calibration
 
     @property
     def length(self) -> int:
         """Tokens of the longest sequence."""
         return len(self.prompt) + max(map(len, self.options))
+
+    def scored(self, option: int) -> Sequence[int]:
+        """Which tokens of an option count, by their places in it."""
+        if self.counted:
+            return [at for begin, end in self.counted for at in range(begin, end)]
+        return range(len(self.options[option]))
 
     def is_right(self, option: int) -> bool:
         """Whether this option is a right one."""

@@ -13,6 +13,10 @@ _FOR: dict[str, tuple[Kind, ...]] = {
     "join": ("classification", "multiple-choice", "generation"),
     "choices": ("multiple-choice",),
     "answers": ("multiple-choice", "generation"),
+    "messages": ("text",),
+    "shots": ("classification", "multiple-choice", "generation"),
+    "calibration": ("classification", "multiple-choice"),
+    "domain": ("classification", "multiple-choice"),
     "generate_examples": ("generation",),
     "generate_tokens": ("generation",),
 }
@@ -33,7 +37,12 @@ def kind_of(task: Task, brought: Mapping[str, Any]) -> Kind:
         return task.kind
     if task.objective == "classification":
         return "classification"
-    given: dict[str, Kind] = {"verbalizer": "classification", "choices": "multiple-choice", "target": "generation"}
+    given: dict[str, Kind] = {
+        "verbalizer": "classification",
+        "choices": "multiple-choice",
+        "target": "generation",
+        "messages": "text",
+    }
     said = {key: kind for key, kind in given.items() if getattr(task, key)}
     if task.objective == "lm":
         said.pop("verbalizer", None)
@@ -48,6 +57,10 @@ def kind_of(task: Task, brought: Mapping[str, Any]) -> Kind:
 
 def check_keys(task: Task, kind: Kind) -> None:
     """Raise `UserError` for a key that is set and means nothing to this kind of task."""
+    if task.messages and task.target:
+        raise UserError(
+            "task.messages and task.target are both set; keep one, they are two ways to say what is learned"
+        )
     if kind == "text" and task.template:
         raise UserError("task.template: kind text has no prompt; put it into task.target, or set task.kind=generation")
     if kind in ("classification", "multiple-choice") and (task.end or "none") != "none":

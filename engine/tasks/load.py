@@ -10,6 +10,7 @@ from engine.errors import UserError
 from engine.preset.task import Kind
 from engine.preset.task import Task as PresetTask
 from engine.tasks import sampling, sources
+from engine.tasks.chat import check_template
 from engine.tasks.classes import Classes
 from engine.tasks.example import Example
 from engine.tasks.remarks import Remarks, remark_on_classes, remark_on_overlap
@@ -72,6 +73,7 @@ def load_task(
     loader = _loader(task, tokenizer, max_length, rules, report, said.notes)
     spec = loader.spec
     train_rows, validation_rows = loader.drawn(seed)
+    loader.demonstrate()
     train = loader.examples("train", train_rows)
     validation = loader.examples("validation", validation_rows)
     if spec.kind == "classification":
@@ -97,6 +99,7 @@ def load_test(
     """The test split, the same for every seed, and what is worth a log line. Raises `UserError`."""
     notes: list[str] = []
     loader = _loader(task, tokenizer, max_length, rules, report, notes)
+    loader.demonstrate()
     return loader.examples("test", loader.sampled("test", sampling.FIXED_SEED)), notes
 
 
@@ -109,6 +112,13 @@ def _loader(task: PresetTask, tokenizer: Any, max_length: int, rules: int, repor
         )
     if spec.end == "eos" and tokenizer.eos_token_id is None:
         raise UserError("task.end: eos, but this model's tokenizer has no EOS token; set task.end to none")
+    if spec.messages:
+        check_template(tokenizer)
+    if spec.domain and not spec.domain.text.strip() and not encoder.leading and not spec.shots:
+        raise UserError(
+            "task.domain: empty, and this model's tokenizer has no BOS token that could stand before an option; write "
+            "what may stand there whatever the example, as in 'Answer:'"
+        )
     return _Loader(
         spec=spec,
         encoder=encoder,
@@ -141,12 +151,35 @@ class _Loader:
 
     def __post_init__(self) -> None:
         self.filling = Filling(self.spec, self.encoder)
+        self._train: tuple[Rows, Sequence[int]] | None = None
+
+    def demonstrate(self) -> None:
+        """Have the demonstrations stand before every prompt, where the task has some."""
+        if self.spec.shots:
+            rows, shots = self._with_shots()
+            self.filling.demonstrate(replace(rows, indices=shots))
+            some = f"{len(shots):,} row{'s' * (len(shots) != 1)}"
+            self.notes.append(f"{some} of {rows.source} stand before every prompt, and are not trained on")
+
+    def _with_shots(self) -> tuple[Rows, Sequence[int]]:
+        """The rows of the training split, and the demonstrations among them, which are the same for every seed."""
+        if self._train is None:
+            rows, wanted = self._rows("train"), self.spec.shots
+            if wanted >= len(rows.indices):
+                raise UserError(
+                    f"task.shots: {wanted:,}, but {rows.source} has {len(rows.indices):,} rows, and none of those is "
+                    "trained on; lower it"
+                )
+            self._train = rows, sampling.shots(len(rows.indices), wanted, as_mezo=self.spec.as_mezo)
+        return self._train
 
     def drawn(self, seed: int) -> tuple[Rows, Rows]:
         """What is trained on and what is validated on."""
-        if "validation" in self.spec.sources:
-            return self.sampled("train", seed), self.sampled("validation", sampling.FIXED_SEED)
-        rows, spec = self._rows("train"), self.spec
+        rows, shots = self._with_shots()
+        spec, shown = self.spec, set(shots)
+        if "validation" in spec.sources:
+            left = replace(rows, indices=[i for i in rows.indices if i not in shown]) if shown else rows
+            return self._sample("train", left, seed), self.sampled("validation", sampling.FIXED_SEED)
         count = len(rows.indices)
         if count < 2:
             raise UserError(f"{rows.source}: has one row, none is left to validate on; set task.validation")
@@ -156,8 +189,10 @@ class _Loader:
                 f"as MeZO draws them, {len(train):,} of {count:,} rows of {rows.source} are trained on and "
                 f"{len(held):,} others validated on"
             )
+            train, held = ([i for i in some if i not in shown] for some in (train, held))
             return replace(rows, indices=train), replace(rows, indices=held)
         train, held = sampling.held_out(count)
+        train, held = ([i for i in some if i not in shown] for some in (train, held)) if shown else (train, held)
         self.notes.append(
             f"no task.validation: {len(held):,} of {count:,} rows of {rows.source} are held out to validate on"
         )
@@ -214,7 +249,7 @@ class _Loader:
             )  # fmt: skip
         return encode(
             raw, self.encoder, max_length=self.max_length, too_long=spec.too_long, name=str(rows.source),
-            notes=self.notes, join=self.encoder.join(spec.template.text) if spec.join is None else spec.join,
+            notes=self.notes, join=self.filling.join,
             end=self.end, room=spec.generate_tokens, report=report,
         )  # fmt: skip
 

@@ -26,22 +26,28 @@ def loss(objective: Objective, examples: Sequence[Example], scores: Scores) -> f
     (both as in the MeZO trainer, arXiv 2305.17333).
     """
     if objective == "lm":
-        tokens = sum(len(example.options[example.label]) for example in examples)
+        tokens = sum(len(example.scored(example.label)) for example in examples)
         return -math.fsum(row[example.label] for example, row in zip(examples, scores, strict=True)) / tokens
     return math.fsum(_cross_entropy(example, row) for example, row in zip(examples, scores, strict=True)) / len(
         examples
     )
 
 
-def metrics(objective: Objective, examples: Sequence[Example], scores: Scores) -> dict[str, float]:
+def metrics(
+    objective: Objective, examples: Sequence[Example], scores: Scores, domain: Scores | None = None
+) -> dict[str, float]:
     """What an evaluation reports: `loss`, and `accuracy` (0..1) where there are options to choose from.
 
-    The option of the highest mean log-probability is what the model says.
+    The model says the option of the highest mean log-probability; with the scores of each example's `domain`, that of
+    the highest log p(option | prompt) - log p(option | domain) (arXiv 2104.08315, as MeZO has it).
     """
     figures = {"loss": loss(objective, examples, scores)}
     if any(len(example.options) > 1 for example in examples):
-        said = (example.is_right(_best(example, row)) for example, row in zip(examples, scores, strict=True))
-        figures["accuracy"] = sum(said) / len(examples)
+        rated = [_means(example, row) for example, row in zip(examples, scores, strict=True)]
+        if domain is not None:
+            rated = [[a - b for a, b in zip(*rows, strict=True)] for rows in zip(scores, domain, strict=True)]
+        said = [row.index(max(row)) for row in rated]
+        figures["accuracy"] = sum(map(Example.is_right, examples, said)) / len(examples)
     return figures
 
 
@@ -54,12 +60,7 @@ def probabilities(example: Example, row: Sequence[float]) -> list[float]:
 
 
 def _means(example: Example, row: Sequence[float]) -> list[float]:
-    return [score / len(option) for option, score in zip(example.options, row, strict=True)]
-
-
-def _best(example: Example, row: Sequence[float]) -> int:
-    means = _means(example, row)
-    return means.index(max(means))
+    return [score / len(example.scored(option)) for option, score in enumerate(row)]
 
 
 def _cross_entropy(example: Example, row: Sequence[float]) -> float:

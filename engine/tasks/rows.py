@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from engine.errors import UserError
+from engine.tasks.chat import render
 from engine.tasks.choices import choices_of, right_by_number, right_by_text
 from engine.tasks.classes import Classes
 from engine.tasks.sources import Source
@@ -14,6 +15,8 @@ from engine.tasks.table import Table, written
 from engine.tasks.template import Filled
 from engine.tasks.tokenize import Encoder, Raw
 from engine.text import listed
+
+_BETWEEN_SHOTS = "\n\n"  # as MeZO joins demonstrations
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,19 @@ class Filling:
         # White space before a BOS token of the template's is dropped, so that it is the only one.
         begins = spec.template is not None and encoder.begins_by(spec.template)
         self._before = None if begins else ""
+        self._shots: Filled | None = None
+        #: What stands between prompt and option.
+        self.join = spec.join if spec.join is not None else encoder.join(spec.template.text if spec.template else "")
+
+    def demonstrate(self, rows: Rows) -> None:
+        """Have these rows, with what is right of them, stand before every prompt from now on, as MeZO joins them."""
+        shots = Filled("")
+        for index in rows.indices:
+            raw = self._raw(rows, index, trained=True)
+            prompt = raw.prompt.stripped(right=" " if self.join.startswith(" ") else "")
+            shot = prompt.before(raw.options[raw.label], self.join).stripped(left=None, right=None)
+            shots = shots.before(shot, _BETWEEN_SHOTS if shots.text else "")
+        self._shots = shots
 
     def raw(self, rows: Rows, index: int, *, trained: bool, generated: bool = False) -> Raw:
         """A row. Raises `UserError`.
@@ -42,7 +58,22 @@ class Filling:
         Of a multiple choice that is `trained` on, the right option alone; with the answers, where a text is to be
         `generated` for it.
         """
+        found = self._raw(rows, index, trained=trained, generated=generated)
+        if self._spec.domain and not trained:
+            domain = self._spec.domain.fill(rows.data.row(index), found.where)
+            found = replace(found, domain=self._behind_shots(domain))
+        return replace(found, prompt=self._behind_shots(found.prompt))
+
+    def _behind_shots(self, prompt: Filled) -> Filled:
+        return self._shots.before(prompt, _BETWEEN_SHOTS).stripped(left=None) if self._shots else prompt
+
+    def _raw(self, rows: Rows, index: int, *, trained: bool, generated: bool = False) -> Raw:
         spec, row, where = self._spec, rows.data.row(index), rows.data.where(index)
+        if spec.messages:
+            if not row[spec.messages]:
+                raise UserError(f"{where}: column '{spec.messages}' holds no message; mend or remove the row")
+            chat = render(row[spec.messages], self._encoder.tokenizer, where)
+            return Raw(where, Filled(""), [chat.text], 0, learned=chat.learned)
         prompt = self._prompt(rows, index)
         if spec.kind == "classification":
             return Raw(where, prompt, self._options, self._label(rows, index))

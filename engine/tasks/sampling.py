@@ -27,6 +27,12 @@ def held_out(count: int) -> tuple[Sequence[int], Sequence[int]]:
     return sorted(order[held:]), sorted(order[:held])
 
 
+def shots(count: int, wanted: int, *, as_mezo: bool) -> list[int]:
+    """Demonstrations among `count` rows, in the order in which they are shown: the first of a permutation."""
+    order = _as_mezo(count, FIXED_SEED) if as_mezo else permutation(count, f"{FIXED_SEED}/shots") if wanted else ()
+    return list(order[:wanted])
+
+
 def as_mezo(count: int, train: int, dev: int, seed: int) -> tuple[Sequence[int], Sequence[int]]:
     """What MeZO trains on and validates on: the first `train` and the next `dev` of one permutation of the train split.
 

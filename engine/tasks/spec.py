@@ -38,6 +38,9 @@ class TaskSpec:
     choices: tuple[Template, ...]  # of a multiple choice
     answers: str  # the column of what is right
     end: Literal["eos", "none"]  # what a target ends in
+    messages: str  # the column of conversations
+    shots: int  # demonstrations before every prompt
+    domain: Template | None  # the prompt that an evaluation calibrates by, if it does
     generated: int | None  # for how many examples an evaluation generates a text; None: all
     generate_tokens: int  # of such a text, at most
 
@@ -63,7 +66,7 @@ class TaskSpec:
             choices = tuple(Template("task.choices", text, varies=True) for text in _choices(merged))
         elif kind == "classification":
             options = _options(merged)
-        else:
+        elif "messages" not in merged:
             if "target" not in merged:
                 raise UserError(f"task.target: missing; kind {kind} learns this text, for example '{{answer}}'")
             target = Template("task.target", merged["target"], varies=True)
@@ -81,6 +84,9 @@ class TaskSpec:
             choices=choices,
             answers=_answers(merged, kind, task),
             end=merged.get("end", "none") if target else "none",
+            messages=merged.get("messages", "") if kind == "text" else "",
+            shots=merged.get("shots", 0) if kind != "text" else 0,
+            domain=_domain(merged, kind),
             generated=merged.get("generate_examples", _generated(task, brought, kind)),
             generate_tokens=merged.get("generate_tokens", _GENERATE_TOKENS),
         )
@@ -109,6 +115,9 @@ class TaskSpec:
         ask(self.target.columns if self.target else [], "task.target")
         for choice in self.choices:
             ask(choice.columns, "task.choices")
+        ask(self.domain.columns if self.domain else [], "task.domain")
+        if self.messages:
+            asked[Column(self.messages, "messages")] = "task.messages"
         ask([self.label] if self.label else [], "task.label")
         ask([self.answers] if self.answers else [], "task.answers")
         return asked
@@ -194,6 +203,12 @@ def _answers(merged: dict[str, Any], kind: Kind, task: Task) -> str:
             "its text"
         )
     return "" if task.label else str(merged.get("answers", ""))
+
+
+def _domain(merged: dict[str, Any], kind: Kind) -> Template | None:
+    if merged.get("calibration", "none") == "none" or kind not in ("classification", "multiple-choice"):
+        return None
+    return Template("task.domain", merged.get("domain", ""), varies=False)
 
 
 def _generated(task: Task, brought: Mapping[str, Any], kind: Kind) -> int | None:

@@ -1,9 +1,9 @@
-"""From prompts and options to token ids, and what happens to those that are too long."""
+"""From prompts and options to token ids."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ import msgspec
 from engine.errors import UserError
 from engine.tasks.border import Border
 from engine.tasks.example import Example
+from engine.tasks.fitting import fit
 from engine.tasks.special import Specials
 from engine.tasks.template import Filled, Template
 from engine.text import listed
@@ -35,6 +36,8 @@ class Raw:
     label: int
     right: tuple[int, ...] = ()  # all right options, where there are several
     answers: tuple[str, ...] = ()
+    learned: tuple[tuple[int, int], ...] = ()  # of a conversation, where what is learned begins and ends
+    domain: Filled | None = None  # a prompt that says nothing of the example, for calibration
 
 
 class Encoder:
@@ -136,7 +139,17 @@ def encode(
         examples = _Joint(encoder, join, end, report).examples(raw, notes, name)
     except _NotTheSame:
         examples = _Joint(encoder, join, end, report, once=False).examples(raw, notes, name)
-    return _fit(examples, encoder, max_length, too_long, name, notes, room)
+    if raw and raw[0].domain is not None:
+        domains = zip(examples, _domains(raw, encoder, join, name), strict=True)
+        examples = [msgspec.structs.replace(example, domain=domain) for example, domain in domains]
+    return fit(examples, encoder.leading, max_length, too_long, name, notes, room)
+
+
+def _domains(raw: Sequence[Raw], encoder: Encoder, join: str, name: str) -> list[Example]:
+    """The same options behind prompts that say nothing; behind empty ones nothing joins them."""
+    plain = [replace(item, prompt=item.domain or Filled(""), domain=None) for item in raw]
+    join = join if any(item.prompt.text for item in plain) else ""
+    return _Joint(encoder, join, None, lambda fraction: None, once=False).examples(plain, [], name)
 
 
 class _NotTheSame(Exception):
@@ -261,64 +274,3 @@ class _Joint:
                 )
             first[tokens] = option.text
         self._distinct = example.options
-
-
-def too_long_for(
-    max_length: int,
-    lengths: Sequence[int],
-    too_long: Literal["refuse", "truncate", "skip"],
-    name: str,
-    notes: list[str],
-    cut: str,
-) -> bool:
-    """Whether some of the data, which messages call `name`, are longer than fit: noted, with how they are `cut`.
-
-    Raises `UserError` where they are refused, or none is left.
-    """
-    over = sum(length > max_length for length in lengths)
-    if not over:
-        return False
-    fact = f"{over:,} of {len(lengths):,} examples are longer than {max_length:,} tokens (longest {max(lengths):,})"
-    if too_long == "refuse":
-        raise UserError(f"{name}: {fact}; set task.too_long=truncate or task.too_long=skip")
-    if too_long == "skip" and over == len(lengths):
-        raise UserError(f"{name}: {fact}, none is left; set task.too_long=truncate")
-    notes.append(f"{name}: {fact}; {'they are skipped' if too_long == 'skip' else cut}")
-    return True
-
-
-def _fit(
-    examples: list[Example],
-    encoder: Encoder,
-    max_length: int,
-    too_long: Literal["refuse", "truncate", "skip"],
-    name: str,
-    notes: list[str],
-    room: int,
-) -> list[Example]:
-    lengths = [length_with(example, room) for example in examples]
-    if not too_long_for(max_length, lengths, too_long, name, notes, "their prompts are cut from the left"):
-        return examples
-    if too_long == "skip":
-        return [example for example, length in zip(examples, lengths, strict=True) if length <= max_length]
-    return [
-        _truncate(example, encoder.leading, max_length, name, room) if length > max_length else example
-        for example, length in zip(examples, lengths, strict=True)
-    ]
-
-
-def length_with(example: Example, room: int) -> int:
-    """Tokens of the longest sequence, with `room` for a text that is generated where there are answers to it."""
-    return max(example.length, len(example.prompt) + room) if example.answers else example.length
-
-
-def _truncate(example: Example, leading: int, max_length: int, name: str, room: int) -> Example:
-    """Cut the prompt from the left, behind its special tokens."""
-    behind = length_with(example, room) - len(example.prompt)
-    left = max_length - behind - leading
-    if left < 1:
-        raise UserError(
-            f"{name}: an option or target alone is {behind:,} tokens, more than fit into {max_length:,}; set "
-            "task.too_long=skip"
-        )
-    return msgspec.structs.replace(example, prompt=example.prompt[:leading] + example.prompt[leading:][-left:])

@@ -29,8 +29,22 @@ class Measure:
         for start in range(0, len(examples), _SCORED):
             between()
             scores += self._runtime.score(examples[start : start + _SCORED])
+        domain = self._domain(examples, between)
         asked = [example for example in examples if example.answers]
-        return objective.metrics(self._task.objective, examples, scores) | self._generated(asked, between)
+        figures = objective.metrics(self._task.objective, examples, scores, domain)
+        return figures | self._generated(asked, between)
+
+    def _domain(self, examples: Sequence[Example], between: Callable[[], None]) -> objective.Scores | None:
+        """The scores of every example's options behind the prompt that says nothing of it, each such scored once."""
+        if not examples or examples[0].domain is None:
+            return None
+        different = list(dict.fromkeys(example.domain for example in examples if example.domain))
+        known: dict[Example | None, list[float]] = {}
+        for start in range(0, len(different), _SCORED):
+            between()
+            part = different[start : start + _SCORED]
+            known |= dict(zip(part, self._runtime.score(part), strict=True))
+        return [known[example.domain] for example in examples]
 
     def _generated(self, asked: Sequence[Example], between: Callable[[], None]) -> dict[str, float]:
         if not asked:

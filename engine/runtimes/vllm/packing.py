@@ -81,9 +81,10 @@ def pack(examples: Sequence[Example], block_size: int, *, copies: bool, parts: S
             tokens = _add_sequence(packed, root, [*example.prompt, *option[:-1]], copies)
             if parts:
                 packed.parts += [parts[index]] * (len(packed.token_ids) - len(packed.parts))
-            for token, target in zip(tokens[len(example.prompt) - 1 :], option, strict=True):
-                row = row_of.setdefault(token, len(row_of))
-                packed.picks.append(Pick(row, target, index, option_index))
+            before = tokens[len(example.prompt) - 1 :]
+            for at in example.scored(option_index):
+                row = row_of.setdefault(before[at], len(row_of))
+                packed.picks.append(Pick(row, option[at], index, option_index))
     packed.rows = list(row_of)
     packed.picks.sort()
     packed.longest = max(packed.seq_lens)

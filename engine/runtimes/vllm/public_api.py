@@ -24,9 +24,9 @@ def generate_scores(llm: LLM, examples: Sequence[Example], adapter: int | None) 
     scores: Scores = []
     for example in examples:
         row = []
-        for option in example.options:
+        for number, option in enumerate(example.options):
             places = next(each).prompt_logprobs[len(example.prompt) :]
-            row.append(sum(at[token].logprob for at, token in zip(places, option, strict=True)))
+            row.append(sum(places[at][option[at]].logprob for at in example.scored(number)))
         scores.append(row)
     return scores
 
