@@ -4,8 +4,8 @@ Prints Markdown for engine/BENCHMARKS.md, and draws a chart beside the runs. The
 seed that is not measured, rates four times apart, five around a method's first one, beyond an end of the ladder as long
 as the best is there, three more at most, and then twice and half the best. Of plain LoZO, the rate with the least
 validation loss after the steps of the mark; of the others, the one that reaches this loss in the fewest tokens, else
-that which comes nearest; none takes more than twice the tokens of plain LoZO's best. Then the mark is set anew by plain LoZO on the conventional loop, with its best rate, as the
-mean over the seeds that are measured.
+that which comes nearest; none takes more than twice the tokens of plain LoZO's best. Then the mark is set anew by plain
+LoZO on the conventional loop, with its best rate, as the mean over the seeds that are measured.
 
 All of it is runs below --to, which are not taken again: it may be killed at any time, and goes on with what is missing.
 """
