@@ -1,11 +1,11 @@
 """`python -m tests.benchmarks.to_accuracy SETTING`: time to accuracy of every method, with the search of its rate.
 
 Prints Markdown for engine/BENCHMARKS.md, and draws a chart beside the runs. The search, which is the same for all: on a
-seed that is not measured, rates four times apart, five around a method's first one, beyond an end of the ladder as long
-as the best is there, three more at most, and then twice and half the best. Of plain LoZO, the rate with the least
-validation loss after the steps of the mark; of the others, the one that reaches this loss in the fewest tokens, else
-that which comes nearest; none takes more than twice the tokens of plain LoZO's best. Then the mark is set anew by plain
-LoZO on the conventional loop, with its best rate, as the mean over the seeds that are measured.
+seed that is not measured, rates four times apart, five (of smollm2 three) around a method's first one, beyond an end of
+the ladder as long as the best is there, three more at most, and then twice and half the best. Of plain LoZO, the rate
+with the least validation loss after the steps of the mark; of the others, the one that reaches this loss in the fewest
+tokens, else that which comes nearest; none takes more than twice the tokens of plain LoZO's best. Then the mark is set
+anew by plain LoZO, on the conventional loop, with its best rate, as the mean over the seeds that are measured.
 
 All of it is runs below --to, which are not taken again: it may be killed at any time, and goes on with what is missing.
 """
@@ -36,7 +36,7 @@ from zotui.runs.marks import Budget, Mark, cost_until
 SEARCHED = 1000
 """The seed of the search."""
 
-_AROUND, _MORE = (1 / 16, 1 / 4, 1.0, 4.0, 16.0), 3
+_MORE = 3
 
 METHODS = {
     "lozo": 2e-4,
@@ -55,19 +55,31 @@ METHODS = {
 
 @dataclass(frozen=True)
 class Setting:
-    """A model on SST-2. Evaluations are `every` so many steps."""
+    """A model on SST-2.
+
+    Evaluations are `every` so many steps, of so many `examples`. Rates are searched at `around` times a method's first.
+    `looped`: the mark is set on the conventional loop; else in slots, whose losses are the loop's to 1e-5, and what the
+    loop takes for a step is timed apart, by `zotui bench`: for a model on which it takes some hours.
+    """
 
     model: str
     dtype: str
     every: int
     marks: tuple[int, ...]
     seeds: tuple[int, ...]
+    methods: dict[str, float]
+    examples: int | None = None
+    around: tuple[float, ...] = (1 / 16, 1 / 4, 1.0, 4.0, 16.0)
+    looped: bool = True
 
 
 SETTINGS = {
-    "opt-reviews": Setting("models/opt-reviews", "float32", 25, (450, 2000), (0, 1, 2, 3, 4)),
-    "smollm2": Setting("models/make-smollm2", "float32", 10, (200,), (0, 1, 2)),
-}
+    "opt-reviews": Setting("models/opt-reviews", "float32", 25, (450, 2000), (0, 1, 2, 3, 4), METHODS),
+    "smollm2": Setting(
+        "models/make-smollm2", "bfloat16", 10, (100,), (0, 1, 2), {"lozo": 6e-5, "fast run.eval_every=4": 6e-4},
+        examples=256, around=(1 / 4, 1.0, 4.0), looped=False,
+    ),
+}  # fmt: skip
 
 
 def main() -> int:
@@ -86,12 +98,13 @@ def main() -> int:
     marks, seeds = arguments.mark or chosen.marks, tuple(arguments.seeds or chosen.seeds)
     setting = replace(chosen, dtype=arguments.dtype or chosen.dtype)
     preset = _preset(setting, arguments.shared, arguments.to / f"{arguments.setting}-{setting.dtype}.toml")
-    methods = {name: METHODS[name] for name in arguments.method or METHODS}
+    wanted = {name: setting.methods[name] for name in arguments.method or setting.methods}
+    setting = replace(setting, methods=wanted)
     try:
         with SignalRelay() as relay:
             for steps in marks:
                 title = f"{arguments.setting}-{setting.dtype}-{steps}"
-                _measure(title, Course(str(preset), folder=arguments.to / "runs"), methods, steps, seeds, relay)
+                _measure(title, Course(str(preset), folder=arguments.to / "runs"), setting, steps, seeds, relay)
     except UserError as error:
         print(f"zotui: {error}", file=sys.stderr)
         return 2
@@ -101,34 +114,39 @@ def main() -> int:
 
 
 def _measure(
-    title: str, course: Course, methods: dict[str, float], steps: int, seeds: Sequence[int], relay: SignalRelay
+    title: str, course: Course, setting: Setting, steps: int, seeds: Sequence[int], relay: SignalRelay
 ) -> None:
     """One mark: the search, the runs, the report."""
     course = replace(course, most_steps=steps)
     nothing = Mark(0.0)  # which none reaches: all steps are taken
-    plain, tried = _best("lozo", 2e-4, course, nothing, Budget(), _by_last_loss, relay)
+    rates = _around(setting.methods.get("lozo", METHODS["lozo"]), setting)
+    plain, tried = _best("lozo", rates, course, nothing, Budget(), _by_last_loss, relay)
     told = [f"plain LoZO: {_told(plain, tried)}"]
     reached, _ = _by_last_loss(tried[plain])
     curves = read(RunDir(Path(tried[plain].run)))
     budget = Budget(tokens=2 * cost_until(curves, curves.evaluations[-1]).tokens)
     contenders = []
-    for name, middle in methods.items():
+    for name, middle in setting.methods.items():
         rate = plain
         if name != "lozo":
-            rate, tried = _best(name, middle, course, Mark(reached), budget, _by_tokens, relay)
+            rate, tried = _best(name, _around(middle, setting), course, Mark(reached), budget, _by_tokens, relay)
             told.append(f"{name}: {_told(rate, tried)}")
         contenders.append(_at(name, rate))
-    by = Contender("lozo", (f"method.lr={plain:g}", "model.runtime=training-loop"))
+    by = Contender("lozo", (f"method.lr={plain:g}", *(["model.runtime=training-loop"] if setting.looped else [])))
     bench = Bench(Wanted(course, contenders, seeds, MarkRuns(by, steps), budget), quiet=False)
     result = bench.take(relay, lambda outcome: None)
     _report(title, result, told, course.folder.parent if course.folder else Path())
+
+
+def _around(middle: float, setting: Setting) -> list[float]:
+    return [middle * factor for factor in setting.around]
 
 
 Order = Callable[[Outcome], tuple[float, float]]
 
 
 def _best(
-    name: str, middle: float, course: Course, mark: Mark, budget: Budget, order: Order, relay: SignalRelay
+    name: str, rates: Sequence[float], course: Course, mark: Mark, budget: Budget, order: Order, relay: SignalRelay
 ) -> tuple[float, dict[float, Outcome]]:
     """The best of a ladder of rates, and what became of each."""
     tried: dict[float, Outcome] = {}
@@ -140,7 +158,7 @@ def _best(
                 (tried[rate],) = Bench(wanted, quiet=False).take(relay, lambda outcome: None).runs
         return min(tried, key=lambda rate: order(tried[rate]))
 
-    best = best_with([middle * factor for factor in _AROUND])
+    best = best_with(rates)
     for _ in range(_MORE):
         if best not in (min(tried), max(tried)):
             break
@@ -188,6 +206,7 @@ def _preset(setting: Setting, shared: Path, file: Path) -> Path:
         made = subprocess.run([str(model)], check=True, capture_output=True, text=True, env=with_python)
         model = Path(made.stdout.strip())
     data = (shared / "data/sst2").absolute()
+    examples = "" if setting.examples is None else f"validation_examples = {setting.examples}\n"
     text = f"""[model]
 path = "{model}"
 dtype = "{setting.dtype}"
@@ -195,7 +214,7 @@ dtype = "{setting.dtype}"
 name = "sst2"
 train = "{data}/train.jsonl"
 validation = "{data}/validation.jsonl"
-[run]
+{examples}[run]
 batch_size = 16
 eval_every = {setting.every}
 checkpoint_best = false
