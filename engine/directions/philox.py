@@ -111,7 +111,8 @@ class ByCounter:
         blocks = torch.arange(first // _PART, -(-(first + count) // _PART), dtype=torch.int32, device=self._device)
         return {
             **self._there,
-            "places": torch.tensor([[-first, first + count]]).to(self._device),
+            # [[-first, first + count]], made by the device: what is sent to it from a list is waited for.
+            "places": torch.arange(-first, first + count + 1, 2 * first + count, device=self._device)[None],
             "keys": self._there["keys"][index : index + 1],
             "grid": torch.stack([torch.zeros_like(blocks), blocks], 1),
         }

@@ -30,7 +30,13 @@ def main() -> None:
     model = str(write_model(case["model"], Path(folder)))
     facts = read_model(model, trust_remote_code=False, scope=method.scope)
     loop = TrainingLoop(
-        model, dtype="float32", device="cpu", space=space_of(method), rule=rule_of(method), seed=work.SEED
+        model,
+        dtype="float32",
+        device="cpu",
+        space=space_of(method),
+        rule=rule_of(method),
+        seed=work.SEED,
+        scope=method.scope,
     )
     pool = work.pool(facts.vocabulary, case["option_tokens"])
     steps = []
