@@ -124,7 +124,7 @@ def estimate_memory(
     libraries = _LIBRARIES if on_cpu else _LIBRARIES_ON_GPU
     if runtime == "training-loop":
         widest = max((m.rows for m in facts.matrices), default=0)
-        tokens = max(needs.batch * needs.options, EVALUATION_SEQUENCES) * needs.longest
+        tokens = max(needs.batch * (needs.step_options or needs.options), EVALUATION_SEQUENCES) * needs.longest
         piece = 0 if in_place else largest * 8  # of a direction, as large as the matrix it is added to
         passing = piece + tokens * (facts.vocabulary + 3 * widest) * size
         return Memory(

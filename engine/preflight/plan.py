@@ -237,6 +237,7 @@ def _needs(task: Task, batch_size: int, probing: Probing) -> Needs:
         batch=batch_size,
         longest=max(length_with(example, task.generate_tokens) for example in every),
         options=max(len(example.options) for example in every),
+        step_options=max(len(example.options) for example in task.train),
         option_tokens=max(len(option) for example in every for option in example.options),
         probing=probing,
     )

@@ -36,6 +36,7 @@ class Needs:
     options: int  # most options of an example
     option_tokens: int  # longest option in tokens
     probing: Probing = Probing()  # of a step
+    step_options: int = 0  # most options of an example in a step, where only evaluations have more; 0: as many
 
 
 @dataclass(frozen=True)
@@ -139,5 +140,4 @@ class Runtime(Protocol):
         """Give back what was opened."""
 
 
-GENERATED_AT_ONCE = 16  # texts of a padded batch, whose keys and values are all kept
 EVALUATION_SEQUENCES = 64  # of a padded forward pass, so that a large split does not need its logits at once

@@ -27,7 +27,7 @@ from engine.estimators.probing import Probing
 from engine.models.facts import context_of, dtype_of
 from engine.models.streamed import Entry, write_streamed
 from engine.models.weights import Matrix
-from engine.runtimes.base import EVALUATION_SEQUENCES, GENERATED_AT_ONCE, Probe, Upcoming
+from engine.runtimes.base import EVALUATION_SEQUENCES, Probe, Upcoming
 from engine.runtimes.loop.adapter import AdapterMoves
 from engine.runtimes.loop.dense import DenseMoves
 from engine.runtimes.loop.low_rank import LowRankMoves
@@ -35,6 +35,8 @@ from engine.runtimes.loop.moves import Moves, Setting
 from engine.tasks.example import Example
 from engine.tasks.objective import Scores
 from engine.updates.base import Rule
+
+_GENERATED = 16  # texts of a padded batch, whose keys and values are all kept
 
 
 class TrainingLoop:
@@ -125,8 +127,8 @@ class TrainingLoop:
         return self._score(examples, at_once=EVALUATION_SEQUENCES)
 
     def generate(self, prompts: Sequence[Sequence[int]], most: int, stop: Sequence[int] = ()) -> list[list[int]]:
-        starts = range(0, len(prompts), GENERATED_AT_ONCE)
-        return [ids for n in starts for ids in self._generate(prompts[n : n + GENERATED_AT_ONCE], most, stop)]
+        starts = range(0, len(prompts), _GENERATED)
+        return [ids for n in starts for ids in self._generate(prompts[n : n + _GENERATED], most, stop)]
 
     def at_base(self) -> AbstractContextManager[None]:
         return self._moves.at_base(Path(self._path))

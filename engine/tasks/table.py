@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from engine.errors import UserError
+from engine.text import listed, suggest
 
 Row = TypeVar("Row")
 
@@ -53,6 +54,21 @@ def source_of(column: str, present: Iterable[str]) -> str:
 def within(column: str, source: str) -> list[str]:
     """The keys that lead from the column `source` to the one that is asked for."""
     return column[len(source) + 1 :].split(".") if column != source else []
+
+
+def inside(value: Any, column: str, source: str) -> Any:
+    """What the value of the column `source` holds for the one that is asked for; None where it is missing.
+
+    Raises `Unfit` where objects have no such key, with the nearest that they have.
+    """
+    for key in within(column, source):
+        if value is None:
+            return None
+        if not isinstance(value, dict) or key not in value:
+            has = list(value) if isinstance(value, dict) else []
+            raise Unfit(column, f"is not in '{source}' (it holds {listed(has) or 'no objects'}){suggest(key, has)}")
+        value = value[key]
+    return value
 
 
 def as_asked(value: Any, column: str) -> Value:

@@ -33,9 +33,13 @@ def plan_capacity(needs: Needs, block: int) -> Capacity:
     pages = -(-longest // block)
     # Another option's tail: its own tokens, and at most a page that it does not share with the prompt.
     tail = needs.option_tokens - 1 + block if needs.option_tokens > 1 else 0
-    tails = needs.options - 1 if tail else 0
-    example_tokens = longest + tails * tail
-    example_pages = pages + tails * -(-tail // block)
+
+    def whole(options: int) -> tuple[int, int, int]:
+        """Sequences, tokens and pages of an example of so many options."""
+        tails = options - 1 if tail else 0
+        return 1 + tails, longest + tails * tail, pages + tails * -(-tail // block)
+
+    example_sequences, example_tokens, example_pages = whole(needs.step_options or needs.options)
     # More signs only while the whole batch fits a pass at each of them.
     pairs, at_once = needs.probing.sides == "two", _MAX_TOKENS // (needs.batch * example_tokens)
     signs = (
@@ -44,8 +48,11 @@ def plan_capacity(needs: Needs, block: int) -> Capacity:
         else (max(2, min(1 + needs.probing.queries, at_once)))
     )
     tokens = min(signs * needs.batch * example_tokens, max(_MAX_TOKENS, 2 * example_tokens))
-    sequences = signs * needs.batch * (1 + tails)
+    sequences = signs * needs.batch * example_sequences
     blocks = min(signs * needs.batch * example_pages, max(2 * example_pages, 2 * tokens // block + sequences))
+    # An evaluation takes as many as fit, but one at least, at one sign.
+    most = (max(pair) for pair in zip((sequences, tokens, blocks), whole(needs.options), strict=True))
+    sequences, tokens, blocks = most
     return Capacity(longest, signs, tokens, sequences, 1 + blocks, pairs)
 
 

@@ -13,21 +13,18 @@ from typing import Any
 import pyarrow
 from pyarrow import types
 
-from engine.tasks.table import Unfit, Value, as_asked, as_list, holds, within
+from engine.tasks.table import Unfit, Value, as_asked, as_list, holds, inside, within
 
 _CANNOT = (ValueError, OverflowError, KeyError)  # no UTF-8; outside the years 1 to 9999; a zone that nobody knows
 
 
 def asked(values: Any, column: str, source: str) -> list[Value]:
     """The values of a column that is asked for, from the one that it is in. Raises `Unfit`, with its row."""
-    names = within(column, source)
-    if names or (holds(column) != "text" and not _is_text(values.type)):
+    if within(column, source) or (holds(column) != "text" and not _is_text(values.type)):
         found: list[Value] = []
         for row, value in enumerate(values.to_pylist()):
-            for name in names:
-                value = value.get(name) if isinstance(value, dict) else None
             try:
-                found.append(_nested(value, column))
+                found.append(_nested(inside(value, column, source), column))
             except Unfit as fault:
                 raise Unfit(column, str(fault).removeprefix(f"column '{column}' "), row) from None
         return found

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from engine.tasks.table import Check, Column, Table, Unfit, Value, as_asked, as_list, gather, source_of, text, within
+from engine.tasks.table import Check, Column, Table, Unfit, Value, as_asked, as_list, gather, inside, source_of, text
 
 
 class _Doubled(dict[str, Any]):
@@ -55,9 +55,7 @@ def value_of(row: dict[str, Any], column: str) -> Value:
 def _inside(row: dict[str, Any], column: str) -> Any:
     """What the objects of a row hold under a name with dots, as text; None where there is nothing."""
     source = source_of(column, row)
-    value = row.get(source)
-    for key in within(column, source) if source else ():
-        value = value.get(key) if isinstance(value, dict) else None
+    value = inside(row[source], column, source) if source else None
     return text(value, column) if isinstance(value, str) else value
 
 

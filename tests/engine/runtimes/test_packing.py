@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -187,6 +188,19 @@ def test_the_planned_capacity_holds_a_whole_batch_of_the_longest_examples(querie
         assert len(packed.token_ids) * plan.signs <= plan.tokens
         assert packed.blocks * plan.signs <= plan.blocks - 1
         assert len(packed.query_lens) * plan.signs <= plan.sequences
+
+
+def test_options_that_only_an_evaluation_scores_take_no_room_for_every_example_of_a_step() -> None:
+    """As of a multiple choice, of which a step scores the right option alone."""
+    many = Needs(batch=16, longest=200, options=40, option_tokens=30)
+    all_alike, needed = plan_capacity(many, 16), plan_capacity(replace(many, step_options=1), 16)
+    assert needed.sequences == 40 < all_alike.sequences and needed.blocks < all_alike.blocks
+    evaluated, trained = example(170, *[30] * 40), [example(170, 30, first=1000 * n) for n in range(1, 17)]
+    assert Layouts(needed, 16).of([evaluated], 1) == [[evaluated]]
+    packed = pack([evaluated], 16, copies=False)
+    assert len(packed.token_ids) <= needed.tokens and packed.blocks <= needed.blocks - 1
+    assert len(packed.query_lens) <= needed.sequences
+    assert len(Layouts(needed, 16).of(trained, 2)) == 1
 
 
 @pytest.mark.parametrize("queries", [1, 2, 3, 5])

@@ -244,3 +244,18 @@ def test_a_generated_text_is_compared_with_every_answer_and_has_room() -> None:
     assert refused(Bytes(), **OWN, **keys, generate_tokens=60).startswith(
         "train.jsonl: 6 of 6 examples are longer than 64 tokens (long"
     )
+
+
+@pytest.mark.parametrize("path", ["t.jsonl", "t.parquet"])
+def test_what_objects_hold_is_named_with_a_dot(path: str) -> None:
+    rows = [{"q": "x?", "answers": {"text": ["one", "two"], "start": [1, 2]}}] * 2
+    keys: dict[str, Any] = {"kind": "generation", "target": "{answers.text}\n", "answers": "answers.text"}
+    loaded = choose(rows, path, **keys)
+    assert texts(loaded.validation[0])[1] == [" one\n"] and loaded.validation[0].answers == ("one", "two")
+    wrong = {**OWN, **keys, "target": "{answers.test}", "answers": "answers.test", "train": path, "validation": path}
+    assert refused(Bytes(), **wrong).endswith(
+        " 1: column 'answers.test' is not in 'answers' (it holds text, start); did you mean 'text'?"
+    )
+    write(path, [{"q": "x?", "answers": {"text": [], "start": []}}, rows[0]])
+    empty = {**OWN, **keys, "train": path, "validation": path}
+    assert refused(Bytes(), **empty).endswith(" 1: column 'answers.text' has no text; mend or remove the row")
