@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
+from msgspec import structs
 from safetensors.torch import load_file
 
+from engine.export.adapter import export_adapter, rank_of
+from engine.export.which import Chosen
 from engine.runs.best import best_evaluation
 from engine.runs.directory import RunDir
+from engine.runs.journal import encode_line
 from tests.engine.conftest import Finished, Runner
 from tests.engine.export.test_adapter import by_peft, scored
 from tests.engine.export.test_export import export, loss_of
@@ -63,3 +68,17 @@ def test_a_step_within_an_interval_is_that_of_the_run_which_stopped_there(
         assert export(one, tmp_path / name, *more).returncode == 0
     long, other = (load_file(tmp_path / name / "model.safetensors") for name in ("long", "short"))
     assert all(torch.equal(long[name], other[name]) for name in other)
+
+
+def test_the_way_after_a_return_has_the_intervals_that_led_there(tiny_run: Runner, tmp_path: Path) -> None:
+    """Of the steps 0 to 4, 15 to 29: those at 0, 15 and 20."""
+    run = RunDir(tiny_run("method.lr=1e-3", "run.steps=30", "method.interval=10").folder)
+    steps = list(run.journal())
+    steps[15] = structs.replace(steps[15], returned_to=5)
+    run.journal_file.write_bytes(b"".join(map(encode_line, steps)))
+    assert list(Chosen(run).way) == [*range(5), *range(15, 30)]
+    assert rank_of(Chosen(run)) == 6
+    assert rank_of(Chosen(run, "21")) == 6 and rank_of(Chosen(run, "15")) == 4
+    assert export_adapter(run, tmp_path / "adapter") == 30
+    config = json.loads((tmp_path / "adapter/adapter_config.json").read_text())
+    assert config["r"] == 6
