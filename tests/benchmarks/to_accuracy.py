@@ -1,8 +1,8 @@
 """`python -m tests.benchmarks.to_accuracy SETTING`: time to accuracy of every method, with the search of its rate.
 
 Prints Markdown for engine/BENCHMARKS.md, and draws a chart beside the runs. The search, which is the same for all: on
-two seeds that are not measured, rates four times apart, five (of smollm2 three) around a method's first one, beyond an end
-of the ladder as long as the best is there, three more at most, and then twice and half the best. Of plain LoZO, the
+two seeds that are not measured, rates four times apart, five (of smollm2 three) around a method's first one, beyond an
+end of the ladder as long as the best is there, three more at most, and then twice and half the best. Of plain LoZO, the
 rate with the least validation loss after the steps of the mark; of the others, the one that reaches this loss in the
 fewest tokens, else that which comes nearest; none takes more than twice the tokens of plain LoZO's best. Then the mark
 is set anew by plain LoZO, on the conventional loop, with its best rate, as the mean over the seeds that are measured.
