@@ -39,7 +39,7 @@ class Tune(Asking[Rate | None]):
 
     DEFAULT_CSS = """
     Tune .trials { height: auto; width: 1fr; text-wrap: nowrap; margin-top: 1; }
-    Tune #on:disabled { text-opacity: 100%; }
+    Tune #on:disabled { display: none; }
     """
     BINDINGS = [
         Binding("enter", "take", "take it", id="tune.take", tooltip="put the proposed rate and eps into the form"),

@@ -175,7 +175,6 @@ async def test_what_finds_nothing_says_so_and_has_nothing_to_take(
         await pilot.press("u")
         await until_shown(pilot, said, *([str(keys["refuse"])] if "refuse" in keys else []))
         await pilot.press("enter")
-        await pilot.click("#on")
         await pilot.pause()
         assert isinstance(app.screen, Tune)
         assert "take it" not in [key.description for key in app.screen.query("FooterKey")]
