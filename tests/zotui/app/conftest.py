@@ -19,9 +19,11 @@ from tests.zotui.app.app_story import LOOKS, SHOWN
 from zotui.app.state.gauges import OwnUse
 from zotui.engines.launched import EngineProcess
 from zotui.engines.preflight import PreflightEngine
+from zotui.engines.tuning import TuneEngine
 from zotui.home import presets
 
 SCRIPTED_PREFLIGHT = Path(__file__).with_name("app_scripted_preflight.py")
+SCRIPTED_TUNING = Path(__file__).with_name("app_scripted_tuning.py")
 SCRIPTED_ENGINE = Path(__file__).with_name("app_scripted_engine.py")
 
 
@@ -46,6 +48,18 @@ def preflight_script(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     def say(**keys: Any) -> None:
         monkeypatch.setenv("SCRIPTED_PREFLIGHT", json.dumps(keys))
+
+    say()
+    return say
+
+
+@pytest.fixture
+def tuning_script(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Put the scripted tuning in the real one's place, and say what it finds."""
+    monkeypatch.setattr(TuneEngine, "COMMAND", (sys.executable, str(SCRIPTED_TUNING)))
+
+    def say(**keys: Any) -> None:
+        monkeypatch.setenv("SCRIPTED_TUNING", json.dumps(keys))
 
     say()
     return say

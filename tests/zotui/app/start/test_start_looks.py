@@ -90,6 +90,24 @@ async def test_start(look: Size, picture: Album) -> None:
         await picture.in_all_themes(pilot)
 
 
+async def test_tuning(look: Size, picture: Album, tuning_script: Callable[..., None]) -> None:
+    tuning_script(hang=True)
+    async with clocked(None).run_test(size=look) as pilot:
+        await until_shown(pilot, "10 min", "too big")
+        await pilot.press("u")
+        await until_shown(pilot, "trial 4: step 77")
+        await picture.in_all_themes(pilot, "trying")
+        pilot.app.simulate_key("escape")  # its widgets go as soon as what is tried has ended: nothing to wait for
+        await until(pilot, lambda: isinstance(pilot.app.screen, Start), "the start screen")
+        tuning_script()
+        await pilot.press("u")
+        await until_shown(pilot, "found: enter")
+        await picture(pilot, "found")
+        await pilot.press("enter")
+        await until_shown(pilot, "1 changed")
+        await picture(pilot, "tuned")
+
+
 async def test_preset(look: Size, picture: Album, preflight_script: Callable[..., None]) -> None:
     async with clocked(None).run_test(size=look) as pilot:
         await until_shown(pilot, "10 min", "too big")
