@@ -60,7 +60,7 @@ def tune() -> int:
     ]
     for one in found:
         say(one)
-    say(Phase(name="trial", detail="4: step 77"))
+    say(Phase(name="trial", detail="4, lr 0.0001: step 77"))
     if script.get("hang"):
         signal.pause()
     if script.get("die"):

@@ -122,7 +122,7 @@ async def test_the_first_rate_can_be_taken_while_trials_go_on(write_preset: Writ
         await on_start(pilot)
         await pilot.press("u")
         await until_shown(
-            pilot, "trial 4: step 77  ·  6 trials so far", "lr 0.0002, eps 0.001; slope 1 ± 0.5", "diverged"
+            pilot, "trial 4, lr 0.0001: step 77  ·  6 trials so far", "lr 0.0002, eps 0.001; slope 1 ± 0.5", "diverged"
         )
         engine = engine_of(pilot)
         await pilot.press("enter")

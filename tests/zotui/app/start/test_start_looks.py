@@ -95,7 +95,7 @@ async def test_tuning(look: Size, picture: Album, tuning_script: Callable[..., N
     async with clocked(None).run_test(size=look) as pilot:
         await until_shown(pilot, "10 min", "too big")
         await pilot.press("u")
-        await until_shown(pilot, "trial 4: step 77")
+        await until_shown(pilot, "trial 4, lr 0.0001: step 77")
         await picture.in_all_themes(pilot, "trying")
         pilot.app.simulate_key("escape")  # its widgets go as soon as what is tried has ended: nothing to wait for
         await until(pilot, lambda: isinstance(pilot.app.screen, Start), "the start screen")
