@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 from textual.app import App
+from textual.pilot import Pilot
 
 from engine.preset.load import load
 from engine.runs.directory import RunDir
 from tests.zotui.app.app_album import Album
-from tests.zotui.app.app_helpers import DRAWN, Launch, preset_text
+from tests.zotui.app.app_helpers import DRAWN, PATIENCE, Launch, preset_text
 from tests.zotui.app.app_story import LOOKS, SHOWN
 from zotui.app.state.gauges import OwnUse
 from zotui.engines.launched import EngineProcess
@@ -75,6 +76,12 @@ def count_drawings(monkeypatch: pytest.MonkeyPatch) -> None:
         display(self, *given)
 
     monkeypatch.setattr(App, "_display", counted)
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key press waits for the screen as long as a test waits for anything else, not Textual's half a minute."""
+    monkeypatch.setattr(Pilot._wait_for_screen, "__defaults__", (PATIENCE,))
 
 
 @pytest.fixture
