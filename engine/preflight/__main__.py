@@ -10,29 +10,19 @@ when standard input is closed. A preset that would be refused is refused: exit c
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import sys
-import threading
 import time
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from engine import environment
-from engine.errors import EXIT_DONE, EXIT_INTERRUPTED, NotFinite, UserError, unforeseen
+from engine.asked import Read, Say, answer
+from engine.errors import NotFinite, UserError
 from engine.gpus import mask_gpus
 from engine.preflight.plan import Prepared, plan_run, prepare
-from engine.preset.load import load, load_file
 from engine.preset.schema import Preset
-from engine.protocol.codec import encode
-from engine.protocol.events import Error, Event, Log, Phase
+from engine.protocol.events import Log, Phase
 from engine.protocol.findings import Data, Model, Room, Setting, Text
 from engine.runs.home import runs_home
-from engine.stdio import exit_code, leave, take_stdout
-
-Say = Callable[[Event], None]
+from engine.stdio import leave
 
 _BEGAN = time.monotonic()
 _ONCE = ("preparing the demo", "downloading")  # the run will find done what took this time here
@@ -46,36 +36,16 @@ def main() -> int:
     parser.add_argument("--calibrate", action="store_true")
     parser.add_argument("--leashed", action="store_true")
     arguments = parser.parse_args()
-    answers = os.fdopen(take_stdout(), "wb", buffering=0)
-    text = sys.stdin.buffer.readline() if arguments.sources == ["-"] else b""
-    if arguments.leashed:
-        threading.Thread(target=_end_with_stdin, daemon=True).start()
-    environment.prepare()
 
-    def say(event: Event) -> None:
-        answers.write(encode(event))
-
-    def act() -> int:
+    def act(read: Read, say: Say) -> None:
         if arguments.outlook:
             from engine.preflight.outlook import look
 
             look([Path(source) for source in arguments.sources], say)
-            return EXIT_DONE
-        source = arguments.sources[0]
-        wanted = load("preset", json.loads(text)) if text else load_file(Path(source))
-        try:
-            preflight(wanted, say, calibrated=arguments.calibrate)
-        except UserError as error:
-            say(Error(kind="usage", text=str(error)))
-            raise
-        except Exception as error:  # noqa: BLE001 - the last resort, as in `engine.__main__`
-            traceback.print_exc()
-            told, code = unforeseen(error)
-            say(Error(kind="start", text=f"{told}; `python -m engine.preflight PRESET.toml` shows where"))
-            return code
-        return EXIT_DONE
+        else:
+            preflight(read(), say, calibrated=arguments.calibrate)
 
-    return exit_code(act)
+    return answer("engine.preflight", arguments.sources[0], act, leashed=arguments.leashed)
 
 
 def preflight(wanted: Preset, say: Say, *, calibrated: bool = False) -> None:
@@ -153,13 +123,6 @@ def _data(prepared: Prepared) -> Data:
         label=first.label,
         notes=task.notes,
     )
-
-
-def _end_with_stdin() -> None:
-    """Whoever asked is gone, and so is whoever would stop this."""
-    while os.read(0, 4096):
-        pass
-    os._exit(EXIT_INTERRUPTED)
 
 
 if __name__ == "__main__":

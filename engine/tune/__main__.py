@@ -9,27 +9,19 @@ where no trial learned anything the code is 1.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
-import signal
-import sys
-import threading
 import time
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from engine import environment
-from engine.errors import EXIT_DONE, NotFinite, RunFailed, UserError, unforeseen
+from engine.asked import Read, Say, answer
+from engine.errors import NotFinite, UserError
 from engine.gpus import mask_gpus
-from engine.preset.load import load, load_file
 from engine.preset.schema import Preset
-from engine.protocol.codec import encode
-from engine.protocol.events import Error, Event, Log, Phase
+from engine.protocol.events import Log, Phase
 from engine.runs.home import home
-from engine.stdio import exit_code, leave, take_stdout
+from engine.stdio import leave
 
 
 def main() -> int:
@@ -40,34 +32,14 @@ def main() -> int:
     parser.add_argument("--examples", type=int, default=256, help="of the validation split, by which trials are judged")
     parser.add_argument("--leashed", action="store_true")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's background jobs begin with it ignored
-    answers = os.fdopen(take_stdout(), "wb", buffering=0)
-    text = sys.stdin.buffer.readline() if arguments.source == "-" else b""
-    if arguments.leashed:
-        threading.Thread(target=_end_with_stdin, daemon=True).start()
-    environment.prepare()
 
-    def say(event: Event) -> None:
-        answers.write(encode(event))
+    def act(read: Read, say: Say) -> None:
+        tune(read(), say, steps=arguments.steps, examples=arguments.examples)
 
-    def act() -> int:
-        try:
-            wanted = load("preset", json.loads(text)) if text else load_file(Path(arguments.source))
-            tune(wanted, say, steps=arguments.steps, examples=arguments.examples)
-        except (UserError, RunFailed) as error:
-            say(Error(kind="usage" if isinstance(error, UserError) else "failure", text=str(error)))
-            raise
-        except Exception as error:  # noqa: BLE001 - the last resort, as in `engine.__main__`
-            traceback.print_exc()
-            told, code = unforeseen(error)
-            say(Error(kind="start", text=f"{told}; `python -m engine.tune PRESET.toml` shows where"))
-            return code
-        return EXIT_DONE
-
-    return exit_code(act)
+    return answer("engine.tune", arguments.source, act, leashed=arguments.leashed, tidies=True)
 
 
-def tune(wanted: Preset, say: Callable[[Event], None], *, steps: int | None, examples: int) -> None:
+def tune(wanted: Preset, say: Say, *, steps: int | None, examples: int) -> None:
     """Say what is found. Raises `UserError` where a run would be refused, `RunFailed` where no trial learned."""
     mask_gpus(wanted.model.device)
 
@@ -100,13 +72,6 @@ def _clear(folder: Path) -> None:
         pid = left.name.removeprefix("tune-")
         if pid.isdigit() and not Path(f"/proc/{pid}").exists():
             shutil.rmtree(left, ignore_errors=True)
-
-
-def _end_with_stdin() -> None:
-    """Whoever asked is gone, and so is whoever would stop this: as if interrupted, so that nothing is left behind."""
-    while os.read(0, 4096):
-        pass
-    os.kill(os.getpid(), signal.SIGINT)
 
 
 if __name__ == "__main__":

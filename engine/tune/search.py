@@ -28,8 +28,8 @@ _SAME = 0.15  # of a logarithm: settings that are one
 _NEARLY = 0.9  # of the gain of the best
 
 Standing = Literal["evaluated", "behind", "diverged", "chosen"]
-Hears = Callable[[int, int], None]
-"""Hears the number of a trial, and how many steps it has taken."""
+Hears = Callable[[Trial, int], None]
+"""Hears a trial, and how many steps it has taken."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Search:
         base: Trial,
         longest: int,
         say: Callable[[Told], None],
-        told: Hears = lambda n, s: None,
+        told: Hears = lambda trial, steps: None,
     ) -> None:
         """directions: of a step; base: what all begin with, as a trial of no step; longest: steps of those to the end.
 
@@ -140,7 +140,7 @@ class Search:
         return self._take(trial, self._lengths[0])
 
     def _take(self, trial: Trial, steps: int) -> Trial:
-        self._course.advance(trial, steps, lambda done: self._told(trial.number, done))
+        self._course.advance(trial, steps, lambda done: self._told(trial, done))
         self._say(told_of(trial, "diverged" if trial.diverged else "evaluated"))
         return trial
 

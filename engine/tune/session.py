@@ -64,8 +64,8 @@ def find(
     longest = min(wanted.run.steps, steps or default_steps(wanted.run.steps))
     directions = method.directions(wanted.run.batch_size)
 
-    def told(trial: int, done: int) -> None:
-        report("trial", None, f"{trial}: step {done}")
+    def told(trial: Trial, done: int) -> None:
+        report("trial", None, f"{trial.number}, lr {trial.method.lr:g}: step {done}")
 
     search = Search(course, method, directions, untrained, longest, say, told)
     ended = search.run(Setting(method.lr, method.eps), guess.lr, [guess.eps, *further])

@@ -29,6 +29,16 @@ PREFLIGHT = {
     "memory, host memory, disk": "What a run takes, part by part, of what is free now.",
     "estimate": "From a few steps and an evaluation that were timed here, of which nothing is kept; all else is known.",
 }
+TUNE = {
+    "trial": "A few steps with one rate and eps, from the model as it is. It goes on to twice as many, and again, "
+    "while it is among the better half; nothing of it is kept.",
+    "first rate": "What a few probes suggest before any trial, from the noise, the slope and the curvature that they "
+    "see; f takes it without waiting.",
+    "proposed": "Of the trials that got to the end the best, or the smallest rate that gained nearly as much: a run is "
+    "longer than a trial, and takes a smaller rate.",
+    "training, validation": "Losses after that many steps; at the end of a trial, on the same examples for all.",
+    "behind, diverged": "Given up: others were further, or its loss grew out of bounds.",
+}
 COCKPIT = {
     "loss": "How wrong the model is on a batch of training examples: lower is better. A dot is one step, or the "
     "lowest and the highest of several; the line is smoothed, because single steps are noisy.",

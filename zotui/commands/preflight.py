@@ -6,41 +6,23 @@ from typing import Annotated
 
 import typer
 
-from engine.errors import EXIT_DONE
 from engine.preset.schema import Preset
-from engine.protocol.codec import encode
-from engine.protocol.events import Error, Phase
-from engine.text import plain
+from engine.protocol.findings import Finding
+from zotui.commands.asking import ask
 from zotui.engines.preflight import PreflightEngine
 from zotui.home import presets
 from zotui.text.findings import rows
-from zotui.text.output import talk
+from zotui.text.output import print_out
 
 
 def run_preflight(preset: Preset, *, calibrate: bool, as_json: bool) -> int:
     """Print what a run of `preset` would start on and take; returns the exit code."""
-    engine = PreflightEngine.of(preset, calibrate=calibrate)
-    refused = False
-    try:
-        for found in engine.findings():
-            if as_json:
-                print(plain(encode(found).decode().rstrip()), flush=True)
-            else:
-                for name, line in rows(found):
-                    print(plain(f"{name:<12}{line}".rstrip()), flush=True)
-                if isinstance(found, Phase) and found.detail and found.progress is None:
-                    talk(f"{found.name}: {found.detail}")
-            if isinstance(found, Error):
-                refused = True
-                talk(f"zotui: {found.text}")
-        code = engine.wait()
-    finally:
-        engine.close()
-    if code != EXIT_DONE and not refused:
-        talk(
-            f"zotui: the preflight ended with code {code}; `{' '.join(PreflightEngine.COMMAND)} PRESET.toml` shows why"
-        )
-    return code
+
+    def take(found: Finding) -> None:
+        for name, line in () if as_json else rows(found):
+            print_out(f"{name:<12}{line}".rstrip())
+
+    return ask(PreflightEngine.of(preset, calibrate=calibrate), "the preflight", take, as_json=as_json)
 
 
 def preflight(

@@ -8,15 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
-from engine.errors import EXIT_DONE, UserError
+from engine.errors import UserError
 from engine.preset.load import read_text
 from engine.preset.schema import Preset
-from engine.protocol.codec import encode
-from engine.protocol.events import Error, Log, Phase
-from engine.protocol.findings import Proposal, Trial
+from engine.protocol.events import Log
+from engine.protocol.findings import Finding, Proposal
 from engine.text import plain
+from zotui.commands.asking import ask
 from zotui.commands.options import Changes, PresetName
-from zotui.engines.preflight import TuneEngine
+from zotui.engines.tuning import EXAMPLES, TuneEngine, Tuning
 from zotui.home import preset_edit, presets
 from zotui.text.output import print_out, print_table, talk
 from zotui.text.trials import proposed, settings, spoken, table
@@ -24,34 +24,21 @@ from zotui.text.trials import proposed, settings, spoken, table
 
 def run_tune(preset: Preset, steps: int | None, examples: int, *, as_json: bool) -> tuple[int, Proposal | None]:
     """Find a rate, and say what is found; returns the exit code and the proposal."""
-    engine = TuneEngine.on(preset, steps, examples)
-    trials: list[Trial] = []
-    proposal, refused = None, False
-    try:
-        for found in engine.findings():
-            if as_json:
-                print_out(encode(found).decode().rstrip())
-            elif isinstance(found, Phase) and found.detail and found.name != "trial" and not found.progress:
-                talk(f"{found.name}: {found.detail}")
-            elif line := spoken(found):
-                talk(line)
-            if isinstance(found, Log) and found.level == "warning":
-                talk(f"warning: {found.text}")
-            elif isinstance(found, Trial):
-                trials.append(found)
-            elif isinstance(found, Proposal):
-                proposal = found
-            elif isinstance(found, Error):
-                refused = True
-                talk(f"zotui: {found.text}")
-        code = engine.wait()
-    finally:
-        engine.close()
-    if code != EXIT_DONE and not refused:
-        talk(f"zotui: tuning ended with code {code}; `{' '.join(TuneEngine.COMMAND)} PRESET.toml` shows why")
-    if trials and not as_json:
-        print_table(table(trials))
-    return code, proposal
+    engine, tuning = TuneEngine.on(preset, steps, examples), Tuning()
+
+    def take(found: Finding) -> None:
+        tuning.take(found)
+        if as_json:
+            return
+        if line := spoken(found):
+            talk(line)
+        if isinstance(found, Log) and found.level == "warning":
+            talk(f"warning: {found.text}")
+
+    code = ask(engine, "tuning", take, as_json=as_json)
+    if tuning.trials and not as_json:
+        print_table(table(tuning.trials.values()))
+    return code, tuning.proposal
 
 
 def tune(
@@ -65,7 +52,7 @@ def tune(
     ] = None,
     examples: Annotated[
         int, typer.Option("--examples", metavar="N", min=2, help="Of the validation split, to judge trials by.")
-    ] = 256,
+    ] = EXAMPLES,
     to: Annotated[
         Path | None,
         typer.Option("--to", metavar="FILE", help="Write the preset with what was found, comments and all."),

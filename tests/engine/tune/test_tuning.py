@@ -213,4 +213,7 @@ def test_the_command_says_all_in_lines_and_removes_what_a_killed_one_left(tiny_r
     done = starting.run(arguments, given=json.dumps(text) + "\n", env={**os.environ, "ZOTUI_HOME": str(home)})
     found = [findings.decode(line.encode()) for line in done.stdout.splitlines()]
     assert done.returncode == 0 and isinstance(found[-1], findings.Proposal)
+    rates = {one.number: one.lr for one in found if isinstance(one, findings.Trial)}
+    stages = {one.detail for one in found if isinstance(one, findings.Phase) and one.name == "trial"}
+    assert {stage.partition(":")[0] for stage in stages} == {f"{number}, lr {lr:g}" for number, lr in rates.items()}
     assert not left.exists()

@@ -10,18 +10,21 @@ from typing import Any
 
 import pytest
 from textual.app import App
+from textual.pilot import Pilot
 
 from engine.preset.load import load
 from engine.runs.directory import RunDir
 from tests.zotui.app.app_album import Album
-from tests.zotui.app.app_helpers import DRAWN, Launch, preset_text
+from tests.zotui.app.app_helpers import DRAWN, PATIENCE, Launch, preset_text
 from tests.zotui.app.app_story import LOOKS, SHOWN
 from zotui.app.state.gauges import OwnUse
 from zotui.engines.launched import EngineProcess
 from zotui.engines.preflight import PreflightEngine
+from zotui.engines.tuning import TuneEngine
 from zotui.home import presets
 
 SCRIPTED_PREFLIGHT = Path(__file__).with_name("app_scripted_preflight.py")
+SCRIPTED_TUNING = Path(__file__).with_name("app_scripted_tuning.py")
 SCRIPTED_ENGINE = Path(__file__).with_name("app_scripted_engine.py")
 
 
@@ -51,6 +54,18 @@ def preflight_script(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return say
 
 
+@pytest.fixture
+def tuning_script(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Put the scripted tuning in the real one's place, and say what it finds."""
+    monkeypatch.setattr(TuneEngine, "COMMAND", (sys.executable, str(SCRIPTED_TUNING)))
+
+    def say(**keys: Any) -> None:
+        monkeypatch.setenv("SCRIPTED_TUNING", json.dumps(keys))
+
+    say()
+    return say
+
+
 @pytest.fixture(autouse=True)
 def count_drawings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets `until_shown` look at the screen only when there may be something new."""
@@ -61,6 +76,12 @@ def count_drawings(monkeypatch: pytest.MonkeyPatch) -> None:
         display(self, *given)
 
     monkeypatch.setattr(App, "_display", counted)
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key press waits for the screen as long as a test waits for anything else, not Textual's half a minute."""
+    monkeypatch.setattr(Pilot._wait_for_screen, "__defaults__", (PATIENCE,))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from tests.zotui.scripted_engine import REPOSITORY
 from zotui.cli import app
-from zotui.engines.preflight import TuneEngine
+from zotui.engines.tuning import TuneEngine
 
 FINDS = f"""
 import json, sys

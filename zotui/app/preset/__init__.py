@@ -1,1 +1,1 @@
-"""A preset before it runs: form, preflight."""
+"""A preset before it runs: form, preflight, tuning."""

@@ -101,6 +101,10 @@ class FieldRow(Vertical):
             value = None if asked.value is Select.NULL else asked.value
         return None if (self._before is None or self._cleared) and value == self.field.default else value
 
+    def enter(self, value: Any) -> None:
+        """Have it as if it was typed."""
+        self.query_one(Input).value = self.field.shown(value)
+
     def defaults_to(self, default: Any) -> None:
         """What is shown, and meant, where it is unset."""
         if default == self.field.default:

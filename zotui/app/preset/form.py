@@ -11,7 +11,7 @@ from textual.binding import Binding
 from textual.containers import Container, VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
 from engine.errors import UserError
 from engine.preset.load import load
@@ -26,6 +26,7 @@ from zotui.app.kit.key_bar import KeyBar
 from zotui.app.preset.ask_name import AskName
 from zotui.app.preset.field_row import FieldRow
 from zotui.app.preset.preflight import Preflight
+from zotui.app.preset.tune import Rate, Tune
 from zotui.home import preset_edit, presets
 from zotui.home.preset_fields import Field, fields
 
@@ -63,13 +64,16 @@ class Form(Screen[Made | None]):
         Binding("up", "app.focus_previous", "previous", show=False, id="form.previous", tooltip="the key before"),
         Binding("ctrl+r", "run", "run it", id="form.run", tooltip="check what a run of it would take, and launch it"),
         Binding("ctrl+s", "save", "save as", id="form.save", tooltip="save it as a preset of your own"),
+        Binding("ctrl+t", "tune", "tune", id="form.tune", tooltip="find its learning rate and eps by short trials"),
         Binding("escape", "back", "back", key_display="esc", id="form.back", tooltip="back; asks about changes"),
         Binding("f1", "help", "help", id="form.help", tooltip="this help"),
     ]
 
-    def __init__(self, text: str, name: str) -> None:
+    def __init__(self, text: str, name: str, *, tune: bool = False) -> None:
+        """`tune`: it is opened for that, and begins with it."""
         super().__init__()
         self._text, self._called = text, name
+        self._only_to_tune = tune
         try:
             self._data = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
@@ -94,6 +98,8 @@ class Form(Screen[Made | None]):
     def on_mount(self) -> None:
         """Say what is wrong from the start."""
         self._check()
+        if self._only_to_tune:
+            self.action_tune()
 
     def _value(self, field: Field) -> Any:
         section = self._data.get(field.section, {}) if field.section else self._data
@@ -191,6 +197,26 @@ class Form(Screen[Made | None]):
                 self.dismiss((preset, name))
 
         self.app.push_screen(Preflight(preset, name), answered)
+
+    def action_tune(self) -> None:
+        """Find learning rate and eps; what is found is entered here."""
+        preset = self._check()
+        if preset is None:
+            self._refuse()
+        else:
+            self.app.push_screen(Tune(preset, self._called), self._tuned)
+
+    def _tuned(self, found: Rate | None) -> None:
+        only, self._only_to_tune = self._only_to_tune, False
+        if found is None:
+            if only:
+                self.dismiss(None)
+            return
+        for row in self._rows:
+            if row.field.key in ("method.lr", "method.eps") and row.shown != getattr(found, row.field.name):
+                row.enter(getattr(found, row.field.name))
+            if row.field.key == "method.lr":
+                row.query_one(Input).focus()
 
     def action_save(self) -> None:
         """Save it as a preset of one's own."""

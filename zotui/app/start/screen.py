@@ -58,6 +58,10 @@ class Start(Screen[None]):
             tooltip="edit a copy of the preset, or of the run's preset, in a form; from there it is run or saved",
         ),
         Binding(
+            "u", "tune", "tune", id="start.tune",
+            tooltip="find a learning rate and eps for the preset by short trials; a form takes what is found",
+        ),
+        Binding(
             "d", "delete", "delete", id="start.delete",
             tooltip="delete the run, or the preset of your own, under the cursor; asks first",
         ),
@@ -210,6 +214,13 @@ class Start(Screen[None]):
 
     def action_new(self) -> None:
         """Edit a copy of the preset, or of the run's preset, under the cursor."""
+        self._edit()
+
+    def action_tune(self) -> None:
+        """Find a rate for it, and have that in a form."""
+        self._edit(tune=True)
+
+    def _edit(self, *, tune: bool = False) -> None:
         run, choice = self._run(), self._choice()
         if run is not None:
             found = self._found(run.path)
@@ -221,7 +232,7 @@ class Start(Screen[None]):
         else:
             return
         try:
-            form = Form(presets.text(file), name.rpartition("/")[2].removesuffix(".toml"))
+            form = Form(presets.text(file), name.rpartition("/")[2].removesuffix(".toml"), tune=tune)
         except UserError as error:
             self.notify(str(error), title=f"{name} cannot be edited", severity="error", markup=False)
             return

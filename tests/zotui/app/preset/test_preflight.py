@@ -62,7 +62,7 @@ async def test_what_was_found_is_shown_and_enter_launches(
         await until(pilot, lambda: isinstance(app.screen, Start))
         await pilot.press("enter")
         await until_shown(pilot, "ready: ")
-        await pilot.click("#launch")
+        await pilot.click("#on")
         await until(pilot, lambda: isinstance(app.screen, Cockpit))
         await until_shown(pilot, "● finished")
 
@@ -116,7 +116,7 @@ async def test_a_refusal_is_shown_where_it_can_be_read(write_preset: WritePreset
             pilot, "task.label: no column 'nope' [red]here[/]", "refused: escape, then n edits the preset"
         )
         await pilot.press("enter")
-        await pilot.click("#launch")
+        await pilot.click("#on")
         await pilot.pause()
         assert isinstance(app.screen, Preflight) and all_runs() == []
         assert "launch" not in [key.description for key in app.screen.query("FooterKey")]

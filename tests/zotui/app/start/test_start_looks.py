@@ -90,6 +90,24 @@ async def test_start(look: Size, picture: Album) -> None:
         await picture.in_all_themes(pilot)
 
 
+async def test_tuning(look: Size, picture: Album, tuning_script: Callable[..., None]) -> None:
+    tuning_script(hang=True)
+    async with clocked(None).run_test(size=look) as pilot:
+        await until_shown(pilot, "10 min", "too big")
+        pilot.app.simulate_key("u")  # its widgets are replaced with every finding: none of them can be waited for
+        await until_shown(pilot, "trial 4, lr 0.0001: step 77")
+        await picture.in_all_themes(pilot, "trying")
+        pilot.app.simulate_key("escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Start), "the start screen")
+        tuning_script()
+        pilot.app.simulate_key("u")
+        await until_shown(pilot, "found: enter")
+        await picture(pilot, "found")
+        pilot.app.simulate_key("enter")
+        await until_shown(pilot, "1 changed")
+        await picture(pilot, "tuned")
+
+
 async def test_preset(look: Size, picture: Album, preflight_script: Callable[..., None]) -> None:
     async with clocked(None).run_test(size=look) as pilot:
         await until_shown(pilot, "10 min", "too big")
