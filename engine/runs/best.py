@@ -13,9 +13,9 @@ LOWER_IS_BETTER = ("loss", "perplexity")
 def best_evaluation(evaluations: Iterable[Eval], metric: str = "accuracy") -> Eval | None:
     """The one with the highest accuracy, or the best `metric`; of those the lowest loss, and the first of equals.
 
-    None if there is none after the first step: the model as it came is not the run's doing.
+    That of the model as it came counts: where it is the best, the run only did harm. None if there is none at all.
     """
-    return max((one for one in evaluations if one.step > 0), key=lambda one: _merit(one.metrics, metric), default=None)
+    return max(evaluations, key=lambda one: _merit(one.metrics, metric), default=None)
 
 
 def least_loss(evaluations: Iterable[Eval], up_to: int) -> Eval | None:

@@ -14,7 +14,7 @@ from zotui.commands.options import RunName
 from zotui.home import presets
 from zotui.runs.record import as_object, record_of
 from zotui.runs.side_by_side import settings
-from zotui.text import numbers
+from zotui.text import evals, numbers
 from zotui.text.output import print_json, print_table
 from zotui.text.run_names import reference
 
@@ -87,6 +87,9 @@ def show(run: RunName, json: Annotated[bool, typer.Option("--json", help="One JS
         print_table(
             [("STEP", "SPLIT", "METRICS")] + [(f"{e.step:,}", e.split, numbers.figures(e.metrics)) for e in evaluations]
         )
+    if found_later := found.evals():
+        typer.echo("\nby `zotui eval`:")
+        print_table(evals.table(found_later))
     typer.echo(f"\n{plain(presets.text(found.preset_file).rstrip())}")
 
 

@@ -1,4 +1,5 @@
-"""Ask an engine, without starting a run, what a preset would start on and take, or which learning rate suits it."""
+"""Ask an engine, without starting a run: what a preset would start on and take, which learning rate suits it, what a
+model or a state of a run makes of a task."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from typing import ClassVar
 from engine.preset.schema import Preset
 from engine.protocol.findings import Finding, decode
 from engine.protocol.frames import frames
+from engine.runs.directory import RunDir
 
 
 class PreflightEngine:
@@ -77,3 +79,15 @@ class TuneEngine(PreflightEngine):
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
         self._process.wait()
+
+
+class EvaluateEngine(PreflightEngine):
+    """An engine that evaluates a model, or a state of a run (`python -m engine.evaluate`)."""
+
+    COMMAND: ClassVar[tuple[str, ...]] = (sys.executable, "-P", "-m", "engine.evaluate")
+
+    @classmethod
+    def on(cls, preset: Preset, run: RunDir | None, split: str, step: str) -> EvaluateEngine:
+        """The preset has the model and the task; of a `run` it is the state after `step`."""
+        state = [f"--run={run.path}", f"--step={step}"] if run else []
+        return cls([*state, f"--split={split}", "-"], preset.absolute().to_toml())
