@@ -28,6 +28,20 @@ def least_loss(evaluations: Iterable[Eval], up_to: int) -> Eval | None:
     return min(due, key=lambda one: (one.metrics["loss"], one.step), default=None)
 
 
+def waited(evaluations: Iterable[Eval], since: int = 0) -> int:
+    """How many evaluations that were due came after the least loss, and after `since` steps: what patience counts."""
+    due = [one for one in evaluations if one.counts]
+    least = least_loss(due, max((one.step for one in due), default=0))
+    return sum(one.step > max(least.step, since) for one in due) if least else 0
+
+
+def only_harm(evaluations: Iterable[Eval]) -> bool:
+    """Whether there are evaluations after the first step, and none of them is better than that before it."""
+    taken = list(evaluations)
+    best = best_evaluation(taken)
+    return best is not None and best.step == 0 and any(one.step for one in taken)
+
+
 def _merit(metrics: dict[str, float], metric: str) -> tuple[float, float]:
     sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
     return sign * metrics.get(metric, -sign * math.inf), -metrics.get("loss", 0.0)

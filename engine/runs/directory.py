@@ -67,6 +67,7 @@ class Summary:
     metrics: dict[str, float]  # of the last evaluation
     started: float  # seconds since the epoch
     error: str
+    early: str = ""  # why it finished before its last step
     paused: bool = False  # live, and held until somebody resumes it
 
     @property
@@ -233,6 +234,7 @@ class RunDir:
             metrics=evaluation.metrics if evaluation else {},
             started=info.started,
             error=info.error,
+            early=info.early if standing == "finished" else "",
             paused=standing == "live" and info.paused,
         )
 
