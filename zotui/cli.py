@@ -16,6 +16,7 @@ from zotui.commands import presets as preset_commands
 from zotui.commands.bench import bench
 from zotui.commands.compare import compare
 from zotui.commands.doctor import doctor
+from zotui.commands.eval import evaluate
 from zotui.commands.export import export
 from zotui.commands.options import PLAIN
 from zotui.commands.parity import parity
@@ -83,6 +84,7 @@ app.command()(stop)
 app.command("list")(list_runs)
 app.command()(show)
 app.command()(compare)
+app.command("eval")(evaluate)
 app.command()(export)
 app.command()(preflight)
 app.command()(tune)

@@ -21,11 +21,10 @@ from engine.preset.paths import local
 from engine.protocol.events import Eval
 from engine.runs.directory import RunDir
 from engine.runs.info import Info
-from engine.runs.proportion import proportion_interval
+from engine.runs.proportion import SHARES, intervals
 
 CARD = "README.md"
 _ROWS = 12  # of the curve
-_SHARES = ("accuracy", "exact_match")  # of examples: right or wrong, each
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ def _results(chosen: Chosen) -> Iterator[str]:
         steps = f"{one.step:,} steps" if one.step else "0 steps (the base model)"
         cells = (_figure(name, one) for name in _names(here))
         yield f"| {steps} | {one.split} | {one.examples or '?'} | " + " | ".join(cells) + " |"
-    if any(name in _SHARES for name in _names(here)):
+    if any(name in SHARES for name in _names(here)):
         yield "\nIn brackets: 95% intervals by Wilson's score, of the examples that were drawn."
 
 
@@ -140,16 +139,17 @@ def _at(run: RunDir, step: int) -> Eval | None:
 
 def _names(evaluations: Sequence[Eval]) -> list[str]:
     names = dict.fromkeys(name for one in evaluations for name in one.metrics)
-    return sorted(names, key=lambda name: (name not in _SHARES, name != "loss"))
+    return sorted(names, key=lambda name: (name not in SHARES, name != "loss"))
 
 
 def _figure(name: str, one: Eval) -> str:
     value = one.metrics.get(name)
     if value is None:
         return ""
-    if name not in _SHARES or not one.examples:
+    interval = intervals(one.metrics, one.examples, one.examples).get(name)
+    if interval is None:
         return f"{value:.4f}"
-    low, high = proportion_interval(value, one.examples)
+    low, high = interval
     return f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from engine.errors import UserError
 from engine.preset.schema import Preset
 from engine.protocol.events import Step
-from engine.runs.best import best_evaluation
 from engine.runs.directory import RunDir
 from engine.runs.lineage import Lineage, returns_of
+from engine.runs.states import steps_of_state
 
 
 class Chosen:
@@ -23,31 +23,13 @@ class Chosen:
         self.steps = list(run.journal())
         if not self.steps:
             raise UserError(f"{run.name}: has taken no step yet, there is nothing to export")
-        self.done = self._after(step)
+        self.done = steps_of_state(run, step, base=False)
         self.way = Lineage(returns_of(self.steps), self.done)
 
     @property
     def led_here(self) -> list[Step]:
         """The steps of the way, in their order."""
         return [self.steps[number] for number in self.way]
-
-    def _after(self, step: str) -> int:
-        name, last = self.run.name, len(self.steps)
-        if step == "last":
-            return last
-        if step == "best":
-            best = best_evaluation(self.run.evaluations())
-            if best is None or best.step > last:
-                raise UserError(f"--step best: {name} has no evaluation after its first step; use --step last")
-            if best.step == 0:
-                raise UserError(
-                    f"--step best: no evaluation of {name} is better than that of the base model: it only did harm; "
-                    "use the base model, or --step last"
-                )
-            return best.step
-        if not (step.isascii() and step.isdigit() and 1 <= int(step) <= last):
-            raise UserError(f"--step {step}: {name} has taken {last:,} steps; use 1 to {last}, best or last")
-        return int(step)
 
 
 def is_adapter(wanted: Preset) -> bool:

@@ -41,10 +41,13 @@ def open_run(
 
     A `run` that was started before must find its model and its data as they were then.
     """
+    from engine.preflight.checks import check_disk
     from engine.preflight.choose import describe_device
     from engine.preflight.scope import describe_scope
 
     plan = plan_run(wanted, report, note, run)
+    if run:
+        note(*check_disk(plan.disk, run.path))
     still = plan.facts.scope == "linear" and plan.facts.still.experts
     note("warning" if still else "info", f"model: {describe_scope(plan.facts, wanted.method)}")
     note("info", plan.why)

@@ -22,7 +22,7 @@ from engine.runs.info import StartedOn
 from engine.runtimes.base import Needs, Note, Report
 from engine.tasks.example import Example
 from engine.tasks.fitting import length_with
-from engine.tasks.load import Task, check_sources, load_task
+from engine.tasks.load import Task, check_sources, load_task, load_test
 
 if TYPE_CHECKING:
     from engine.directions.low_rank import Drawn
@@ -108,7 +108,7 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
 
     from engine.directions.low_rank import drawn_by
     from engine.models.facts import read_headers, read_model
-    from engine.preflight.checks import check_disk, check_rank
+    from engine.preflight.checks import check_rank
     from engine.preflight.choose import choose_device, choose_dtype, choose_for, choose_for_folder, choose_runtime
     from engine.preflight.compiler import check_compiler
     from engine.preflight.disk import estimate_disk
@@ -155,14 +155,11 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
         steps_done=run.steps_done() if run else 0, saved=len(run.checkpoint_folders()) if run else 0,
     )  # fmt: skip
     rules = identity.rules_of(run, was)
-    plan = Plan(
+    return Plan(
         wanted=wanted, task=task, found=found, files=files, headers=headers, facts=facts, device=device, dtype=dtype,
         runtime=runtime, why=why, drawn=drawn, experts=experts, folds=folds, least=least, disk=disk,
         begun=begun is not None, was=was, rules=rules,
     )  # fmt: skip
-    if run:
-        note(*check_disk(disk, run.path))
-    return plan
 
 
 def prepare(plan: Plan, report: Report, note: Note = lambda level, text: None) -> Prepared:
@@ -190,14 +187,13 @@ def prepare(plan: Plan, report: Report, note: Note = lambda level, text: None) -
         named = f"{unused[0]} and {len(unused) - 1} more" if len(unused) > 1 else unused[0]
         note("warning", f"model: its files hold weights that it has no use for ({named}); vLLM may refuse them")
 
-    context = min(facts.context, wanted.model.max_length or facts.context)
     tokenizer = read_tokenizer(path, trust_remote_code=trust)
     report("loading data", None, "")
     task = load_task(
         plan.task,
         tokenizer,
         seed=wanted.run.seed,
-        max_length=context,
+        max_length=_context(facts, wanted),
         rules=plan.rules,
         report=lambda text, fraction: report("loading data", fraction, text),
     )
@@ -217,6 +213,34 @@ def prepare(plan: Plan, report: Report, note: Note = lambda level, text: None) -
         note("info", line)
     on = StartedOn(revision=plan.found.revision, model=files, data=data, rules=plan.rules)
     return Prepared(plan, path, facts, tokenizer, task, needs, fit, on)
+
+
+def on_test(prepared: Prepared, report: Report, note: Note = lambda level, text: None) -> Prepared:
+    """The same with the test split in the place of the validation split. Raises `UserError`."""
+    from engine.preflight.checks import check_generation, check_ids
+    from engine.preflight.scope import probing_at_once
+
+    plan = prepared.plan
+    examples, notes = load_test(
+        plan.task,
+        prepared.tokenizer,
+        max_length=_context(prepared.facts, plan.wanted),
+        rules=plan.rules,
+        report=lambda text, fraction: report("loading data", fraction, text),
+    )
+    for line in notes:
+        note("info", line)
+    check_ids("task.test", examples, prepared.tokenizer, prepared.facts.vocabulary)
+    task = replace(prepared.task, validation=examples)
+    check_generation(task, runtime=plan.runtime, device=plan.device, dtype=plan.dtype)
+    batch = plan.wanted.run.batch_size
+    needs = _needs(task, batch, probing_at_once(plan.wanted.method, batch))
+    return replace(prepared, task=task, needs=needs, fit=plan.fit(needs))
+
+
+def _context(facts: ModelFacts, wanted: Preset) -> int:
+    """The longest sequence, in tokens."""
+    return min(facts.context, wanted.model.max_length or facts.context)
 
 
 def _fit(facts: ModelFacts, needs: Needs, wanted: Preset, folds: Folds, **setting: str) -> Fit:

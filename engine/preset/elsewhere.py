@@ -54,6 +54,7 @@ _NAMES = {
     "gradient_accumulation_steps",
     "run.seed": "random_seed train_set_seed manual_seed",
     "run.eval_every": "eval_steps eval_interval evaluation_steps evaluation_strategy eval_strategy",
+    "run.patience": "early_stopping_patience early_stopping",
     "run.checkpoint_every": "save_steps save_interval save_strategy save_every",
     "run.keep_checkpoints": "save_total_limit",
     "run.checkpoint_best": "load_best_model_at_end save_best",

@@ -19,6 +19,11 @@ class Run(Section):
     batch_size: int = Field(16, ge=1, description="Examples per step.")
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of the sample, the batches and the directions.")
     eval_every: int | None = Field(None, ge=1, description="Steps between evaluations; unset is only before and after.")
+    patience: int | None = Field(
+        None,
+        ge=0,
+        description="Stop early after so many evaluations without a better validation loss; unset or 0: never.",
+    )
     checkpoint_every: int | None = Field(
         None, ge=1, description="Steps between checkpoints; unset is only when asked, for the best, and at the end."
     )

@@ -20,14 +20,17 @@ from engine.preset.task import Task
 BUILTIN_DEMO = "builtin:demo"
 
 
-def deaf_ratchet(method: Method, run: Run) -> str:
-    """Why a ratchet would never hear of a worse evaluation, and what to set; empty where it would, or there is none."""
-    if not method.ratchet or (run.eval_every or run.steps) < run.steps:
+def deaf(method: Method, run: Run) -> str:
+    """Why a ratchet, or patience, would never hear of a worse evaluation, and what to set; empty where it would.
+
+    Empty, too, where there is neither.
+    """
+    if (run.eval_every or run.steps) < run.steps:
         return ""
-    return (
-        "method.ratchet: goes back on a worse evaluation, of which there is none between the first and the last; "
-        "set run.eval_every to less than run.steps"
-    )
+    none = "of which there is none between the first and the last; set run.eval_every to less than run.steps"
+    if method.ratchet:
+        return f"method.ratchet: goes back on a worse evaluation, {none}"
+    return f"run.patience: stops on worse evaluations, {none}" if run.patience else ""
 
 
 class Preset(Section):
@@ -41,8 +44,8 @@ class Preset(Section):
 
     @model_validator(mode="after")
     def _pieces_go_together(self) -> Preset:
-        if reason := deaf_ratchet(self.method, self.run):
-            raise ValueError(f"{reason}, or leave ratchet out")
+        if reason := deaf(self.method, self.run):
+            raise ValueError(f"{reason}, or leave {'ratchet' if self.method.ratchet else 'patience'} out")
         batch = self.run.batch_size
         if self.method.parts(batch) > batch:
             raise ValueError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -21,16 +21,15 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+TaskName = Literal[
+    "sst2", "rte", "cb", "boolq", "wsc", "wic", "multirc", "copa", "record", "squad", "drop", "ag_news", "demo"
+]
+TASKS: tuple[TaskName, ...] = get_args(TaskName)
 Kind = Literal["classification", "multiple-choice", "generation", "text"]
 
 
 class Task(Section):
-    name: (
-        Literal[
-            "sst2", "rte", "cb", "boolq", "wsc", "wic", "multirc", "copa", "record", "squad", "drop", "ag_news", "demo"
-        ]
-        | None
-    ) = Field(None, description="A built-in task; every other task.* key overrides what it brings.")
+    name: TaskName | None = Field(None, description="A built-in task; every other task.* key overrides what it brings.")
     kind: Kind | None = Field(
         None,
         description="classification: which of the verbalizer's options? multiple-choice: which of an example's own? "

@@ -122,11 +122,11 @@ class Eval(Event, frozen=True, kw_only=True):
     metrics: dict[str, Number]
     examples: Whole = 0
     seconds: Number = 0.0
-    due: bool | msgspec.UnsetType = msgspec.UNSET  # with a ratchet: false where it was asked for, or at the end
+    due: bool | msgspec.UnsetType = msgspec.UNSET  # with a ratchet or patience: false where asked for, or at the end
 
     @property
     def counts(self) -> bool:
-        """Whether the ratchet looks at it."""
+        """Whether the ratchet, and patience, look at it."""
         return self.split == "validation" and self.due is not False
 
 
@@ -222,6 +222,7 @@ class Done(Event, frozen=True):
     time: dict[str, Number] | None = (
         None  # seconds of the whole run by kind and in total; see `engine.training.stopwatch`
     )
+    reason: str = ""  # why it finished before its last step
 
 
 AnyEvent = (

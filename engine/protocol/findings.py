@@ -1,4 +1,7 @@
-"""What a preflight and a tuning find, as JSON lines: what a run would start on, what it takes; which rate suits."""
+"""What a preflight, a tuning and `zotui eval` find, as JSON lines.
+
+What a run would start on, and what it takes; which rate suits; what a state of a run makes of a task.
+"""
 
 from __future__ import annotations
 
@@ -140,11 +143,48 @@ class Proposal(Event, frozen=True):
     seconds: Number  # of all of it
 
 
-Finding = Phase | Log | Error | Model | Setting | Data | Room | Estimate | Outlook | Scale | Guess | Trial | Proposal
+class Evaluated(Event, frozen=True, kw_only=True, tag="eval"):
+    """What a model, or a state of a run, makes of a split of a task; and the run's record of it."""
+
+    step: Whole  # of the run's: 0 is the model as it came
+    split: str
+    metrics: dict[str, Number]
+    intervals: dict[str, tuple[Number, Number]]  # of 95%, of the metrics that are shares of examples
+    examples: Whole
+    generated: Whole = 0  # texts, of which `f1` and `exact_match` are
+    task: str  # its name, or its kind
+    source: str  # where the examples are from
+    shots: Whole
+    model: str  # as the preset names it
+    run: str = ""  # its path
+    runtime: str
+    device: str
+    dtype: str
+    versions: dict[str, str]
+    when: Number  # seconds since the epoch
+    seconds: Number  # of the evaluation itself
+
+
+Finding = (
+    Phase
+    | Log
+    | Error
+    | Model
+    | Setting
+    | Data
+    | Room
+    | Estimate
+    | Outlook
+    | Scale
+    | Guess
+    | Trial
+    | Proposal
+    | Evaluated
+)
 
 _decoder: msgspec.json.Decoder[Finding] = msgspec.json.Decoder(Finding)
 
 
 def decode(line: bytes) -> Finding:
-    """A line of a preflight or a tuning. Raises `msgspec.DecodeError`."""
+    """A line of a preflight, a tuning or an evaluation. Raises `msgspec.DecodeError`."""
     return _decoder.decode(line)

@@ -13,9 +13,9 @@ LOWER_IS_BETTER = ("loss", "perplexity")
 def best_evaluation(evaluations: Iterable[Eval], metric: str = "accuracy") -> Eval | None:
     """The one with the highest accuracy, or the best `metric`; of those the lowest loss, and the first of equals.
 
-    None if there is none after the first step: the model as it came is not the run's doing.
+    That of the model as it came counts: where it is the best, the run only did harm. None if there is none at all.
     """
-    return max((one for one in evaluations if one.step > 0), key=lambda one: _merit(one.metrics, metric), default=None)
+    return max(evaluations, key=lambda one: _merit(one.metrics, metric), default=None)
 
 
 def least_loss(evaluations: Iterable[Eval], up_to: int) -> Eval | None:
@@ -26,6 +26,20 @@ def least_loss(evaluations: Iterable[Eval], up_to: int) -> Eval | None:
     """
     due = (one for one in evaluations if one.counts and one.step <= up_to)
     return min(due, key=lambda one: (one.metrics["loss"], one.step), default=None)
+
+
+def waited(evaluations: Iterable[Eval], since: int = 0) -> int:
+    """How many evaluations that were due came after the least loss, and after `since` steps: what patience counts."""
+    due = [one for one in evaluations if one.counts]
+    least = least_loss(due, max((one.step for one in due), default=0))
+    return sum(one.step > max(least.step, since) for one in due) if least else 0
+
+
+def only_harm(evaluations: Iterable[Eval]) -> bool:
+    """Whether there are evaluations after the first step, and none of them is better than that before it."""
+    taken = list(evaluations)
+    best = best_evaluation(taken)
+    return best is not None and best.step == 0 and any(one.step for one in taken)
 
 
 def _merit(metrics: dict[str, float], metric: str) -> tuple[float, float]:

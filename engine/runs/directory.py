@@ -7,6 +7,7 @@ run.json            which preset, runtime, versions and hardware, `formerly` tho
 journal.jsonl       one line per step, with its checksum: the scalars from which the weights can be rebuilt
 evaluations.jsonl   one line per evaluation, likewise
 changes.jsonl       one line per change while the run was at work, likewise; see `engine.runs.changes`
+evals.jsonl         one line per `zotui eval` of the run, likewise
 usage.jsonl         one line per half minute, likewise: memory, load, KV-cache use, every GPU; see `engine.runs.usage`
 checkpoints/        step-00000450/ with weights.safetensors and manifest.json, which has their hashes
 engine.log          the engine's and vLLM's log
@@ -34,6 +35,7 @@ from engine.errors import UserError
 from engine.preset.load import load_file
 from engine.preset.schema import Preset
 from engine.protocol.events import Changed, Eval, Step
+from engine.protocol.findings import Evaluated
 from engine.runs import usage
 from engine.runs.home import home, runs_home
 from engine.runs.info import Info, RunInfo
@@ -65,6 +67,7 @@ class Summary:
     metrics: dict[str, float]  # of the last evaluation
     started: float  # seconds since the epoch
     error: str
+    early: str = ""  # why it finished before its last step
     paused: bool = False  # live, and held until somebody resumes it
 
     @property
@@ -82,6 +85,7 @@ class RunDir:
         self.journal_file = self.path / "journal.jsonl"
         self.evaluations_file = self.path / "evaluations.jsonl"
         self.changes_file = self.path / "changes.jsonl"
+        self.evals_file = self.path / "evals.jsonl"
         self.usage_file = self.path / "usage.jsonl"
         self.log_file = self.path / "engine.log"
         self.checkpoints = self.path / "checkpoints"
@@ -153,6 +157,7 @@ class RunDir:
             self.journal_file,
             self.evaluations_file,
             self.changes_file,
+            self.evals_file,
             self.usage_file,
             self.log_file,
             self.info.file,
@@ -229,6 +234,7 @@ class RunDir:
             metrics=evaluation.metrics if evaluation else {},
             started=info.started,
             error=info.error,
+            early=info.early if standing == "finished" else "",
             paused=standing == "live" and info.paused,
         )
 
@@ -295,6 +301,14 @@ class RunDir:
     def add_evaluation(self, evaluation: Eval) -> None:
         """Append one evaluation. Raises `OSError` if it cannot be written."""
         append(self.evaluations_file, evaluation)
+
+    def evals(self) -> list[Evaluated]:
+        """What `zotui eval` found of it, in the order found, as far as it can be read: nothing depends on it."""
+        found: list[Evaluated] = []
+        with suppress(UserError):
+            for one in LineReader(self.evals_file, Evaluated).more():
+                found.append(one)
+        return found
 
     def changes(self) -> list[Changed]:
         """Every change, in the order made. Raises `UserError` if one is not as it was written."""

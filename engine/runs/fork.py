@@ -40,6 +40,7 @@ CHANGEABLE = (
     "run.steps",
     "run.batch_size",
     "run.eval_every",
+    "run.patience",
     "run.checkpoint_every",
     "run.keep_checkpoints",
     "run.checkpoint_best",

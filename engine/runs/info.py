@@ -84,6 +84,7 @@ class Info(msgspec.Struct, frozen=True, kw_only=True):
     state: State = "new"
     paused: bool = False
     error: str = ""
+    early: str = ""  # why it finished before its last step
     runtime: str = ""
     device: str = ""
     dtype: str = ""

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+
+SHARES = ("accuracy", "exact_match")
+"""The metrics that are shares of examples, each of which is right or wrong."""
 
 _Z = 1.959964  # of a normal distribution: 95% lie within so many standard deviations
 
@@ -13,3 +17,10 @@ def proportion_interval(share: float, count: int) -> tuple[float, float]:
     middle = (share + squared / 2) / (1 + squared)
     half = _Z / (1 + squared) * math.sqrt(share * (1 - share) / count + squared / (4 * count))
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def intervals(metrics: Mapping[str, float], examples: int, generated: int) -> dict[str, tuple[float, float]]:
+    """Those of the metrics that are shares: of so many examples, and where a text was generated of so many."""
+    counts = {name: generated if name == "exact_match" else examples for name in SHARES}
+    shares = {name: metrics[name] for name, count in counts.items() if name in metrics and count}
+    return {name: proportion_interval(share, counts[name]) for name, share in shares.items()}

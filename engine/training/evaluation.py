@@ -14,7 +14,7 @@ from engine.preflight.open import Opened
 from engine.preset.run import Run
 from engine.preset.schema import Preset
 from engine.protocol.events import Eval, Event
-from engine.runs.best import best_evaluation, least_loss
+from engine.runs.best import best_evaluation, least_loss, waited
 from engine.runs.directory import RunDir
 from engine.training.disk_wait import DiskWait
 from engine.training.measure import Measure
@@ -53,7 +53,7 @@ class Evaluations:
         return self.taken[-1].metrics if self.taken else {}
 
     def best(self) -> int | None:
-        """After how many steps the best was taken; none before the first step."""
+        """After how many steps the best was taken; 0 is the model as it came."""
         best = best_evaluation(self.taken)
         return best.step if best else None
 
@@ -74,6 +74,23 @@ class Evaluations:
         better = loss < self.metrics["loss"]
         return f"the last evaluation is worse than the one after {least} steps; {there}" if better else ""
 
+    def without_patience(self, done: int, preset: Preset) -> str:
+        """Why the run is to end after `done` steps, by `run.patience`; nothing where it goes on.
+
+        A fork counts from where it began.
+        """
+        if not preset.run.patience or self.at != done or done >= preset.run.steps:
+            return ""
+        origin = self._run.info.read().forked_from
+        count, least = waited(self.taken, origin.step if origin else 0), least_loss(self.taken, done)
+        if count < preset.run.patience or least is None:
+            return ""
+        where = f"after {least.step:,} steps" if least.step else "before training: the run only did harm"
+        return (
+            f"stopped early after {done:,} of {preset.run.steps:,} steps: {count} evaluations without a better "
+            f"validation loss than {least.metrics['loss']:.4f} {where} (run.patience)"
+        )
+
     def take(self, done: int, preset: Preset) -> bool:
         """Evaluate the state after `done` steps, once: whether it was not before. What was is told again.
 
@@ -87,7 +104,8 @@ class Evaluations:
             metrics = self._measure.of(self._task.validation, self._inbox.check_stop)
             _refuse_not_finite(metrics, done, preset.method.lr)
         self._watch.save()
-        due = msgspec.UNSET if not preset.method.ratchet or is_due(preset.run, done) else False
+        judged = preset.method.ratchet or preset.run.patience
+        due = msgspec.UNSET if not judged or is_due(preset.run, done) else False
         count = len(self._task.validation)
         taken = Eval(step=done, metrics=metrics, examples=count, seconds=lap.seconds, due=due)
         self._disk_wait.write(self._run.evaluations_file.name, done, lambda: self._run.add_evaluation(taken))

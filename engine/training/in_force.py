@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.optimizer import Optimizer
-from engine.preset.schema import Preset, deaf_ratchet
+from engine.preset.schema import Preset, deaf
 from engine.protocol.commands import Change
 from engine.protocol.events import Changed
 from engine.runs.changes import Changes, changed_preset
@@ -47,7 +47,7 @@ class InForce:
         if change.eval_every is None:
             return ""
         run = self.preset.run.model_copy(update={"eval_every": change.eval_every or None})
-        reason = deaf_ratchet(self.preset.method, run)
+        reason = deaf(self.preset.method, run)
         return f"{reason} ({run.steps}); nothing is changed" if reason else ""
 
     def change(self, step: int, change: Change) -> Changed:

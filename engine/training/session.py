@@ -80,9 +80,9 @@ def train(run: RunDir, inbox: Inbox, outbox: Outbox, *, resume: bool) -> int:
         versions=versions,
     )
     record = dict(
-        state="running", paused=False, error="", runtime=hello.runtime, device=hello.device, dtype=hello.dtype,
-        versions=versions, pid=hello.pid, hardware=hardware, started_on=opened.started_on, fold=opened.fold,
-        experts=opened.experts, formerly=formerly,
+        state="running", paused=False, error="", early="", runtime=hello.runtime, device=hello.device,
+        dtype=hello.dtype, versions=versions, pid=hello.pid, hardware=hardware,
+        started_on=opened.started_on, fold=opened.fold, experts=opened.experts, formerly=formerly,
         noise=NoiseRecord(nats=noise.nats, measured=noise.measured, resolution=noise.resolution) if noise else None,
     )  # fmt: skip
     disk_wait.write("run.json", trainer.steps_done, lambda: run.info.update(**record))
@@ -105,7 +105,8 @@ def train(run: RunDir, inbox: Inbox, outbox: Outbox, *, resume: bool) -> int:
     seconds = watch.save()
     if inbox.fault:  # nobody could go on from there
         raise RunFailed(inbox.fault)
-    disk_wait.write("run.json", trainer.steps_done, lambda: run.info.update(state=outcome))
+    ended = {"state": outcome, "early": trainer.early}
+    disk_wait.write("run.json", trainer.steps_done, lambda: run.info.update(**ended))
     outbox.emit(
         Done(
             outcome=outcome,  # type: ignore[arg-type]
@@ -114,6 +115,7 @@ def train(run: RunDir, inbox: Inbox, outbox: Outbox, *, resume: bool) -> int:
             metrics=trainer.metrics,
             run=str(run.path),
             time=time_spent(run),
+            reason=trainer.early,
         )
     )
     return code

@@ -57,6 +57,7 @@ class Trainer:
         self._signal = Signal(dtype=opened.dtype, variance=entry_variance(wanted.method))
         self._warned = ""  # the kind of the verdict that was last warned of
         self.steps_done = 0
+        self.early = ""  # why it ended before its last step
         self._evaluations = Evaluations(run, opened, inbox, emit, watch, disk_wait)
 
     @property
@@ -114,6 +115,10 @@ class Trainer:
             self._answer_requests()
             self._do_what_is_due()  # also what a dead engine did not come to
             while self.steps_done < self._now.preset.run.steps:
+                if early := self._evaluations.without_patience(self.steps_done, self._now.preset):
+                    self.early = early
+                    self._emit(Log(level="info", text=early))
+                    break
                 self._answer_requests()
                 self._until_finite(lambda: self._step(writer))
                 self._do_what_is_due()
@@ -285,7 +290,7 @@ class Trainer:
     def _evaluate(self) -> None:
         done, run = self.steps_done, self._now.preset.run
         new = self._evaluations.take(done, self._now.preset)
-        if new and run.checkpoint_best and self._evaluations.best() == done:
+        if new and done and run.checkpoint_best and self._evaluations.best() == done:
             self.save()
 
 

@@ -76,7 +76,7 @@ COMPARE = {
     "smoothed": "A running mean over about so many steps. A held-out figure is drawn as it was measured.",
     "train loss": "Smoothed: over the first ten steps → up to the last.",
     "held-out": "At the first evaluation → at the last.",
-    "best": "The evaluation after the first step with the highest accuracy, then the lowest loss; the step, and the "
-    "time of the steps until then.",
+    "best": "The evaluation with the highest accuracy, then the lowest loss; the step, and the time of the steps until "
+    "then. That before training counts: where it is the best, the run only did harm.",
     "live": "A live run is followed: every two seconds what it added is read.",
 }

@@ -11,6 +11,7 @@ import typer
 
 from engine.errors import UserError
 from engine.preset.load import keys
+from engine.preset.task import TASKS
 from engine.runs.home import runs_home
 from zotui.home import presets
 
@@ -72,6 +73,11 @@ def run_names(incomplete: str) -> list[str]:
     """The runs in zotui's folder, newest first."""
     found = sorted((-path.stat().st_mtime, path.parent.name) for path in runs_home().glob("*/run.json"))
     return _fitting((name for _, name in found), incomplete)
+
+
+def task_names(incomplete: str) -> list[str]:
+    """The tasks that have a name."""
+    return _fitting(TASKS, incomplete)
 
 
 def set_keys(incomplete: str) -> list[str]:

@@ -62,7 +62,9 @@ def resume(run: RunName, headless: _Headless = False, json: _JsonEvents = False)
     if summary.standing == "live":
         raise UserError(f"{found.name}: is live; `zotui attach {reference(found)}` steers it where it is")
     if summary.standing == "finished":
-        talk(f"{found.name}: is finished, all {summary.steps:,} steps are done")
+        on = f"; `zotui fork {reference(found)} --set run.patience=0` goes on from there"
+        ended = f"{summary.early}{on}" if summary.early else f"all {summary.steps:,} steps are done"
+        talk(f"{found.name}: is finished, {ended}")
         if json:
             print_json(
                 Done(
@@ -71,6 +73,7 @@ def resume(run: RunName, headless: _Headless = False, json: _JsonEvents = False)
                     seconds=0.0,
                     metrics=summary.metrics,
                     run=summary.path,
+                    reason=summary.early,
                 )
             )
         return

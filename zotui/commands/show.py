@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from engine.errors import UserError
+from engine.runs.best import only_harm
 from engine.runs.directory import RunDir, all_runs
 from engine.runs.usage import Usage, together
 from engine.text import plain
@@ -14,7 +16,7 @@ from zotui.commands.options import RunName
 from zotui.home import presets
 from zotui.runs.record import as_object, record_of
 from zotui.runs.side_by_side import settings
-from zotui.text import numbers
+from zotui.text import evals, numbers
 from zotui.text.output import print_json, print_table
 from zotui.text.run_names import reference
 
@@ -25,7 +27,8 @@ from zotui.runs.record import Record, remaining
 
 def list_runs(json: Annotated[bool, typer.Option("--json", help="A JSON object per run.")] = False) -> None:
     """List the runs, newest first."""
-    summaries = [found.summary() for found in all_runs()]
+    runs = all_runs()
+    summaries = [found.summary() for found in runs]
     if json:
         for summary in summaries:
             print_json(summary)
@@ -38,12 +41,20 @@ def list_runs(json: Annotated[bool, typer.Option("--json", help="A JSON object p
             s.name,
             s.word,
             f"{s.steps_done:,}/{s.steps:,}",
-            numbers.metric(s.metrics),
+            numbers.metric(s.metrics) + (", only harm" if _only_harm(run) else ""),
             numbers.age(time.time() - s.started),
         )
-        for s in summaries
+        for run, s in zip(runs, summaries, strict=True)
     ]
     print_table([("RUN", "STANDING", "STEPS", "RESULT", "AGE"), *rows])
+
+
+def _only_harm(run: RunDir) -> bool:
+    """As far as the evaluations can be read."""
+    try:
+        return only_harm(run.evaluations())
+    except UserError:
+        return False
 
 
 def show(run: RunName, json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False) -> None:
@@ -58,14 +69,18 @@ def show(run: RunName, json: Annotated[bool, typer.Option("--json", help="One JS
     pairs = [
         ("run", summary.name),
         ("path", summary.path),
-        ("state", f"{summary.word}{': ' + summary.error if summary.error else ''}"),
+        ("state", f"{summary.word}{': ' + why if (why := summary.error or summary.early) else ''}"),
         ("steps", f"{summary.steps_done:,} of {summary.steps:,}"),
         ("preset", summary.preset),
         ("checkpoint", str(checkpoints[-1]) if checkpoints else "none"),
     ]
     if origin := found.info.read().forked_from:
         pairs.append(("forked from", f"{origin.name} after {origin.step:,} steps"))
-    if best:
+    if best and not best.step:
+        harm = only_harm(evaluations)
+        said = "before training: the run only did harm" if harm else "before training, the only evaluation so far"
+        pairs.append(("best", f"{numbers.figures(best.metrics)} {said}"))
+    elif best:
         there = best.checkpoint or "no checkpoint of it"
         took = f" in {numbers.span(best.seconds)}" if best.seconds else ""
         pairs.append(("best", f"{numbers.figures(best.metrics)} after {best.step:,} steps{took}: {there}"))
@@ -87,6 +102,9 @@ def show(run: RunName, json: Annotated[bool, typer.Option("--json", help="One JS
         print_table(
             [("STEP", "SPLIT", "METRICS")] + [(f"{e.step:,}", e.split, numbers.figures(e.metrics)) for e in evaluations]
         )
+    if found_later := found.evals():
+        typer.echo("\nby `zotui eval`:")
+        print_table(evals.table(found_later))
     typer.echo(f"\n{plain(presets.text(found.preset_file).rstrip())}")
 
 

@@ -75,4 +75,5 @@ def _recorded_end(run: RunDir) -> Done | Error | None:
         seconds=time_spent(run)["total"],
         metrics=summary.metrics,
         run=str(run.path),
+        reason=summary.early,
     )

@@ -138,9 +138,10 @@ def result_table(evaluations: list[Eval], done: Done, following: str) -> list[st
         best = best_evaluation(having, name)
         shown = [having[0].metrics[name], having[-1].metrics[name], *([best.metrics[name]] if best else [])]
         cells = "".join(f"{figure(name, value):>10}" for value in shown)
-        lines.append(f"{name:<12}{cells}" + (f"  at step {numbers.count(best.step)}" if best else ""))
+        lines.append(f"{name:<12}{cells}" + (f"  {numbers.at_step(best.step)}" if best else ""))
     lines += [
         f"{'steps':<12}{numbers.count(done.steps)}{'' if done.outcome == 'finished' else ' (stopped)'}",
+        *([f"{'why':<12}{done.reason}"] if done.reason else []),
         f"{'wall-clock':<12}{numbers.duration(done.time['total'] if done.time else done.seconds)}",
         *([f"{'time':<12}{numbers.time_spent(done.time)}"] if done.time else []),
         f"{'run':<12}{done.run}",

@@ -74,7 +74,7 @@ class Curves(Steps):
         return sorted(self._metrics, key=lambda name: (name != "accuracy", name != "loss", name))
 
     def best(self, metric: str = "accuracy") -> Eval | None:
-        """The evaluation with the best `metric`, by the rule of `engine.runs.best`; none before the first step."""
+        """The evaluation with the best `metric`, by the rule of `engine.runs.best`."""
         return best_evaluation((taken for taken in self.evaluations if metric in taken.metrics), metric)
 
     def smoothed_loss(self, span: int) -> tuple[float | None, float | None]:

@@ -108,6 +108,7 @@ def as_object(record: Record) -> dict[str, object]:
         "loss": _loss(record),
         "speed": _speed(record),
         "evaluations": list(map(fields_of, record.evaluations)),
+        "evals": list(map(fields_of, run.evals())),
         "checkpoints": list(map(str, run.checkpoint_folders())),
         "best": record.best,
         "update_kept": _kept(record.update_kept),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from engine.errors import UserError
+from engine.runs.best import only_harm
 from engine.runs.changes import Changes
 from engine.runs.directory import RunDir
 from engine.runs.timing import time_spent
@@ -26,6 +27,7 @@ class Best:
     step: int
     metrics: dict[str, float]
     seconds: float
+    only_harm: bool  # it is that before training, and there are others
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ def result(curves: Columns) -> Result:
         loss=loss,
         first=taken[0].metrics if taken else {},
         last=taken[-1].metrics if taken else {},
-        best=Best(best.step, best.metrics, curves.place(best.step, "seconds")) if best else None,
+        best=Best(best.step, best.metrics, curves.place(best.step, "seconds"), only_harm(taken)) if best else None,
         tokens=int(tokens),
         tokens_per_s=tokens / seconds if seconds else None,
         step_seconds=statistics.median(curves.column("seconds")) if seconds else None,
@@ -134,6 +136,10 @@ def result(curves: Columns) -> Result:
         rss_peak=used.rss_peak if used else None,
         fault=curves.fault,
     )
+
+
+def _best_step(best: Best) -> str:
+    return "0, only harm" if best.only_harm else numbers.count(best.step)
 
 
 def result_rows(results: Sequence[Result]) -> list[tuple[str, list[str]]]:
@@ -151,7 +157,7 @@ def result_rows(results: Sequence[Result]) -> list[tuple[str, list[str]]]:
         main = names[0]
         rows += [
             (f"best {main}", [_metric(one.best.metrics.get(main), main) if one.best else "" for one in results]),
-            ("  at step", [numbers.count(one.best.step) if one.best else "" for one in results]),
+            ("  at step", [_best_step(one.best) if one.best else "" for one in results]),
             ("  after", [numbers.span(one.best.seconds) if one.best else "" for one in results]),
         ]
     rows += [

@@ -73,6 +73,11 @@ def count(number: float) -> str:
     return f"{round(number):,}"
 
 
+def at_step(steps: int) -> str:
+    """After how many steps an evaluation was: `at step 1,200`, `before training`."""
+    return f"at step {count(steps)}" if steps else "before training"
+
+
 def short_count(number: float) -> str:
     """A number for an axis: `0`, `500`, `1.5k`, `20k`, `1M`."""
     for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):

@@ -62,7 +62,7 @@ def test_old_ones_go_and_the_best_stays(start: Any) -> None:
     assert engine.finish() == 0
     best = best_evaluation(engine.run.evaluations())
     assert best is not None
-    assert set(names(engine.run)) == {30, best.step}
+    assert best.step and set(names(engine.run)) == {30, best.step}
     assert engine.run.checkpoint_at(best.step) == engine.run.checkpoints / f"step-{best.step:08d}"
     assert engine.run.checkpoint_at(29) is None
 
@@ -76,9 +76,11 @@ def test_without_checkpoint_best_only_what_is_asked_for_is_written(start: Any) -
 @pytest.mark.parametrize(
     ("evaluations", "step"),
     [
-        ([(0, 0.9, 0.1), (5, 0.6, 0.5), (9, 0.7, 0.6), (12, 0.7, 0.55), (15, 0.7, 0.55)], 12),
-        ([(0, None, 0.1), (5, None, 0.5), (9, None, 0.4)], 9),
-        ([(0, 0.9, 0.1)], None),
+        ([(0, 0.6, 0.1), (5, 0.6, 0.5), (9, 0.7, 0.6), (12, 0.7, 0.55), (15, 0.7, 0.55)], 12),
+        ([(0, None, 0.5), (5, None, 0.5), (9, None, 0.4)], 9),
+        ([(0, None, 0.4), (5, None, 0.5), (9, None, 0.4)], 0),  # it only did harm
+        ([(0, 0.9, 0.1)], 0),
+        ([], None),
     ],
 )
 def test_the_best_is_the_most_accurate_then_the_one_of_least_loss(

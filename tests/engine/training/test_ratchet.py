@@ -125,7 +125,7 @@ def test_a_run_that_returns_is_the_same_through_kills_and_forks(
     # The best is there, also when all that comes later is worse.
     best, least = best_evaluation(evaluations), least_loss(evaluations, STEPS)
     assert best is not None and least is not None
-    assert {step_of(folder) for folder in run.checkpoint_folders()} == {STEPS, best.step, least.step}
+    assert {step_of(folder) for folder in run.checkpoint_folders()} == {STEPS, best.step or STEPS, least.step}
 
     # What is asked for in between, and kills, change nothing.
     disturbed = start(*SETTINGS, *settings, "run.keep_checkpoints=99")

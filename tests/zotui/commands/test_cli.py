@@ -132,11 +132,6 @@ def test_a_mistake_is_told_in_a_few_lines(arguments: list[str], last_line: str) 
     assert not (Path(os.environ["ZOTUI_HOME"]) / "runs").exists()
 
 
-@pytest.mark.parametrize("command", ["eval"])
-def test_what_does_not_work_yet_is_not_there(command: str) -> None:
-    assert here(command)[0] == 2
-
-
 def test_version() -> None:
     assert here("--version")[:2] == (0, f"zotui {__version__}\n")
 

@@ -30,7 +30,7 @@ class Outcome:
 def outcome_of_records(viewed: Summary) -> Outcome | None:
     """What the records of a run say; None while it is live."""
     if viewed.standing in ("finished", "stopped"):
-        return Outcome("finished" if viewed.standing == "finished" else "stopped", "")
+        return Outcome("finished" if viewed.standing == "finished" else "stopped", viewed.early)
     if viewed.standing != "live":
         return Outcome("died", viewed.error or "the engine ended without saying why")
     return None

@@ -112,5 +112,5 @@ class Results:
         return self.evaluations[-1] if self.evaluations else None
 
     def best(self, metric: str) -> Eval | None:
-        """The evaluation with the best `metric`; none before the first step."""
+        """The evaluation with the best `metric`, that of the model as it came among them."""
         return self.curves.best(metric)

@@ -199,7 +199,7 @@ class RunState(Results):
                 self._error = item
                 self._log("error", item.text)
             case Done():
-                self._end(Outcome(item.outcome, "", item.seconds, item.time))
+                self._end(Outcome(item.outcome, item.reason, item.seconds, item.time))
                 self.done = item.steps
             case Viewed():
                 self._view(item)

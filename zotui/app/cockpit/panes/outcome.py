@@ -127,8 +127,9 @@ class Verdict(Vertical):
             best = run.best(name)
             if first and last and best and name in first.metrics and name in last.metrics:
                 line = f"{figure(first.metrics[name])} → {figure(last.metrics[name])}"
-                when = f", {numbers.span(run.reached(best.step))} of steps"
-                more = f"best {figure(best.metrics[name])} at step {numbers.count(best.step)}{when}"
+                when = f", {numbers.span(run.reached(best.step))} of steps" if best.step else ": the run only did harm"
+                when = when if best.step or first is not last else ""
+                more = f"best {figure(best.metrics[name])} {numbers.at_step(best.step)}{when}"
                 rows.append((title, line, more))
         if run.loss is not None and run.loss_at_start is not None:
             line = f"{numbers.loss(run.loss_at_start)} → {numbers.loss(run.loss)}"

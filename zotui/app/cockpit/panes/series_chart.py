@@ -228,5 +228,7 @@ class SeriesChart(Chart):
         best = run.best(quantity.metric)
         if best is None:
             return ""
-        when = f", {numbers.span(run.reached(best.step))}"
-        return f"best {quantity.figure(best.metrics[quantity.metric])} at {numbers.count(best.step)}{when}"
+        figure = quantity.figure(best.metrics[quantity.metric])
+        if not best.step:
+            return f"best {figure} before training" if len(run.evaluations) > 1 else ""
+        return f"best {figure} at {numbers.count(best.step)}, {numbers.span(run.reached(best.step))}"

@@ -121,10 +121,12 @@ def best_so_far(run: RunState) -> tuple[str, ...]:
     """The best of the run's metric, the step and the time of the steps until then; and without the time."""
     name = next((name for name in ("accuracy", "loss") if run.best(name) is not None), "")
     best = run.best(name)
-    if best is None:
+    if best is None or (not best.step and len(run.evaluations) == 1):  # no other one is there to be better
         return "", ""
     figure = (numbers.accuracy if name == "accuracy" else numbers.loss)(best.metrics[name])
-    short = f"  best held-out {name} {figure} at step {numbers.count(best.step)}"
+    short = f"  best held-out {name} {figure} {numbers.at_step(best.step)}"
+    if not best.step:
+        return f"{short}: the run only did harm so far", short
     return f"{short}, after {numbers.span(run.reached(best.step))} of steps", short
 
 

@@ -87,7 +87,8 @@ class Tiles(VerticalScroll):
         evaluated = run.evaluations[-120:]
         accuracies = [taken.metrics["accuracy"] for taken in evaluated if "accuracy" in taken.metrics]
         both = numbers.accuracy(before) if first is last else f"{numbers.accuracy(before)} → {numbers.accuracy(now)}"
-        about = "before training" if best is None else f"best {numbers.accuracy(best.metrics['accuracy'])}"
+        only_base = best is None or (not best.step and first is last)
+        about = "before training" if best is None or only_base else f"best {numbers.accuracy(best.metrics['accuracy'])}"
         self._show("accuracy", both, about, accuracies)
 
     def _load(self, run: RunState, now: Telemetry) -> None:
