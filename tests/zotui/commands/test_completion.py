@@ -58,6 +58,8 @@ def bash(*words: str) -> list[str]:
         (["zotui", "run", "mine", "--set", "method.ran"], ["method.rank="]),
         (["zotui", "run", "mine", "--set", "run.keep"], ["run.keep_checkpoints="]),
         (["zotui", "show", "fi"], ["first-run"]),
+        (["zotui", "eval", "se"], ["second-run"]),
+        (["zotui", "eval", "first-run", "--task", "bo"], ["boolq"]),
         (["zotui", "attach", "sec"], ["second-run"]),
     ],
     ids=" ".join,
