@@ -92,6 +92,7 @@ def main() -> int:
     parser.add_argument("--mark", type=int, action="append", help="steps of the conventional loop")
     parser.add_argument("--seeds", type=int, nargs="+")
     parser.add_argument("--method", action="append", help=f"as `zotui bench` takes it, of {', '.join(METHODS)}")
+    parser.add_argument("--in-slots", action="store_true", help="set the mark without the loop, as for smollm2")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"])
     arguments = parser.parse_args()
     prepare()
@@ -100,7 +101,7 @@ def main() -> int:
     setting = replace(chosen, dtype=arguments.dtype or chosen.dtype)
     preset = _preset(setting, arguments.shared, arguments.to / f"{arguments.setting}-{setting.dtype}.toml")
     wanted = {name: setting.methods[name] for name in arguments.method or setting.methods}
-    setting = replace(setting, methods=wanted)
+    setting = replace(setting, methods=wanted, looped=setting.looped and not arguments.in_slots)
     try:
         with SignalRelay() as relay:
             for steps in marks:
