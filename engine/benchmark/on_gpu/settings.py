@@ -49,14 +49,14 @@ class Sizes:
 
 FULL = Sizes(
     batch=16, validation=200, compared=30, probed=24, steps=120, interval=25, checkpoint_every=40, killed_at=53,
-    rounds=5, demo_steps=1000, demo_examples=500,
+    rounds=5, demo_steps=200, demo_examples=500,
 )  # fmt: skip
 SMALL = Sizes(
     batch=4, validation=8, compared=6, probed=3, steps=24, interval=5, checkpoint_every=8, killed_at=9,
     rounds=1, demo_steps=24, demo_examples=32,
 )  # fmt: skip
 
-# The learning rate is the demo's, which a real model would not survive.
+# The learning rate is one for the demo's model, which a real one would not survive.
 _PRESET = """
 [model]
 runtime = "vllm"
@@ -101,12 +101,13 @@ def demo_preset(settings: Settings) -> Preset:
         f"model.path={BUILTIN_DEMO}",
         "model.dtype=float32",
         f"task.validation_examples={sizes.demo_examples}",
+        "method.name=fast",
         "method.interval=50",
-        "method.lr=5e-4",
+        "method.lr=1e-2",
         f"run.steps={sizes.demo_steps}",
         "run.batch_size=16",
-        "run.eval_every=100",
-        "run.checkpoint_every=500",
+        f"run.eval_every={min(20, sizes.demo_steps // 2)}",
+        "run.checkpoint_every=100",
     )
 
 

@@ -66,8 +66,8 @@ def test_the_steps_of_another_method_are_timed(tiny_models: dict[str, Path]) -> 
 def test_a_method_that_is_not_there_or_has_more_parts_than_the_batch_is_refused(tiny_models: dict[str, Path]) -> None:
     model = ("--model", str(tiny_models["llama"]), "--device", "cpu")
     for more, said in (
-        (("--method", "sgd"), "--method sgd: not one of lozo, "),
-        (("--method", "grzo", "--batch-size", "4"), "--batch-size 4: grzo has directions for 16 parts of a batch"),
+        (("--method", "sgd"), "--method sgd: not one of fast, lozo, "),
+        (("--method", "fast", "--batch-size", "4"), "--batch-size 4: fast has directions for 8 parts of a batch"),
     ):
         done = bench(*model, *more)
         assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1
