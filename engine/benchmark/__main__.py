@@ -21,6 +21,7 @@ from engine.environment import overruled, prepare
 from engine.errors import EXIT_DONE, RunFailed, UserError
 from engine.gpus import mask_gpus
 from engine.methods.catalogue import METHODS
+from engine.methods.sense import refuse_nonsense
 from engine.models.known_shapes import SHAPES, write_shape
 from engine.preset.method import Method
 from engine.stdio import exit_code
@@ -95,6 +96,11 @@ def _grid(arguments: argparse.Namespace, folder: Path) -> list[Case]:
     method = Method(name=arguments.method)  # type: ignore[call-arg]
     if method.parts(min(sizes)) > min(sizes):
         raise UserError(f"--batch-size {min(sizes)}: {method.name} has directions for {method.shards} parts of a batch")
+    if method.shards == "examples":
+        try:
+            refuse_nonsense(method.model_copy(update={"shards": min(sizes)}))
+        except ValueError as reason:
+            raise UserError(f"--batch-size {min(sizes)}: {method.name}: {reason}") from None
     for model in models:
         known = model in SHAPES
         path = write_shape(model, folder) if known else Path(model).expanduser().absolute()

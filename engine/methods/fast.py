@@ -6,8 +6,8 @@ with a direction Z_ij = U_ij V^T for each of p pairs of examples and q queries. 
 tokens:
 
 - every pair has directions of its own, as in GRZO (arXiv 2606.02857): p directions at the tokens of one;
-- batches are stratified, so that a pair of two labels has one example of each, and the largest part of what single
-  gradients differ in cancels within a direction;
+- batches are stratified, so that a pair has an example of each label, where there are two and as many of both, and the
+  largest part of what single gradients differ in cancels within a direction;
 - one side, as in FZOO (arXiv 2506.09034): the loss of the weights themselves is scored once for all queries.
 
 It wants a rate about ten times that of `lozo`; the ratchet lets a run begin with a large one.

@@ -45,7 +45,8 @@ class Preset(Section):
     @model_validator(mode="after")
     def _pieces_go_together(self) -> Preset:
         if reason := deaf(self.method, self.run):
-            raise ValueError(f"{reason}, or leave {'ratchet' if self.method.ratchet else 'patience'} out")
+            off = "method.ratchet = false" if self.method.ratchet else "run.patience = 0"
+            raise ValueError(f"{reason}, or set {off}")
         batch = self.run.batch_size
         if self.method.parts(batch) > batch:
             raise ValueError(

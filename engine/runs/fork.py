@@ -32,6 +32,7 @@ CHANGEABLE = (
     "method.warm_up",
     "method.queries",
     "method.shards",
+    "method.sampling",
     "method.weights",
     "method.clip",
     "method.ratchet",

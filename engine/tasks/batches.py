@@ -1,7 +1,8 @@
 """The order of a task's examples: the batch of each step.
 
 Every epoch is a permutation of its own; a batch may span two epochs. A stratified one deals the labels out evenly: any
-run of successive examples has them in the proportions of the data, to within one example of each. So every example
+run of successive examples has them in the proportions of the data, to within one example where there are two labels,
+two where there are more. So every example
 still comes once an epoch, the mean gradient is the same, and what differs between labels, the larger part of what
 single examples' gradients differ in where they share a direction, cancels (proportional allocation: Cochran, Sampling
 Techniques, 5.5).

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import torch
 
+from engine.estimators.probing import Sides
 from engine.models.facts import dtype_of
 from engine.runtimes.base import Runtime
 from engine.tasks import objective
@@ -31,21 +32,30 @@ class Noise:
     measured: the largest difference between two scorings of the same batch at the same state.
     resolution: u |L| / sqrt(B), the rounding (u, the unit roundoff of the dtype) of one loss per example,
     averaged over a batch of B; an order of magnitude.
-    queries: of a step, over which the difference is averaged.
+    queries: of a step, over which the difference is averaged; sides: with one, L(W) is the same for all, and does not
+    average out.
     """
 
     measured: float
     resolution: float
     queries: int
+    sides: Sides = "two"
 
     @property
     def nats(self) -> float:
-        """The noise floor of |L+ - L-|."""
-        return max(self.measured, self.resolution) / math.sqrt(self.queries)
+        """The noise floor of |L+ - L-|; its square, with s^2 of every loss, is 2 s^2 / q, or s^2 (1 + 1 / q)."""
+        share = 1 / self.queries if self.sides == "two" else (1 + 1 / self.queries) / 2
+        return max(self.measured, self.resolution) * math.sqrt(share)
 
 
 def measure_noise(
-    runtime: Runtime, task_objective: objective.Objective, examples: Sequence[Example], *, dtype: str, queries: int
+    runtime: Runtime,
+    task_objective: objective.Objective,
+    examples: Sequence[Example],
+    *,
+    dtype: str,
+    queries: int,
+    sides: Sides = "two",
 ) -> Noise | None:
     """Score a batch seven times at the weights as they are; None if its loss is not finite."""
     losses = []
@@ -55,7 +65,7 @@ def measure_noise(
     if not all(map(math.isfinite, losses)):
         return None
     roundoff = _unit_roundoff(dtype)
-    return Noise(max(losses) - min(losses), roundoff * abs(losses[0]) / math.sqrt(len(examples)), queries)
+    return Noise(max(losses) - min(losses), roundoff * abs(losses[0]) / math.sqrt(len(examples)), queries, sides)
 
 
 def _ways(examples: list[Example]) -> Iterator[list[list[Example]]]:

@@ -87,8 +87,10 @@ class Trainer:
     def measure_noise(self) -> Noise | None:
         """The noise of a loss here and now, on the batch that comes next. Moves nothing."""
         examples = self._batches.at(self.steps_done)
-        queries, dtype = self._now.preset.method.queries, self._opened.dtype
-        found = measure_noise(self._runtime, self._task.objective, examples, dtype=dtype, queries=queries)
+        method, dtype = self._now.preset.method, self._opened.dtype
+        found = measure_noise(
+            self._runtime, self._task.objective, examples, dtype=dtype, queries=method.queries, sides=method.sides
+        )
         self._signal.noise = found.nats if found else None
         return found
 

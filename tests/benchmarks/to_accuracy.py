@@ -72,6 +72,7 @@ class Setting:
     examples: int | None = None
     around: tuple[float, ...] = (1 / 16, 1 / 4, 1.0, 4.0, 16.0)
     looped: bool = True
+    plain: float = METHODS["lozo"]
 
 
 SETTINGS = {
@@ -100,8 +101,12 @@ def main() -> int:
     marks, seeds = arguments.mark or chosen.marks, tuple(arguments.seeds or chosen.seeds)
     setting = replace(chosen, dtype=arguments.dtype or chosen.dtype)
     preset = _preset(setting, arguments.shared, arguments.to / f"{arguments.setting}-{setting.dtype}.toml")
-    wanted = {name: setting.methods[name] for name in arguments.method or setting.methods}
-    setting = replace(setting, methods=wanted, looped=setting.looped and not arguments.in_slots)
+    known = METHODS | chosen.methods
+    if unknown := [name for name in arguments.method or () if name not in known]:
+        parser.error(f"--method {unknown[0]!r}: not one of {', '.join(known)}")
+    wanted = {name: known[name] for name in arguments.method or chosen.methods}
+    looped = setting.looped and not arguments.in_slots
+    setting = replace(setting, methods=wanted, plain=chosen.methods["lozo"], looped=looped)
     try:
         with SignalRelay() as relay:
             for steps in marks:
@@ -121,7 +126,7 @@ def _measure(
     """One mark: the search, the runs, the report."""
     course = replace(course, most_steps=steps)
     nothing = Mark(0.0)  # which none reaches: all steps are taken
-    rates = _around(setting.methods.get("lozo", METHODS["lozo"]), setting)
+    rates = _around(setting.plain, setting)
     plain, tried = _best("lozo", rates, course, nothing, Budget(), _by_last_loss, relay)
     told = [f"plain LoZO: {_told(plain, tried)}"]
     reached = statistics.fmean(_by_last_loss(one)[0] for one in tried[plain])

@@ -50,7 +50,7 @@ COCKPIT = {
     "lr, eps": "Beside the method: the learning rate of the newest step, as schedule, returns and changes have it, and "
     "how far from the weights a step scores. An event says what a change changed.",
     "spread": "Of the probes, where a step has several directions: how far apart their L+ − L− are, as a standard "
-    "deviation in nats; the median of 50 steps. Far above the noise, they tell directions apart.",
+    "deviation in nats; the median of 50 steps.",
     "accuracy": "Share of held-out examples answered right: before training → now, and the best so far, with its step "
     "and the time that its steps took until then: start-up, evaluations and pauses are left out. "
     "The model never trains on these examples.",

@@ -54,7 +54,7 @@ def _course_of(mark: MarkRuns, course: Course) -> Course:
 
     A ratchet looks at those on the way, and keeps them.
     """
-    steps = (*course.changes, f"run.steps={mark.steps}")
+    steps = (*course.changes, f"run.steps={mark.steps}", "run.patience=0")
     every = () if course.wanted(mark.by, 0).method.ratchet else (f"run.eval_every={mark.steps}",)
     return Course(course.preset, (*steps, *every), None, course.folder)
 

@@ -83,5 +83,5 @@ def test_without_evaluations_there_is_nothing_to_go_back_on(tiny_run: Runner) ->
         load("tiny", text, ["method.ratchet=true"])
     assert str(refused.value) == (
         "tiny: method.ratchet: goes back on a worse evaluation, of which there is none between the first and the last; "
-        "set run.eval_every to less than run.steps, or leave ratchet out"
+        "set run.eval_every to less than run.steps, or set method.ratchet = false"
     )

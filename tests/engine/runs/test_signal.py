@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -144,6 +145,8 @@ def test_noise_is_the_largest_difference_between_two_scorings_of_a_batch() -> No
     assert noise is not None
     assert noise.measured == pytest.approx(math.log(2) - math.log(1 + math.exp(-0.01)))
     assert noise.nats == pytest.approx(noise.measured / 2)  # averaged over four queries
+    one = replace(noise, sides="one")
+    assert one.nats == pytest.approx(noise.measured * (5 / 8) ** 0.5)  # L(W) is the same in all four
     assert Noise(0.0, 1e-8, 1).nats == 1e-8  # never less than what the numbers can resolve
     few = measure_noise(Jittery(), "classification", examples[:1], dtype="bfloat16", queries=1)  # type: ignore[arg-type]
     assert few is not None and few.measured == 0.0

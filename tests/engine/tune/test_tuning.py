@@ -79,7 +79,7 @@ def test_a_trial_clips_as_the_run_would(tiny_run: Runner, tmp_path: Path, start:
     wanted = engine.run.preset()
     opened = open_run(wanted, silent, silent)
     with kept_base(opened.runtime, tmp_path / "kept") as base:
-        course = Course(opened.runtime, opened.task, wanted.run, base, opened.task.validation[:8])
+        course = Course(opened.runtime, opened.task, wanted, base, opened.task.validation[:8])
         trial = Trial(1, held(wanted.method, wanted.method.lr, wanted.method.eps))
         course.advance(trial, 24, silent)
         course.advance(trial, 30, silent)
@@ -103,6 +103,7 @@ SMALL = {
     "mezo-factorized": ["method.rank=4"],
     "fzoo": ["method.queries=3"],
     "grzo": ["method.shards=4"],
+    "fast": ["method.shards=2", "method.queries=2", "method.ratchet=false"],
     "zo-muon": ["method.rank=4", "method.queries=2"],
     "subzero": ["method.rank=4"],
 }

@@ -207,7 +207,7 @@ class Form(Screen[Made | None]):
             self.app.push_screen(Tune(preset, self._called), self._tuned)
 
     def _tuned(self, found: Rate | None) -> None:
-        only, self._only_to_tune = self._only_to_tune, False
+        only, self._only_to_tune = self._only_to_tune and not self.changes, False
         if found is None:
             if only:
                 self.dismiss(None)

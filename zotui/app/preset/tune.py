@@ -129,7 +129,9 @@ class Tune(Asking[Rate | None]):
     # -- keys ---------------------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """What there is to take."""
+        """What there is to take; nothing opens over a screen that is about to go."""
+        if action == "help":
+            return not self._leaving
         if action == "take":
             return self._tuning.proposal is not None and not self._leaving
         if action == "take_first":
