@@ -50,6 +50,13 @@ class Asked:
         return was is not None and (was.task, was.model.max_length) == (wanted.task, wanted.model.max_length)
 
     @property
+    def same_prompts(self) -> bool:
+        """Whether prompts and options are those of the run, which become tokens as they did there."""
+        keys = ("name", "kind", "objective", "template", "join", "label", "verbalizer", "choices", "target", "messages")
+        was = self.run.preset().task if self.run else None
+        return was is not None and all(getattr(was, key) == getattr(self.wanted.task, key) for key in keys)
+
+    @property
     def task(self) -> str:
         """What the task is called."""
         return self.wanted.task.name or TaskSpec.of(self.wanted.task).kind

@@ -22,7 +22,7 @@ from engine.runs.journal import append
 from engine.runs.proportion import intervals
 from engine.runtimes.base import Note, Report, Runtime
 from engine.tasks.spec import TaskSpec
-from engine.tasks.tokenize import Encoder
+from engine.tasks.tokenize import RULES, Encoder
 from engine.training.measure import Measure
 
 
@@ -48,6 +48,8 @@ def _prepare(asked: Asked, report: Report, note: Note) -> Prepared:
     plan = plan_run(_as_before(asked), report, note, asked.run)
     if plan.was is not None and not asked.own_task:
         plan = replace(plan, was=structs.replace(plan.was, data=None))  # of another task it says nothing
+        if not asked.same_prompts:
+            plan = replace(plan, rules=RULES)  # as for any other model
     note("info", plan.why)
     prepared = prepare(plan, report, note)
     return on_test(prepared, report, note) if asked.split == "test" else prepared

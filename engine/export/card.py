@@ -146,7 +146,9 @@ def _figure(name: str, one: Eval) -> str:
     value = one.metrics.get(name)
     if value is None:
         return ""
-    interval = intervals(one.metrics, one.examples, one.examples).get(name)
+    # Records of before 0.6 do not say for how many examples a text was generated, and get no interval of that.
+    generated = one.generated if isinstance(one.generated, int) else 0
+    interval = intervals(one.metrics, one.examples, generated).get(name)
     if interval is None:
         return f"{value:.4f}"
     low, high = interval

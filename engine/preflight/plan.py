@@ -99,8 +99,10 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
     """
     was = started_on(run, note) if run else None
     if run and was:
-        sources = {"task.train": wanted.task.train, "task.validation": wanted.task.validation}
-        check_still_there(run, {"model.path": wanted.model.path, **sources})
+        own, asked = run.preset().task, wanted.task  # an evaluation may ask for other files, unknown to the run
+        sources = {"task.train": asked.train, "task.validation": asked.validation}
+        began_with = {key: path for key, path in sources.items() if path == getattr(own, key.removeprefix("task."))}
+        check_still_there(run, {"model.path": wanted.model.path, **began_with})
     if wanted.task.name != "demo":
         check_sources(wanted.task)
     report("preparing", None, "loading libraries")
@@ -254,7 +256,8 @@ def _fit(facts: ModelFacts, needs: Needs, wanted: Preset, folds: Folds, **settin
 
 
 def _needs(task: Task, batch_size: int, probing: Probing) -> Needs:
-    every: Sequence[Example] = [*task.train, *task.validation]
+    domains = [example.domain for example in task.validation if example.domain]
+    every: Sequence[Example] = [*task.train, *task.validation, *domains]
     if not task.train or not task.validation:
         raise UserError("task.train and task.validation must both hold an example")
     return Needs(

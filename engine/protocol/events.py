@@ -121,6 +121,7 @@ class Eval(Event, frozen=True, kw_only=True):
     split: str = "validation"
     metrics: dict[str, Number]
     examples: Whole = 0
+    generated: Whole | msgspec.UnsetType = msgspec.UNSET  # of these, for how many a text was generated, if for any
     seconds: Number = 0.0
     due: bool | msgspec.UnsetType = msgspec.UNSET  # with a ratchet or patience: false where asked for, or at the end
 

@@ -55,7 +55,7 @@ def render(turns: Turns, tokenizer: Any, where: str) -> Chat:
         data.append((at, cursor))
         if own:
             ended = _apply(tokenizer, turns[: number + 1], where)
-            tail = ended[ended.rfind(content) + len(content) :]
+            tail = ended[ended.find(content, begin) + len(content) :]
             learned.append((begin, cursor + len(_common(whole[cursor:], tail).rstrip())))
     return Chat(Filled(whole, tuple(span for span in data if span[0] < span[1])), tuple(learned))
 

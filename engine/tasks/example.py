@@ -20,6 +20,7 @@ class Example(msgspec.Struct, frozen=True, array_like=True, gc=False):
     answers: tuple[str, ...] = ()  # the texts that a generated one is compared with
     counted: tuple[tuple[int, int], ...] = ()  # of a conversation: which tokens of the text count; none: all of them
     domain: Example | None = None  # the same options behind a prompt that says nothing of it, for calibration
+    likely: bool = False  # its loss is how likely the right option is; else options are compared with each other alone
 
     @property
     def length(self) -> int:

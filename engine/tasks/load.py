@@ -189,10 +189,10 @@ class _Loader:
                 f"as MeZO draws them, {len(train):,} of {count:,} rows of {rows.source} are trained on and "
                 f"{len(held):,} others validated on"
             )
-            train, held = ([i for i in some if i not in shown] for some in (train, held))
+            train, held = self._not_shown(train, held)
             return replace(rows, indices=train), replace(rows, indices=held)
         train, held = sampling.held_out(count)
-        train, held = ([i for i in some if i not in shown] for some in (train, held)) if shown else (train, held)
+        train, held = self._not_shown(train, held) if shown else (train, held)
         self.notes.append(
             f"no task.validation: {len(held):,} of {count:,} rows of {rows.source} are held out to validate on"
         )
@@ -200,6 +200,16 @@ class _Loader:
             self._sample("train", replace(rows, indices=train), seed),
             self._sample("validation", replace(rows, indices=held), sampling.FIXED_SEED),
         )
+
+    def _not_shown(self, train: Sequence[int], held: Sequence[int]) -> tuple[list[int], list[int]]:
+        """The rows that are no demonstrations. Raises `UserError` where one of the two has no other."""
+        rows, shots = self._with_shots()
+        shown = set(shots)
+        left = [[i for i in some if i not in shown] for some in (train, held)]
+        if not all(left):
+            what = "validated on; lower it, or set task.validation" if left[0] else "trained on; lower it"
+            raise UserError(f"task.shots: {len(shots):,} of {len(rows.indices):,} rows leave none to be {what}")
+        return left[0], left[1]
 
     def sampled(self, split: Split, seed: int) -> Rows:
         """As many rows of a split as are wanted."""

@@ -78,7 +78,7 @@ class Filling:
         if spec.kind == "classification":
             return Raw(where, prompt, self._options, self._label(rows, index))
         if spec.kind == "multiple-choice":
-            found = self._choices(rows, index, prompt)
+            found = replace(self._choices(rows, index, prompt), likely=True)
             return replace(found, options=[found.options[found.label]], label=0, right=()) if trained else found
         assert spec.target is not None
         # What it ends in is learned, as in "{answer}\n".

@@ -103,7 +103,7 @@ class TaskSpec:
         lists = {self.answers} - {""}
         if len(self.choices) == 1:
             lists |= set(self.choices[0].columns)
-        for template in (self.template, self.target, *self.choices):
+        for template in (self.template, self.target, self.domain, *self.choices):
             lists |= set(template.lists if template else ())
 
         def ask(names: Sequence[str], key: str) -> None:
@@ -183,7 +183,7 @@ def _choices(merged: dict[str, Any]) -> list[str]:
 
 
 def _label(merged: dict[str, Any], kind: Kind, task: Task) -> str:
-    if kind == "classification" and "label" not in merged:
+    if kind == "classification" and not merged.get("label"):
         raise UserError("task.label: missing; the column that holds the label")
     if kind == "classification" or (kind == "multiple-choice" and not task.answers):
         return str(merged.get("label", ""))
@@ -197,12 +197,12 @@ def _answers(merged: dict[str, Any], kind: Kind, task: Task) -> str:
         return ""
     if task.label and task.answers:
         raise UserError("task.label and task.answers are both set; keep the one that says which choice is right")
-    if "label" not in merged and "answers" not in merged:
+    if not merged.get("label") and not merged.get("answers"):
         raise UserError(
             "task.label: missing; the column that holds the number of the right choice, or task.answers for that of "
             "its text"
         )
-    return "" if task.label else str(merged.get("answers", ""))
+    return "" if task.label or not merged.get("answers") else str(merged["answers"])
 
 
 def _domain(merged: dict[str, Any], kind: Kind) -> Template | None:

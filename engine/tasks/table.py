@@ -87,7 +87,7 @@ def as_asked(value: Any, column: str) -> Value:
 
 
 def as_list(value: Value, column: str) -> Value:
-    """The same for what a text holds, as in a CSV: a list is written as JSON has it."""
+    """The same for what a text holds, in a CSV: a list is written as JSON has it."""
     if holds(column) == "text" or not isinstance(value, str):
         return value
     if value.lstrip().startswith("["):
@@ -95,7 +95,12 @@ def as_list(value: Value, column: str) -> Value:
             return as_asked(json.loads(value, parse_int=str, parse_float=str), column)
         except json.JSONDecodeError:
             pass
-    if holds(column) == "messages":
+    return of_lists(value, column)
+
+
+def of_lists(value: Value, column: str) -> Value:
+    """A text of a file that has lists of its own: it is one text, whatever it looks like. Raises `Unfit`."""
+    if holds(column) == "messages" and isinstance(value, str):
         raise Unfit(column, "is text, no conversation; write a list of {role, content}")
     return value
 

@@ -38,6 +38,7 @@ class Raw:
     answers: tuple[str, ...] = ()
     learned: tuple[tuple[int, int], ...] = ()  # of a conversation, where what is learned begins and ends
     domain: Filled | None = None  # a prompt that says nothing of the example, for calibration
+    likely: bool = False  # the loss is how likely the right option is
 
 
 class Encoder:
@@ -140,7 +141,8 @@ def encode(
     except _NotTheSame:
         examples = _Joint(encoder, join, end, report, once=False).examples(raw, notes, name)
     if raw and raw[0].domain is not None:
-        domains = zip(examples, _domains(raw, encoder, join, name), strict=True)
+        plain = fit(_domains(raw, encoder, join, name), encoder.leading, max_length, "truncate", name, [], 0)
+        domains = zip(examples, plain, strict=True)
         examples = [msgspec.structs.replace(example, domain=domain) for example, domain in domains]
     return fit(examples, encoder.leading, max_length, too_long, name, notes, room)
 
@@ -226,7 +228,7 @@ class _Joint:
                 continue
             if found[0] != [*ids, *self._known[which[0]]]:
                 raise _NotTheSame
-            joined.append(Example(tuple(ids), self._known, item.label, item.right, item.answers))
+            joined.append(Example(tuple(ids), self._known, item.label, item.right, item.answers, likely=item.likely))
         return joined
 
     def _once(self, item: Raw, prompt: Filled, ids: list[int]) -> bool:
@@ -258,7 +260,7 @@ class _Joint:
         last = () if self._end is None else (self._end,)
         options = (tuple(full[shared:]) for full in fulls)
         ended = tuple(option if option[-1:] == last else option + last for option in options)
-        return Example(tuple(prompt[:shared]), ended, item.label, item.right, item.answers)
+        return Example(tuple(prompt[:shared]), ended, item.label, item.right, item.answers, likely=item.likely)
 
     def _check_distinct(self, example: Example, item: Raw) -> None:
         """Raise `UserError` for options that nothing tells apart: their losses are the same for ever."""

@@ -106,8 +106,10 @@ class Evaluations:
         self._watch.save()
         judged = preset.method.ratchet or preset.run.patience
         due = msgspec.UNSET if not judged or is_due(preset.run, done) else False
-        count = len(self._task.validation)
-        taken = Eval(step=done, metrics=metrics, examples=count, seconds=lap.seconds, due=due)
+        count, texts = len(self._task.validation), sum(bool(one.answers) for one in self._task.validation)
+        taken = Eval(
+            step=done, metrics=metrics, examples=count, generated=texts or msgspec.UNSET, seconds=lap.seconds, due=due
+        )
         self._disk_wait.write(self._run.evaluations_file.name, done, lambda: self._run.add_evaluation(taken))
         self.taken.append(taken)
         self._emit(taken)

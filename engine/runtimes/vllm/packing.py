@@ -112,7 +112,7 @@ def most_sequences(example: Example) -> int:
 
 def one_token_options(examples: Sequence[Example]) -> bool:
     """Whether only the logits of the options matter, because their normaliser cancels."""
-    return all(len(e.options) > 1 and all(len(option) == 1 for option in e.options) for e in examples)
+    return all(len(e.options) > 1 and not e.likely and all(len(option) == 1 for option in e.options) for e in examples)
 
 
 def chunks(

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow
 from pyarrow import types
 
-from engine.tasks.table import Unfit, Value, as_asked, as_list, holds, inside, within
+from engine.tasks.table import Unfit, Value, as_asked, holds, inside, of_lists, within
 
 _CANNOT = (ValueError, OverflowError, KeyError)  # no UTF-8; outside the years 1 to 9999; a zone that nobody knows
 
@@ -28,7 +28,7 @@ def asked(values: Any, column: str, source: str) -> list[Value]:
             except Unfit as fault:
                 raise Unfit(column, str(fault).removeprefix(f"column '{column}' "), row) from None
         return found
-    return [as_list(value, column) for value in texts(values, column)]
+    return [of_lists(value, column) for value in texts(values, column)]
 
 
 def _nested(value: Any, column: str) -> Value:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from engine.tasks.table import Check, Column, Table, Unfit, Value, as_asked, as_list, gather, inside, source_of, text
+from engine.tasks.table import Check, Column, Table, Unfit, Value, as_asked, gather, inside, of_lists, source_of, text
 
 
 class _Doubled(dict[str, Any]):
@@ -44,7 +44,7 @@ def value_of(row: dict[str, Any], column: str) -> Value:
     if type(row) is _Doubled and column in row.twice:
         raise Unfit(column, "is there twice; remove one")
     if type(value) is str:
-        return as_list(text(value, column), column) if type(column) is Column else text(value, column)
+        return of_lists(text(value, column), column) if type(column) is Column else text(value, column)
     if value is None and "." in column:
         value = _inside(row, column)
     if value is None or isinstance(value, (bool, str)):

@@ -88,7 +88,7 @@ def test_it_is_shown(runs: dict[str, RunDir]) -> None:
     assert {key: shown["info"][key] for key in info} == info
     happened = {(entry["kind"], entry["step"]) for entry in shown["timeline"]}
     assert {("change", 10), ("pause", 11), ("checkpoint", 25), ("evaluation", 14), ("fold", 5)} <= happened
-    assert shown["best"]["step"] == 10
+    assert shown["best"]["step"] == 0  # its accuracy fell
     assert shown["usage"]["whole_run"]["rss_peak"] == recorded("stopped/usage.jsonl")[-1]["rss_peak"]
     assert shown["time"]["steps"] == pytest.approx(sum(line["seconds"] for line in recorded("stopped/journal.jsonl")))
     assert shown["time"]["paused"] == info["time"]["paused"]

@@ -21,7 +21,7 @@ from engine.preset.method import Method
 from engine.preset.task import Task as PresetTask
 from engine.runtimes.base import Needs, Runtime
 from engine.runtimes.training_loop import TrainingLoop
-from engine.tasks.batches import batch
+from engine.tasks.batches import Batches
 from engine.tasks.load import Task, load_task
 from engine.tasks.tokenize import Encoder
 from engine.training.measure import Measure
@@ -137,6 +137,9 @@ CHAT = "{% for m in messages %}{{ m.role + ': ' + m.content + '\n' }}{% endfor %
 OTHERS: dict[str, dict[str, Any]] = {
     "a text without a prompt": {"kind": "text", "target": "{question}\n"},
     "conversations of several turns": {"messages": "talk"},
+    "choices of one token": {
+        "kind": "multiple-choice", "template": "{question}\n", "choices": ["{one}", "{two}"], "label": "long",
+    },
     "behind demonstrations": {"kind": "generation", "template": QUESTION, "target": "{brief}\n", "shots": 2},
     "calibrated": {
         "template": "{question}", "label": "long", "calibration": "sfc", "shots": 1, "domain": "So",
@@ -153,11 +156,18 @@ def test_what_own_data_may_be(
     rows = [{"question": row["question"][:60], "brief": row["answer"][:20]} for row in map(json.loads, lines[:30])]
     for number, row in enumerate(rows):
         turns = [("user", row["question"]), ("assistant", row["brief"])] * (1 + number % 2)
-        row |= {"long": number % 2, "talk": [{"role": role, "content": content} for role, content in turns]}
+        row |= {
+            "one": "a",
+            "two": "b",
+            "long": number % 2,
+            "talk": [{"role": role, "content": content} for role, content in turns],
+        }
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     encoder.tokenizer.chat_template = CHAT
     given = {"train": str(tmp_path / "rows.jsonl"), "validation_examples": 6, **OTHERS[name]}
     task = load_task(PresetTask(**given), encoder.tokenizer, seed=0, max_length=LONGEST)
+    if name == "choices of one token":
+        assert all(len(option) == 1 for example in task.validation for option in example.options)
     if name.startswith("conv"):
         assert any(example.counted for example in task.train)
     compare(places, task, encoder)
@@ -170,7 +180,7 @@ def compare(places: tuple[Runtime, Runtime], task: Task, encoder: Encoder) -> No
     figures = []
     texts = []
     for place in places:
-        taken = [optimizer.step(place, step, batch(task.train, step, BATCH, 0)) for step in range(STEPS)]
+        taken = [optimizer.step(place, step, Batches(task.train, BATCH, 0).at(step)) for step in range(STEPS)]
         steps.append(taken)
         measure = Measure(place, task, encoder)
         figures.append(measure.of(task.validation))

@@ -256,7 +256,8 @@ def test_a_run_in_bfloat16_is_resumed_and_exported_bit_for_bit(tiny_run: Runner,
     assert resumed.code == 0, resumed.stderr
     assert same(run.folder / last, resumed.folder / last, least=12)
     target = run.folder.with_name("tuned")
-    starting.run(["-m", "zotui", "export", str(run.folder), "--to", str(target), "--format", "merged"], check=True)
+    as_run = ("--format", "merged", "--dtype", "bfloat16")
+    starting.run(["-m", "zotui", "export", str(run.folder), "--to", str(target), *as_run], check=True)
     held, merged = load_file(run.folder / last), load_file(target / "model.safetensors")
     base = load_file(Path(run.of("hello")[0]["model"]) / "model.safetensors")
     for key, found in merged.items():

@@ -66,6 +66,13 @@ def test_every_turn_of_the_assistant_is_learned_and_nothing_else(path: str) -> N
     ]
 
 
+@pytest.mark.parametrize("said", ["d", "end", "im_end"])
+def test_what_ends_a_turn_is_learned_whatever_the_turn_says(said: str) -> None:
+    turns = [{"role": "user", "content": "so?"}, {"role": "assistant", "content": said}]
+    example, tokenizer = conversation(turns)
+    assert learned(example, tokenizer) == [f"{said}<|im_end|>"]
+
+
 def test_a_single_turn_is_an_option_as_any_other() -> None:
     example, tokenizer = conversation(TALK[1:3])
     assert example.counted == () and learned(example, tokenizer) == ["it was<|im_end|>"]

@@ -247,6 +247,14 @@ def test_a_generated_text_is_compared_with_every_answer_and_has_room() -> None:
 
 
 @pytest.mark.parametrize("path", ["t.jsonl", "t.parquet"])
+def test_a_text_that_looks_like_a_list_is_one_text(path: str) -> None:
+    """Files that have lists of their own say what is one; a CSV cannot."""
+    keys: dict[str, Any] = {"kind": "generation", "target": "{a}", "answers": "a"}
+    loaded = choose([{"q": "x?", "a": "[1, 2]"}, {"q": "y?", "a": "[3]"}], path, **keys)
+    assert texts(loaded.validation[0])[1] == [" [1, 2]"] and loaded.validation[0].answers == ("[1, 2]",)
+
+
+@pytest.mark.parametrize("path", ["t.jsonl", "t.parquet"])
 def test_what_objects_hold_is_named_with_a_dot(path: str) -> None:
     rows = [{"q": "x?", "answers": {"text": ["one", "two"], "start": [1, 2]}}] * 2
     keys: dict[str, Any] = {"kind": "generation", "target": "{answers.text}\n", "answers": "answers.text"}

@@ -40,6 +40,10 @@ def test_the_same_examples_stand_before_every_prompt_and_none_is_trained_on() ->
     assert texts(first.validation[0])[0].endswith("\n\nbook 0 It was")
     assert len(first.train) == 20
     assert "3 rows of train.jsonl stand before every prompt, and are not trained on" in first.notes
+    own = {"name": None, "template": "{sentence}", "label": "label", "verbalizer": {"0": "bad", "1": "good"}}
+    assert refused(**own, validation=None, shots=29) == (
+        "task.shots: 29 of 30 rows leave none to be validated on; lower it, or set task.validation"
+    )
     assert refused(shots=30) == (
         "task.shots: 30, but train.jsonl has 30 rows, and none of those is trained on; lower it"
     )
@@ -78,6 +82,13 @@ def test_options_behind_the_domain_prompt() -> None:
     write("train.jsonl", [copa, {**copa, "question": "effect"}])
     domains = [texts(example.domain) for example in shown(name="copa", calibration="sfc").validation]
     assert domains == [("because", [" it rained.", " I fell."]), ("so", [" it rained.", " I fell."])]
+
+
+def test_the_domain_prompt_behind_demonstrations_is_cut_as_the_others_are() -> None:
+    write("train.jsonl", ROWS)
+    keys = {"calibration": "sfc", "domain": "It was", "shots": 4, "too_long": "truncate", "max_length": 40}
+    domains = [example.domain for example in shown(**keys).validation]
+    assert all(domain is not None and domain.length <= 40 for domain in domains)
 
 
 def test_what_the_prompt_makes_likelier_by_most_is_said() -> None:
