@@ -20,7 +20,7 @@ from zotui.engines.attached import AttachedEngine
 
 _SIZE = (120, 40)
 _PATIENCE = 240.0  # seconds
-_WATCHED = 500  # steps of the demo, of 1,000: enough to see it learn
+_WATCHED = 250
 
 
 class Gallery:

@@ -77,7 +77,7 @@ def test_a_run_is_steered_left_attached_to_compared_and_taken_away(
     type_into(first, "2e-5")
     first.wait("changed: lr")
     first.press("Enter")
-    first.wait(rf"change +from step {held:,} on +lr 2e-05")
+    first.wait(rf"change +from step {held:,} on +lr 5e-05 → 2e-05")
     # Evaluate.
     first.press("e")
     first.wait(rf"eval +step {held:,} +accuracy")
@@ -105,7 +105,7 @@ def test_a_run_is_steered_left_attached_to_compared_and_taken_away(
     left_at = terminals.steps_done()
     second = terminals.open("attach", run.name)
     assert step_on(second.wait(r"● running .* step [1-9][\d,]*/20,000")) >= left_at
-    second.wait(rf"change +from step {held:,} on +lr 2e-05")  # what was before it came
+    second.wait(rf"change +from step {held:,} on +lr 5e-05 → 2e-05")  # what was before it came
     second.press("s")
     second.wait("● stopped")
     # By mouse: the values at a step, and a closer look at the chart.

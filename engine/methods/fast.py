@@ -1,4 +1,4 @@
-"""fast: the pieces of the others that reach an accuracy in the fewest tokens (engine/BENCHMARKS.md has the curves).
+"""fast: pieces of the others that take noise out of a step (engine/BENCHMARKS.md has what that is worth, and where).
 
     g_ij = (L_i(W + eps Z_ij) - L_i(W)) / eps on pair i of the batch,  W <- W - lr / (p q) sum_ij g_ij Z_ij
 
@@ -19,7 +19,7 @@ from engine.methods.declaration import Declaration
 
 DECLARATION = Declaration(
     name="fast",
-    summary="many directions for pairs of the batch; fewest tokens to an accuracy",
+    summary="many directions for pairs of the batch, little noise in a step",
     source="engine/BENCHMARKS.md",
     brings={
         "direction": "low-rank",

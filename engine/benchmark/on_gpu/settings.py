@@ -49,7 +49,7 @@ class Sizes:
 
 FULL = Sizes(
     batch=16, validation=200, compared=30, probed=24, steps=120, interval=25, checkpoint_every=40, killed_at=53,
-    rounds=5, demo_steps=200, demo_examples=500,
+    rounds=5, demo_steps=400, demo_examples=500,
 )  # fmt: skip
 SMALL = Sizes(
     batch=4, validation=8, compared=6, probed=3, steps=24, interval=5, checkpoint_every=8, killed_at=9,
@@ -107,7 +107,7 @@ def demo_preset(settings: Settings) -> Preset:
         f"run.steps={sizes.demo_steps}",
         "run.batch_size=16",
         f"run.eval_every={min(20, sizes.demo_steps // 2)}",
-        "run.checkpoint_every=100",
+        "run.checkpoint_every=200",
     )
 
 

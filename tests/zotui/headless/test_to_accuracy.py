@@ -159,7 +159,7 @@ def test_a_run_ends_with_its_budget_and_one_that_gets_worse_is_given_up(tmp_path
         (["--mark-steps", "4", "--mark-accuracy", "0.5"], "--mark-accuracy goes with --mark-loss"),
         (["--mark-loss", "0.6", "--method", "lozo"], "--method 'lozo' is given twice"),
         (["--mark-loss", "0.6", "--method", "lr=3"], "--method 'lr=3': expected a method and its settings"),
-        (["--mark-loss", "0.6", "--method", "sgd"], "method.name: input should be 'lozo'"),
+        (["--mark-loss", "0.6", "--method", "sgd"], "method.name: input should be 'fast'"),
         (["--mark-loss", "0.6", "--method", "grzo run.seed=3"], "--set run.seed: --seeds says that here"),
         (
             ["--mark-loss", "0.6", "--method", "grzo method.update=msign"],
