@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from engine.environment import absent, prepare_device
+from engine.environment import absent
 from engine.preset.load import load_file as load_preset
 from engine.tasks import objective
 from engine.tasks.example import Example
@@ -117,11 +119,8 @@ def test_weights_that_are_transposed_have_an_adapter_as_well(
 @needs_vllm
 @pytest.mark.parametrize("layout", ["llama", "opt"])  # packs q, k and v, gate and up; packs q, k and v
 def test_vllm_scores_with_the_adapters_of_a_layout_as_their_runs_ended(
-    tiny_run: Runner, tiny_models: dict[str, Path], tmp_path: Path, vllm_of: Callable[[Path], Any], layout: str
+    tiny_run: Runner, tiny_models: dict[str, Path], tmp_path: Path, layout: str
 ) -> None:
-    from vllm import SamplingParams
-    from vllm.lora.request import LoRARequest
-
     runs = []
     for method in ("lozo", "mezo-lora"):
         settings = (f"model.path={tiny_models[layout]}", "method.lr=1e-3", f"method.name={method}", "run.steps=25")
@@ -130,45 +129,28 @@ def test_vllm_scores_with_the_adapters_of_a_layout_as_their_runs_ended(
         done = export(run, tmp_path / method, *FORMAT)
         assert done.returncode == 0, done.stderr
         runs.append((method, run))
-    llm = vllm_of(tiny_models[layout])
+    places: list[tuple[list[int], int]] = []
 
-    def with_adapter(request: Any, examples: Sequence[Example]) -> objective.Scores:
-        """By what comes next: of prompts' own tokens, vLLM's kernels for CPUs have no logits with an adapter."""
-        how = SamplingParams(max_tokens=1, temperature=0.0, logprobs=512, detokenize=False)
-        places = [(e, o, n) for e in examples for o in e.options for n in range(len(o))]
-        prompts = [{"prompt_token_ids": [*e.prompt, *o[:n]]} for e, o, n in places]
-        each = iter(llm.generate(prompts, how, lora_request=request, use_tqdm=False))
-        return [[sum(next(each).outputs[0].logprobs[0][t].logprob for t in o) for o in e.options] for e in examples]
+    def noted(examples: Sequence[Example]) -> objective.Scores:
+        places.extend(([*e.prompt, *o[:n]], o[n]) for e in examples for o in e.options for n in range(len(o)))
+        return [[0.0] * len(e.options) for e in examples]
 
-    for number, (method, run) in enumerate(runs, 1):
+    scored(runs[0][1], noted)
+    adapters = [None, *(str(tmp_path / method) for method, _ in runs)]
+    asked = {"model": str(tiny_models[layout]), "adapters": adapters, "places": places, "to": str(tmp_path / "found")}
+    given = {**os.environ, "ZOTUI_TEST_ABSENT": " ".join(absent())}
+    command = [sys.executable, "-m", "tests.engine.export.vllm_scores"]
+    subprocess.run(command, input=json.dumps(asked), text=True, check=True, env=given, stdout=subprocess.DEVNULL)
+    base, *others = json.loads((tmp_path / "found").read_text(encoding="utf-8"))
+
+    def as_found(found: Sequence[float]) -> Callable[[Sequence[Example]], objective.Scores]:
+        each = iter(found)
+        return lambda examples: [[sum(next(each) for _ in o) for o in e.options] for e in examples]
+
+    for (_, run), found in zip(runs, others, strict=True):
         start, end = losses(run)
-        request = LoRARequest(method, number, str(tmp_path / method))
-        assert scored(run, lambda examples, own=request: with_adapter(own, examples)) == pytest.approx(end, abs=1e-5)
-        assert scored(run, lambda examples: with_adapter(None, examples)) == pytest.approx(start, abs=1e-5)
-
-
-@pytest.fixture
-def vllm_of(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], Any]]:
-    """vLLM as anybody starts it, in this process; it looks at models in others."""
-    prepare_device("cpu")
-    monkeypatch.setenv("ZOTUI_TEST_ABSENT", " ".join(absent()))
-    from vllm import LLM
-
-    opened: list[Any] = []
-
-    def vllm_of(model: Path) -> Any:
-        opened.append(
-            LLM(
-                str(model), dtype="float32", enable_lora=True, max_loras=1, max_lora_rank=16, max_model_len=256,
-                max_num_seqs=32, enforce_eager=True, enable_prefix_caching=False, kv_cache_memory_bytes=2**26,
-                max_logprobs=512,
-            )
-        )  # fmt: skip
-        return opened[-1]
-
-    yield vllm_of
-    for llm in opened:
-        llm.llm_engine.engine_core.shutdown()
+        assert scored(run, as_found(found)) == pytest.approx(end, abs=1e-5)
+        assert scored(run, as_found(base)) == pytest.approx(start, abs=1e-5)
 
 
 # -- cut down, rounded, refused ----------------------------------------------------------------------------
