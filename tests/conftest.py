@@ -87,9 +87,19 @@ def pytest_runtest_setup() -> None:
         gc.set_threshold(20_000)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _environment_of_a_module() -> Iterator[None]:
+    """As below, with what a module's own fixtures leave there: it would be in the environment of all tests after it."""
+    yield from _environment_kept()
+
+
 @pytest.fixture(autouse=True)
 def _environment() -> Iterator[None]:
     """What a test leaves in the environment goes with it: vLLM within this process writes there, LD_PRELOAD even."""
+    yield from _environment_kept()
+
+
+def _environment_kept() -> Iterator[None]:
     before = dict(os.environ)
     yield
     if os.environ != before:

@@ -58,7 +58,7 @@ def open_vllm(path: Path, trajectory: Trajectory, device: str) -> Trainer:
     )
     if needs.longest > facts.context:
         raise UserError(f"{path}: a sequence of {needs.longest} tokens; {facts.path} takes {facts.context}")
-    slots = _fits_slots(trajectory, facts)
+    slots = fits_slots(trajectory, facts)
     runtime = VllmRuntime(
         facts,
         dtype=trajectory.dtype,
@@ -72,7 +72,7 @@ def open_vllm(path: Path, trajectory: Trajectory, device: str) -> Trainer:
     return _InSlots(runtime, trajectory) if slots else in_place(path, trajectory, runtime)
 
 
-def _fits_slots(trajectory: Trajectory, facts: ModelFacts) -> bool:
+def fits_slots(trajectory: Trajectory, facts: ModelFacts) -> bool:
     """Whether it is LoZO's, and all that moves, and nothing else, has slots."""
     method = trajectory.method
     moving = {(name, *shape) for name, shape in trajectory.parameters}

@@ -10,12 +10,10 @@ import msgspec
 import pytest
 
 from engine.directions.official import PROBED, OfficialDraws
-from engine.environment import prepare_device
 from engine.errors import UserError
-from engine.parity.compare import Pair, recorded_step, summarise, two_sided
-from engine.parity.official.lozo import Lozo
-from engine.parity.recording import kind_of, read_trajectory
-from engine.parity.replay import Replay
+from engine.models.facts import read_model
+from engine.parity.compare import Pair, summarise, two_sided
+from engine.parity.recording import read_trajectory
 from engine.parity.training_loop import open_training_loop
 from engine.protocol.figures import ParitySummary
 from tests import starting
@@ -52,17 +50,14 @@ def test_the_official_trajectories_are_followed_to_the_end(shared: Path, recordi
     assert rows[7]["reference_loss_plus"] != rows[8]["reference_loss_plus"]
 
 
-def in_slots(path: Path) -> ParitySummary:
-    """A recording taken on vLLM the way that `zotui parity` takes it."""
-    from engine.parity.vllm import open_vllm
+def in_slots(path: Path, model: Path) -> ParitySummary:
+    """A recording taken on vLLM in slots, in a process of its own: a vLLM that ends takes groups of others along."""
+    from engine.parity.vllm import fits_slots
 
-    prepare_device("cpu")
-    trajectory = read_trajectory(path)
-    trainer = open_vllm(path, trajectory, "cpu")
-    assert not isinstance(trainer, Lozo)  # which moves in place
-    taken, kind = Replay(trajectory, trainer), kind_of(trajectory.method)
-    pairs = [Pair(step.step, taken.take(step.step), recorded_step(step, kind)) for step in trajectory.steps]
-    return summarise(pairs, 1e-4, runtime="vllm", reference="a recording")
+    assert fits_slots(read_trajectory(path), read_model(str(model), trust_remote_code=False))
+    code, lines, stderr = parity(str(path), "--runtime", "vllm")
+    assert code == 0, stderr
+    return msgspec.convert(lines[-1], ParitySummary)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -75,8 +70,8 @@ def test_every_family_scope_and_objective(
         tiny_models[layout], tmp_path / "t.json", family=family, scope=scope, objective=objective,
         weight_decay=0.1 if objective == "lm" else 0.0,
     )  # fmt: skip
-    fits_slots = (family, scope, objective, runtime) == ("lozo", "linear", "classification", "vllm")  # and no decay
-    summary = in_slots(path) if fits_slots else places.replay(path, tiny_models[layout], runtime)
+    slots = (family, scope, objective, runtime) == ("lozo", "linear", "classification", "vllm")  # and no decay
+    summary = in_slots(path, tiny_models[layout]) if slots else places.replay(path, tiny_models[layout], runtime)
     assert summary.max_loss_diff < 2e-5
     assert summary.sign_agreement == 1.0
 
