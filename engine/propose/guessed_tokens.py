@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-_EACH = 3  # characters: English has four and more to a token, so that lengths are rather too large
+# Characters, and the space before them: English has four and more to a token, so that lengths are rather too large.
+_TOKEN = re.compile(r"\s*\S{1,3}|\s+")
 
 
 class GuessedTokens:
@@ -25,7 +27,7 @@ class GuessedTokens:
         """The ids of a text, or of several."""
         if not isinstance(texts, str):
             return {"input_ids": [self(text)["input_ids"] for text in texts]}
-        return {"input_ids": [self._id(texts[at : at + _EACH]) for at in range(0, len(texts), _EACH)]}
+        return {"input_ids": [self._id(token) for token in _TOKEN.findall(texts)]}
 
     def decode(self, ids: list[int], **options: Any) -> str:
         """The text of ids."""

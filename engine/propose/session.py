@@ -66,7 +66,10 @@ def draft(data: str, model: str, overrides: Sequence[str], report: Report) -> Dr
     if len(loaded.validation) > _EVALUATED:
         found.put("validation_examples", _EVALUATED, f"of {len(loaded.validation):,}; the same ones every time")
     whole = len(table) if "validation" in found.keys else len(table) - len(loaded.validation)
-    lengths = _lengths(found, loaded, context, everything=len(loaded.train) >= whole)
+    unsure = "lengths are guessed" if isinstance(tokenizer, GuessedTokens) else ""
+    if len(loaded.train) < whole:
+        unsure = unsure or "not every row was looked at"
+    lengths = _lengths(found, loaded, context, unsure)
     run = Method.model_validate(given.get("method", {}))
     lr, why_lr = rate_for(run, parameters)
     sections: dict[str, dict[str, Any]] = {
@@ -200,7 +203,7 @@ def _generation(found: Proposed, loaded: Task, context: int | None) -> None:
         found.put("generate_examples", _GENERATED, "texts that an evaluation writes, each token a pass of its own")
 
 
-def _lengths(found: Proposed, loaded: Task, context: int | None, *, everything: bool) -> Proposed:
+def _lengths(found: Proposed, loaded: Task, context: int | None, unsure: str) -> Proposed:
     """The longest sequence, for `[model]`; what becomes of longer ones is the task's."""
     examples = [*loaded.train, *loaded.validation]
     room = found.keys.get("generate_tokens", _TOKENS[0]) if loaded.kind == "generation" else 0
@@ -212,10 +215,10 @@ def _lengths(found: Proposed, loaded: Task, context: int | None, *, everything: 
         lengths.checks.append(f"longer than the model's context, and cut: {over:,} of {len(examples):,} rows")
         return lengths
     limit = _up(longest) if context is None else min(context, _up(longest))
-    seen = f"the longest of {len(examples):,} rows that were looked at" if not everything else "the longest row"
+    seen = f"the longest of {len(examples):,} rows"
     lengths.put("max_length", limit, f"tokens; {seen} has {longest:,}{' with what is generated' if room else ''}")
-    if not everything:
-        found.put("too_long", "truncate", "not every row was looked at: one that is longer is cut")
+    if unsure:
+        found.put("too_long", "truncate", f"{unsure}: a row that is longer is cut")
     return lengths
 
 

@@ -110,7 +110,9 @@ def test_a_model_that_is_not_here_has_lengths_by_characters(monkeypatch: pytest.
     assert done.returncode == 0, done.stderr.decode()
     found = json.loads(done.stdout.splitlines()[-1])
     assert any(check.startswith("lengths are guessed from characters") for check in found["checks"])
-    assert tomllib.loads(found["text"])["task"]["messages"] == "messages"
+    task = tomllib.loads(found["text"])["task"]
+    assert task["messages"] == "messages" and task["too_long"] == "truncate"
+    assert "assistant: hello" in found["rows"][0]["prompt"] + found["rows"][0]["options"][0]
 
 
 @pytest.mark.parametrize("runtime", ["training-loop", "vllm"])

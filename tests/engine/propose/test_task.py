@@ -58,9 +58,9 @@ def test_choices_in_columns_and_in_lists() -> None:
 
 
 def test_two_sentences_are_no_choices() -> None:
-    found = of(sentence1=TEXTS, sentence2=[f"{t}!" for t in TEXTS], label=[str(i % 2) for i in N])
-    assert found.keys["kind"] == "classification"
-    assert found.keys["template"] == "Sentence 1: {sentence1}\nSentence 2: {sentence2}\nLabel:"
+    twos = {"sentence1": TEXTS, "sentence2": [f"{t}!" for t in TEXTS], "label": [str(i % 2) for i in N]}
+    assert of(title=TEXTS, **twos).keys["kind"] == "classification"
+    assert of(**twos).keys["template"] == "Sentence 1: {sentence1}\nSentence 2: {sentence2}\nLabel:"
 
 
 def test_choices_that_are_counted_from_one_are_refused() -> None:
