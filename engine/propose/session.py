@@ -141,7 +141,9 @@ def _task(source: Source, columns: Any, given: dict[str, Any], names: Any) -> Pr
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
     if alike := _builtin_with(list(columns), found.keys.get("verbalizer", ())):
-        found.checks.append(f"its columns are those of {listed(alike)}; --set task.name={alike[0]} takes MeZO's prompt")
+        found.checks.append(
+            f"columns and labels as in {listed(alike)}: if it is that, --set task.name={alike[0]} takes MeZO's prompt"
+        )
     return found
 
 
