@@ -24,6 +24,7 @@ _STEMS = (
     "alternative",
     "hypothesis",
 )
+_LISTS = ("choices", "options", "endings", "candidates", "alternatives", "answers", "answer_choices", "entities")
 _RIGHT = (
     "label", "answer", "answers", "answer_key", "answerkey", "answer_idx", "gold", "correct", "correct_answer",
     "correct_choice", "correct_option", "right", "right_answer", "target",
@@ -53,7 +54,7 @@ def choices_in(columns: Sequence[Column]) -> Choices | None:
                 fault = fault or UserError(
                     f"column '{right.name}' counts the choices from 1; write their numbers from 0, or letters from A"
                 )
-            elif by and (by == "text" or several[0].holds == "texts" or _is_stem(several)):
+            elif by and (by == "text" or _are_called_choices(several)):
                 return Choices(several, right, by)
     if fault:
         raise fault
@@ -75,7 +76,10 @@ def _stems(columns: Sequence[Column]) -> list[list[Column]]:
     return [sorted(group, key=lambda column: column.key) for group in groups.values() if len(group) > 1]
 
 
-def _is_stem(several: Sequence[Column]) -> bool:
+def _are_called_choices(several: Sequence[Column]) -> bool:
+    """Whether their names say so: a number or a letter alone may as well be the label of something else."""
+    if several[0].holds == "texts":
+        return several[0].key.partition(".")[0] in _LISTS
     found = _STEM.fullmatch(several[0].key)
     return found is not None and found["stem"] in _STEMS
 

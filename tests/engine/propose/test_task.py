@@ -63,6 +63,11 @@ def test_two_sentences_are_no_choices() -> None:
     assert of(**twos).keys["template"] == "Sentence 1: {sentence1}\nSentence 2: {sentence2}\nLabel:"
 
 
+def test_tags_are_no_choices() -> None:
+    found = of(text=TEXTS, tags=[["a", f"b{i}"] for i in N], label=[str(i % 2) for i in N])
+    assert found.keys["kind"] == "classification" and "not in the prompt: tags" in found.checks
+
+
 def test_choices_that_are_counted_from_one_are_refused() -> None:
     with pytest.raises(UserError, match="'answer' counts the choices from 1; write their numbers from 0"):
         of(sentence=TEXTS, option1=TEXTS, option2=WORDS, answer=[str(1 + i % 2) for i in N])
