@@ -17,6 +17,10 @@ TIMEOUT = 10.0  # seconds for the hub to answer at all
 _GB = 1e9
 
 
+class Unreachable(UserError):
+    """The hub cannot be asked, and the cache does not have it."""
+
+
 @dataclass(frozen=True)
 class Found:
     """A model that is here, or that can be downloaded."""
@@ -35,7 +39,8 @@ class Found:
 def find_model(path: str, revision: str | None = None) -> Found:
     """The model at a path or with a hub id, of one revision or the newest. Raises `UserError` where there is none.
 
-    One request tells whether the hub can be reached; where it cannot, what the cache holds must do.
+    One request tells whether the hub can be reached; where it cannot, what the cache holds must do, or `Unreachable`
+    is raised.
     """
     local = Path(path).expanduser()
     if local.exists() or path.startswith(("/", ".", "~")) or path.count("/") > 1:
@@ -53,7 +58,7 @@ def find_model(path: str, revision: str | None = None) -> Found:
             folder = Path(snapshot_download(path, revision=revision, local_files_only=True))
             return Found(path, str(folder), revision=folder.name)
         except LocalEntryNotFoundError:
-            raise UserError(
+            raise Unreachable(
                 f"model.path: {path}: {reply}, and it is not in the local cache; give a model's folder"
             ) from None
     sizes = {file.rfilename: file.size or 0 for file in reply.siblings or ()}

@@ -37,7 +37,7 @@ def look(sources: Sequence[Path], say: Callable[[Event], None]) -> None:
 
 def outlook(source: Path, wanted: Preset) -> Outlook:
     """What one needs. Raises `UserError` for a model that no run could start on."""
-    facts, here = _facts(wanted.model, wanted.method.scope)
+    facts, here = facts_without_download(wanted.model, wanted.method.scope)
     if facts is None:
         return Outlook(source=str(source), fits="unknown", why="not known until it is downloaded")
     device = _device(wanted.model.device)
@@ -80,7 +80,7 @@ def outlook(source: Path, wanted: Preset) -> Outlook:
     )
 
 
-def _facts(model: Model, scope: Scope) -> tuple[ModelFacts | None, bool]:
+def facts_without_download(model: Model, scope: Scope) -> tuple[ModelFacts | None, bool]:
     """What is known of a model, None where only the hub knows; and whether its files need no download."""
     if model.path == BUILTIN_DEMO:
         from engine.tasks.demo import model_config

@@ -1,6 +1,7 @@
-"""What a preflight, a tuning and `zotui eval` find, as JSON lines.
+"""What a preflight, a tuning, `zotui eval` and `zotui presets new` find, as JSON lines.
 
-What a run would start on, and what it takes; which rate suits; what a state of a run makes of a task.
+What a run would start on, and what it takes; which rate suits; what a state of a run makes of a task; which preset
+suits somebody's own data.
 """
 
 from __future__ import annotations
@@ -143,6 +144,32 @@ class Proposal(Event, frozen=True):
     seconds: Number  # of all of it
 
 
+class Why(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a key has the value that it has."""
+
+    key: str
+    why: str
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """A row as the model sees it."""
+
+    prompt: str
+    options: list[str]
+    label: Whole = 0  # which option is right
+
+
+class Draft(Event, frozen=True, kw_only=True):
+    """A preset that is proposed for somebody's own data."""
+
+    text: str  # TOML, with why each key was chosen above it
+    why: list[Why]
+    checks: list[str]  # what only whoever knows the data can tell
+    rows: list[Shown]  # the first ones
+    train: Whole  # rows
+    validation: Whole
+
+
 class Evaluated(Event, frozen=True, kw_only=True, tag="eval"):
     """What a model, or a state of a run, makes of a split of a task; and the run's record of it."""
 
@@ -179,6 +206,7 @@ Finding = (
     | Guess
     | Trial
     | Proposal
+    | Draft
     | Evaluated
 )
 

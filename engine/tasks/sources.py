@@ -88,6 +88,18 @@ def parse(key: str, text: str) -> Source:
     return Source(key, text, name=found["name"], config=found["config"], split=found["split"])
 
 
+def split_of(path: Path) -> str:
+    """The split that a file's name says it is of; empty where it says none."""
+    found = _SPLIT.search(path.stem)
+    return _SPLITS[found[0].lower()] if found else ""
+
+
+def beside(path: Path, split: str) -> Path | None:
+    """The file of another split in the same folder, by its name: of `a-train.csv` `a-validation.csv` or `a-dev.csv`."""
+    names = (_SPLIT.sub(word, path.name, count=1) for word, of in _SPLITS.items() if of == split)
+    return next((other for name in names if (other := path.with_name(name)) != path and other.is_file()), None)
+
+
 def columns(source: Source, wanted: Sequence[str]) -> list[str] | None:
     """The columns of local files where they are cheap to know, else None. Raises `UserError` for a damaged one.
 

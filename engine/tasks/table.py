@@ -6,7 +6,7 @@ import json
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from engine.errors import UserError
 from engine.text import listed, suggest
@@ -20,25 +20,28 @@ Value = str | bool | None | tuple[str, ...] | Turns
 """Text as it is written. A truth value stays one, as labels spell it in more than one way; None is missing. Lists of
 texts and conversations only where they are asked for (`Column`)."""
 
+Holds = Literal["text", "texts", "messages", "anything"]
+"""What a column is asked for as; `anything` is whatever a file has there, for a look at it."""
+
 Check = Callable[[Sequence[str]], None]
 """Told the columns that are there; raises `UserError` where one that is asked for is not."""
 
 
 class Column(str):
-    """A column that is asked for, by its name, and what may be in it besides text: a list of texts, or messages.
+    """A column that is asked for, by its name, and what may be in it besides text.
 
     `answers.text` is what the objects of a column `answers` hold under `text`, where no column has that very name.
     """
 
-    holds: Literal["text", "texts", "messages"]
+    holds: Holds
 
-    def __new__(cls, name: str, holds: Literal["text", "texts", "messages"]) -> Column:
+    def __new__(cls, name: str, holds: Holds) -> Column:
         column = super().__new__(cls, name)
         column.holds = holds
         return column
 
 
-def holds(column: str) -> Literal["text", "texts", "messages"]:
+def holds(column: str) -> Holds:
     """What may be in a column that is asked for."""
     return column.holds if isinstance(column, Column) else "text"
 
@@ -74,6 +77,8 @@ def inside(value: Any, column: str, source: str) -> Any:
 def as_asked(value: Any, column: str) -> Value:
     """A value that a file holds as a list or an object, if it is what its column is asked for as. Raises `Unfit`."""
     wanted = holds(column)
+    if wanted == "anything":
+        return cast(Value, value)
     if wanted == "texts" and isinstance(value, list):
         return tuple(_element(one, column) for one in value)
     if wanted == "messages" and isinstance(value, list):

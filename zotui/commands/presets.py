@@ -1,4 +1,4 @@
-"""The commands about presets: list, show, copy and validate them."""
+"""The commands about presets: list, show, copy and validate them, and make one for a file."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import Annotated
 import typer
 
 from engine.text import plain
+from zotui.commands.new_preset import new
 from zotui.commands.options import PLAIN, PresetName
 from zotui.home import presets
 from zotui.text.output import print_table
 
-commands = typer.Typer(help="List, show, copy and validate presets.", **PLAIN)
+commands = typer.Typer(help="List, show, copy and validate presets; make one for a file of your own.", **PLAIN)
+commands.command()(new)
 
 
 @commands.command("ls")

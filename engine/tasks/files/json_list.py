@@ -131,6 +131,6 @@ def _of_object(found: dict[str, Any], wanted: Sequence[str], check: Check, name:
                 return iter(one[0])
         check(list(found))
     for column in wanted:
-        if holds(column) == "text" and isinstance(found.get(column), (list, dict)):
+        if holds(column) in ("text", "anything") and isinstance(found.get(column), (list, dict)):
             raise UserError(f"{name}: holds columns, not rows; write a list of objects: [{{...}}, {{...}}]")
     return iter([found])
