@@ -10,7 +10,9 @@ tokens:
   largest part of what single gradients differ in cancels within a direction;
 - one side, as in FZOO (arXiv 2506.09034): the loss of the weights themselves is scored once for all queries.
 
-It wants a rate about ten times that of `lozo`; the ratchet lets a run begin with a large one.
+A step is worth ten of LoZO's, so V is redrawn after ten instead of fifty: until then weights move in its span alone,
+and a run that is over after thirty steps would see one. It wants a rate about ten times that of `lozo`; the ratchet
+lets a run begin with a large one.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ DECLARATION = Declaration(
     brings={
         "direction": "low-rank",
         "rank": 2,
-        "interval": 50,
+        "interval": 10,
         "sampling": "stratified",
         "shards": 8,
         "queries": 4,
