@@ -90,7 +90,8 @@ class EngineProcess:
     def signal(self, number: int) -> None:
         """Pass a signal on (INT and TERM: finish the step, save, end)."""
         if self._process.poll() is None:
-            os.kill(self._process.pid, number)
+            with suppress(ProcessLookupError):  # it ended since, and somebody else has waited for it
+                os.kill(self._process.pid, number)
 
     def kill(self) -> None:
         """End the engine at once; the journal keeps every finished step."""
