@@ -60,6 +60,8 @@ class FieldRow(Vertical):
         self.field = field
         self._before = value
         self._blamed = ""
+        self._asked: Input | Select[str] | Switch
+        self._told: object = None  # what its widget had when that was last told
         self._cleared = False  # whether it was taken out of the file
         self.set_class(value is None, "-default")  # before it is there, or each of the rows would be styled twice
 
@@ -72,26 +74,30 @@ class FieldRow(Vertical):
                 options = [(choice, choice) for choice in field.choices]
                 chosen = value if value is not None else field.default
                 may_be_unset = field.default is None
-                yield _Choice(
+                self._asked = _Choice(
                     options, value=chosen if chosen is not None else Select.NULL, allow_blank=may_be_unset,
                     prompt="unset", compact=True,
                 )  # fmt: skip
+                yield self._asked
             elif field.kind == "switch" and (value is None or isinstance(value, bool)):
-                yield Switch(field.default if value is None else value, animate=False)
+                self._asked = Switch(field.default if value is None else value, animate=False)
+                yield self._asked
                 yield Static(classes="word")
             else:
                 hint = "required" if field.required else field.shown(field.default) or "unset"
-                yield Input(field.shown(value), placeholder=hint, compact=True, select_on_focus=False)
+                self._asked = Input(field.shown(value), placeholder=hint, compact=True, select_on_focus=False)
+                yield self._asked
         yield Static(classes="fault")
 
     def on_mount(self) -> None:
         """Show what is default."""
+        self._told = self._asked.value
         self._mark()
 
     @property
     def value(self) -> Any:
         """What the file would say; None where the key would not be in it."""
-        asked = self.query_one("Input, Select, Switch")
+        asked = self._asked
         if isinstance(asked, Input):
             return self._before if asked.value == self.field.shown(self._before) else self.field.read(asked.value)
         value: Any = None
@@ -110,7 +116,7 @@ class FieldRow(Vertical):
         if default == self.field.default:
             return
         unset, self.field = self.value is None, replace(self.field, default=default)
-        asked = self.query_one("Input, Select, Switch")
+        asked = self._asked
         if isinstance(asked, Input):
             asked.placeholder = self.field.shown(default) or "unset"
         elif unset:
@@ -123,13 +129,14 @@ class FieldRow(Vertical):
         self._mark()
 
     def _put(self, value: Any) -> None:
-        asked = self.query_one("Input, Select, Switch")
+        asked = self._asked
         with self.prevent(Input.Changed, Select.Changed, Switch.Changed):
             if isinstance(asked, Input):
                 asked.value = self.field.shown(value)
             elif isinstance(asked, Select | Switch):
                 shown = self.field.default if value is None else value
                 asked.value = Select.NULL if shown is None else shown
+        self._told = asked.value
 
     @property
     def shown(self) -> Any:
@@ -170,6 +177,10 @@ class FieldRow(Vertical):
         self._tell()
 
     def _tell(self) -> None:
+        """Unless it is told already: widgets post what they begin with, and a form checks all of itself each time."""
+        if self._asked.value == self._told:
+            return
+        self._told = self._asked.value
         self._mark()
         self.post_message(self.Changed(self))
 

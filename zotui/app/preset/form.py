@@ -79,6 +79,7 @@ class Form(Screen[Made | None]):
         except tomllib.TOMLDecodeError as error:
             raise UserError(f"{name}: not valid TOML: {error}") from None
         self._fault = ""
+        self._rows: list[FieldRow] = []  # kept, for they are asked for at every key: to look for them takes long
 
     def compose(self) -> ComposeResult:
         yield HeaderLine()
@@ -97,6 +98,7 @@ class Form(Screen[Made | None]):
 
     def on_mount(self) -> None:
         """Say what is wrong from the start."""
+        self._rows = list(self.query(FieldRow))
         self._check()
         if self._only_to_tune:
             self.action_tune()
@@ -104,10 +106,6 @@ class Form(Screen[Made | None]):
     def _value(self, field: Field) -> Any:
         section = self._data.get(field.section, {}) if field.section else self._data
         return section.get(field.name) if isinstance(section, dict) else None
-
-    @property
-    def _rows(self) -> list[FieldRow]:
-        return list(self.query(FieldRow))
 
     @property
     def changes(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Select, Switch
 
 from engine.preset.load import keys, load_file
+from engine.preset.schema import Preset
 from engine.runs.directory import all_runs
 from tests.zotui.app.app_helpers import cockpit, past_run, preset_text, screen_text, until, until_shown
 from zotui.app.app import ZotuiApp
@@ -74,6 +75,30 @@ async def test_a_fault_is_shown_at_its_field_as_it_is_typed(write_preset: WriteP
         await fill(pilot, "method.rank", "4")
         await until_shown(pilot, "1 changed", "valid", "●")
         assert not app.screen.query(".-faulty")
+
+
+async def test_all_of_it_is_checked_once_when_it_opens_and_once_for_what_is_entered(
+    write_preset: WritePreset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every widget posts what it begins with: a check of all fields for each of them took seconds."""
+    checks, check = 0, Form._check
+
+    def counted(form: Form) -> Preset | None:
+        nonlocal checks
+        checks += 1
+        return check(form)
+
+    monkeypatch.setattr(Form, "_check", counted)
+    write_preset("demo", COMMENTED)
+    async with ZotuiApp().run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        await until_shown(pilot, "valid")
+        await pilot.pause()
+        assert checks == 1
+        field(pilot, "run.steps").query_one(Input).focus()
+        await pilot.press("1", "2")
+        await pilot.pause()
+        assert checks == 3
 
 
 async def test_saving_keeps_the_comments_and_asks_before_it_replaces(write_preset: WritePreset) -> None:
