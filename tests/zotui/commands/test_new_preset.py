@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests import forked
 from zotui.cli import app
 from zotui.commands.new_preset import name_for
+from zotui.engines.proposing import ProposeEngine
 from zotui.home import presets
 
 ROWS = [{"text": f"film {i}", "label": i % 2} for i in range(20)]
@@ -19,6 +21,7 @@ ROWS = [{"text": f"film {i}", "label": i % 2} for i in range(20)]
 @pytest.fixture(autouse=True)
 def _files(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ProposeEngine, "COMMAND", (forked.stand_in(), *ProposeEngine.COMMAND[1:]))
     Path("films.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in ROWS))
 
 
@@ -27,6 +30,7 @@ def new(shared: Path, *arguments: str) -> Result:
     return CliRunner().invoke(app, ["presets", "new", "--model", model, *arguments])
 
 
+@pytest.mark.fresh
 def test_it_is_printed_kept_and_valid(shared: Path, tmp_path: Path) -> None:
     done = new(shared, "--data", "films.jsonl")
     assert done.exit_code == 0, done.stderr
