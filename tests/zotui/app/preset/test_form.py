@@ -101,6 +101,20 @@ async def test_all_of_it_is_checked_once_when_it_opens_and_once_for_what_is_ente
         assert checks == 3
 
 
+async def test_what_another_method_took_away_counts_when_it_is_entered_again(write_preset: WritePreset) -> None:
+    write_preset("demo", COMMENTED)
+    async with ZotuiApp().run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        for method in ("mezo-lora", "lozo-m"):
+            field(pilot, "method.rank").enter(3)
+            await until_shown(pilot, "changed")
+            await pilot.pause()
+            assert isinstance(pilot.app.screen, Form) and pilot.app.screen.changes["method.rank"] == 3
+            assert field(pilot, "method.rank").has_class("-changed")
+            field(pilot, "method.name").query_one(Select).value = method
+            await until(pilot, lambda: not field(pilot, "method.rank").has_class("-changed"), "the method's own rank")
+
+
 async def test_saving_keeps_the_comments_and_asks_before_it_replaces(write_preset: WritePreset) -> None:
     source = write_preset("demo", COMMENTED)
     app = ZotuiApp()
