@@ -9,10 +9,11 @@ block in one: few and small products cost as much as they are many.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -55,6 +56,22 @@ class Factors:
 
     a: torch.Tensor  # (columns, in); (signs, shards, columns, in) where it moves
     products: list[Product]
+
+
+class Block(NamedTuple):
+    """Factors of several matrices, (rows, rank) of each at its place in a flat tensor, and where B has them."""
+
+    shape: tuple[int, int, int]  # matrices, rank, rows
+    start: int  # of the first matrix
+    place: int
+    apart: int  # from one matrix to the next
+    apart_in_b: int
+    distance: int  # of two rows of B
+
+    def bring(self, source: torch.Tensor, b: torch.Tensor) -> None:
+        """Write them into a sign's flat B."""
+        there = b.as_strided(self.shape, (self.apart_in_b, self.distance, 1), b.storage_offset() + self.place)
+        there.copy_(source.as_strided(self.shape, (self.apart, 1, self.shape[1]), source.storage_offset() + self.start))
 
 
 class Plan:
@@ -116,6 +133,24 @@ class Plan:
         """What the kernel reads that writes A (`cols`) or a shard's B (`rows`): `engine.directions.kernels.write`."""
         from engine.directions.kernels import write_programs
 
+        places = self._places(side, shard)
+        return torch.tensor(places).to(device), write_programs([count for _, count, _, _ in places], device)
+
+    def blocks(self, shard: int = 0) -> list[Block]:
+        """The same for a processor, of a shard's B: matrices that are alike, and evenly spaced, are moved as one."""
+        alike: dict[tuple[str, int, int], list[tuple[int, int]]] = {}
+        for piece, (start, count, place, distance) in zip(self._slices, self._places("rows", shard), strict=True):
+            role = re.sub(r"\d+", "#", piece.matrix.name)
+            alike.setdefault((role, count, distance), []).append((start, place))
+        return [
+            Block((len(some), self._rank, count // self._rank), *some[0], *_gaps(some), distance)
+            for (_, count, distance), all_places in alike.items()
+            for some in _evenly_spaced(all_places)
+        ]
+
+    def _places(self, side: str, shard: int) -> list[tuple[int, int, int, int]]:
+        """Of every slice: where its U or V begins, how many numbers that is, where it begins in A or B, and the
+        distance of two of its rows there."""
         place_of: dict[int, tuple[int, int]] = {}
         for products in self._products.values():
             for group, width, a_start, b_start in products:
@@ -130,11 +165,27 @@ class Plan:
                         place_of[id(piece)] = b_start + above * height + offset, height
         counts = [getattr(piece.matrix, side) * self._rank for piece in self._slices]
         starts = accumulate(counts, initial=0)
-        places = [
+        return [
             (start, count, *place_of[id(piece)])
             for piece, start, count in zip(self._slices, starts, counts, strict=False)
         ]
-        return torch.tensor(places).to(device), write_programs(counts, device)
+
+
+def _evenly_spaced(places: Sequence[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
+    """The places, in order, cut wherever the next is not as far on, in both, as that before it was."""
+    run: list[tuple[int, int]] = []
+    for place in places:
+        if len(run) > 1 and _gaps([run[-1], place]) != _gaps(run):
+            yield run
+            run = []
+        run.append(place)
+    yield run
+
+
+def _gaps(places: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """How far the second is behind the first, in both."""
+    first, second = places[0], places[min(1, len(places) - 1)]
+    return second[0] - first[0], second[1] - first[1]
 
 
 def _aligned(size: int) -> int:

@@ -77,7 +77,9 @@ class Slots:
         if self._on_gpu:
             self._grid_of_a = plan.grid("cols", device)
             self._grids = [plan.grid("rows", device, shard) for shard in range(shards)]
-            self._sum = torch.empty_like(self.learned.learned)
+        else:
+            self._blocks = [plan.blocks(shard) for shard in range(shards)]
+        self._sum = torch.empty_like(self.learned.learned)
 
     def redraw(self, step: int) -> None:
         """Draw the V of the interval that begins at `step`, and make it the A of all layers. Fold first."""
@@ -163,20 +165,13 @@ class Slots:
         learned = self.learned
         if self._own_a:
             self._write_own_a(sign, shard, learned.learned if u is None else torch.add(learned.learned, u, alpha=eps))
+        summed = learned.learned if u is None else torch.add(learned.learned, u, alpha=eps, out=self._sum)
         if self._on_gpu:
-            summed = learned.learned if u is None else torch.add(learned.learned, u, alpha=eps, out=self._sum)
             self._write(self._b[sign], learned.lifted(summed), self._grids[shard])
             return
-        parts = learned.by_matrix(learned.learned if u is None else u)
-        for piece, part in zip(self.slices, parts, strict=False):  # behind these are those of A, if they move
-            b = piece.b[sign, shard]
-            if learned.is_core:
-                core = part if u is None else torch.add(piece.state.learned, part, alpha=eps)
-                b.copy_(piece.state.lifted(core).T)
-            elif u is None:
-                b.copy_(part.T)
-            else:
-                torch.add(piece.state.learned.T, part.T, alpha=eps, out=b)  # rounded once, to the slots' precision
+        rounded = learned.lifted(summed).to(self._b.dtype)
+        for block in self._blocks[shard]:
+            block.bring(rounded, self._b[sign])
 
     def _write_own_a(self, sign: int, shard: int, coordinates: torch.Tensor) -> None:
         v = self.learned.right(coordinates)
