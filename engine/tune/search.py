@@ -3,7 +3,7 @@
 Trials of a few steps each double the rate until it is plainly worse twice, or diverges: beyond the first rate that is
 too large lies chaos, in which a rate may look good by luck. The better half goes on to twice as many steps, and again;
 the rate below the best of the last round goes to the end as well. Of those that got there, the best, or the smallest
-rate that has gained nearly as much: a run is longer than a trial, and takes a smaller rate. A trial's merit is the mean
+rate that has gained nearly as much, where a run is longer than a trial and takes a smaller rate. A trial's merit is the mean
 of its validation loss and of its training loss over the last few steps, on the same batches for all.
 """
 
@@ -25,7 +25,7 @@ _MOST = 14  # trials of it
 _DOWN = 6  # at most, below where it began
 _PATIENCE = 2  # worse ones, one after the other
 _SAME = 0.15  # of a logarithm: settings that are one
-_NEARLY = 0.9  # of the gain of the best
+_SPARED = 0.1  # of the gain of the best, for a smaller rate, where a trial is next to nothing of a run
 
 Standing = Literal["evaluated", "behind", "diverged", "chosen"]
 Hears = Callable[[Trial, int], None]
@@ -153,9 +153,12 @@ class Search:
         return sound[:keep]
 
 
-def best_of(ended: Sequence[Trial], before: float) -> Trial:
-    """Of trials that got to the end, the best first, the one to propose; `before`: their validation loss at first."""
-    enough = before - _NEARLY * (before - ended[0].validation)
+def best_of(ended: Sequence[Trial], before: float, share: float) -> Trial:
+    """Of trials that got to the end, the best first, the one to propose.
+
+    before: their validation loss at first; share: of a run, that they took: all of it asks for no smaller rate.
+    """
+    enough = before - (1 - _SPARED * (1 - share)) * (before - ended[0].validation)
     near = [trial for trial in ended if trial.validation <= enough]
     return min(near or ended[:1], key=lambda trial: trial.method.lr)
 

@@ -70,7 +70,7 @@ def find(
     search = Search(course, method, directions, untrained, longest, say, told)
     ended = search.run(Setting(method.lr, method.eps), guess.lr, [guess.eps, *further])
     base.restore()
-    best = best_of(ended, before)
+    best = best_of(ended, before, longest / wanted.run.steps)
     if not best.validation < before:
         raise RunFailed(
             f"none of the {len(search.trials)} trials came below the model's own validation loss ({before:.4f}) within "

@@ -34,8 +34,8 @@ TUNE = {
     "while it is among the better half; nothing of it is kept.",
     "first rate": "What a few probes suggest before any trial, from the noise, the slope and the curvature that they "
     "see; f takes it without waiting.",
-    "proposed": "Of the trials that got to the end the best, or the smallest rate that gained nearly as much: a run is "
-    "longer than a trial, and takes a smaller rate.",
+    "proposed": "Of the trials that got to the end the best, or the smallest rate that gained nearly as much, where a "
+    "run is longer than its trials, and takes a smaller rate.",
     "training, validation": "Losses after that many steps; at the end of a trial, on the same examples for all.",
     "behind, diverged": "Given up: others were further, or its loss grew out of bounds.",
 }

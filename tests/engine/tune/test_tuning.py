@@ -148,14 +148,16 @@ class Simulated:
         trial.metrics, trial.losses = {"loss": loss}, [loss] * 4
 
 
-def searched(loss: Callable[[float, int], float], own: float, guess: float | None) -> tuple[Trial, Search, Simulated]:
+def searched(
+    loss: Callable[[float, int], float], own: float, guess: float | None, share: float = 0.1
+) -> tuple[Trial, Search, Simulated]:
     method = load("m", '[model]\npath="m"\n[task]\nname="sst2"').method
     course = Simulated(loss)
     base = Trial(0, method)
     base.metrics, base.losses = {"loss": 1.0}, [1.0] * 4
     search = Search(course, method, 1, base, 40, silent)  # type: ignore[arg-type]
     ended = search.run(Setting(own, 1e-3), guess, [1e-3])
-    return best_of(ended, 1.0), search, course
+    return best_of(ended, 1.0, share), search, course
 
 
 def bowl(best: float) -> Callable[[float, int], float]:
@@ -190,6 +192,14 @@ def test_where_few_steps_favour_a_large_rate_the_smaller_one_wins_at_the_end() -
         return bowl(2e-3 if steps < 40 else 5e-4)(lr, steps)
 
     assert 2e-4 < searched(late, 1e-5, 1e-3)[0].method.lr < 8e-4
+
+
+def test_a_smaller_rate_is_proposed_only_where_a_run_is_longer_than_its_trials() -> None:
+    def flat(lr: float, steps: int) -> float:
+        return bowl(1e-3)(lr, steps) if lr >= 1e-3 else 1 - 0.38 * steps / 40 * min(lr / 4e-4, 1)
+
+    long, whole = (searched(flat, 1e-5, 1e-3, share)[0].method.lr for share in (0.1, 1.0))
+    assert long < 0.8e-3 < whole
 
 
 def test_where_all_diverge_that_is_said() -> None:
