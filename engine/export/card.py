@@ -19,6 +19,7 @@ from engine.export.served import serve_adapter, serve_model
 from engine.export.which import Chosen
 from engine.preset.paths import local
 from engine.protocol.events import Eval
+from engine.protocol.findings import Evaluated
 from engine.runs.directory import RunDir
 from engine.runs.info import Info
 from engine.runs.proportion import SHARES, intervals
@@ -54,6 +55,7 @@ def _lines(chosen: Chosen, exported: Exported) -> Iterator[str]:
     yield from (f"- {note}" for note in exported.notes)
     yield "\n## Results\n"
     yield from _results(chosen)
+    yield from _measured_since(chosen)
     yield from _seeds(chosen)
     yield "\n## Curve\n"
     yield from _curve(chosen)
@@ -106,6 +108,22 @@ def _results(chosen: Chosen) -> Iterator[str]:
         yield "\nIn brackets: 95% intervals by Wilson's score, of the examples that were drawn."
 
 
+def _measured_since(chosen: Chosen) -> Iterator[str]:
+    """What `zotui eval` measured of the base model and of this state: of a split, a task and shots the newest."""
+    newest = {(one.task, one.split, one.shots, one.step): one for one in chosen.run.evals()}
+    here = [one for _, one in sorted(newest.items()) if one.step in (0, chosen.done)]
+    if not here:
+        return
+    yield "\nMeasured by `zotui eval`, likewise with 95% intervals:\n"
+    yield "| after | task | split | shots | examples | metrics |"
+    yield "|---|---|---|---|---|---|"
+    for one in here:
+        figures = ", ".join(
+            f"{name} {_with_interval(one.metrics[name], one.intervals.get(name))}" for name in _names([one])
+        )
+        yield f"| {one.step:,} steps | {one.task} | {one.split} | {one.shots} | {one.examples:,} | {figures} |"
+
+
 def _seeds(chosen: Chosen) -> Iterator[str]:
     """The same run with other seeds, where they lie beside it and have come as far."""
     found = {chosen.wanted.run.seed: last} if (last := _at(chosen.run, chosen.done)) else {}
@@ -137,7 +155,7 @@ def _at(run: RunDir, step: int) -> Eval | None:
     return next((one for one in reversed(run.evaluations()) if (one.step, one.split) == (step, "validation")), None)
 
 
-def _names(evaluations: Sequence[Eval]) -> list[str]:
+def _names(evaluations: Sequence[Eval | Evaluated]) -> list[str]:
     names = dict.fromkeys(name for one in evaluations for name in one.metrics)
     return sorted(names, key=lambda name: (name not in SHARES, name != "loss"))
 
@@ -148,7 +166,10 @@ def _figure(name: str, one: Eval) -> str:
         return ""
     # Records of before 0.6 do not say for how many examples a text was generated, and get no interval of that.
     generated = one.generated if isinstance(one.generated, int) else 0
-    interval = intervals(one.metrics, one.examples, generated).get(name)
+    return _with_interval(value, intervals(one.metrics, one.examples, generated).get(name))
+
+
+def _with_interval(value: float, interval: tuple[float, float] | None) -> str:
     if interval is None:
         return f"{value:.4f}"
     low, high = interval
@@ -221,7 +242,7 @@ def _made_with(chosen: Chosen, info: Info) -> Iterator[str]:
     device = f"{info.device}{f' ({gpu})' if (gpu := info.hardware.get('gpu')) and str(gpu) not in info.device else ''}"
     yield f"- {versions}"
     yield f"- runtime {info.runtime}, {info.dtype}, on {device or 'an unknown device'}"
-    yield f"- {math.fsum(step.seconds for step in chosen.steps) / 3600:.3g} hours of steps"
+    yield f"- {math.fsum(step.seconds for step in chosen.steps[: chosen.done]) / 3600:.3g} hours of steps"
     for former in info.formerly:
         before = ", ".join(f"{name} {version}" for name, version in (former.versions or {}).items())
         yield f"- up to step {former.until_step:,}: {before or 'unknown versions'}"

@@ -1,17 +1,29 @@
-"""Which evaluation of a run is the best."""
+"""Which evaluation of a run is the best, and by what."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from engine.protocol.events import Eval
 
 LOWER_IS_BETTER = ("loss", "perplexity")
+JUDGES = ("accuracy", "f1", "loss")
+"""What a run is judged by: the first that its task measures. `f1` is that of a text that is generated."""
 
 
-def best_evaluation(evaluations: Iterable[Eval], metric: str = "accuracy") -> Eval | None:
-    """The one with the highest accuracy, or the best `metric`; of those the lowest loss, and the first of equals.
+def judge(metrics: Container[str]) -> str:
+    """The metric that a run is judged by; nothing where there is none of them."""
+    return next((name for name in JUDGES if name in metrics), "")
+
+
+def by_weight(name: str) -> tuple[int, str]:
+    """What metrics are sorted by, that which a run is judged by first."""
+    return JUDGES.index(name) if name in JUDGES else len(JUDGES), name
+
+
+def best_evaluation(evaluations: Iterable[Eval], metric: str | None = None) -> Eval | None:
+    """The one with the best `metric`, or of what a run is judged by; of those the lowest loss, and the first of equals.
 
     That of the model as it came counts: where it is the best, the run only did harm. None if there is none at all.
     """
@@ -42,6 +54,7 @@ def only_harm(evaluations: Iterable[Eval]) -> bool:
     return best is not None and best.step == 0 and any(one.step for one in taken)
 
 
-def _merit(metrics: dict[str, float], metric: str) -> tuple[float, float]:
+def _merit(metrics: dict[str, float], metric: str | None) -> tuple[float, float]:
+    metric = judge(metrics) if metric is None else metric
     sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
     return sign * metrics.get(metric, -sign * math.inf), -metrics.get("loss", 0.0)

@@ -3,8 +3,8 @@
 Trials of a few steps each double the rate until it is plainly worse twice, or diverges: beyond the first rate that is
 too large lies chaos, in which a rate may look good by luck. The better half goes on to twice as many steps, and again;
 the rate below the best of the last round goes to the end as well. Of those that got there, the best, or the smallest
-rate that has gained nearly as much, where a run is longer than a trial and takes a smaller rate. A trial's merit is the mean
-of its validation loss and of its training loss over the last few steps, on the same batches for all.
+rate that has gained nearly as much, where a run is longer than a trial and takes a smaller rate. A trial's merit is the
+mean of its validation loss and of its training loss over the last few steps, on the same batches for all.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.protocol.events import AnyEvent, Done, Error, Eval, State
+from engine.runs.best import LOWER_IS_BETTER, judge
 from engine.runs.directory import RunDir, Standing
 from zotui.home.config import EventName
 from zotui.text import numbers
@@ -83,7 +84,7 @@ class Notices:
         earlier = [taken.metrics[metric] for taken in before if metric in taken.metrics]
         if not earlier or value is None:
             return None
-        if value <= max(earlier) if metric == "accuracy" else value >= min(earlier):
+        if value >= min(earlier) if metric in LOWER_IS_BETTER else value <= max(earlier):
             return None
         text = f"new best at step {numbers.count(evaluation.step)}  {numbers.figures(evaluation.metrics)}"
         return self._notice("best", text, metric=metric, value=value, step=evaluation.step)
@@ -95,6 +96,6 @@ class Notices:
 
 
 def _figure(metrics: dict[str, float]) -> tuple[str, float | None]:
-    """The one figure that a run is judged by, with its name: accuracy, else loss; of neither nothing."""
-    metric = next((name for name in ("accuracy", "loss") if name in metrics), "")
+    """The one figure that a run is judged by, with its name, if there is one."""
+    metric = judge(metrics)
     return metric, metrics.get(metric)

@@ -14,7 +14,7 @@ START = {
     "failed": "Ended with an error, which enter shows; r resumes it once that is mended.",
     "crashed": "The engine is gone without a word. Finished steps are kept: r resumes it.",
     "new": "Made, but its engine never began.",
-    "result": "Of the last evaluation: accuracy, else loss.",
+    "result": "Of the last evaluation: accuracy, else the F1 of generated texts, else loss.",
 }
 FORM = {
     "valid": "The preset is checked at every letter, as `zotui presets validate` does; a fault stands at its key.",

@@ -8,7 +8,7 @@ import sys
 import time
 
 from engine.protocol.events import AnyEvent, Checkpoint, Done, Eval, Hello, Log, Phase, State, Step
-from engine.runs.best import LOWER_IS_BETTER, best_evaluation
+from engine.runs.best import best_evaluation, by_weight
 from engine.text import plain
 from zotui.text import numbers
 from zotui.text.output import talk, write
@@ -133,11 +133,11 @@ def result_table(evaluations: list[Eval], done: Done, following: str) -> list[st
     lines = []
     if taken:
         lines.append(f"{split:<12}{'before':>10}{'after':>10}{'best':>10}")
-    for name in sorted({name for e in taken for name in e.metrics}, key=lambda n: (n != "accuracy", n)):
+    for name in sorted({name for e in taken for name in e.metrics}, key=by_weight):
         having = [e for e in taken if e.metrics.get(name) is not None]
         best = best_evaluation(having, name)
         shown = [having[0].metrics[name], having[-1].metrics[name], *([best.metrics[name]] if best else [])]
-        cells = "".join(f"{figure(name, value):>10}" for value in shown)
+        cells = "".join(f"{numbers.metric_figure(name, value):>10}" for value in shown)
         lines.append(f"{name:<12}{cells}" + (f"  {numbers.at_step(best.step)}" if best else ""))
     lines += [
         f"{'steps':<12}{numbers.count(done.steps)}{'' if done.outcome == 'finished' else ' (stopped)'}",
@@ -148,11 +148,6 @@ def result_table(evaluations: list[Eval], done: Done, following: str) -> list[st
         f"{'next':<12}{following}",
     ]
     return lines
-
-
-def figure(name: str, value: float) -> str:
-    """A metric's value with as many decimals as it can use."""
-    return numbers.loss(value) if name in LOWER_IS_BETTER else numbers.accuracy(value)
 
 
 def _smooth(before: float | None, value: float) -> float:

@@ -11,12 +11,13 @@ import msgspec
 
 from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UserError
 from engine.preset.schema import Preset
+from engine.runs.best import by_weight
 from engine.runs.directory import RunDir
 from zotui.engines.launched import start_engine
-from zotui.headless.progress import figure
 from zotui.headless.spread import Spread
 from zotui.headless.watch import SignalRelay, run_headless
 from zotui.home import presets
+from zotui.text import numbers
 from zotui.text.output import print_out, talk
 
 
@@ -120,8 +121,8 @@ def _report(finished: dict[int, RunDir], missing: Sequence[int], json: bool) -> 
 
 
 def _spreads(metrics: Sequence[dict[str, float]]) -> dict[str, Spread]:
-    """Every metric that is a number in all runs, accuracy first."""
-    names = sorted(set.intersection(*map(set, metrics)) if metrics else (), key=lambda name: (name != "accuracy", name))
+    """Every metric that is a number in all runs, that which a run is judged by first."""
+    names = sorted(set.intersection(*map(set, metrics)) if metrics else (), key=by_weight)
     columns = {name: [one[name] for one in metrics] for name in names}
     return {
         name: Spread.of(values)
@@ -138,8 +139,11 @@ def _table(seeds: Sequence[int], before: dict[str, Spread], after: dict[str, Spr
                 continue
             sd, interval = "–", "– (one run has no spread)"
             if spread.sd is not None and spread.ci95 is not None:
-                sd, interval = figure(name, spread.sd), " to ".join(figure(name, end) for end in spread.ci95)
-            lines.append(f"{name + ' ' + when:<18}{figure(name, spread.mean):>8}{sd:>8}  {interval}")
+                sd, interval = (
+                    numbers.metric_figure(name, spread.sd),
+                    " to ".join(numbers.metric_figure(name, end) for end in spread.ci95),
+                )
+            lines.append(f"{name + ' ' + when:<18}{numbers.metric_figure(name, spread.mean):>8}{sd:>8}  {interval}")
     return lines
 
 

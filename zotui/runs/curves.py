@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 from engine.errors import UserError
 from engine.protocol.events import Eval
-from engine.runs.best import best_evaluation
+from engine.runs.best import best_evaluation, by_weight
 from engine.runs.directory import RunDir
 from engine.runs.journal import LineReader
 from zotui.runs.steps import StepReader, Steps
@@ -70,12 +70,12 @@ class Curves(Steps):
 
     @property
     def metrics(self) -> list[str]:
-        """What the evaluations measured, accuracy first."""
-        return sorted(self._metrics, key=lambda name: (name != "accuracy", name != "loss", name))
+        """What the evaluations measured, that which a run is judged by first."""
+        return sorted(self._metrics, key=by_weight)
 
-    def best(self, metric: str = "accuracy") -> Eval | None:
-        """The evaluation with the best `metric`, by the rule of `engine.runs.best`."""
-        return best_evaluation((taken for taken in self.evaluations if metric in taken.metrics), metric)
+    def best(self, metric: str | None = None) -> Eval | None:
+        """The best evaluation, or that with the best `metric`, by the rule of `engine.runs.best`."""
+        return best_evaluation((taken for taken in self.evaluations if not metric or metric in taken.metrics), metric)
 
     def smoothed_loss(self, span: int) -> tuple[float | None, float | None]:
         """The loss of a step, smoothed over about `span` of them: of the first ten, and up to the newest."""

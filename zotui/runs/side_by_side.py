@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from engine.errors import UserError
-from engine.runs.best import only_harm
+from engine.runs.best import by_weight, only_harm
 from engine.runs.changes import Changes
 from engine.runs.directory import RunDir
 from engine.runs.timing import time_spent
@@ -145,7 +145,7 @@ def _best_step(best: Best) -> str:
 def result_rows(results: Sequence[Result]) -> list[tuple[str, list[str]]]:
     """The results as rows of a name and a cell for each run; what none of them has is left out."""
     metrics = dict.fromkeys(name for one in results for name in [*one.first, *one.last])
-    names = sorted(metrics, key=lambda name: (name != "accuracy", name != "loss", name))
+    names = sorted(metrics, key=by_weight)
     rows = [
         ("standing", [one.standing for one in results]),
         ("steps", [f"{numbers.count(one.steps_done)} of {numbers.count(one.steps)}" for one in results]),

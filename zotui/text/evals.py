@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.protocol.findings import Evaluated
+from engine.runs.best import by_weight
 from engine.runs.directory import RunDir
 from zotui.text import numbers
 from zotui.text.run_names import reference
@@ -36,14 +37,14 @@ def table(every: Sequence[Evaluated]) -> list[tuple[str, ...]]:
 
 
 def names(found: Evaluated) -> list[str]:
-    """Of its metrics, accuracy first."""
-    return sorted(found.metrics, key=lambda name: (name != "accuracy", name != "loss", name))
+    """Of its metrics, that which a run is judged by first."""
+    return sorted(found.metrics, key=by_weight)
 
 
 def figure(found: Evaluated, name: str) -> str:
     """A metric, and its interval where it has one."""
     value, interval = found.metrics[name], found.intervals.get(name)
-    text = numbers.loss(value) if name == "loss" else numbers.accuracy(value)
+    text = numbers.metric_figure(name, value)
     return text if interval is None else f"{text} [{interval[0]:.3f}, {interval[1]:.3f}]"
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import takewhile
 
+from engine.runs.best import LOWER_IS_BETTER, by_weight, judge
+
 NOTHING = "–"
 """What stands where there is no figure yet."""
 
@@ -111,16 +113,19 @@ def time_spent(spent: dict[str, float]) -> str:
 
 
 def figures(metrics: dict[str, float]) -> str:
-    """The metrics of an evaluation on one line, accuracy first."""
-    named = sorted(metrics.items(), key=lambda item: (item[0] != "accuracy", item[0] != "loss", item[0]))
-    return "  ".join(f"{name} {loss(value) if name == 'loss' else accuracy(value)}" for name, value in named)
+    """The metrics of an evaluation on one line, that which a run is judged by first."""
+    return "  ".join(f"{name} {metric_figure(name, metrics[name])}" for name in sorted(metrics, key=by_weight))
+
+
+def metric_figure(name: str, value: float) -> str:
+    """A metric's value with as many decimals as it can use."""
+    return loss(value) if name in LOWER_IS_BETTER else accuracy(value)
 
 
 def metric(metrics: dict[str, float]) -> str:
-    """The one figure that stands for an evaluation: accuracy, else loss."""
-    if "accuracy" in metrics:
-        return f"acc {accuracy(metrics['accuracy'])}"
-    return f"loss {loss(metrics['loss'])}" if "loss" in metrics else NOTHING
+    """The one figure that stands for an evaluation."""
+    name = judge(metrics)
+    return f"{'acc' if name == 'accuracy' else name} {metric_figure(name, metrics[name])}" if name else NOTHING
 
 
 def significant(value: float) -> str:

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 import torch
+from msgspec import structs
 
 from engine.preset.load import load as load_preset
+from engine.protocol.findings import Evaluated
 from engine.runs.directory import RunDir
 from engine.runs.journal import encode_line
 from engine.runs.proportion import proportion_interval
@@ -82,6 +84,21 @@ def test_what_was_changed_on_the_way_is_told(run: Finished, tmp_path: Path) -> N
     card = card_of(run, tmp_path / "tuned")
     assert "From step 8 on: lr 0.005, eps 0.001." in card
     assert "From step 8" not in card_of(run, tmp_path / "earlier", "--step", "8")
+
+
+def test_what_was_measured_since_is_told(run: Finished, tmp_path: Path) -> None:
+    record = RunDir(run.folder).evals_file
+    found = Evaluated(
+        step=20, split="test", metrics={"loss": 0.25, "accuracy": 0.75}, intervals={"accuracy": (0.5, 0.875)},
+        examples=16, task="sst2", source="test.jsonl", shots=0, model="m", runtime="vllm", device="cpu",
+        dtype="float32", versions={}, when=1.0, seconds=1.0,
+    )  # fmt: skip
+    others = [structs.replace(found, step=step) for step in (0, 10)]
+    lines = map(encode_line, [structs.replace(found, metrics={"loss": 9.0}), found, *others])
+    record.write_bytes(b"".join(lines))
+    told = [row for row in rows(card_of(run, tmp_path / "tuned"), "Results") if row[1] == "sst2"]
+    figures = "accuracy 0.750 [0.500, 0.875], loss 0.2500"
+    assert told == [[f"{step} steps", "sst2", "test", "0", "16", figures] for step in (0, 20)]
 
 
 def test_an_earlier_state_has_its_own_results_and_the_curve_up_to_it(run: Finished, tmp_path: Path) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import random
 
 import pytest
 
-from engine.runs.proportion import proportion_interval
+from engine.runs.proportion import intervals, proportion_interval
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,26 @@ def test_it_covers_about_as_often_as_it_says(share: float) -> None:
         if low <= share <= high:
             covered += math.comb(count, seen) * share**seen * (1 - share) ** (count - seen)
     assert covered == pytest.approx(0.95, abs=0.01)
+
+
+def test_of_a_mean_score_it_covers_no_less() -> None:
+    chance, covered = random.Random(0), 0
+    for _ in range(1000):  # F1 of an answer: mostly none or all of it, else something between, 0.55 in the mean
+        seen = [chance.choice((0.0, 1.0, 0.5, 0.7)) for _ in range(200)]
+        low, high = intervals({"f1": sum(seen) / len(seen)}, 900, len(seen))["f1"]
+        covered += low <= 0.55 <= high
+    assert covered >= 950
+
+
+def test_of_texts_that_are_generated_only_those_count() -> None:
+    metrics = {"accuracy": 0.5, "f1": 0.4, "exact_match": 0.2, "loss": 1.0}
+    found = intervals(metrics, 100, 50)
+    assert found == {
+        "accuracy": proportion_interval(0.5, 100),
+        "f1": proportion_interval(0.4, 50),
+        "exact_match": proportion_interval(0.2, 50),
+    }
+    assert "f1" not in intervals(metrics, 100, 0)
 
 
 def test_at_the_ends_it_ends() -> None:

@@ -111,6 +111,6 @@ class Results:
         """The latest evaluation."""
         return self.evaluations[-1] if self.evaluations else None
 
-    def best(self, metric: str) -> Eval | None:
-        """The evaluation with the best `metric`, that of the model as it came among them."""
+    def best(self, metric: str | None = None) -> Eval | None:
+        """The best evaluation, or that with the best `metric`; the one of the model as it came is among them."""
         return self.curves.best(metric)

@@ -55,13 +55,13 @@ async def test_every_number_that_is_logged_can_be_looked_at(launch: Launch) -> N
             await pilot.press("m")
             seen.append(title(pilot).split("  ")[0])
         assert seen == [
-            "held-out accuracy", "held-out loss", "held-out f1", "|L+ − L−|", "projected gradient |g|", "learning rate",
+            "held-out accuracy", "held-out f1", "held-out loss", "|L+ − L−|", "projected gradient |g|", "learning rate",
             "tokens/s", "tokens of a step", "step time", "loss",
         ]  # fmt: skip
         await pilot.press("M", "M")
         assert title(pilot).startswith("tokens of a step  512")
         await pilot.press("tab", "m")  # the chart that has the focus
-        assert title(pilot, "second-chart").startswith("held-out loss") and title(pilot).startswith("tokens of a step")
+        assert title(pilot, "second-chart").startswith("held-out f1") and title(pilot).startswith("tokens of a step")
 
 
 async def test_log_scale_and_smoothing(launch: Launch) -> None:

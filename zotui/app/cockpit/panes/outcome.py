@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from engine.runs.best import JUDGES
 from engine.runs.directory import RunDir
 from engine.runs.home import runs_home
 from zotui.app.kit.rows import Rows
@@ -120,17 +122,14 @@ class Verdict(Vertical):
     def _summary(self, run: RunState, outcome: Outcome, record: RunDir) -> list[tuple[str, Content]]:
         rows: list[tuple[str, str, str]] = []
         first, last = run.first_evaluation, run.last_evaluation
-        for name, title, figure in (
-            ("accuracy", "accuracy", numbers.accuracy),
-            ("loss", "held-out loss", numbers.loss),
-        ):
-            best = run.best(name)
+        for name in JUDGES:
+            best, figure = run.best(name), partial(numbers.metric_figure, name)
             if first and last and best and name in first.metrics and name in last.metrics:
                 line = f"{figure(first.metrics[name])} → {figure(last.metrics[name])}"
                 when = f", {numbers.span(run.reached(best.step))} of steps" if best.step else ": the run only did harm"
                 when = when if best.step or first is not last else ""
                 more = f"best {figure(best.metrics[name])} {numbers.at_step(best.step)}{when}"
-                rows.append((title, line, more))
+                rows.append(("held-out loss" if name == "loss" else name, line, more))
         if run.loss is not None and run.loss_at_start is not None:
             line = f"{numbers.loss(run.loss_at_start)} → {numbers.loss(run.loss)}"
             rows.append(("training loss", line, "smoothed"))
@@ -153,7 +152,7 @@ class Verdict(Vertical):
         rows.append(
             ("next", f"zotui export {name} --to DIR --format merged" if run.done else f"zotui resume {name}", "")
         )
-        styles = {"accuracy": "bold $success", "next": "bold"}
+        styles = {"accuracy": "bold $success", "f1": "bold $success", "next": "bold"}
         return [
             (title, Content.assemble((text, styles.get(title, "")), *([(f"   {more}", "$quiet")] if more else [])))
             for title, text, more in rows

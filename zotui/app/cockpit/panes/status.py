@@ -5,6 +5,7 @@ from __future__ import annotations
 from textual.content import Content
 from textual.widget import Widget
 
+from engine.runs.best import judge
 from zotui.app.state.method_now import method_now
 from zotui.app.state.run_state import RunState
 from zotui.text import numbers
@@ -119,11 +120,11 @@ class StatusLine(Widget):
 
 def best_so_far(run: RunState) -> tuple[str, ...]:
     """The best of the run's metric, the step and the time of the steps until then; and without the time."""
-    name = next((name for name in ("accuracy", "loss") if run.best(name) is not None), "")
-    best = run.best(name)
+    best = run.best()
     if best is None or (not best.step and len(run.evaluations) == 1):  # no other one is there to be better
         return "", ""
-    figure = (numbers.accuracy if name == "accuracy" else numbers.loss)(best.metrics[name])
+    name = judge(best.metrics)
+    figure = numbers.metric_figure(name, best.metrics[name]) if name else numbers.NOTHING
     short = f"  best held-out {name} {figure} {numbers.at_step(best.step)}"
     if not best.step:
         return f"{short}: the run only did harm so far", short

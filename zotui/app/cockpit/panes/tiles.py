@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from textual.app import ComposeResult
 from textual.containers import Grid, VerticalScroll
 
 from engine.protocol.events import GpuReading, Telemetry
+from engine.runs.best import judge
 from engine.runs.usage import Usage
 from zotui.app.kit.tile import Tile
 from zotui.app.state.gauges import GpuGauge
@@ -78,18 +80,21 @@ class Tiles(VerticalScroll):
         start = "smoothed" if run.loss_at_start is None else f"from {numbers.loss(run.loss_at_start)}"
         past = smooth[:: max(1, len(smooth) // 120)]
         self._show("loss", numbers.NOTHING if run.loss is None else numbers.loss(run.loss), start, past)
-        first, last, best = run.first_evaluation, run.last_evaluation, run.best("accuracy")
+        first, last = run.first_evaluation, run.last_evaluation
         if first is None or last is None:
             return
-        before, now = first.metrics.get("accuracy"), last.metrics.get("accuracy")
+        name = judge(last.metrics)
+        figure, best = partial(numbers.metric_figure, name), run.best(name)
+        before, now = first.metrics.get(name), last.metrics.get(name)
         if before is None or now is None:
             return
-        evaluated = run.evaluations[-120:]
-        accuracies = [taken.metrics["accuracy"] for taken in evaluated if "accuracy" in taken.metrics]
-        both = numbers.accuracy(before) if first is last else f"{numbers.accuracy(before)} → {numbers.accuracy(now)}"
+        if name != "accuracy":  # of a task without options
+            self.query_one("#tile-accuracy", Tile).border_title = "held-out loss" if name == "loss" else name
+        past = [taken.metrics[name] for taken in run.evaluations[-120:] if name in taken.metrics]
+        both = figure(before) if first is last else f"{figure(before)} → {figure(now)}"
         only_base = best is None or (not best.step and first is last)
-        about = "before training" if best is None or only_base else f"best {numbers.accuracy(best.metrics['accuracy'])}"
-        self._show("accuracy", both, about, accuracies)
+        about = "before training" if best is None or only_base else f"best {figure(best.metrics[name])}"
+        self._show("accuracy", both, about, past)
 
     def _load(self, run: RunState, now: Telemetry) -> None:
         gauges = run.gauges
