@@ -43,10 +43,15 @@ _NAMES = {
     "method.name": "trainer optim optimizer",
     "method.lr": "learning_rate",
     "method.eps": "epsilon zo_eps zo_epsilon perturbation_scale",
+    "method.momentum": "beta beta1 adam_beta1 momentum_beta",
+    "method.second_momentum": "beta2 adam_beta2",
+    "method.angle": "theta cone_angle",
+    "method.clip": "max_grad_norm gradient_clipping clip_grad_norm",
+    "method.warm_up": "warmup_steps warmup_ratio num_warmup_steps warmup",
     "method.rank": "lozo_rank rank_r lora_rank lora_r",
     "method.interval": "step_interval update_interval nu",
     "method.schedule": "lr_scheduler lr_scheduler_type scheduler",
-    "method.queries": "num_queries n_queries num_perturbations q",
+    "method.queries": "num_queries n_queries num_perturbations n_perts num_perts perturbation_batch_size q",
     "method.scope": "target_modules lora_target_modules trainable_parameters",
     "run.steps": "max_steps num_steps total_steps train_steps training_steps iterations max_iters epochs num_epochs "
     "num_train_epochs max_epochs",
@@ -67,9 +72,7 @@ KEYS = {name: key for key, names in _NAMES.items() for name in names.split()}
 _NEEDLESS = {
     "no gradient is taken here: there are no activations to keep or to compute again": "gradient_checkpointing "
     "use_gradient_checkpointing activation_checkpointing",
-    "a step is lr times a loss difference along Z, without momentum or decay": "weight_decay momentum adam_beta1 "
-    "adam_beta2 adam_epsilon max_grad_norm gradient_clipping",
-    "method.schedule is constant or linear": "warmup_steps warmup_ratio num_warmup_steps",
+    "a step is lr times a loss difference along Z, and nothing decays the weights": "weight_decay adam_epsilon",
     "every step is logged": "logging_steps logging_strategy log_every log_interval",
     "give --run-dir to `zotui run`": "output_dir save_dir run_dir",
 }

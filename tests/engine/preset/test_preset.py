@@ -48,6 +48,14 @@ def test_the_verbalizer_is_text_on_both_sides() -> None:
     [
         ("methd.lr=1", "--set methd.lr: unknown key; did you mean 'method.lr'?"),
         ("lr=1", "--set lr: unknown key; did you mean 'method.lr'?"),
+        ("method.beta=0.9", "--set method.beta: unknown key; did you mean 'method.momentum'?"),
+        ("method.n_perts=8", "--set method.n_perts: unknown key; did you mean 'method.queries'?"),
+        ("method.theta=1.4", "--set method.theta: unknown key; did you mean 'method.angle'?"),
+        ("method.lr=true", "p: method.lr: expected a number, not true; Learning rate."),
+        ("run.patience=true", "p: run.patience: expected a number, not true; "),
+        ("method.ratchet=1", "p: method.ratchet: expected true or false, not 1; "),
+        ("method.lr=1e300", "p: method.lr: input should be less than or equal to 1e+30, not 1e+300; Learning rate."),
+        ("method.eps=1e-320", "p: method.eps: input should be greater than or equal to 1e-30, not 1e-320; "),
         ("run.steps", "--set run.steps: expected key=value, for example --set method.lr=1e-6"),
         (
             "run.steps=0",
