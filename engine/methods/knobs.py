@@ -26,7 +26,7 @@ def idle(method: Chosen) -> set[str]:
     if method.direction != "adapter":
         found |= {"moves", "alpha"}
     if method.direction in ("adapter", "dense"):
-        found |= {"interval", "carry"}
+        found.add("carry")
     if method.direction == "dense":
         found |= {"rank", "shards"}
     if method.update == "sgd":

@@ -69,7 +69,7 @@ class Method(Section):
     sampling: Literal["shuffled", "stratified"] = Field(
         "shuffled",
         description="How batches are drawn: shuffled; or stratified, any part of a batch with the labels in the "
-        "proportions of the data, so that what they pull apart cancels.",
+        "proportions of the data, so that what they pull apart cancels (where there are no labels: shuffled).",
     )
     weights: Literal["plain", "spread", "centred", "rank"] = Field(
         "plain",
