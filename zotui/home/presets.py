@@ -8,10 +8,12 @@ from pathlib import Path
 
 from engine.errors import UserError
 from engine.preset.load import load, load_file, read_text
+from engine.preset.paths import local
 from engine.preset.schema import Preset
 from engine.runs.home import home
 from engine.text import suggest
 
+_SPLITS = r"(train|training|validation|valid|val|dev|test|data)"
 _PACKAGED = Path(__file__).parents[1] / "_presets"  # in an installed wheel
 _CHECKOUT = Path(__file__).parents[2] / "presets"
 
@@ -83,10 +85,21 @@ def own_file(name: str) -> Path:
 def name_for_own(name: str) -> str:
     """A name for what was made of the preset called so: its own if it is the user's, else one that is free."""
     known = available()
-    if name in known and known[name].parent == user_folder():
-        return name
-    names = (f"my-{name}", *(f"my-{name}-{number}" for number in range(2, 10_000)))
-    return next(free for free in names if free not in known)
+    return name if name in known and known[name].parent == user_folder() else free_name(f"my-{name}")
+
+
+def free_name(name: str) -> str:
+    """It, or with a number behind it, so that no preset is called so yet."""
+    known = available()
+    return next(free for free in (name, *(f"{name}-{number}" for number in range(2, 10_000))) if free not in known)
+
+
+def name_for_data(data: str) -> str:
+    """A name for a preset, of a file's own; of its folder's where that says only which split it is."""
+    path = local(data).absolute()
+    stem = path.name.partition(".")[0] if path.name[:1] != "." else ""
+    stem = stem if not re.fullmatch(_SPLITS, stem, re.IGNORECASE) else path.parent.name
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.") or "my-data"
 
 
 def save(name: str, content: str, *, replace: bool = False) -> Path:
