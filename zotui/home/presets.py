@@ -58,11 +58,12 @@ def text(path: Path) -> str:
 
 
 def describe(path: Path) -> str:
-    """One line about a preset for a list; it says so if the preset is not valid."""
+    """One line about a preset for a list; it says so if the preset is not valid, or a file of it is not there."""
     try:
-        return load_file(path).description
+        preset = load_file(path)
     except UserError as error:
         return f"(not valid: {error})"
+    return f"(missing: {'; '.join(gone)})" if (gone := preset.missing()) else preset.description
 
 
 def copy(preset: str, name: str | None = None) -> Path:
@@ -103,8 +104,11 @@ def name_for_data(data: str) -> str:
 
 
 def save(name: str, content: str, *, replace: bool = False) -> Path:
-    """Write a preset of the user's own. Raises `UserError` if that name is taken, unless it is to be replaced."""
-    target = own_file(name)
+    """Write a preset of the user's own, with the whole paths of local files, so that it works from any folder.
+
+    Raises `UserError` if that name is taken, unless it is to be replaced.
+    """
+    target, content = own_file(name), _anchored(content)
     aside = target.with_suffix(".writing")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -119,6 +123,22 @@ def save(name: str, content: str, *, replace: bool = False) -> Path:
     except OSError as error:
         raise UserError(f"{target}: cannot be written ({error.strerror})") from None
     return target
+
+
+def _anchored(content: str) -> str:
+    """A preset's text with paths that are there from here made absolute; one that is not valid stays as it is."""
+    from zotui.home.preset_edit import edit
+
+    try:
+        before = load("preset", content)
+        after = before.absolute()
+        pairs = {key: (getattr(before.task, key), getattr(after.task, key)) for key in ("train", "validation", "test")}
+        changes = {f"task.{key}": new for key, (old, new) in pairs.items() if new != old}
+        if after.model.path != before.model.path:
+            changes["model.path"] = after.model.path
+        return edit(content, changes)
+    except UserError:
+        return content
 
 
 def delete(path: Path) -> None:

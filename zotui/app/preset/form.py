@@ -242,9 +242,13 @@ class Form(Screen[Made | None]):
         except UserError as error:
             self.notify(str(error), title="not saved", severity="error", markup=False)
             return
-        for row in self._rows:
-            row.settle()
+        text = presets.text(file)
         self._text, self._data, self._called = text, tomllib.loads(text), file.stem
+        for row in self._rows:
+            stored = self._value(row.field)
+            if row.field.kind == "text" and row.value != stored:  # a path, which is whole there
+                row.enter(stored)
+            row.settle()
         self._check()
         self.notify(str(file), title="saved", markup=False)
 

@@ -54,6 +54,7 @@ class Detail(VerticalScroll, can_focus=False):
                 "evaluates": every,
                 "checkpoints": save,
                 **_needs(outlook),
+                **({"missing": "; ".join(choice.missing)} if choice.missing else {}),
             },
         )
 

@@ -28,6 +28,7 @@ class Choice:
     preset: Preset | None
     fault: str
     file: Path
+    missing: tuple[str, ...] = ()  # files that it asks for and that are not there, as `key: path`
 
     def matches(self, word: str) -> bool:
         """Whether a filter finds it: by name, model or description."""
@@ -40,7 +41,8 @@ def choices() -> list[Choice]:
     found = []
     for name, file in presets.available().items():
         try:
-            found.append(Choice(name, load(name, presets.text(file)), "", file))
+            preset = load(name, presets.text(file))
+            found.append(Choice(name, preset, "", file, tuple(preset.missing())))
         except UserError as error:
             found.append(Choice(name, None, str(error), file))
     return found
@@ -134,6 +136,10 @@ def _line(choice: Choice, width: int, outlook: Outlook | None) -> Content:
             needs = f"{numbers.size(outlook.memory):>8}"
         elif outlook.fits == "no":
             fits = ("cannot", "$error")
+    if choice.missing:
+        key, _, path = choice.missing[0].partition(": ")  # its folder is told where there is room
+        gone = f"{'missing':<9}{Path(path).name} is not there ({key})"
+        return Content.assemble((name, "bold"), (f"{needs}  ", "$quiet"), (gone, "$error"))
     return Content.assemble(
         (name, "bold"),
         (f"{needs}  ", "$quiet"),
