@@ -13,6 +13,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from engine import environment
@@ -21,6 +22,7 @@ from engine.preset.load import load, load_file
 from engine.preset.schema import Preset
 from engine.protocol.codec import encode
 from engine.protocol.events import Error, Event
+from engine.protocol.frames import lines
 from engine.stdio import exit_code, take_stdout
 
 Say = Callable[[Event], None]
@@ -28,16 +30,25 @@ Read = Callable[[], Preset]
 """Raises `UserError` where the preset is not valid."""
 
 
-def answer(module: str, source: str, act: Callable[[Read, Say], None], *, leashed: bool, tidies: bool = False) -> int:
+def answer(
+    module: str,
+    source: str,
+    act: Callable[[Read, Say], None],
+    *,
+    leashed: bool,
+    tidies: bool = False,
+    hear: Callable[[bytes], object] = bool,
+) -> int:
     """Let `act` say what it finds, on standard output; returns the exit code. What goes wrong is said there, too.
 
     tidies: `act` removes files of its own in the end, and so is interrupted where it would otherwise be ended at once.
+    hear: is told each further line of standard input, leashed, on a thread of its own.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's background jobs begin with it ignored
     answers = os.fdopen(take_stdout(), "wb", buffering=0)
     text = sys.stdin.buffer.readline() if source == "-" else b""
     if leashed:
-        threading.Thread(target=_end_with_stdin, args=[tidies], daemon=True).start()
+        threading.Thread(target=_end_with_stdin, args=[tidies, hear], daemon=True).start()
     environment.prepare()
 
     def read() -> Preset:
@@ -62,9 +73,10 @@ def answer(module: str, source: str, act: Callable[[Read, Say], None], *, leashe
     return exit_code(told)
 
 
-def _end_with_stdin(tidies: bool) -> None:
-    while os.read(0, 4096):
-        pass
+def _end_with_stdin(tidies: bool, hear: Callable[[bytes], object]) -> None:
+    for line in lines(partial(os.read, 0)):
+        if line is not None:
+            hear(line)
     if tidies:
         os.kill(os.getpid(), signal.SIGINT)
     else:

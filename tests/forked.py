@@ -30,7 +30,7 @@ _PATIENCE = 120.0  # seconds that the server may take to import everything on a 
 # What the libraries and the engine read only when they need it, or not at all.
 _READ_LATE = {"ZOTUI_HOME", "NETRC", "PWD", "OLDPWD", "SHLVL", "_", "TERM", "COLORTERM", "LANG", "TMUX", "TMUX_PANE"}
 _READ_LATE |= {"COLUMNS", "LINES", "TRACKIO_DIR"}
-_NOT_READ = ("PYTEST_", "ZOTUI_TEST_")
+_NOT_READ = ("PYTEST_", "ZOTUI_TEST_", "SCRIPTED_")  # SCRIPTED: what stands in for an engine reads it
 
 _FORKED = ("engine", "zotui")
 

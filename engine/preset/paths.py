@@ -6,6 +6,16 @@ import fnmatch
 from pathlib import Path
 
 _PARQUET = ".parquet"
+TEXT_KINDS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
+"""What the names of data files end in that are text; `.gz` may follow."""
+
+
+def kind_of(path: Path) -> str:
+    """Which of the known kinds of data a file is by its name, without `.gz`; or nothing."""
+    suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
+    if suffixes[-1:] == [".gz"]:
+        return suffixes[0] if suffixes[0] in TEXT_KINDS else ""
+    return suffixes[-1] if suffixes and suffixes[-1] in (*TEXT_KINDS, _PARQUET) else ""
 
 
 def local(text: str) -> Path:

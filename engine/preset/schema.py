@@ -6,13 +6,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import tomlkit
 from pydantic import Field, model_validator
 
 from engine.methods.sense import refuse_nonsense
 from engine.preset.method import Method
 from engine.preset.model import Model
-from engine.preset.paths import local, there
+from engine.preset.paths import kind_of, local, there
 from engine.preset.run import Run
 from engine.preset.section import Section
 from engine.preset.task import Task
@@ -76,6 +78,16 @@ class Preset(Section):
                 "task": self.task.model_copy(update=sources),
             }
         )
+
+    def missing(self) -> list[str]:
+        """The local files that are asked for and not there, as `key: path`; what may be a hub id is not among them."""
+        asked = {split: getattr(self.task, split) for split in ("train", "validation", "test")}
+        files = {
+            f"task.{split}": text for split, text in asked.items() if text and (kind_of(Path(text)) or "@" not in text)
+        }
+        if self.model.path.startswith(("/", "./", "../", "~")):
+            files["model.path"] = self.model.path
+        return [f"{key}: {text}" for key, text in files.items() if not there(local(text))]
 
     def to_toml(self) -> str:
         """The resolved preset, every key that is set."""

@@ -1,11 +1,11 @@
-"""One proposal, from a file to a preset that a run can start on."""
+"""Proposals, from a file to a preset that a run can start on."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.errors import UserError
 from engine.models import hub
@@ -15,10 +15,12 @@ from engine.preset.paths import local, there
 from engine.preset.schema import BUILTIN_DEMO, Preset
 from engine.preset.task import TASKS
 from engine.preset.task import Task as PresetTask
+from engine.propose.columns import columns_of
 from engine.propose.draft import toml_of
 from engine.propose.file import read_all, source_of
 from engine.propose.guessed_tokens import GuessedTokens
 from engine.propose.rate import rate_for
+from engine.propose.roles import roles_in
 from engine.propose.task import Proposed, propose
 from engine.protocol.findings import Draft, Shown, Why
 from engine.tasks.builtin import BUILTIN
@@ -27,6 +29,7 @@ from engine.tasks.fitting import length_with
 from engine.tasks.load import Task, load_task
 from engine.tasks.sources import Source, beside, split_of
 from engine.tasks.spec import TaskSpec
+from engine.tasks.table import Table
 from engine.tasks.table import source_of as column_of
 from engine.text import listed
 
@@ -42,56 +45,89 @@ _TOKENS = 50, 512  # of a generated text: what is taken anyway, and the most
 _ANY = 10**9  # longer than any context
 
 
-def draft(data: str, model: str, overrides: Sequence[str], report: Report) -> Draft:
-    """A preset for a file and a model. Raises `UserError` where nothing can be made of it."""
-    source = source_of(data)
-    given = _given(model, overrides)
-    report(f"reading {source}")
-    table = read_all(source)
-    found = _task(source, table.columns, given["task"], table.classes)
-    _sources(found, source)
-    report("counting tokens")
-    task = PresetTask.model_validate({**found.keys, **_merged(found.keys, given["task"])})
-    tokenizer, context, parameters = _model(Preset.model_validate(given), found)
-    if found.keys.get("end") == "eos" and tokenizer.eos_token_id is None:
-        found.keys.pop("end")
-        found.checks.append("this model's tokenizer has no EOS token, so that nothing ends what it learns to write")
-        task = task.model_copy(update={"end": None})
-    looked = min(_LOOKED_AT, task.train_examples or _LOOKED_AT)
-    generation = task.kind == "generation"
-    untouched = {"train_examples": looked, **({"generate_examples": 0} if generation else {})}
-    loaded = load_task(task.model_copy(update=untouched), tokenizer, seed=0, max_length=_ANY)
-    if generation:
-        _generation(found, loaded, context)
-    if len(loaded.validation) > _EVALUATED:
-        found.put("validation_examples", _EVALUATED, f"of {len(loaded.validation):,}; the same ones every time")
-    whole = len(table) if "validation" in found.keys else len(table) - len(loaded.validation)
-    unsure = "lengths are guessed" if isinstance(tokenizer, GuessedTokens) else ""
-    if len(loaded.train) < whole:
-        unsure = unsure or "not every row was looked at"
-    lengths = _lengths(found, loaded, context, unsure)
-    run = Method.model_validate(given.get("method", {}))
-    lr, why_lr = rate_for(run, parameters)
-    sections: dict[str, dict[str, Any]] = {
-        "model": {"path": _absolute(given["model"]["path"]), **lengths.keys},
-        "task": found.keys,
-        "method": {"name": run.name, "lr": lr},
-        "run": _run(whole, given["run"]["steps"]),
-    }
-    why = {f"task.{key}": text for key, text in found.why.items()}
-    why |= {f"model.{key}": text for key, text in lengths.why.items()}
-    why["method.lr"] = f"{why_lr}; a guess, which `zotui tune` mends"
-    name = Path(source.text).name
-    text = toml_of(f"{_title(found)} of {name}", sections, why, _decided(overrides, given))
-    preset = load("the proposal", text)
-    return Draft(
-        text=text,
-        why=[Why(key=key, why=reason) for key, reason in why.items()],
-        checks=list(dict.fromkeys([*found.checks, *lengths.checks, *loaded.warnings])),
-        rows=[_shown(example, tokenizer) for example in loaded.train[:_ROWS]],
-        train=min(whole, preset.task.train_examples or whole),
-        validation=min(len(loaded.validation), preset.task.validation_examples or len(loaded.validation)),
-    )
+class _Model(NamedTuple):
+    """Its tokenizer, context in tokens and number of parameters; the last two are None where nobody knows."""
+
+    tokenizer: Any
+    context: int | None
+    parameters: int | None
+    checks: list[str]
+
+
+class Session:
+    """A file and a model, read once, for as many proposals as are asked for."""
+
+    def __init__(self, data: str, model: str) -> None:
+        self._data, self._path = data, model
+        self._table: tuple[Source, Table] | None = None
+        self._models: dict[str, _Model] = {}
+
+    def draft(self, overrides: Sequence[str], report: Report) -> Draft:
+        """A preset, some keys of which are decided (`key=value`).
+
+        Raises `UserError` where nothing can be made of the file, or with the model.
+        """
+        given = _given(self._path, overrides)
+        source, table = self._read(report)
+        found = _task(source, table.columns, given["task"], table.classes)
+        _sources(found, source)
+        report("counting tokens")
+        task = PresetTask.model_validate({**found.keys, **_merged(found.keys, given["task"])})
+        tokenizer, context, parameters, unread = self._model(Preset.model_validate(given))
+        found.checks += unread
+        if found.keys.get("end") == "eos" and tokenizer.eos_token_id is None:
+            found.keys.pop("end")
+            found.checks.append("this model's tokenizer has no EOS token, so that nothing ends what it learns to write")
+            task = task.model_copy(update={"end": None})
+        looked = min(_LOOKED_AT, task.train_examples or _LOOKED_AT)
+        generation = task.kind == "generation"
+        untouched = {"train_examples": looked, **({"generate_examples": 0} if generation else {})}
+        loaded = load_task(task.model_copy(update=untouched), tokenizer, seed=0, max_length=_ANY)
+        if generation:
+            _generation(found, loaded, context)
+        if len(loaded.validation) > _EVALUATED:
+            found.put("validation_examples", _EVALUATED, f"of {len(loaded.validation):,}; the same ones every time")
+        whole = len(table) if "validation" in found.keys else len(table) - len(loaded.validation)
+        unsure = "lengths are guessed" if isinstance(tokenizer, GuessedTokens) else ""
+        if len(loaded.train) < whole:
+            unsure = unsure or "not every row was looked at"
+        lengths = _lengths(found, loaded, context, unsure)
+        run = Method.model_validate(given.get("method", {}))
+        lr, why_lr = rate_for(run, parameters)
+        sections: dict[str, dict[str, Any]] = {
+            "model": {"path": _absolute(given["model"]["path"]), **lengths.keys},
+            "task": found.keys,
+            "method": {"name": run.name, "lr": lr},
+            "run": _run(whole, given["run"]["steps"]),
+        }
+        why = {f"task.{key}": text for key, text in found.why.items()}
+        why |= {f"model.{key}": text for key, text in lengths.why.items()}
+        why["method.lr"] = f"{why_lr}; a guess, which `zotui tune` mends"
+        name = Path(source.text).name
+        text = toml_of(f"{_title(found)} of {name}", sections, why, _decided(overrides, given))
+        preset = load("the proposal", text)
+        return Draft(
+            text=text,
+            why=[Why(key=key, why=reason) for key, reason in why.items()],
+            checks=list(dict.fromkeys([*found.checks, *lengths.checks, *loaded.warnings])),
+            rows=[_shown(example, tokenizer) for example in loaded.train[:_ROWS]],
+            columns=roles_in(task, columns_of(table.columns)),
+            train=min(whole, preset.task.train_examples or whole),
+            validation=min(len(loaded.validation), preset.task.validation_examples or len(loaded.validation)),
+        )
+
+    def _read(self, report: Report) -> tuple[Source, Table]:
+        if self._table is None:
+            source = source_of(self._data)
+            report(f"reading {source}")
+            self._table = source, read_all(source)
+        return self._table
+
+    def _model(self, wanted: Preset) -> _Model:
+        key = f"{wanted.model!r} {wanted.method.scope}"
+        if key not in self._models:
+            self._models[key] = _model(wanted)
+        return self._models[key]
 
 
 def _given(model: str, overrides: Sequence[str]) -> dict[str, Any]:
@@ -178,8 +214,7 @@ def _sources(found: Proposed, source: Source) -> None:
     found.keys |= {key: value for key, value in keys.items() if key != "kind"}
 
 
-def _model(wanted: Preset, found: Proposed) -> tuple[Any, int | None, int | None]:
-    """Its tokenizer, context in tokens and number of parameters; the last two are None where nobody knows."""
+def _model(wanted: Preset) -> _Model:
     from engine.models.tokenizer import read_tokenizer
     from engine.preflight.outlook import facts_without_download
 
@@ -191,9 +226,10 @@ def _model(wanted: Preset, found: Proposed) -> tuple[Any, int | None, int | None
     try:
         readable = hub.find_model(path).readable
     except hub.Unreachable as error:
-        found.checks.append(f"lengths are guessed from characters ({str(error).removeprefix('model.path: ')})")
-        return GuessedTokens(), context, parameters
-    return read_tokenizer(readable, trust_remote_code=wanted.model.trust_remote_code), context, parameters
+        guessed = f"lengths are guessed from characters ({str(error).removeprefix('model.path: ')})"
+        return _Model(GuessedTokens(), context, parameters, [guessed])
+    tokenizer = read_tokenizer(readable, trust_remote_code=wanted.model.trust_remote_code)
+    return _Model(tokenizer, context, parameters, [])
 
 
 def _generation(found: Proposed, loaded: Task, context: int | None) -> None:

@@ -159,6 +159,15 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     label: Whole = 0  # which option is right
 
 
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """A column of somebody's own data."""
+
+    name: str
+    holds: str  # text, number, truth, texts, messages, nothing, other
+    role: str  # the key of `[task]` that asks for it; empty where none does
+    sample: str  # what the first row has there
+
+
 class Draft(Event, frozen=True, kw_only=True):
     """A preset that is proposed for somebody's own data."""
 
@@ -166,6 +175,7 @@ class Draft(Event, frozen=True, kw_only=True):
     why: list[Why]
     checks: list[str]  # what only whoever knows the data can tell
     rows: list[Shown]  # the first ones
+    columns: list[Seen] = []
     train: Whole  # rows
     validation: Whole
 

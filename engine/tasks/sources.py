@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import UserError
-from engine.preset.paths import is_pattern, local, matching, parquet_files, there
+from engine.preset.paths import TEXT_KINDS, is_pattern, kind_of, local, matching, parquet_files, there
 from engine.tasks import hub_sets
 from engine.tasks.files import delimited, json_lines, json_list, parquet
 from engine.tasks.table import Check, Table
 from engine.text import listed, suggest
 
-_TEXT = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
-_KINDS = f"{', '.join(_TEXT)}, all of them also as .gz, or .parquet"
+_KINDS = f"{', '.join(TEXT_KINDS)}, all of them also as .gz, or .parquet"
 _HUB_ID = re.compile(r"(?P<name>\w[\w.-]*(?:/\w[\w.-]*)?)(?::(?P<config>[^@:]+))?@(?P<split>.+)")
 
 
@@ -50,7 +49,7 @@ class Source:
     @property
     def kind(self) -> str:
         """What the file's name ends in, without `.gz`."""
-        return _kind(self.paths[0])
+        return kind_of(self.paths[0])
 
     @property
     def files(self) -> list[tuple[Path, str]]:
@@ -73,14 +72,14 @@ def parse(key: str, text: str) -> Source:
         if paths := _folder(path, key, text) if path.is_dir() else matching(path):
             _check_one_split(paths, key, text)
             return Source(key, text, paths=tuple(paths))
-        if not _kind(path):
+        if not kind_of(path):
             raise UserError(f"{key}: {text}: unknown kind of file; give one of {_KINDS}")
         if not path.is_file():
             raise UserError(f"{key}: {text}: is not a file that can be read again; save it as one")
         return Source(key, text, paths=(path,))
     if is_pattern(path):
         raise UserError(f"{key}: {text}: no such file, and no Parquet file that it is a pattern of{_neighbour(path)}")
-    if _kind(path):
+    if kind_of(path):
         raise UserError(f"{key}: {text}: no such file{_neighbour(path)}")
     found = _HUB_ID.fullmatch(text)
     if not found:
@@ -181,18 +180,10 @@ def _check_size(source: Source) -> None:
             raise UserError(f"{name}: is empty; {source.key} needs at least one row")
 
 
-def _kind(path: Path) -> str:
-    """One of the known kinds, or nothing."""
-    suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
-    if suffixes[-1:] == [".gz"]:
-        return suffixes[0] if suffixes[0] in _TEXT else ""
-    return suffixes[-1] if suffixes and suffixes[-1] in (*_TEXT, ".parquet") else ""
-
-
 def _neighbour(path: Path) -> str:
     """A file of nearly that name in the same folder."""
     if not path.parent.is_dir():
         return f"; there is no folder {path.parent}"
     with suppress(OSError):  # a folder that may not be read
-        return suggest(path.name, [p.name for p in path.parent.iterdir() if _kind(p) and p.exists()])
+        return suggest(path.name, [p.name for p in path.parent.iterdir() if kind_of(p) and p.exists()])
     return ""

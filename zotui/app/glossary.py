@@ -22,6 +22,16 @@ FORM = {
     "default": "What holds where the preset does not say. A key that is emptied goes back to it.",
     "saved": "As a preset of your own, with all its comments; one that comes with zotui stays as it is.",
 }
+OWN_DATA = {
+    "kind": "classification: which of a few labels? multiple-choice: which of a row's own choices? generation: a text "
+    "that answers. text: all of a text, or of a conversation what the assistant says.",
+    "prompt": "What the model reads before it answers; {column} is where a column of a row goes.",
+    "learned": "What it learns to write behind the prompt.",
+    "label, text": "What your data call a class, and the word that stands for it: the model is asked which of these "
+    "words is likely behind the prompt. Words that it knows work best.",
+    "check": "What a look at the file cannot tell.",
+    "saved": "As a preset of your own, with the whole path of the file: it works from any folder.",
+}
 PREFLIGHT = {
     "refused": "What a run would end with before its first step. Nothing is launched until the preset is mended.",
     "updates": "How what is learned gets into weights of few bits; see model.fold.",

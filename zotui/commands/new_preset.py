@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +10,6 @@ import typer
 
 from engine.errors import UserError
 from engine.preset.load import load
-from engine.preset.paths import local
 from engine.protocol.findings import Draft, Finding
 from zotui.commands.asking import ask
 from zotui.commands.options import Changes
@@ -19,8 +17,6 @@ from zotui.engines.proposing import MODEL, ProposeEngine
 from zotui.home import presets
 from zotui.text.drafts import lines
 from zotui.text.output import print_out, talk
-
-_SPLITS = r"(train|training|validation|valid|val|dev|test|data)"
 
 
 def new(
@@ -50,7 +46,7 @@ def new(
     json: Annotated[bool, typer.Option("--json", help="A JSON object per finding.")] = False,
 ) -> None:
     """Look at a file and propose a preset for it: kind, prompt, labels, lengths and a rate, and why each."""
-    called = name or name_for(data)
+    called = name or presets.name_for_data(data)
     target = to if to is not None else presets.own_file(called)
     if str(target) != "-":
         _refuse(target, called, among=to is None, replace=replace)
@@ -70,14 +66,6 @@ def new(
             word = called if to is None else shlex.quote(str(target))
             talk(f"{target}: written; next: zotui preflight {word}, zotui tune {word}, zotui run {word}")
     raise typer.Exit(code)
-
-
-def name_for(data: str) -> str:
-    """A name for a preset, of a file's own; of its folder's where that says only which split it is."""
-    path = local(data).absolute()
-    stem = path.name.partition(".")[0] if path.name[:1] != "." else ""
-    stem = stem if not re.fullmatch(_SPLITS, stem, re.IGNORECASE) else path.parent.name
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.") or "my-data"
 
 
 def _refuse(target: Path, called: str, *, among: bool, replace: bool) -> None:

@@ -39,6 +39,6 @@ def copy(
 
 @commands.command()
 def validate(preset: PresetName) -> None:
-    """Check a preset's keys and values."""
-    presets.read(preset)
-    typer.echo(plain(f"{preset}: valid"))
+    """Check a preset's keys and values; it says, too, which of its files are not there."""
+    gone = presets.read(preset).missing()
+    typer.echo(plain(f"{preset}: valid{', but these are not there: ' * bool(gone)}{'; '.join(gone)}"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import ClassVar
 
 from zotui.engines.asked import AskedEngine, command
@@ -20,3 +22,15 @@ class ProposeEngine(AskedEngine):
     def of(cls, data: str, model: str, changes: Sequence[str] = ()) -> ProposeEngine:
         """For a file and a model, with what is decided already (`key=value`)."""
         return cls([f"--model={model}", *(f"--set={change}" for change in changes), "--", data])
+
+    @classmethod
+    def following(cls, data: str, model: str) -> ProposeEngine:
+        """One that answers every `ask` by a draft, or by the fault that there is none for."""
+        return cls([f"--model={model}", "--follow", "--", data])
+
+    def ask(self, changes: Sequence[str]) -> None:
+        """Ask for a proposal with what is decided; nothing happens where it has ended."""
+        assert self._process.stdin is not None
+        with suppress(OSError):
+            self._process.stdin.write(json.dumps(list(changes)).encode() + b"\n")
+            self._process.stdin.flush()

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from engine.errors import UserError
 from engine.preset.load import load, load_file, read_text
+from engine.preset.paths import local
 from engine.preset.schema import Preset
 from engine.runs.home import home
 from engine.text import suggest
 
+_SPLITS = r"(train|training|validation|valid|val|dev|test|data)"
 _PACKAGED = Path(__file__).parents[1] / "_presets"  # in an installed wheel
 _CHECKOUT = Path(__file__).parents[2] / "presets"
 
@@ -56,11 +58,12 @@ def text(path: Path) -> str:
 
 
 def describe(path: Path) -> str:
-    """One line about a preset for a list; it says so if the preset is not valid."""
+    """One line about a preset for a list; it says so if the preset is not valid, or a file of it is not there."""
     try:
-        return load_file(path).description
+        preset = load_file(path)
     except UserError as error:
         return f"(not valid: {error})"
+    return f"(missing: {'; '.join(gone)})" if (gone := preset.missing()) else preset.description
 
 
 def copy(preset: str, name: str | None = None) -> Path:
@@ -83,15 +86,29 @@ def own_file(name: str) -> Path:
 def name_for_own(name: str) -> str:
     """A name for what was made of the preset called so: its own if it is the user's, else one that is free."""
     known = available()
-    if name in known and known[name].parent == user_folder():
-        return name
-    names = (f"my-{name}", *(f"my-{name}-{number}" for number in range(2, 10_000)))
-    return next(free for free in names if free not in known)
+    return name if name in known and known[name].parent == user_folder() else free_name(f"my-{name}")
+
+
+def free_name(name: str) -> str:
+    """It, or with a number behind it, so that no preset is called so yet."""
+    known = available()
+    return next(free for free in (name, *(f"{name}-{number}" for number in range(2, 10_000))) if free not in known)
+
+
+def name_for_data(data: str) -> str:
+    """A name for a preset, of a file's own; of its folder's where that says only which split it is."""
+    path = local(data).absolute()
+    stem = path.name.partition(".")[0] if path.name[:1] != "." else ""
+    stem = stem if not re.fullmatch(_SPLITS, stem, re.IGNORECASE) else path.parent.name
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.") or "my-data"
 
 
 def save(name: str, content: str, *, replace: bool = False) -> Path:
-    """Write a preset of the user's own. Raises `UserError` if that name is taken, unless it is to be replaced."""
-    target = own_file(name)
+    """Write a preset of the user's own, with the whole paths of local files, so that it works from any folder.
+
+    Raises `UserError` if that name is taken, unless it is to be replaced.
+    """
+    target, content = own_file(name), _anchored(content)
     aside = target.with_suffix(".writing")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -106,6 +123,22 @@ def save(name: str, content: str, *, replace: bool = False) -> Path:
     except OSError as error:
         raise UserError(f"{target}: cannot be written ({error.strerror})") from None
     return target
+
+
+def _anchored(content: str) -> str:
+    """A preset's text with paths that are there from here made absolute; one that is not valid stays as it is."""
+    from zotui.home.preset_edit import edit
+
+    try:
+        before = load("preset", content)
+        after = before.absolute()
+        pairs = {key: (getattr(before.task, key), getattr(after.task, key)) for key in ("train", "validation", "test")}
+        changes = {f"task.{key}": new for key, (old, new) in pairs.items() if new != old}
+        if after.model.path != before.model.path:
+            changes["model.path"] = after.model.path
+        return edit(content, changes)
+    except UserError:
+        return content
 
 
 def delete(path: Path) -> None:

@@ -17,11 +17,13 @@ from engine.errors import UserError
 from engine.preset.load import load
 from engine.preset.method import Method
 from engine.propose.rate import rate_for
-from engine.propose.session import draft
+from engine.propose.session import Session
 from engine.protocol.findings import Draft
 from engine.runs.directory import RunDir
+from tests import forked
 from tests.live_engine import Engine
 
+FOLLOWING = (forked.stand_in(), "-P", "-m", "engine.propose")
 ROWS = [{"text": f"film {i}", "label": ("bad", "good")[i % 2]} for i in range(40)]
 
 
@@ -37,7 +39,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def propose(shared: Path) -> Callable[..., Draft]:
-    return lambda data, *changes: draft(data, str(shared / "models/tiny-opt"), changes, lambda detail: None)
+    return lambda data, *changes: Session(data, str(shared / "models/tiny-opt")).draft(changes, lambda detail: None)
 
 
 def test_paths_are_absolute_and_other_splits_are_found(propose: Callable[..., Draft], tmp_path: Path) -> None:
@@ -113,6 +115,33 @@ def test_a_model_that_is_not_here_has_lengths_by_characters(monkeypatch: pytest.
     task = tomllib.loads(found["text"])["task"]
     assert task["messages"] == "messages" and task["too_long"] == "truncate"
     assert "assistant: hello" in found["rows"][0]["prompt"] + found["rows"][0]["options"][0]
+
+
+def test_one_process_answers_question_after_question(shared: Path) -> None:
+    asked = [*FOLLOWING, "--follow", f"--model={shared}/models/tiny-opt", write("d.jsonl", ROWS)]
+    with subprocess.Popen(asked, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdin and process.stdout
+
+        def answer(line: str) -> dict[str, Any]:
+            assert process.stdin and process.stdout
+            process.stdin.write(f"{line}\n".encode())
+            process.stdin.flush()
+            return next(found for found in map(json.loads, process.stdout) if found["type"] != "phase")
+
+        first = answer('""\n[]')
+        assert [(column["name"], column["role"]) for column in first["columns"]] == [
+            ("text", "template"), ("label", "label"),
+        ]  # fmt: skip
+        assert first["columns"][1]["sample"] == "bad"
+        assert "no column 'film'" in answer(json.dumps(['task.template="{film}"']))["text"]
+        changed = answer(json.dumps(['task.template="{text}?"', "task.verbalizer={bad='awful'}"]))
+        assert "?" in changed["rows"][0]["prompt"] and " awful" in changed["rows"][0]["options"]
+        Path("d.jsonl").unlink()
+        assert "d.jsonl" in answer("[]")["text"]  # and it goes on
+        write("d.jsonl", ROWS)
+        assert answer("[]")["text"] == first["text"]
+        process.stdin.close()
+        assert process.wait() == 130
 
 
 @pytest.mark.parametrize("runtime", ["training-loop", "vllm"])

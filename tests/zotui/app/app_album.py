@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input
+from textual.widgets import Input, TextArea
 
 from tests.zotui.app.app_contrast import faults
 from tests.zotui.app.app_pictures import TextPicture
@@ -97,7 +97,6 @@ async def _settled(pilot: Pilot[int]) -> None:
     for _ in range(2):  # what is laid out may lay out more
         await pilot.pause()
     screen = pilot.app.screen
-    for entry in screen.query(Input):
-        if entry.has_focus:
-            entry._restart_blink()  # the cursor is there
+    if isinstance(screen.focused, Input | TextArea):
+        screen.focused._restart_blink()  # the cursor is there
     screen.refresh()  # what shines through from under a dialog is drawn now and then only

@@ -11,7 +11,6 @@ from typer.testing import CliRunner, Result
 
 from tests import forked
 from zotui.cli import app
-from zotui.commands.new_preset import name_for
 from zotui.engines.proposing import ProposeEngine
 from zotui.home import presets
 
@@ -74,5 +73,5 @@ def test_a_mistake_is_one_line(shared: Path) -> None:
 
 
 def test_the_name_is_the_files_or_its_folders() -> None:
-    assert name_for("a b/my films.v2.csv") == "my-films"
-    assert name_for("/x/rte/train.jsonl") == "rte"
+    assert presets.name_for_data("a b/my films.v2.csv") == "my-films"
+    assert presets.name_for_data("/x/rte/train.jsonl") == "rte"

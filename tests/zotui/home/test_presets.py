@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from engine.errors import UserError
+from zotui.cli import app
 from zotui.home import presets
 
 MINIMAL = '[model]\npath = "m"\n[task]\nname = "sst2"\n'
@@ -96,3 +98,15 @@ def test_only_the_users_own_are_deleted() -> None:
     with pytest.raises(UserError, match="comes with zotui and stays"):
         presets.delete(shipped)
     assert shipped.exists()
+
+
+def test_what_is_not_there_is_told(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("d.csv").write_text("text,label\n")
+    text = '[model]\npath = "~/no/model"\n[task]\ntrain = "d.csv"\nvalidation = "some/set@validation"\n# end\n'
+    kept = presets.save("own", text)
+    assert kept.read_text() == text.replace('"d.csv"', f'"{tmp_path}/d.csv"')
+    assert presets.describe(kept) == "(missing: model.path: ~/no/model)"
+    Path("d.csv").unlink()
+    told = CliRunner().invoke(app, ["presets", "validate", "own"]).stdout
+    assert told == f"own: valid, but these are not there: task.train: {tmp_path}/d.csv; model.path: ~/no/model\n"

@@ -85,9 +85,13 @@ class FieldRow(Vertical):
                 yield Static(classes="word")
             else:
                 hint = "required" if field.required else field.shown(field.default) or "unset"
-                self._asked = Input(field.shown(value), placeholder=hint, compact=True, select_on_focus=False)
+                self._asked = self.entry(field.shown(value), hint)
                 yield self._asked
         yield Static(classes="fault")
+
+    def entry(self, text: str, hint: str) -> Input:
+        """What a text is typed in."""
+        return Input(text, placeholder=hint, compact=True, select_on_focus=False)
 
     def on_mount(self) -> None:
         """Show what is default."""

@@ -19,6 +19,7 @@ from engine.preset.method import CONTROL, Method, brings, idle
 from engine.preset.schema import Preset
 from zotui.app import glossary
 from zotui.app.kit.dialogs import Question
+from zotui.app.kit.fields_pane import FieldsPane
 from zotui.app.kit.frame import frame
 from zotui.app.kit.header import HeaderLine
 from zotui.app.kit.help import Help
@@ -32,10 +33,6 @@ from zotui.home.preset_fields import Field, fields
 
 Made = tuple[Preset, str]
 """A preset to launch, and its name."""
-
-
-class _Fields(VerticalScroll, can_focus=False, inherit_bindings=False):
-    """Follows the cursor: the arrows move between the fields, and do not scroll."""
 
 
 class Form(Screen[Made | None]):
@@ -84,7 +81,7 @@ class Form(Screen[Made | None]):
     def compose(self) -> ComposeResult:
         yield HeaderLine()
         with Container(id="panes"):
-            with _Fields(id="fields") as pane:
+            with FieldsPane(id="fields") as pane:
                 pane.border_title = "preset"
                 section = None
                 for field in fields():
@@ -245,9 +242,13 @@ class Form(Screen[Made | None]):
         except UserError as error:
             self.notify(str(error), title="not saved", severity="error", markup=False)
             return
-        for row in self._rows:
-            row.settle()
+        text = presets.text(file)
         self._text, self._data, self._called = text, tomllib.loads(text), file.stem
+        for row in self._rows:
+            stored = self._value(row.field)
+            if row.field.kind == "text" and row.value != stored:  # a path, which is whole there
+                row.enter(stored)
+            row.settle()
         self._check()
         self.notify(str(file), title="saved", markup=False)
 

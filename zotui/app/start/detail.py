@@ -54,6 +54,20 @@ class Detail(VerticalScroll, can_focus=False):
                 "evaluates": every,
                 "checkpoints": save,
                 **_needs(outlook),
+                **({"missing": "; ".join(choice.missing)} if choice.missing else {}),
+            },
+        )
+
+    def show_new(self) -> None:
+        """Explain the line above the presets."""
+        self.border_title = "new from my file"
+        self._rows(
+            "A preset for your own data.",
+            {
+                "takes": "a file of rows: .jsonl, .json, .csv, .tsv (.gz, too) or .parquet",
+                "proposes": "the kind of task, the prompt, what each label is called, lengths and a rate",
+                "shows": "the first rows as the model sees them, while you change it",
+                "": "enter, or f, begins",
             },
         )
 

@@ -28,6 +28,7 @@ class Choice:
     preset: Preset | None
     fault: str
     file: Path
+    missing: tuple[str, ...] = ()  # files that it asks for and that are not there, as `key: path`
 
     def matches(self, word: str) -> bool:
         """Whether a filter finds it: by name, model or description."""
@@ -40,14 +41,18 @@ def choices() -> list[Choice]:
     found = []
     for name, file in presets.available().items():
         try:
-            found.append(Choice(name, load(name, presets.text(file)), "", file))
+            preset = load(name, presets.text(file))
+            found.append(Choice(name, preset, "", file, tuple(preset.missing())))
         except UserError as error:
             found.append(Choice(name, None, str(error), file))
     return found
 
 
 class PresetList(OptionList):
-    """Presets by name, each with what it needs, whether that is here, and the line that describes it."""
+    """Presets by name, each with what it needs, whether that is here, and the line that describes it.
+
+    Above them is a line for a new one of one's own file, unless they are narrowed to what a filter finds.
+    """
 
     DEFAULT_CSS = (
         frame("PresetList", "$primary")
@@ -68,30 +73,49 @@ class PresetList(OptionList):
         self.border_subtitle = "enter checks and runs one   n edits a copy"
         self._choices: list[Choice] = []
         self._outlooks: dict[str, Outlook] = {}
+        self._above = 0  # lines above the presets
 
-    def show(self, found: list[Choice], outlooks: Mapping[str, Outlook]) -> None:
-        """Fill the list, keeping the cursor on the preset where it was."""
-        if found == self._choices and outlooks == self._outlooks and bool(self.option_count) == bool(found):
+    def show(self, found: list[Choice], outlooks: Mapping[str, Outlook], *, filtered: bool = False) -> None:
+        """Fill the list, keeping the cursor on the preset where it was; at first it is on the first preset."""
+        above = 0 if filtered else 1
+        if (found, outlooks, above) == (self._choices, self._outlooks, self._above):
             return
-        under = self.chosen.name if self.chosen else None
-        cursor = self.highlighted or 0
-        self._choices, self._outlooks = found, dict(outlooks)
+        under = self.chosen.name if self.chosen else _NEW if self.at_new else None
+        cursor = above if self.highlighted is None else self.highlighted + above - self._above
+        self._choices, self._outlooks, self._above = found, dict(outlooks), above
         width = min(_WIDEST, max((len(choice.name) for choice in found), default=0)) + 2
         self.clear_options()
+        if above:
+            self.add_option(Option(Content.assemble((_NEW, "bold $primary"), (_NEW_IS, "$quiet")), id="new"))
         self.add_options(
             Option(_line(choice, width, outlooks.get(str(choice.file))), id=f"preset-{n}")
             for n, choice in enumerate(found)
         )
-        places = [n for n, choice in enumerate(found) if choice.name == under]
-        if found:
-            self.highlighted = places[0] if places else min(cursor, len(found) - 1)
+        places = [n for n, choice in enumerate(found, above) if choice.name == under]
+        if self.option_count:
+            stays = 0 if above and under == _NEW else max(0, min(cursor, self.option_count - 1))
+            self.highlighted = places[0] if places else stays
+
+    def go_to(self, name: str) -> None:
+        """Have the cursor on a preset, if it is there."""
+        for place, choice in enumerate(self._choices, self._above):
+            if choice.name == name:
+                self.highlighted = place
+
+    @property
+    def at_new(self) -> bool:
+        """Whether the cursor is on the line for a new one."""
+        return self._above == 1 and self.highlighted == 0
 
     @property
     def chosen(self) -> Choice | None:
         """The preset under the cursor."""
-        there = self.highlighted is not None and self.highlighted < len(self._choices)
-        return self._choices[self.highlighted] if there and self.highlighted is not None else None
+        place = -1 if self.highlighted is None else self.highlighted - self._above
+        return self._choices[place] if 0 <= place < len(self._choices) else None
 
+
+_NEW = "new from my file"
+_NEW_IS = "   a preset for your own data, from a look at it"
 
 _WIDEST = 28
 """Cells of a name: a longer one would push out what the presets need."""
@@ -112,6 +136,10 @@ def _line(choice: Choice, width: int, outlook: Outlook | None) -> Content:
             needs = f"{numbers.size(outlook.memory):>8}"
         elif outlook.fits == "no":
             fits = ("cannot", "$error")
+    if choice.missing:
+        key, _, path = choice.missing[0].partition(": ")  # its folder is told where there is room
+        gone = f"{'missing':<9}{Path(path).name} is not there ({key})"
+        return Content.assemble((name, "bold"), (f"{needs}  ", "$quiet"), (gone, "$error"))
     return Content.assemble(
         (name, "bold"),
         (f"{needs}  ", "$quiet"),

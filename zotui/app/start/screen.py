@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Container, Vertical
@@ -16,21 +16,21 @@ from textual.widgets import DataTable, Input, OptionList
 
 from engine.errors import UserError
 from engine.preset.schema import Preset
-from engine.protocol.findings import Outlook
 from engine.runs.directory import RunDir, Summary, all_runs
 from zotui.app import glossary
 from zotui.app.kit.header import HeaderLine
 from zotui.app.kit.help import Help
 from zotui.app.kit.key_bar import KeyBar
-from zotui.app.kit.while_mounted import while_mounted
 from zotui.app.preset.form import Form
+from zotui.app.preset.own_data.screen import OwnData, Saved
 from zotui.app.preset.preflight import Preflight
+from zotui.app.start.default_model import default_model
 from zotui.app.start.deleting import delete_preset, delete_run
 from zotui.app.start.detail import Detail
 from zotui.app.start.filter_line import FilterLine
+from zotui.app.start.needs import Needs
 from zotui.app.start.preset_list import Choice, PresetList, choices
 from zotui.app.start.run_list import RunList
-from zotui.engines.preflight import PreflightEngine
 from zotui.home import presets
 
 REFRESH_EVERY = 5.0
@@ -53,6 +53,10 @@ class Start(Screen[None]):
     """
     AUTO_FOCUS = "#presets"
     BINDINGS = [
+        Binding(
+            "f", "from_file", "from my file", id="start.from_file",
+            tooltip="make a preset for your own data: an engine looks at a file and proposes one",
+        ),
         Binding(
             "n", "new", "new", id="start.new",
             tooltip="edit a copy of the preset, or of the run's preset, in a form; from there it is run or saved",
@@ -110,9 +114,7 @@ class Start(Screen[None]):
     def __init__(self, wall: Callable[[], float] = time.time) -> None:
         super().__init__()
         self._wall = wall
-        self._outlooks: dict[str, Outlook] = {}
-        self._engine: PreflightEngine | None = None
-        self._asked_about: dict[str, float] = {}  # when each preset's file was last changed that was asked about
+        self._needs = Needs(self)
 
     def compose(self) -> ComposeResult:
         yield HeaderLine()
@@ -130,8 +132,7 @@ class Start(Screen[None]):
 
     def on_unmount(self) -> None:
         """What was being asked is of no use to anybody."""
-        if self._engine is not None:
-            self._engine.close()
+        self._needs.close()
 
     def on_screen_resume(self) -> None:
         """Back from a cockpit: things have changed."""
@@ -153,43 +154,18 @@ class Start(Screen[None]):
         word = self.query_one(FilterLine).word
         seen = [run for run in runs if _matches(run, word)]
         empty = "none that the filter finds" if runs else "none yet: enter on a preset starts one"
-        self.query_one(PresetList).show([choice for choice in found if choice.matches(word)], self._outlooks)
+        fitting = [choice for choice in found if choice.matches(word)]
+        self.query_one(PresetList).show(fitting, self._needs.outlooks, filtered=bool(word))
         listed = self.query_one(RunList)
         listed.keep_marks([run.path for run in runs])
         listed.show(seen, self._wall(), empty)
         self._explain()
-        self._engine_presets(found)
+        self._needs.ask([choice.file for choice in found if choice.preset is not None])
 
+    @on(Needs.Known)
     def _reload_if_seen(self) -> None:
         if self.app.screen is self:
             self.action_reload()
-
-    # -- what the presets need --------------------------------------------------------------------
-
-    def _engine_presets(self, found: list[Choice]) -> None:
-        """Ask an engine, aside, about the presets that are new or were changed."""
-        if self._engine is not None:
-            return
-        files = [choice.file for choice in found if choice.preset is not None and choice.file.exists()]
-        changed = {str(file): file.stat().st_mtime for file in files}
-        due = [file for file in files if self._asked_about.get(str(file)) != changed[str(file)]]
-        self._asked_about = changed
-        if due:
-            self._engine = PreflightEngine.of_many(due)
-            self._listen(self._engine)
-
-    @work(thread=True, exit_on_error=False)
-    def _listen(self, engine: PreflightEngine) -> None:
-        outlooks = [finding for finding in engine.findings() if isinstance(finding, Outlook)]
-        engine.close()
-        if self.is_running:
-            self.app.call_from_thread(self._take, outlooks)
-
-    @while_mounted
-    def _take(self, outlooks: list[Outlook]) -> None:
-        self._engine = None
-        self._outlooks |= {outlook.source: outlook for outlook in outlooks}
-        self._reload_if_seen()
 
     # -- keys ---------------------------------------------------------------------------------------
 
@@ -211,6 +187,21 @@ class Start(Screen[None]):
         """Show everything again."""
         if self.query_one(FilterLine).close() and not self.query_one(RunList).has_focus:
             self.query_one(PresetList).focus()
+
+    def action_from_file(self) -> None:
+        """Make a preset for a file of one's own."""
+        self.app.push_screen(OwnData(default_model(self._choice())), self._made)
+
+    def _made(self, saved: Saved | None) -> None:
+        """Go on with what was saved: to its preflight, or to all of it in a form."""
+        if saved is None:
+            return
+        self.action_reload()
+        self.query_one(PresetList).go_to(saved.name)
+        if saved.run:
+            self.check()
+        else:
+            self._edit()
 
     def action_new(self) -> None:
         """Edit a copy of the preset, or of the run's preset, under the cursor."""
@@ -270,7 +261,10 @@ class Start(Screen[None]):
 
     @on(OptionList.OptionSelected, "#presets")
     def check(self) -> None:
-        """Enter on a preset."""
+        """Enter on a preset, or above them."""
+        if self.query_one(PresetList).at_new:
+            self.action_from_file()
+            return
         choice = self.query_one(PresetList).chosen
         if choice is None or self.app.screen is not self:  # enter was pressed again before its screen came
             return
@@ -324,8 +318,10 @@ class Start(Screen[None]):
         detail, run, choice = self.query_one(Detail), self._run(), self.query_one(PresetList).chosen
         if run is not None:
             detail.show_run(run)
+        elif self.query_one(PresetList).at_new:
+            detail.show_new()
         elif choice is not None:
-            detail.show_preset(choice, self._outlooks.get(str(choice.file)))
+            detail.show_preset(choice, self._needs.outlooks.get(str(choice.file)))
         else:
             detail.clear()
 

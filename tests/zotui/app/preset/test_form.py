@@ -142,6 +142,29 @@ async def test_saving_keeps_the_comments_and_asks_before_it_replaces(write_prese
         await until_shown(pilot, "presets", "demo-2")
 
 
+async def test_a_path_is_saved_whole_and_the_list_says_when_nothing_is_there(
+    write_preset: WritePreset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    data = tmp_path / "here" / "own.jsonl"
+    data.write_text('{"sentence": "a", "label": 0}\n')
+    write_preset("demo", COMMENTED)
+    async with ZotuiApp().run_test(size=(160, 40)) as pilot:
+        await opened(pilot)
+        await fill(pilot, "task.train", "own.jsonl")
+        await pilot.press("ctrl+s")
+        await until_shown(pilot, "save as a preset of your own")
+        await pilot.press(*"own", "enter")
+        await until_shown(pilot, "edit: own")
+        assert field(pilot, "task.train").value == str(data) and not pilot.app.screen.query(".-changed")
+        monkeypatch.chdir(tmp_path)
+        assert load_file(presets.own_file("own")).task.train == str(data)
+        data.unlink()
+        await pilot.press("escape")
+        await until_shown(pilot, "missing", "own.jsonl is not there")
+
+
 async def test_a_name_that_is_none_is_said_where_it_is_typed(write_preset: WritePreset) -> None:
     write_preset("demo", COMMENTED)
     app = ZotuiApp()
