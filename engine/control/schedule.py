@@ -1,9 +1,9 @@
 """The learning rate over a run: lr_t = lr s(t), with t the step, from 0, and T the steps of the run.
 
-    warm-up   s = (t + 1) / (w + 1) for t < w, the steps of the warm-up (Goyal et al., arXiv 1706.02677); then
-    constant  s = 1
-    linear    s = (T - t) / (T - w), as in Transformers' trainers
-    cosine    s = (1 + cos(pi (t - w) / (T - w))) / 2 (Loshchilov and Hutter, arXiv 1608.03983, without restarts)
+warm-up   s = (t + 1) / (w + 1) for t < w, the steps of the warm-up (Goyal et al., arXiv 1706.02677); then
+constant  s = 1
+linear    s = (T - t) / (T - w), as in Transformers' trainers
+cosine    s = (1 + cos(pi (t - w) / (T - w))) / 2 (Loshchilov and Hutter, arXiv 1608.03983, without restarts)
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -19,7 +18,6 @@ from engine.preset.section import Section
 from engine.text import suggest
 
 _NAME = "method.name"
-_ZEROS = re.compile(r"0\.0{5,}1|10{9,}")  # bounds that nobody can count
 
 
 def load(source: str, text: str, overrides: Iterable[str] = ()) -> Preset:
@@ -159,7 +157,7 @@ def explain(error: ValidationError, schema: type[Section] = Preset) -> str:
     message = first["msg"].removeprefix("Value error, ")
     if not key:  # of keys in several sections, which it names
         return f"{message}{more}"
-    message = _ZEROS.sub(lambda found: f"{float(found[0]):g}", message[0].lower() + message[1:])
+    message = message[0].lower() + message[1:]
     given = first.get("input")
     given = (
         str(given).lower() if isinstance(given, bool) else repr(given) if isinstance(given, (int, float, str)) else ""

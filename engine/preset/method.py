@@ -29,8 +29,8 @@ class Method(Section):
     name: Name = Field("lozo", description="The zeroth-order method; it brings what is left out below.")
     rank: int = Field(2, ge=1, le=512, description="Rank r of a direction Z = U V^T.")
     interval: int = Field(50, ge=1, description="Steps between redraws of V (nu); each ends in a fold.")
-    eps: float = Field(1e-3, ge=1e-30, le=1e30, description="Size of the perturbation W +- eps Z.")
-    lr: float = Field(1e-6, ge=1e-30, le=1e30, description="Learning rate.")
+    eps: float = Field(1e-3, gt=0, description="Size of the perturbation W +- eps Z.")
+    lr: float = Field(1e-6, gt=0, description="Learning rate.")
     schedule: Literal["constant", "linear", "cosine"] = Field(
         "constant", description="Learning rate over the run: constant, or linear or as a cosine down to 0."
     )
@@ -52,7 +52,7 @@ class Method(Section):
         "none", description="rms divides Z by the square root of the rank, so that an entry has the variance 1."
     )
     moves: Literal["b", "both"] = Field("b", description="Which factors of an adapter move: B alone, or A and B.")
-    alpha: float = Field(16.0, ge=1e-30, le=1e30, description="An adapter adds (alpha / rank) B A to its matrix.")
+    alpha: float = Field(16.0, gt=0, description="An adapter adds (alpha / rank) B A to its matrix.")
     sides: Literal["two", "one"] = Field(
         "two", description="two scores W + eps Z and W - eps Z; one scores W + eps Z, and W once for all queries."
     )
@@ -93,6 +93,13 @@ class Method(Section):
     ratchet: bool = Field(
         False, description="On a worse evaluation go back to the best state, and on with half the learning rate."
     )
+
+    @field_validator("lr", "eps", "alpha")
+    @classmethod
+    def _is_a_float32(cls, value: float) -> float:
+        if not 1e-30 <= value <= 1e30:
+            raise ValueError("is more or less than a step can be taken with; use 1e-30 to 1e30")
+        return value
 
     @field_validator("shards", mode="wrap")
     @classmethod

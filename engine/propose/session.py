@@ -35,6 +35,7 @@ from engine.text import listed
 
 Report = Callable[[str], None]
 
+_METHOD = "fast"
 _STEPS, _BATCH = 2000, 16
 _EVALUATED = 500  # validation examples at most, as MeZO has it
 _GENERATED = 100  # of them for which a text is generated
@@ -92,16 +93,17 @@ class Session:
         if len(loaded.train) < whole:
             unsure = unsure or "not every row was looked at"
         lengths = _lengths(found, loaded, context, unsure)
-        run = Method.model_validate(given.get("method", {}))
+        run = Method.model_validate({"name": _METHOD, **given.get("method", {})})
         lr, why_lr = rate_for(run, parameters)
         sections: dict[str, dict[str, Any]] = {
             "model": {"path": _absolute(given["model"]["path"]), **lengths.keys},
             "task": found.keys,
             "method": {"name": run.name, "lr": lr},
-            "run": _run(whole, given["run"]["steps"]),
+            "run": _run(whole, given["run"]["steps"], run),
         }
         why = {f"task.{key}": text for key, text in found.why.items()}
         why |= {f"model.{key}": text for key, text in lengths.why.items()}
+        why["method.name"] = "what learned fastest where methods were measured; `lozo` is the plain one"
         why["method.lr"] = f"{why_lr}; a guess, which `zotui tune` mends"
         name = Path(source.text).name
         text = toml_of(f"{_title(found)} of {name}", sections, why, _decided(overrides, given))
@@ -260,8 +262,9 @@ def _lengths(found: Proposed, loaded: Task, context: int | None, unsure: str) ->
     return lengths
 
 
-def _run(rows: int, steps: int) -> dict[str, Any]:
-    often, seldom = max(1, steps // 10), max(1, steps // 2)
+def _run(rows: int, steps: int, method: Method) -> dict[str, Any]:
+    # The ratchet learns at evaluations that a rate is too large.
+    often, seldom = max(1, steps // (40 if method.ratchet else 10)), max(1, steps // 2)
     return {"steps": steps, "batch_size": min(_BATCH, rows), "eval_every": often, "checkpoint_every": seldom}
 
 

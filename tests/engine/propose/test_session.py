@@ -53,10 +53,9 @@ def test_paths_are_absolute_and_other_splits_are_found(propose: Callable[..., Dr
 
 
 def test_what_is_set_stands_in_the_preset_as_set(propose: Callable[..., Draft]) -> None:
-    found = propose(write("d.jsonl", ROWS), "method.name=fast", "task.verbalizer.bad=awful", "run.steps=7")
+    found = propose(write("d.jsonl", ROWS), "method.name=lozo", "task.verbalizer.bad=awful", "run.steps=7")
     preset = load("d", found.text)
-    assert preset.method.name == "fast" and preset.run.steps == 7
-    assert preset.method.lr == 1e-2  # the demo's, for a model as small
+    assert preset.method.name == "lozo" and preset.run.steps == 7
     assert preset.task.verbalizer == {"bad": "awful", "good": "good"}
     assert "# as you set it\nsteps = 7" in found.text
 
@@ -65,6 +64,14 @@ def test_rates_follow_the_size_where_the_method_does() -> None:
     lozo, adapter = Method(name="lozo"), Method(name="mezo-lora", lr=1e-4, direction="adapter")  # type: ignore[call-arg]
     assert [rate_for(lozo, size)[0] for size in (10**6, 10**8, 13 * 10**9, None)] == [1e-3, 1e-6, 1e-7, 1e-6]
     assert rate_for(adapter, 13 * 10**9)[0] == 1e-4
+    fast = Method(name="fast")  # type: ignore[call-arg]
+    assert [rate_for(fast, size)[0] for size in (10**6, 10**8, 13 * 10**9, None)] == [1e-2, 1e-4, 1e-6, 1e-5]
+
+
+def test_what_is_not_said_is_the_method_that_learns_fastest(propose: Callable[..., Draft]) -> None:
+    preset = load("d", propose(write("d.jsonl", ROWS)).text)
+    assert (preset.method.name, preset.method.ratchet, preset.method.lr) == ("fast", True, 1e-2)  # the demo's
+    assert preset.run.steps // preset.run.eval_every == 40
 
 
 def test_lengths_are_those_of_the_longest_row(propose: Callable[..., Draft]) -> None:
@@ -146,7 +153,7 @@ def test_one_process_answers_question_after_question(shared: Path) -> None:
 
 @pytest.mark.parametrize("runtime", ["training-loop", "vllm"])
 def test_a_proposal_trains(propose: Callable[..., Draft], home: Path, tmp_path: Path, runtime: str) -> None:
-    text = propose(write("d.jsonl", ROWS), "run.steps=3", "run.eval_every=3", f"model.runtime={runtime}").text
+    text = propose(write("d.jsonl", ROWS), "run.steps=3", "run.eval_every=2", f"model.runtime={runtime}").text
     run = RunDir.create(load("d", text), "d", tmp_path / "run")
     assert Engine(run).finish() == 0
     assert run.steps_done() == 3 and run.info.read().runtime == runtime
