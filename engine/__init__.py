@@ -4,4 +4,4 @@ Start it with `python -m engine`. What the app may import of it (`protocol`, `pr
 nothing heavy; README.md beside this file is the map.
 """
 
-__version__ = "0.6.0"
+__version__ = "0.7.0"
