@@ -14,6 +14,7 @@ TOLERANCE = {"float32": 1e-4, "float16": 0.005, "bfloat16": 0.05}
 WAITS_A_STEP = 1  # of dense directions one for each sign: the weights of the other are written over it
 WAITS_A_FOLD = 1
 KERNELS_A_MATRIX = 3  # of a fold
+KERNELS_A_CROSSING = 5  # of a matrix whose momentum is brought over to the new basis
 KERNELS_A_BASIS = 6  # more, of every matrix, for an orthonormal one: a QR in float64, its signs, and back
 KERNELS_OF_40_BLOCKS = 910  # of a step at OPT-13B's 40 blocks
 
@@ -58,7 +59,8 @@ def problems(case: Case, found: dict[str, Any], eager: dict[str, Any] | None, ro
         wrong.append(f"a loss is off by {row.loss_off:.2g} nats, {TOLERANCE[case.dtype]:g} is allowed")
     if "agrees" not in found["self_check"]:
         wrong.append(f"the self-check says: {found['self_check']}")
-    direction = work.method(asdict(case)).direction
+    method = work.method(asdict(case))
+    direction = method.direction
     waits = WAITS_A_STEP * (2 if direction == "dense" else 1)
     if row.waits > waits:
         wrong.append(f"waits a step: {row.waits}, {waits} allowed{_where(found, 'step', 'wait_lines')}")
@@ -68,6 +70,8 @@ def problems(case: Case, found: dict[str, Any], eager: dict[str, Any] | None, ro
     # A residual of the host's is copied there and back.
     a_matrix = KERNELS_A_MATRIX + (2 if case.fold == "host-residual" else 0)
     a_matrix += {"subspace": KERNELS_A_BASIS, "core": 2 * KERNELS_A_BASIS + 1}.get(direction, 0)  # and a core is lifted
+    if method.update != "sgd" and method.momentum and method.carry == "project":
+        a_matrix += KERNELS_A_CROSSING
     if row.fold_kernels > a_matrix * row.matrices:
         lines = _where(found, "fold", "kernel_lines")
         wrong.append(f"kernels a fold: {row.fold_kernels}, {a_matrix} x {row.matrices} are allowed{lines}")
