@@ -35,8 +35,8 @@ class LowRank:
     """One matrix's part; its weight itself lives elsewhere.
 
     Attributes: v, (cols, rank), the basis of the interval; learned, U_acc, (rows, rank), or (rank, rank) of a core;
-    fold, which has the residual;
-    sample, which knows how much of the update was kept.
+    fold, which has the residual; sample, which knows how much of the update was kept; left, of a core, P, (rows, rank):
+    U is P times what was learned.
     """
 
     def __init__(
@@ -48,18 +48,13 @@ class LowRank:
         sample: Sample,
         left: torch.Tensor | None,
     ) -> None:
-        """`left`: of a core, P, (rows, rank): U is P times what was learned."""
         self.matrix, self.v, self.learned, self.fold, self.sample = matrix, v, learned, fold, sample
-        self._left = left
+        self.left = left
 
     @property
     def u(self) -> torch.Tensor:
         """U_acc, (rows, rank), whatever its coordinates are."""
-        return self.lifted(self.learned)
-
-    def lifted(self, coordinates: torch.Tensor) -> torch.Tensor:
-        """U, (rows, rank), of coordinates, shaped as `learned`."""
-        return coordinates if self._left is None else self._left @ coordinates
+        return self.learned if self.left is None else self.left @ self.learned
 
     def begin(self, weight: torch.Tensor) -> None:
         """The weight as it is now is what the update is counted from, unless there is such a one already."""
@@ -81,7 +76,7 @@ class Learned:
 
     Attributes: directions, where U and V come from; v, learned, flat, float32; states, each matrix's views of them;
     dirty, whether anything was learned since the last fold; update, the rule by which it is; a, of an adapter, A^T of
-    all matrices, flat, without the scale, a part of `learned` where it moves.
+    all matrices, flat, without the scale, a part of `learned` where it moves; left, of a core, P of all matrices.
     """
 
     def __init__(
@@ -115,7 +110,7 @@ class Learned:
             self.a = self.learned[-len(self.v) :] if space.own_a else torch.empty_like(self.v)
         self._is_bent = [False] * len(self._u)
         self._staging = staging = Staging(matrices, device) if fold == "host-residual" else None
-        self._left = LeftBases(matrices, space, seed, device) if space.coordinates == "core" else None
+        self.left = LeftBases(matrices, space, seed, device) if space.coordinates == "core" else None
         self._v_of = views(self.v, matrices, "cols")
         self.states = [
             LowRank(
@@ -124,7 +119,7 @@ class Learned:
                 part,
                 Fold(matrix, fold, seed, device, drawn, staging),
                 Sample(matrix, space.rank, seed, device, len(matrices) if space.moves_weights else 0),
-                self._left.of_matrix[index] if self._left else None,
+                self.left.of_matrix[index] if self.left else None,
             )
             for index, (matrix, part) in enumerate(zip(matrices, self.by_matrix(self.learned), strict=False))
         ]
@@ -143,7 +138,7 @@ class Learned:
             return
         crossing = None
         if self._rule.carry == "project" and self._drawn_at is not None:
-            crossing = Crossing(self._space, self._shapes, self._v_of, self._left)
+            crossing = Crossing(self._space, self._shapes, self._v_of, self.left)
         self.draw_basis(step)
         self.update.redraw(crossing)
 
@@ -154,8 +149,8 @@ class Learned:
         else:
             self.directions.v_into(self.a, step)
             self.changed()
-        if self._left is not None:
-            self._left.draw(step)
+        if self.left is not None:
+            self.left.draw(step)
         self._drawn_at = step
 
     def resume(self, step: int, state: Mapping[str, torch.Tensor]) -> None:
@@ -201,16 +196,6 @@ class Learned:
             for query in queries:
                 self._place(step, query, keep)
 
-    @property
-    def is_core(self) -> bool:
-        """Whether coordinates are those of a core between two bases."""
-        return self._left is not None
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether coordinates are U itself, and all of it."""
-        return self._left is None and not self._space.own_a
-
     def changed(self) -> None:
         """A of an adapter was drawn, loaded or moved: V is what it says."""
         assert self.a is not None
@@ -229,10 +214,13 @@ class Learned:
         """U of all matrices, flat, from their coordinates: those themselves, but for a core."""
         if self._space.own_a:
             return coordinates[: -len(self.v)]
-        if self._left is None:
+        if self.left is None:
             return coordinates
-        parts = zip(self.states, self.by_matrix(coordinates), strict=True)
-        return torch.cat([state.lifted(part).flatten() for state, part in parts])
+        u = torch.empty_like(self.left.flat)
+        u_of = views(u, [state.matrix for state in self.states], "rows")
+        for left, part, out in zip(self.left.of_matrix, self.by_matrix(coordinates), u_of, strict=True):
+            torch.mm(left, part, out=out)
+        return u
 
     def learn(self, step: int, gradients: Sequence[float], lr: float) -> None:
         """Move U_acc by the update rule, with the mean of gradients[d] U(step, d) as its estimate."""

@@ -2,8 +2,8 @@
 
     P, V orthonormal, kept for nu steps;  Z = P S V^T with S ~ N(0,1)^{r x r},  W <- W - lr g Z
 
-SubZero+ takes many one-sided probes (queries = 31 to 99, sides = "one") and Adam on the core (update = "adam", with a
-rate of 1e-3 to 1e-2).
+A slot holds the core of its sign alone; P and V are there once. SubZero+ takes many one-sided probes (queries = 31 to
+99, sides = "one") and Adam on the core (update = "adam", with a rate of 1e-3 to 1e-2).
 """
 
 from __future__ import annotations

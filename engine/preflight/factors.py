@@ -30,9 +30,9 @@ class Factors:
     drawn: int  # U of a pass's directions, and of the next pass's where they are drawn ahead
     update: int  # the state of the update rule
     v: int
-    a: int  # of all layers
+    a: int  # of all layers; of cores, P with it
     b: int  # of all layers and every sign
-    sign: int  # on a GPU, what B is written from
+    sign: int  # on a GPU, what B is written from; of cores, U that they are compared by at the start
     table: int  # on a GPU, that normals are looked up in
     samples: int  # that tell how much of an update was kept
 
@@ -62,16 +62,17 @@ def factor_bytes(
     rank, shards = space.rank, probing.shards
     rows, cols = (sum(getattr(m, side) for m in matrices) for side in ("rows", "cols"))
     at_once = shards * (max(1, signs // 2) if probing.sides == "two" else signs)
-    plan = Plan(_slices(matrices), rank, on_gpu, shards)
+    is_core = space.coordinates == "core"
+    plan = Plan(_slices(matrices), rank, on_gpu, shards, is_core=is_core)
     numbers = sum(a * b for a, b in coordinates(matrices, space))
-    left = rows * rank * 4 if space.coordinates == "core" else 0
+    left = rows * rank * 4 if is_core else 0
     return Factors(
         public=2 * adapter_rank(rank) * sum(m.rows + m.cols for m in dense(matrices)) * size,
         learned=numbers * 4 + left,
         drawn=at_once * (2 if draws_ahead(numbers, at_once) else 1) * numbers * 4,
         update=state_numbers(rule) * numbers * 4 + working_bytes(rule, numbers),
         v=cols * rank * 4 * (1 if space.moves_weights or space.own_a else 2),  # of an adapter, A by itself as well
-        a=plan.a_size * size * (signs * shards if space.own_a else 1),
+        a=(plan.a_size * (signs * shards if space.own_a else 1) + plan.left_size) * size,
         b=signs * plan.b_size * size,
         sign=numbers * 4 + left if on_gpu else 0,
         table=4 * QUANTILES if on_gpu else 0,
@@ -83,12 +84,15 @@ def spread_width(matrices: Sequence[Matrix], space: Space, shards: int, on_gpu: 
     """Numbers that a pass on a GPU has of each token, beside its activations, while a layer adds what shards add.
 
     What A gives is spread over the columns of all shards, zeros in all but the token's own; where A moves, every token
-    has that of each shard first, and once more with the zeros. On a CPU each shard's tokens have their own.
+    has that of each shard first, and once more with the zeros. On a CPU each shard's tokens have their own. Of cores
+    there is what they give, of every token, before it is lifted.
     """
-    if shards == 1 or not on_gpu or space.coordinates == "dense":
+    is_core = space.coordinates == "core"
+    if not on_gpu or space.coordinates == "dense" or (shards == 1 and not is_core):
         return 0
-    plan = Plan(_slices(dense(matrices)), space.rank, on_gpu, shards)
-    return shards * (plan.widest + (2 * plan.columns if space.own_a else 0))
+    plan = Plan(_slices(dense(matrices)), space.rank, on_gpu, shards, is_core=is_core)
+    spread = shards * (plan.widest + (2 * plan.columns if space.own_a else 0)) if shards > 1 else 0
+    return spread + (plan.columns if is_core else 0)
 
 
 def _dense_bytes(matrices: Sequence[Matrix], moving: Sequence[Matrix], size: int, on_gpu: bool) -> Factors:

@@ -56,8 +56,9 @@ def main() -> int:
     )
     with TemporaryDirectory() as folder:
         engine = OneEngine(
-            Path(write_shape("opt-125m", Path(folder))), batch=16, rank=128, signs=18, random_weights=True
-        )
+            Path(write_shape("opt-125m", Path(folder))), batch=16, rank=128, signs=18, random_weights=True,
+            longest=max(example.length for example in batch),
+        )  # fmt: skip
         for name in asked.method:
             method = Method(**{**_METHODS[name], "interval": 10**9})
             runtime, optimizer = engine.take(method), Optimizer(method, 10**9, "classification")

@@ -46,7 +46,9 @@ _COMBINED: dict[str, dict[str, Any]] = {
     },
     "kerzoo, two queries of shards": {"name": "kerzoo", "queries": 2, "shards": 2},
     "conmezo, kept, two queries of shards": {"name": "conmezo", "carry": "keep", "queries": 2, "shards": 2},
-    "subzero, momentum over shards": {"name": "subzero", "update": "momentum", "carry": "project", "shards": 2},
+    "subzero, momentum over shards": {
+        "name": "subzero", "rank": 2, "update": "momentum", "carry": "project", "shards": 2,
+    },
 }  # fmt: skip
 
 IN_SLOTS = [name for name, page in METHODS.items() if page.brings["direction"] not in ("adapter", "dense")]
@@ -54,7 +56,7 @@ IN_SLOTS = [name for name, page in METHODS.items() if page.brings["direction"] n
 
 SHORT = [
     *IN_SLOTS, "mezo-factorized, shards of signs, centred", "grzo, shards that are no divisor, two queries",
-    "grzo, adam-scalar", "zo-muon, momentum, two sides", "subzero+",
+    "grzo, adam-scalar", "zo-muon, momentum, two sides", "subzero+", "subzero, momentum over shards",
 ]  # fmt: skip
 """Cases that have each kind of each piece."""
 CASES: dict[str, dict[str, Any]] = {name: {"name": name} for name in IN_SLOTS} | _COMBINED

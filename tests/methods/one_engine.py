@@ -39,13 +39,15 @@ class OneEngine:
         rank: int = 16,
         signs: int = 16,
         dtype: str = "float32",
+        longest: int = LONGEST,
         random_weights: bool = False,
     ) -> None:
-        """`rank`, `signs`: the most that a method may ask for, of a rank and of what is scored in one pass."""
+        """`rank`, `signs`: the most that a method may ask for, of a rank and of what is scored in one pass; what is
+        of more than `longest` tokens is scored through vLLM's public API."""
         from engine.runtimes.vllm.runtime import VllmRuntime
         from engine.runtimes.vllm.support import unadaptable
 
-        self._path, self._dtype, self._batch = path, dtype, batch
+        self._path, self._dtype, self._batch, self._longest = path, dtype, batch, longest
         self._facts = read_model(str(path), trust_remote_code=False, weights=not random_weights)
         assert not unadaptable(self._facts.architecture)
         self._fold: FoldMode = "nearest" if dtype == "float32" else "residual"
@@ -106,7 +108,7 @@ class OneEngine:
     def _needs(self, method: Method, batch: int | None = None) -> Needs:
         return Needs(
             batch=batch or self._batch,
-            longest=LONGEST,
+            longest=self._longest,
             options=3,
             option_tokens=3,
             probing=probing_of(method, batch or self._batch),

@@ -49,6 +49,9 @@ def main() -> None:
             told[f"slots, {dtype}, rank {rank}"] = slots_are_alike(dtype, Space(rank=rank))
         both = Space(coordinates="factors", basis="adapter", rank=4, scale=1.5)
         told[f"slots, {dtype}, both factors"] = slots_are_alike(dtype, both)
+        for rank in (3, 8):  # three matrices share the product of the first
+            core = Space(coordinates="core", basis="orthonormal", rank=rank)
+            told[f"slots, {dtype}, cores, rank {rank}"] = slots_are_alike(dtype, core)
     for count, by_kernels in ((1, False), (3, False), (4, True), (7, False)):
         told[f"residuals of {count} matrices in the host's memory"] = host_residuals_are_alike(count, by_kernels)
     print(json.dumps(told))
@@ -132,8 +135,14 @@ def slots_are_alike(dtype: torch.dtype, space: Space) -> bool:
         pieces = [(piece.a.clone(), piece.b.clone()) for piece in slots.slices]
         slots.settle()
         pieces += [(piece.a.clone(), piece.b[:1].clone()) for piece in slots.slices]
-        padding = sum(float(f.a.double().abs().sum()) for f in slots.of_layer.values())
-        written = sum(float(piece.a.double().abs().sum()) for piece in slots.slices)
+        is_core = space.coordinates == "core"
+        pieces += [(piece.left, piece.state.left.T.to(dtype)) for piece in slots.slices if is_core]
+        # What is between the matrices, and beside them, is zeros.
+        there = [f.a for f in slots.of_layer.values()]
+        there += [slots._b[:1], *(lift.left for f in slots.of_layer.values() for lift in f.lifts)]
+        own = [part for piece in slots.slices for part in (piece.a, piece.b[:1])]
+        own += [piece.left for piece in slots.slices if is_core]
+        padding, written = (sum(float(part.double().abs().sum()) for part in parts) for parts in (there, own))
         results.append((pieces, abs(padding - written) < 1e-3 * written))
     (ours, fine), (theirs, also_fine) = results
     same = all(torch.equal(a, c) and torch.equal(b, d) for (a, b), (c, d) in zip(ours, theirs, strict=True))

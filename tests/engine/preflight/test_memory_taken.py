@@ -13,16 +13,19 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from engine.directions.fold import FoldMode
-from engine.directions.space import space_of
+from engine.directions.space import Space, space_of
 from engine.environment import prepare_device
 from engine.estimators.probing import Probing
 from engine.models.facts import ModelFacts, dtype_of, read_model
+from engine.models.weights import Matrix
 from engine.optimizer import probing_of
 from engine.preflight.factors import factor_bytes, spread_width
 from engine.preflight.memory import activation_width, estimate_memory
 from engine.preset.method import Method
 from engine.runtimes.base import Needs
 from engine.runtimes.vllm.capacity import block_size, plan_capacity
+from engine.runtimes.vllm.worker.factors import Slice
+from engine.runtimes.vllm.worker.slots import Slots
 from engine.tasks.example import Example
 from engine.updates.base import Rule, rule_of
 from tests.engine.conftest import needs_vllm
@@ -95,6 +98,7 @@ def open_runtime(tiny_models: dict[str, Path]) -> Iterator[Callable[..., tuple[M
         ("mixtral", "bfloat16", "residual", "lozo", 2, 1),
         ("opt", "float32", "nearest", "mobizo", 8, 1),
         ("llama", "bfloat16", "nearest", "mezo-lora", 8, 2),
+        ("llama", "bfloat16", "residual", "subzero", 16, 3),
     ],
 )
 def test_every_part_is_what_is_there(
@@ -154,6 +158,30 @@ def test_every_part_is_what_is_there(
     assert (found["residuals"] > 0) == (fold == "residual") and len(ours) > 50
 
 
+def test_slots_of_a_core_grow_by_the_core_alone_for_every_sign_and_shard() -> None:
+    """Those that are made, on matrices of few rows and of many: the rows count once, for P."""
+    rank, taken_by = 8, {}
+    for rows in (64, 640):
+        for signs, shards in ((2, 1), (10, 1), (2, 5)):
+            space = Space(coordinates="core", basis="orthonormal", rank=rank)
+            slots = Slots(
+                [Slice(Matrix("m", rows, 64), object(), 0, 0)], space=space, rule=Rule(), seed=0, signs=signs,
+                probing=Probing(shards=shards), dtype=torch.float32, device=torch.device("cpu"), fold="nearest",
+                drawn="philox",
+            )  # fmt: skip
+            written = [part for factors in slots.of_layer.values() for part in held(factors)]
+            taken_by[rows, signs, shards] = taken(written)
+            terms = factor_bytes(
+                [Matrix("m", rows, 64)], space=space, rule=Rule(), probing=Probing(shards=shards), signs=signs, size=4,
+                on_gpu=False,
+            )  # fmt: skip
+            assert terms.a + terms.b == taken(written)
+    for rows in (64, 640):
+        for more in ((10, 1), (2, 5)):
+            assert taken_by[rows, *more] - taken_by[rows, 2, 1] == 8 * rank**2 * 4
+    assert taken_by[640, 2, 1] - taken_by[64, 2, 1] == (640 - 64) * rank * 4
+
+
 @needs_vllm
 @pytest.mark.parametrize("scope", ["linear", "all"])
 def test_what_moves_in_place_is_kept_once_and_only_once(open_runtime: Any, scope: str) -> None:
@@ -193,7 +221,7 @@ def test_the_activations_of_a_pass_are_those_that_are_there(open_runtime: Any, l
 
 
 @needs_vllm
-@pytest.mark.parametrize("name", ["grzo", "mezo-lora"])  # of the latter A moves as well
+@pytest.mark.parametrize("name", ["grzo", "mezo-lora", "subzero"])  # of the second A moves as well
 def test_what_a_pass_on_a_gpu_spreads_over_its_shards_is_counted(open_runtime: Any, name: str) -> None:
     """By the code that a GPU runs, on the CPU: more than the activations, were they as those of one shard."""
     method = Method(name=name, rank=16, shards=32)  # type: ignore[call-arg]

@@ -78,7 +78,7 @@ def fake_lora(rows: int, cols: int, packed: int, dtype: torch.dtype) -> Any:
 class FakeWorker:
     """The parts of the worker over two fake blocks. All that is to follow a change of their constructors is here."""
 
-    def __init__(self, dtype: torch.dtype, rank: int) -> None:
+    def __init__(self, dtype: torch.dtype, space: Space = Space(rank=2)) -> None:
         modules = {
             f"model.layers.{block}.{name}": fake_lora(*shape, dtype)
             for block in range(2)
@@ -91,7 +91,7 @@ class FakeWorker:
         ]
         self.slots = slots.Slots(
             self.slices,
-            space=Space(rank=rank),
+            space=space,
             rule=Rule(),
             probing=Probing(),
             seed=0,
@@ -179,13 +179,26 @@ def score(worker: FakeWorker, dtype: torch.dtype) -> torch.Tensor:
     return several
 
 
-@pytest.mark.parametrize(("dtype", "rank"), [(torch.float16, 2), (torch.bfloat16, 8), (torch.float32, 2)], ids=str)
-def test_a_step_stays_on_its_device_and_in_its_precision(dtype: torch.dtype, rank: int) -> None:
-    assert step(FakeWorker(dtype, rank), dtype).device == CUDA
+CORE = Space(coordinates="core", basis="orthonormal", rank=8)
 
 
-def test_nothing_waits_between_a_perturbation_and_its_scores() -> None:
-    worker = FakeWorker(torch.float16, 2)
+@pytest.mark.parametrize(
+    ("dtype", "space"),
+    [
+        (torch.float16, Space(rank=2)),
+        (torch.bfloat16, Space(rank=8)),
+        (torch.float32, Space(rank=2)),
+        (torch.bfloat16, CORE),
+    ],
+    ids=str,
+)
+def test_a_step_stays_on_its_device_and_in_its_precision(dtype: torch.dtype, space: Space) -> None:
+    assert step(FakeWorker(dtype, space), dtype).device == CUDA
+
+
+@pytest.mark.parametrize("space", [Space(rank=2), CORE], ids=str)
+def test_nothing_waits_between_a_perturbation_and_its_scores(space: Space) -> None:
+    worker = FakeWorker(torch.float16, space)
     worker.redraw(0)
     counters.restart()
     scores = score(worker, torch.float16)
@@ -220,7 +233,7 @@ def factors_of_another_precision(worker: FakeWorker) -> None:
     ],
 )
 def test_a_tensor_that_is_elsewhere_is_seen(break_it: Callable[[FakeWorker], None], said: str) -> None:
-    worker = FakeWorker(torch.float16, 2)
+    worker = FakeWorker(torch.float16)
     break_it(worker)
     with pytest.raises((RuntimeError, ValueError), match=said):
         step(worker, torch.float16)

@@ -2,11 +2,11 @@
 
 What a probe adds to an expert's first product must be there before the activation, so that nothing can be added to
 what vLLM's kernel gives; its own LoRA form of that kernel has slots for every expert of every adapter, and runs on
-GPUs alone. The router is vLLM's. Tokens are then brought into the order of (expert, sign): a product with the weights
-or with A, which the signs share, is one grouped GEMM over the experts, one with B over experts and signs. Shapes do
-not depend on what the router chose. Where torch has a kernel for such a GEMM (on a GPU for bfloat16) nothing waits and
-passes can be recorded; its fallback brings the counts to the host for every product, which is right, and slow. Weights
-are vLLM's own, live.
+GPUs alone. The router is vLLM's. Tokens are then brought into the order of (expert, sign): a product with the weights,
+or with A or P, which the signs share, is one grouped GEMM over the experts, one with B, or cores, over experts and
+signs. Shapes do not depend on what the router chose. Where torch has a kernel for such a GEMM (on a GPU for bfloat16)
+nothing waits and passes can be recorded; its fallback brings the counts to the host for every product, which is right,
+and slow. Weights are vLLM's own, live.
 
 Outside a pass, where vLLM's public API is asked for a sign, they are computed by the definition, expert after expert,
 with U and V as they were drawn: the self-check compares the two. So they are always on a CPU, where vLLM 0.32 takes a
@@ -25,7 +25,7 @@ from torch.nn.functional import grouped_mm, silu
 
 from engine.models.weights import Matrix
 from engine.runtimes.vllm.support import CannotAdapt
-from engine.runtimes.vllm.worker.factors import Factors, Slice
+from engine.runtimes.vllm.worker.factors import Factors, Lift, Slice
 from engine.runtimes.vllm.worker.layers import Layers, Pass
 
 _Added = dict[int, tuple[torch.Tensor, torch.Tensor]]
@@ -48,7 +48,7 @@ class _Product:
     """One product with B, of all experts of a layer."""
 
     columns: slice  # of what A gives
-    rows: slice  # of what the weights give
+    rows: slice  # of what the weights give, or, of cores, of what they give
     b: torch.Tensor  # (signs, experts, shards, columns, rows)
 
 
@@ -66,6 +66,7 @@ class _Half:
             self.pieces.append([Slice(matrix, layer, 0, i * rows, 0) for i, matrix in enumerate(matrices)])
         self._a: torch.Tensor  # (experts, columns, in)
         self._products: list[_Product] = []
+        self._lifts: list[Lift] = []  # with `left` (experts, columns, rows)
 
     def take(self, of_layer: dict[int, Factors]) -> None:
         """Where its factors lie: those of one expert after the other, at equal distances."""
@@ -74,6 +75,9 @@ class _Half:
         for index, product in enumerate(each[0].products):
             b = _stack([factors.products[index].b for factors in each], 1)
             self._products.append(_Product(product.columns, product.rows, b))
+        for index, lift in enumerate(each[0].lifts):
+            left = _stack([factors.lifts[index].left for factors in each], 0)
+            self._lifts.append(Lift(lift.columns, lift.rows, left))
 
     def apply(self, x: torch.Tensor, ends: torch.Tensor, signs: int, shards: int, *, adapted: bool) -> torch.Tensor:
         """x (rows, in), ordered by expert, sign and shard, -> (rows, out).
@@ -84,9 +88,12 @@ class _Half:
         y = grouped_mm(x, self.stacked.mT, offs=of_expert)
         if adapted:
             shrunk = grouped_mm(x, self._a.mT, offs=of_expert)
+            added = torch.zeros_like(shrunk) if self._lifts else y
             for product in self._products:
                 b = product.b[:signs, :, :shards].transpose(0, 1).flatten(0, 2)
-                y[:, product.rows] += grouped_mm(shrunk[:, product.columns], b, offs=ends)
+                added[:, product.rows] += grouped_mm(shrunk[:, product.columns], b, offs=ends)
+            for lift in self._lifts:
+                y[:, lift.rows] += grouped_mm(added[:, lift.columns], lift.left, offs=of_expert)
         return y
 
     def by_definition(self, expert: int, x: torch.Tensor, added: _Added | None) -> torch.Tensor:

@@ -1,9 +1,10 @@
 """What a linear layer does during a probe, in place of vLLM's per-token LoRA kernel.
 
 All signs of a pass hold the same tokens, one sign after the other. A linear layer therefore adds its
-factors by one GEMM with A, which the signs share, and one batched GEMM with the signs' B. vLLM's CPU
-kernel gathers A and B for every token, and its Triton kernels take half precision only. Outside a
-probe, vLLM's own code runs as ever.
+factors by one GEMM with A, which the signs share, and one batched GEMM with the signs' B; of cores, by
+one batched GEMM with those, and then one with P, which the signs share. vLLM's CPU kernel gathers A and B
+for every token, and its Triton kernels take half precision only. Outside a probe, vLLM's own code runs as
+ever.
 
 Two layers have less to do. The first block's attention has the same input for every sign, because
 embeddings do not move: its base product is computed once. After the last block's attention only the
@@ -107,7 +108,7 @@ class _Layer:
         self._same_input, self._scored_only = same_input, scored_only
         layer = pieces[0].layer
         if factors is not None:
-            self._a, self._products = factors.a, factors.products
+            self._a, self._products, self._lifts = factors.a, factors.products, factors.lifts
             b = self._products[0].b
             clashes = (b.device.type, b.dtype, b.shape[3] % 1024) == ("cpu", torch.float32, 0)
             self._one_by_one = clashes and rank <= _ONE_BY_ONE and len(self._products) == 1
@@ -156,7 +157,12 @@ class _Layer:
             if self._a.dim() == 2:
                 # That way round, so thin a product takes a processor a fifth less.
                 shrunk = (self._a @ x.T).view(-1, current.signs, tokens).permute(1, 2, 0)
-                self._expand(by_sign, shrunk, parts, ends)
+                if self._lifts:
+                    self._expand(cores := torch.zeros_like(shrunk), shrunk, parts, ends)
+                    for lift in self._lifts:
+                        y[:, lift.rows].addmm_(cores[..., lift.columns].flatten(0, 1), lift.left)
+                else:
+                    self._expand(by_sign, shrunk, parts, ends)
             else:
                 self._expand_own(by_sign, x.view(current.signs, tokens, -1), parts, ends)
         return y
@@ -180,7 +186,10 @@ class _Layer:
     def _expand(
         self, y: torch.Tensor, shrunk: torch.Tensor, parts: torch.Tensor | None, ends: list[int] | None
     ) -> None:
-        """y (signs, tokens, out) <- y + shrunk (signs, tokens, columns) B, with the B of each token's part."""
+        """y (signs, tokens, out) <- y + shrunk (signs, tokens, columns) B, with the B of each token's part.
+
+        Of cores, what they give: columns take the place of out.
+        """
         if ends is not None:
             for shard, (start, end) in enumerate(pairwise([0, *ends])):
                 if start < end:  # a chunk of a batch need not have tokens of every part

@@ -1,9 +1,9 @@
 """The slots: what every probe of a pass adds to the weights, as LoRA factors over the interval's V.
 
-One sign is W + B A with A = V^T and B = U_acc +- eps U; where both factors of an adapter move, A is a sign's own. What
-is learned and drawn lies one matrix after the other (`engine.directions.learned`); what a layer's products read lies
-one layer after the other. A step writes the one from the other, by one kernel on a GPU, whatever the number of layers,
-and allocates nothing.
+One sign is W + B A with A = V^T and B = U_acc +- eps U; where both factors of an adapter move, A is a sign's own. Of a
+core, whose U is P S, only S, (rank, rank), is a sign's own: P^T is written where A is. What is learned and drawn lies
+one matrix after the other (`engine.directions.learned`); what a layer's products read lies one layer after the other. A
+step writes the one from the other, by one kernel on a GPU, whatever the number of layers, and allocates nothing.
 """
 
 from __future__ import annotations
@@ -68,21 +68,23 @@ class Slots:
             piece.state = state
         self._in_use: list[tuple[int, int]] = []
         self._written: list[list[_Written]] = []
-        plan = Plan(slices, self.rank, self._on_gpu, shards)
-        self._own_a = space.own_a
+        self._own_a, self._is_core = space.own_a, self.learned.left is not None
+        plan = Plan(slices, self.rank, self._on_gpu, shards, is_core=self._is_core)
         own = (signs, shards) if space.own_a else ()
         self._a = torch.zeros(*own, plan.a_size, dtype=dtype, device=device)
         self._b = torch.zeros(signs, plan.b_size, dtype=dtype, device=device)
-        self.of_layer = plan.place(self._a, self._b)
+        self._left = torch.zeros(plan.left_size, dtype=dtype, device=device)
+        self.of_layer = plan.place(self._a, self._b, self._left)
         if self._on_gpu:
-            self._grid_of_a = plan.grid("cols", device)
-            self._grids = [plan.grid("rows", device, shard) for shard in range(shards)]
+            self._grid_of_a = plan.grid("a", device)
+            self._grid_of_left = plan.grid("left", device) if self._is_core else None
+            self._grids = [plan.grid("b", device, shard) for shard in range(shards)]
         else:
             self._blocks = [plan.blocks(shard) for shard in range(shards)]
         self._sum = torch.empty_like(self.learned.learned)
 
     def redraw(self, step: int) -> None:
-        """Draw the V of the interval that begins at `step`, and make it the A of all layers. Fold first."""
+        """Draw the V, and P, of the interval that begins at `step`, and make it the A of all layers. Fold first."""
         self.learned.redraw(step)
         self.write_a()
 
@@ -96,14 +98,19 @@ class Slots:
         self.write_a()
 
     def write_a(self) -> None:
-        """That of the interval; where it moves it is written with every sign."""
+        """That of the interval, and P with it; where A moves it is written with every sign."""
         if self._own_a:
             return
+        left = self.learned.left
         if self._on_gpu:
             self._write(self._a, self.learned.v, self._grid_of_a)
+            if left is not None and self._grid_of_left is not None:
+                self._write(self._left, left.flat, self._grid_of_left)
         else:
             for piece in self.slices:
                 piece.a.copy_(piece.state.v.T)
+                if piece.state.left is not None:
+                    piece.left.copy_(piece.state.left.T)
 
     def perturb(self, step: int, signs: Sequence[Sign], shards: int) -> None:
         """Write U_acc + eps U of every sign. With shards, shard s of query q has the direction q * shards + s."""
@@ -127,7 +134,7 @@ class Slots:
             self._write_one(index, shard)
             return
         u = self.learned.direction(*written.direction, self._in_use)
-        if pair and self._on_gpu and self.learned.is_plain:
+        if pair and self._on_gpu and not self._own_a:
             self._write(self._b[index : index + 2], self.learned.learned, self._grids[shard], u, written.eps)
             return
         for side in range(2 if pair else 1):
@@ -166,10 +173,11 @@ class Slots:
         if self._own_a:
             self._write_own_a(sign, shard, learned.learned if u is None else torch.add(learned.learned, u, alpha=eps))
         summed = learned.learned if u is None else torch.add(learned.learned, u, alpha=eps, out=self._sum)
+        b = summed if self._is_core else learned.lifted(summed)
         if self._on_gpu:
-            self._write(self._b[sign], learned.lifted(summed), self._grids[shard])
+            self._write(self._b[sign], b, self._grids[shard])
             return
-        rounded = learned.lifted(summed).to(self._b.dtype)
+        rounded = b.to(self._b.dtype)
         for block in self._blocks[shard]:
             block.bring(rounded, self._b[sign])
 
