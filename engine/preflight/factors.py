@@ -32,7 +32,7 @@ class Factors:
     v: int
     a: int  # of all layers; of cores, P with it
     b: int  # of all layers and every sign
-    sign: int  # on a GPU, what B is written from; of cores, U that they are compared by at the start
+    sign: int  # what B is written from; on a GPU, of cores, U that they are compared by at the start
     table: int  # on a GPU, that normals are looked up in
     samples: int  # that tell how much of an update was kept
 
@@ -74,7 +74,7 @@ def factor_bytes(
         v=cols * rank * 4 * (1 if space.moves_weights or space.own_a else 2),  # of an adapter, A by itself as well
         a=(plan.a_size * (signs * shards if space.own_a else 1) + plan.left_size) * size,
         b=signs * plan.b_size * size,
-        sign=numbers * 4 + left if on_gpu else 0,
+        sign=numbers * 4 + (left if on_gpu else 0),
         table=4 * QUANTILES if on_gpu else 0,
         samples=sample_bytes(rank, len(matrices)) if space.moves_weights else 0,
     )

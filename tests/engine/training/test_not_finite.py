@@ -197,7 +197,7 @@ class Flat:
     [
         ((float("nan"), 1.0), {}, "L+ nan"),
         ((1.0, float("-inf")), {}, "L- inf"),
-        ((1.0, 0.0), {"lr": 1e37, "eps": 1e-3}, "too large for a number"),
+        ((1.0, 0.0), {"lr": 1e30, "eps": 1e-9}, "too large for a number"),
     ],
 )
 def test_nothing_is_updated_by_what_is_not_finite(scores: Any, settings: dict[str, float], said: str) -> None:

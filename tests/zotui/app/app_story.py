@@ -32,6 +32,8 @@ from zotui.app.state.feed import Begun, Ended, Feed, Item
 
 LOOKS = ["80x24", "120x40", "200x60"]
 """Sizes of a terminal; every screen has a picture in each of them."""
+NARROWEST = "60x20"
+"""In which what has to be rearranged has one as well."""
 
 NOON = 1_760_000_000.0
 SHOWN = Path("/home/you/.local/share/zotui/runs")

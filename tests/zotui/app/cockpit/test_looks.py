@@ -14,7 +14,19 @@ from engine.protocol.events import State, Telemetry
 from engine.runs.directory import RunDir
 from tests.zotui.app.app_album import PICTURES, Album
 from tests.zotui.app.app_helpers import cockpit, until
-from tests.zotui.app.app_story import LOOKS, SHOWN, clocked, died, drawn, eventful, finished, open_on, story, told
+from tests.zotui.app.app_story import (
+    LOOKS,
+    NARROWEST,
+    SHOWN,
+    clocked,
+    died,
+    drawn,
+    eventful,
+    finished,
+    open_on,
+    story,
+    told,
+)
 from tests.zotui.recorded_runs import recorded
 from zotui.app.keys import nodes
 from zotui.app.state.feed import RecordsFeed
@@ -37,7 +49,7 @@ def test_every_picture_is_of_a_test() -> None:
     source = "".join(path.read_text() for path in Path(__file__).parents[1].rglob("test_*.py"))
     takers = re.findall(r"^async def test_(\w+)\([^)]*\bpicture: Album", source, re.MULTILINE)
     assert sorted(takers) == sorted(folder.name for folder in PICTURES.iterdir())  # two of one name would share one
-    assert {folder.name.rpartition("-")[2] for folder in PICTURES.glob("*/*")} == set(LOOKS)
+    assert {folder.name.rpartition("-")[2] for folder in PICTURES.glob("*/*")} == {*LOOKS, NARROWEST}
 
 
 async def test_life(run: RunDir, look: Size, picture: Album) -> None:

@@ -16,7 +16,7 @@ from engine.preset.load import load_file
 from tests import forked
 from tests.zotui.app.app_album import Album
 from tests.zotui.app.app_helpers import preset_text, screen_text, until, until_shown
-from tests.zotui.app.app_story import LOOKS, clocked
+from tests.zotui.app.app_story import LOOKS, NARROWEST, clocked
 from zotui.app.app import ZotuiApp
 from zotui.app.preset.field_row import FieldRow
 from zotui.app.preset.form import Form
@@ -216,7 +216,7 @@ async def test_the_path_is_completed() -> None:
         await until_shown(pilot, "18 rows to train on")
 
 
-@pytest.mark.parametrize("look", [*LOOKS, "60x20"], indirect=True)
+@pytest.mark.parametrize("look", [*LOOKS, NARROWEST], indirect=True)
 async def test_looks_of_own_data(look: tuple[int, int], picture: Album) -> None:
     async with clocked(None).run_test(size=look) as pilot:
         screen = await opened(pilot)
