@@ -20,7 +20,8 @@ def main() -> None:
     from vllm.lora.request import LoRARequest
 
     llm = LLM(
-        asked["model"], dtype="float32", enable_lora=True, max_loras=1, max_lora_rank=16, max_model_len=256,
+        asked["model"], dtype="float32", enable_lora=True, max_loras=1, max_lora_rank=16,
+        max_model_len=asked.get("length", 256),
         max_num_seqs=32, enforce_eager=True, enable_prefix_caching=False, kv_cache_memory_bytes=2**26,
         max_logprobs=512,
     )  # fmt: skip

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from engine.directions.space import Space
 from engine.environment import prepare_device
@@ -26,54 +24,17 @@ from engine.tasks.load import Task, load_task
 from engine.tasks.tokenize import Encoder
 from engine.training.measure import Measure
 from tests.engine.conftest import needs_vllm
+from tests.engine.tasks.samples import CONTEXT, LONGEST, QUESTION, TASKS, keys_of, make_long_opt
 
 pytestmark = needs_vllm
 TOLERANCE = 1e-5
-CONTEXT = 1536  # of the model; ReCoRD's options are long to a tokenizer of 512 tokens
-LONGEST = 320  # tokens of an example of another task: their prompts are cut
 STEPS = 20
 BATCH = 2
-
-QUESTION = "{question}\nAnswer:"
-NLI = {
-    "template": "{premise} {hypothesis}\n",
-    "label": "label",
-    "verbalizer": {"0": "Yes", "1": "Maybe", "2": "No"},
-}
-TASKS: dict[str, dict[str, Any]] = {  # by the folder of its sample; the names that tasks have, and own ones
-    "sst2": {"name": "sst2"},
-    "rte": {"name": "rte"},
-    "cb": {"name": "cb"},
-    "boolq": {"name": "boolq"},
-    "wsc.fixed": {"name": "wsc"},
-    "multirc": {"name": "multirc"},
-    "copa": {"name": "copa"},
-    "record": {"name": "record"},
-    "squad": {"name": "squad"},
-    "drop": {"name": "drop"},
-    "snli": NLI,
-    "mnli": NLI,
-    "gsm8k": {"kind": "generation", "template": QUESTION, "target": "{answer}", "end": "eos", "generate_examples": 3},
-    "countdown": {"kind": "generation", "template": "{nums:listed} make {target}:", "target": "{solution}\n"},
-}
 
 
 @pytest.fixture(scope="module")
 def folder(once: Any, shared: Path) -> Path:
-    """A random OPT of a context that the samples fit, with the tokenizer of the tiny one."""
-    return once("long-opt", lambda folder: _make(shared / "models/tiny-opt", folder))  # type: ignore[no-any-return]
-
-
-def _make(tiny: Path, folder: Path) -> None:
-    from transformers import AutoModelForCausalLM, OPTConfig
-
-    about = json.loads((tiny / "config.json").read_text(encoding="utf-8"))
-    about |= {"max_position_embeddings": CONTEXT, "num_hidden_layers": 2, "ffn_dim": 256, "init_std": 0.08}
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        AutoModelForCausalLM.from_config(OPTConfig(**about), dtype=torch.float32).save_pretrained(folder)
-    for file in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(tiny / file, folder / file)
+    return once("long-opt", lambda folder: make_long_opt(shared / "models/tiny-opt", folder))  # type: ignore[no-any-return]
 
 
 @pytest.fixture(scope="module")
@@ -112,15 +73,8 @@ def encoder(folder: Path) -> Encoder:
 
 
 def load_sample(sample: str, shared: Path, encoder: Encoder) -> Task:
-    data = shared / "data" / sample
-    given: dict[str, Any] = {
-        "train": str(data / "train.jsonl"), "validation": str(data / "validation.jsonl"), "train_examples": 40,
-        "validation_examples": 8, "too_long": "truncate", **TASKS[sample],
-    }  # fmt: skip
-    if sample in ("record", "gsm8k"):  # whose options and targets may be all that fits
-        given |= {"too_long": "skip", "validation_examples": 4}
-    length = CONTEXT - 1 if given["too_long"] == "skip" else LONGEST
-    return load_task(PresetTask(**given), encoder.tokenizer, seed=0, max_length=length)
+    keys, length = keys_of(sample, shared)
+    return load_task(PresetTask(**keys), encoder.tokenizer, seed=0, max_length=length)
 
 
 @pytest.mark.parametrize("sample", TASKS)

@@ -1,0 +1,1 @@
+"""Every task by the commands that a user has: `python -m tests.every_task`."""
