@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 import threading
 import traceback
 from collections.abc import Callable
@@ -46,7 +45,7 @@ def answer(
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's background jobs begin with it ignored
     answers = os.fdopen(take_stdout(), "wb", buffering=0)
-    text = sys.stdin.buffer.readline() if source == "-" else b""
+    text = _first_line() if source == "-" else b""
     if leashed:
         threading.Thread(target=_end_with_stdin, args=[tidies, hear], daemon=True).start()
     environment.prepare()
@@ -71,6 +70,14 @@ def answer(
         return EXIT_DONE
 
     return exit_code(told)
+
+
+def _first_line() -> bytes:
+    """Of standard input, and nothing of what follows: that is read elsewhere."""
+    read = bytearray()
+    while not read.endswith(b"\n") and (byte := os.read(0, 1)):
+        read += byte
+    return bytes(read)
 
 
 def _end_with_stdin(tidies: bool, hear: Callable[[bytes], object]) -> None:

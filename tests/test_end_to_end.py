@@ -194,6 +194,13 @@ def test_a_run_is_left_attached_to_again_and_stopped_from_another_shell(terminal
     assert stopped.returncode == 0, stopped.stderr
     assert f"{name}: stopped after {held:,} of 50,000 steps; `zotui resume {name}` goes on with it" in stopped.stderr
     second.wait(r"● stopped")
+    # Its weights answer, though no engine trains any more.
+    second.press("p")
+    second.wait("try it")
+    second.press("T", "h", "e", "Enter")
+    second.wait(rf"step {held:,} +The")
+    second.press("Escape")
+    second.wait("enter asks", gone=True)
     second.press("q")
     second.wait("left with 130")
     assert terminals.steps_done() == held

@@ -24,6 +24,7 @@ from zotui.commands.preflight import preflight
 from zotui.commands.run import attach, fork, open_app, resume, run
 from zotui.commands.show import list_runs, show
 from zotui.commands.stop import stop
+from zotui.commands.trying import try_run
 from zotui.commands.tune import tune
 from zotui.interpreter import settle
 from zotui.terminal import has_terminal
@@ -85,6 +86,7 @@ app.command("list")(list_runs)
 app.command()(show)
 app.command()(compare)
 app.command("eval")(evaluate)
+app.command("try")(try_run)
 app.command()(export)
 app.command()(preflight)
 app.command()(tune)

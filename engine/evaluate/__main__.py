@@ -4,11 +4,14 @@ PRESET is a file, or `-` for its text as one JSON string on standard input: the 
 weights are those of the run's state after `--step`, and the run has it on record. Standard output is JSON lines
 (`engine.protocol.findings`). `--leashed` ends it when standard input is closed; until the end nothing is written. What
 would be refused is refused: exit code 2.
+
+With `--try` nothing is measured: further lines of standard input are `Try` commands, each answered by `Tried`.
 """
 
 from __future__ import annotations
 
 import argparse
+from queue import SimpleQueue
 from typing import Literal
 
 from engine.asked import Read, Say, answer
@@ -26,7 +29,9 @@ def main() -> int:
     parser.add_argument("--split", choices=("validation", "test"), default="validation")
     parser.add_argument("--step", default="last")
     parser.add_argument("--leashed", action="store_true")
+    parser.add_argument("--try", action="store_true", dest="prompts")
     arguments = parser.parse_args()
+    lines: SimpleQueue[bytes] = SimpleQueue()
 
     def act(read: Read, say: Say) -> None:
         def report(name: str, progress: float | None, detail: str) -> None:
@@ -42,11 +47,18 @@ def main() -> int:
         asked = Asked.of(wanted, run, arguments.split, arguments.step)
         mask_gpus(wanted.model.device)
 
-        from engine.evaluate.session import evaluate
+        if arguments.prompts:
+            from engine.evaluate.trying import answer_prompts
 
-        say(evaluate(asked, report, note))
+            answer_prompts(asked, iter(lines.get, None), say, report, note)
+        else:
+            from engine.evaluate.session import evaluate
 
-    return answer("engine.evaluate", arguments.source, act, leashed=arguments.leashed)
+            say(evaluate(asked, report, note))
+
+    # Whoever asks for answers is there for as long as there are questions.
+    leashed = arguments.leashed or arguments.prompts
+    return answer("engine.evaluate", arguments.source, act, leashed=leashed, hear=lines.put)
 
 
 if __name__ == "__main__":

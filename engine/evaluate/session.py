@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from msgspec import structs
@@ -13,7 +15,7 @@ from engine.errors import RunFailed
 from engine.evaluate.asked import Asked
 from engine.preflight.choose import describe_device
 from engine.preflight.open import load_runtime
-from engine.preflight.plan import Plan, Prepared, on_test, plan_run, prepare
+from engine.preflight.plan import Prepared, on_test, plan_run, prepare
 from engine.preset.schema import Preset
 from engine.protocol.events import Event, Log, Phase
 from engine.protocol.findings import Evaluated
@@ -28,20 +30,27 @@ from engine.training.measure import Measure
 
 def evaluate(asked: Asked, report: Report, note: Note) -> Evaluated:
     """Measure it, and have it on record with the run. Raises `UserError`, cheap checks first, and `RunFailed`."""
-    prepared = _prepare(asked, report, note)
-    runtime = load_runtime(prepared, report, note)
-    try:
-        if asked.run is not None and asked.step:
-            _take_steps(asked.run, asked.step, runtime, report, note)
+    with opened(asked, report, note) as (prepared, runtime):
         found = _measure(asked, prepared, runtime, report)
-    finally:
-        runtime.close()
     if asked.run is not None:
         try:
             append(asked.run.evals_file, found)
         except OSError as error:
             note("warning", f"{asked.run.evals_file}: cannot be written ({error.strerror}); this is on no record")
     return found
+
+
+@contextmanager
+def opened(asked: Asked, report: Report, note: Note) -> Iterator[tuple[Prepared, Runtime]]:
+    """The task, and the model with the weights that are meant. Raises as `evaluate` does."""
+    prepared = _prepare(asked, report, note)
+    runtime = load_runtime(prepared, report, note)
+    try:
+        if asked.run is not None and asked.step:
+            _take_steps(asked.run, asked.step, runtime, report, note)
+        yield prepared, runtime
+    finally:
+        runtime.close()
 
 
 def _prepare(asked: Asked, report: Report, note: Note) -> Prepared:
@@ -91,7 +100,7 @@ def _measure(asked: Asked, prepared: Prepared, runtime: Runtime, report: Report)
         report("evaluating", None, f"{len(examples):,} examples, part {slices}")
 
     began = time.monotonic()
-    metrics = Measure(runtime, prepared.task, _encoder(plan, prepared)).of(examples, between)
+    metrics = Measure(runtime, prepared.task, encoder_of(prepared)).of(examples, between)
     seconds = time.monotonic() - began
     if not math.isfinite(metrics["loss"]):
         raise RunFailed(
@@ -121,5 +130,7 @@ def _measure(asked: Asked, prepared: Prepared, runtime: Runtime, report: Report)
     )
 
 
-def _encoder(plan: Plan, prepared: Prepared) -> Encoder:
+def encoder_of(prepared: Prepared) -> Encoder:
+    """What makes tokens of texts, as the run's did."""
+    plan = prepared.plan
     return Encoder(prepared.tokenizer, bos=plan.task.bos == "auto", rules=plan.rules)

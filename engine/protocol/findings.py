@@ -1,7 +1,7 @@
-"""What a preflight, a tuning, `zotui eval` and `zotui presets new` find, as JSON lines.
+"""What a preflight, a tuning, `zotui eval`, `zotui try` and `zotui presets new` find, as JSON lines.
 
-What a run would start on, and what it takes; which rate suits; what a state of a run makes of a task; which preset
-suits somebody's own data.
+What a run would start on, and what it takes; which rate suits; what a state of a run makes of a task or a prompt; which
+preset suits somebody's own data.
 """
 
 from __future__ import annotations
@@ -10,8 +10,11 @@ from typing import Literal
 
 import msgspec
 
-from engine.protocol.events import Error, Event, Log, Phase
+from engine.protocol.events import Error, Event, Log, Phase, Tried
 from engine.protocol.numbers import Number, Whole
+
+READY = "ready"
+"""The phase in which prompts are answered; what is asked before that is answered then."""
 
 
 class Model(Event, frozen=True):
@@ -218,6 +221,7 @@ Finding = (
     | Proposal
     | Draft
     | Evaluated
+    | Tried
 )
 
 _decoder: msgspec.json.Decoder[Finding] = msgspec.json.Decoder(Finding)

@@ -59,7 +59,7 @@ def through(name: str, model: Path, shared: Path, folder: Path) -> tuple[float, 
     text = {
         "model": {"path": str(model), "dtype": "float32", "device": "cpu", "max_length": length},
         "task": keys,
-        "method": {"interval": 10, "lr": 1e-3},
+        "method": {"interval": 10, "lr": 1e-4},
         "run": {"steps": 20, "batch_size": 2, "eval_every": 10},
     }
     preset.write_text(tomlkit.dumps(text), encoding="utf-8")

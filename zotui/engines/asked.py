@@ -26,14 +26,22 @@ class AskedEngine:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(text).encode() + b"\n")
-        self._process.stdin.flush()
+        self.tell(json.dumps(text).encode() + b"\n")
 
     @property
     def pid(self) -> int:
         """Process id."""
         return self._process.pid
+
+    def tell(self, line: bytes) -> bool:
+        """Write a line to its standard input; false where it has ended."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(line)
+            self._process.stdin.flush()
+        except (OSError, ValueError):
+            return False
+        return True
 
     def findings(self) -> Iterator[Finding]:
         """What it finds, until it ends. Lines that are no finding are skipped."""

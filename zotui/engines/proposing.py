@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import ClassVar
 
 from zotui.engines.asked import AskedEngine, command
@@ -30,7 +29,4 @@ class ProposeEngine(AskedEngine):
 
     def ask(self, changes: Sequence[str]) -> None:
         """Ask for a proposal with what is decided; nothing happens where it has ended."""
-        assert self._process.stdin is not None
-        with suppress(OSError):
-            self._process.stdin.write(json.dumps(list(changes)).encode() + b"\n")
-            self._process.stdin.flush()
+        self.tell(json.dumps(list(changes)).encode() + b"\n")

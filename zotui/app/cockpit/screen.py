@@ -18,7 +18,8 @@ from zotui.app.cockpit.alerts import FeedNotices, Noticed
 from zotui.app.cockpit.changing import change_dialog, change_of, fork_dialog, fork_of
 from zotui.app.cockpit.leaving import leaving
 from zotui.app.cockpit.live_view import LiveView
-from zotui.app.cockpit.try_it import TryIt, options_of
+from zotui.app.cockpit.try_it import TryIt
+from zotui.app.cockpit.whom import LiveRun, PastRun
 from zotui.app.kit.ask_fields import Fields
 from zotui.app.kit.dialogs import Question
 from zotui.app.kit.help import Help
@@ -27,6 +28,7 @@ from zotui.app.state.feed import Ended, EngineFeed, Feed, Item
 from zotui.app.state.outcome import Outcome
 from zotui.app.state.run_state import Asked
 from zotui.engines.launched import EngineProcess
+from zotui.text.tried import options_of
 
 _STEER = ("pause", "checkpoint", "evaluate", "stop", "change", "try")
 _OF_THE_MOMENT = ("pause", "go_on", "stop", "resume")  # one of each kind that `check_action` tells apart
@@ -154,8 +156,10 @@ class Cockpit(LiveView):
                 return steerable and not run.holding
             case "go_on":
                 return steerable and run.holding
-            case "checkpoint" | "evaluate" | "stop" | "change" | "try":
+            case "checkpoint" | "evaluate" | "stop" | "change":
                 return steerable
+            case "try":
+                return steerable or (run.outcome is not None and run.outcome.kind != "refused")
             case "no_engine":
                 return not run.live
             case "resume":
@@ -193,7 +197,8 @@ class Cockpit(LiveView):
 
     def action_try(self) -> None:
         """A prompt, answered by the weights as they are beside the base model's."""
-        self.app.push_screen(TryIt(self.run, self.feed.send, options_of(self.run.resolved)))
+        whom = LiveRun(self.run, self.feed.send) if self.run.live else PastRun(self.feed.run)
+        self.app.push_screen(TryIt(whom, options_of(self.run.resolved)))
 
     def action_fork(self) -> None:
         """A new run from here, with other settings."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Sequence
 
 from textual import on
 from textual.app import ComposeResult
@@ -13,11 +13,10 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from engine.preset.schema import Preset
 from engine.protocol.commands import Try
 from engine.protocol.events import Answer, Tried
+from zotui.app.cockpit.whom import Whom
 from zotui.app.kit.while_mounted import while_mounted
-from zotui.app.state.run_state import RunState
 from zotui.text import numbers
 
 _BAR = 16  # cells
@@ -25,7 +24,7 @@ _LOOK_EVERY = 0.25  # seconds
 
 
 class TryIt(ModalScreen[None]):
-    """Asks the engine, and shows its answers, the newest first; training goes on around it."""
+    """Asks whoever has the weights, and shows the answers, the newest first; training goes on around it."""
 
     DEFAULT_CSS = """
     TryIt { align: center middle; background: $background 60%; }
@@ -48,13 +47,17 @@ class TryIt(ModalScreen[None]):
         ),
         Binding("up", "app.focus_previous", show=False, id="try.previous", tooltip="the field above"),
         Binding("down", "app.focus_next", show=False, id="try.next", tooltip="the field below"),
+        Binding(
+            "ctrl+b", "other_state", "best or last", show=False, priority=True, id="try.state",
+            tooltip="of a run that is over: the state at its best evaluation, or its last",
+        ),
         Binding("escape", "close", "back", show=False, id="try.back", tooltip="back to the cockpit"),
     ]  # fmt: skip
 
-    def __init__(self, run: RunState, send: Callable[[Try], bool], options: str = "") -> None:
-        """`send` takes a command to the engine; `options` are those of the task, with | between them."""
+    def __init__(self, whom: Whom, options: Sequence[str] = ()) -> None:
+        """`options`: those of the task."""
         super().__init__()
-        self._run, self._send, self._options = run, send, options
+        self._whom, self._options = whom, " | ".join(options)
         self._next, self._example = secrets.randbits(48), 0
         self._asked: set[int] = set()
         self._shown: set[int] = set()
@@ -63,7 +66,6 @@ class TryIt(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="pane") as pane:
             pane.border_title = "try it"
-            pane.border_subtitle = "enter asks   ctrl+e an example   escape back"
             yield Static(Content("prompt"), classes="label")
             yield Input(id="prompt", placeholder="any text")
             yield Static(Content("options, with | between; without any, the model writes on"), classes="label")
@@ -73,6 +75,7 @@ class TryIt(ModalScreen[None]):
 
     def on_mount(self) -> None:
         """Look for answers now and then."""
+        self._whom.begin()
         self._say()
         self.set_interval(_LOOK_EVERY, self.look)
 
@@ -98,6 +101,20 @@ class TryIt(ModalScreen[None]):
         self._put(Try(id=self._next, example=self._example))
         self._example += 1
 
+    def on_unmount(self) -> None:
+        """Nobody reads the answers any more."""
+        self._whom.close()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Of a live run there is one state alone."""
+        return self._whom.other is not None if action == "other_state" else True
+
+    def action_other_state(self) -> None:
+        """Ask the best state instead of the last, or the other way round; what was not answered is forgotten."""
+        self._whom.change_state()
+        self._asked &= self._shown
+        self._say()
+
     def action_close(self) -> None:
         """Back to the cockpit."""
         self.dismiss(None)
@@ -105,7 +122,7 @@ class TryIt(ModalScreen[None]):
     @while_mounted
     def look(self) -> None:
         """Show the answers that have come."""
-        for tried in list(self._run.tried):
+        for tried in list(self._whom.tried):
             if tried.id in self._asked and tried.id not in self._shown:
                 self._shown.add(tried.id)
                 if tried.note.startswith("example ") and self._example:
@@ -114,33 +131,30 @@ class TryIt(ModalScreen[None]):
         self._say()
 
     def _put(self, command: Try) -> None:
-        if self._send(command):
+        if self._whom.send(command):
             self._asked.add(command.id)
             self._next += 1
         self._say()
 
     def _say(self) -> None:
+        whom = self._whom
         waiting = len(self._asked) - len(self._shown)
+        other = f"   ctrl+b {whom.other}" if whom.other else ""
+        asks = f"enter asks   ctrl+e an example{other}   " if not whom.over or other else ""
+        self.query_one("#pane").border_subtitle = f"{asks}escape back"
         if self._fault:
             text = self._fault
-        elif not self._run.live:
-            text = "the engine has ended: what has been answered stays, nothing more can be asked"
-            self.query_one("#pane").border_subtitle = "escape back"
+        elif whom.over:
+            text = whom.over
         elif waiting:
-            text = "asked: the engine answers after the step in flight"
-        elif not self._shown:
-            text = "Answered between two steps, by the weights as they are and by the base model; nothing is moved."
+            text = whom.waiting
+        elif not self._shown or whom.stage:
+            text = whom.stage or whom.about
         else:
             text = ""
         said = self.query_one("#said", Static)
         said.update(Content(text))
         said.display = bool(text)
-
-
-def options_of(resolved: Preset | None) -> str:
-    """The options of a run's task, as they are typed here; none where its preset leaves them to the built-in task."""
-    verbalizer = resolved.task.verbalizer if resolved else None
-    return " | ".join(verbalizer.values()) if verbalizer else ""
 
 
 def answered(tried: Tried) -> Content:

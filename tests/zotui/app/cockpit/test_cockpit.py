@@ -354,7 +354,7 @@ async def test_keys_that_steer_say_why_there_is_nothing_to_steer(launch: Launch,
     app = ZotuiApp(RecordsFeed(engine.run))
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         await until_shown(pilot, "20 of 20")
-        for key in ("space", "c", "e", "l", "p", "s"):
+        for key in ("space", "c", "e", "l", "s"):
             await pilot.press(key)
             await until_shown(pilot, told)
             app.clear_notifications()

@@ -58,7 +58,7 @@ async def test_steering(run: RunDir, look: Size, picture: Album) -> None:
             await pilot.press("escape")
         await pilot.press("p")
         await until(pilot, lambda: isinstance(pilot.app.screen, TryIt), "the pane")
-        pilot.app.screen._send = lambda command: answer(command, cockpit(pilot))
+        pilot.app.screen._whom.send = lambda command: answer(command, cockpit(pilot))
         pilot.app.screen.query(Input).first().value = "moving and funny . It was"
         await pilot.press("enter", "ctrl+e")
         await until_shown(pilot, "the the the", "92.4%", "right")

@@ -8,6 +8,7 @@ from tests.zotui.app.app_helpers import Launch, until, until_shown
 from tests.zotui.recorded_runs import three
 from zotui.app.app import ZotuiApp
 from zotui.app.cockpit.try_it import TryIt
+from zotui.app.cockpit.whom import LiveRun
 from zotui.app.compare.screen import Compare
 from zotui.app.kit.take_away import TakeAway
 from zotui.app.state.feed import EngineFeed
@@ -32,7 +33,7 @@ async def test_a_cockpit_and_what_lies_over_it_may_be_left_while_things_come(lau
         await until_shown(pilot, "step 10/200")
         cockpit = app.cockpit
         assert cockpit is not None
-        away, tried = TakeAway([engine.run]), TryIt(cockpit.run, lambda command: True, "")
+        away, tried = TakeAway([engine.run]), TryIt(LiveRun(cockpit.run, lambda command: True))
         for dialog in (away, tried):
             await app.push_screen(dialog)
             await app.pop_screen()
