@@ -18,6 +18,7 @@ from filelock import FileLock
 
 from engine.runs.directory import RunDir
 from tests import starting
+from tests.engine.states import saved
 from tests.pictures import Gallery, cockpit_of, runs_of
 from tests.terminal import Home, Terminal, needs_tmux, step_on
 
@@ -81,7 +82,7 @@ def test_from_the_start_screen_to_a_finished_demo(
     terminal.press("c")
     terminal.wait(rf"checkpoint of step {held:,} saved")
     run = next((home / "runs").iterdir())
-    assert (run / f"checkpoints/step-{held:08d}/weights.safetensors").is_file()
+    assert saved(run, held).is_file()
     assert step_on(terminal.screen()) == held
     # q asks, because the run is live, and staying is one key.
     terminal.press("q")

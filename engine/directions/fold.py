@@ -34,6 +34,11 @@ _CACHED = 2**18  # of them, that a processor's cache holds through all that is d
 _PARTS = 2**16  # of the last place, that the residual counts
 
 
+def residual_size(fold: FoldMode) -> int:
+    """Bytes a parameter of what is kept beside the weights, wherever it lies."""
+    return RESIDUAL_BYTES if fold in ("residual", "host-residual") else 0
+
+
 def choose_fold(wanted: str, dtype: str) -> FoldMode:
     """What `model.fold` means for weights of `dtype`: float32 holds every update by itself."""
     if dtype == "float32":

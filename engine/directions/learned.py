@@ -127,6 +127,11 @@ class Learned:
         if self.a is not None:  # once and for all, so that it is what is saved before the first step, too
             self.draw_basis(0)
 
+    @property
+    def drawn_at(self) -> int | None:
+        """The step at which V was drawn; None before it was."""
+        return self._drawn_at
+
     def follow(self, source: Directions) -> None:
         """From now on, directions come from another source."""
         self.directions = source

@@ -24,6 +24,7 @@ _NAMES = {
     torch.bfloat16: "BF16",
     torch.float16: "F16",
     torch.int16: "I16",
+    torch.int64: "I64",
 }
 
 

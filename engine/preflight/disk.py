@@ -9,8 +9,10 @@ from pathlib import Path
 from engine.directions.fold import FoldMode
 from engine.directions.space import space_of
 from engine.models.facts import ModelFacts, dtype_of
-from engine.preflight.memory import residual_bytes
+from engine.preflight.memory import interval_bytes, residual_bytes
+from engine.preflight.scope import folds_of
 from engine.preset.schema import Preset
+from engine.runtimes.base import Needs
 from engine.text import in_bytes
 
 # Bytes of a line, and more for every direction where there are several: with all digits that a double has.
@@ -45,14 +47,24 @@ class Disk:
 
 
 def estimate_disk(
-    facts: ModelFacts, wanted: Preset, *, dtype: str, runtime: str, fold: FoldMode, steps_done: int, saved: int
+    facts: ModelFacts,
+    wanted: Preset,
+    *,
+    dtype: str,
+    device: str,
+    runtime: str,
+    fold: FoldMode,
+    steps_done: int,
+    saved: int,
 ) -> Disk:
     """What is still to come, for a run with `steps_done` steps and `saved` checkpoints behind it."""
     run, directions = wanted.run, wanted.method.directions(wanted.run.batch_size)
     # An adapter's factors are float32, and A is saved whether it moves or not.
     factors = space_of(wanted.method).rank * sum(m.rows + m.cols for m in facts.matrices) * 4
     weights = sum(m.rows * m.cols for m in facts.moving) * dtype_of(dtype).itemsize
-    scope = factors if facts.scope == "adapter" else weights
+    scope = (factors if facts.scope == "adapter" else weights) + residual_bytes(facts, runtime=runtime, fold=fold)
+    needs = Needs(run.batch_size, 1, 1, 1, intervals=folds_of(wanted))
+    scope = interval_bytes(facts, needs, wanted.method, dtype=dtype, device=device, runtime=runtime, fold=fold) or scope
     line = _LINE + (_LOSSES * directions if directions > 1 else 0)
     # One at the end, and those on the way; an old one goes when the new one is whole.
     # A ratchet keeps the state of the least loss, the model as it came included.
@@ -63,7 +75,7 @@ def estimate_disk(
     )
     kept = run.keep_checkpoints + run.checkpoint_best + ratchet
     return Disk(
-        checkpoint=scope + residual_bytes(facts, runtime=runtime, fold=fold),
+        checkpoint=scope,
         checkpoints=max(1, min(saved + written, kept + 1) - saved),
         journal=(run.steps - steps_done) * line,
     )

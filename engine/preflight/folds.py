@@ -97,7 +97,7 @@ def try_folds(
         )
         if memory.total > available:
             memory = memory.without_copies()
-        host = estimate_host(facts, device=device, fold=fold)
+        host = estimate_host(facts, needs, method, dtype=dtype, device=device, runtime=runtime, fold=fold)
         tried.append(Tried(fold, memory, host, available, available_host))
         if tried[-1].on_device and tried[-1].on_host:
             break

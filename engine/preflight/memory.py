@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from engine.directions.fold import RESIDUAL_BYTES, FoldMode
+from engine.directions.fold import RESIDUAL_BYTES, FoldMode, residual_size
+from engine.directions.intervals import most_intervals
+from engine.directions.low_rank import coordinates
 from engine.directions.space import space_of
 from engine.directions.staging import PLACES, pinned_bytes
 from engine.models.experts import dense, of_expert
@@ -65,6 +67,7 @@ class Memory(_Parts):
         "staged": "what a fold has on its way",
         "kv": "KV space, which vLLM takes at its start",
         "directions": "slots and directions",
+        "intervals": "what intervals learned, for checkpoints",
         "passing": "activations and logits",
         "recordings": "recorded passes",
         "libraries": "libraries",
@@ -80,6 +83,7 @@ class Memory(_Parts):
     recordings: int = 0  # passes as CUDA graphs: activations of their own
     libraries: int = _LIBRARIES
     kept: int = 0  # what moves in place, as it is without a probe: of weights that are packed, the plain copies
+    intervals: int = 0  # in the end
 
     def without_copies(self) -> Memory:
         """What it is where there is no room for plain copies."""
@@ -93,12 +97,14 @@ class Host(_Parts):
     _WORDS = {
         "residuals": "residuals",
         "piece": "a piece of a checkpoint, which is written so",
+        "intervals": "what intervals learned, for checkpoints",
         "libraries": "libraries",
     }
 
     residuals: int  # pinned: never swapped out
     piece: int  # of a tensor, on its way into a checkpoint
     libraries: int = _LIBRARIES
+    intervals: int = 0  # in the end
 
 
 def estimate_memory(
@@ -160,17 +166,38 @@ def estimate_memory(
             on_gpu=not on_cpu,
             moving=moving,
         ).total,
+        intervals=interval_bytes(facts, needs, method, dtype=dtype, device=device, runtime=runtime, fold=fold)
+        if on_cpu
+        else 0,
         passing=activations + facts.vocabulary * logits,
         recordings=activations + _RECORDINGS if graphs and not on_cpu else 0,
         libraries=libraries,
     )
 
 
-def estimate_host(facts: ModelFacts, *, device: str, fold: FoldMode) -> Host:
+def estimate_host(
+    facts: ModelFacts, needs: Needs, method: Method, *, dtype: str, device: str, runtime: str, fold: FoldMode
+) -> Host:
     """What a run on a GPU takes of the host's memory; nothing on a CPU, where it is in the other estimate."""
     if device == "cpu":
         return Host(0, 0, 0)
-    return Host(pinned_bytes(facts.moving) if fold == "host-residual" else 0, PIECE)
+    pinned = pinned_bytes(facts.moving) if fold == "host-residual" else 0
+    intervals = interval_bytes(facts, needs, method, dtype=dtype, device=device, runtime=runtime, fold=fold)
+    return Host(pinned, PIECE, intervals=intervals)
+
+
+def interval_bytes(
+    facts: ModelFacts, needs: Needs, method: Method, *, dtype: str, device: str, runtime: str, fold: FoldMode
+) -> int:
+    """What is kept of intervals, in bytes, and written into a checkpoint: nothing where its matrices are."""
+    space = space_of(method)
+    if runtime != "vllm" or space.coordinates == "dense" or not space.moves_weights:
+        return 0
+    learned = sum(a * b for a, b in coordinates(facts.matrices, space))
+    entries = sum(m.rows * m.cols for m in facts.moving)
+    size = dtype_of(dtype).itemsize + residual_size(fold)
+    most = most_intervals(learned, entries, size, on_gpu=device != "cpu")
+    return 4 * learned * needs.intervals if needs.intervals <= most else 0
 
 
 def activation_width(matrices: Sequence[Matrix], device: str, experts_per_token: int = 0) -> int:
@@ -193,6 +220,4 @@ def activation_width(matrices: Sequence[Matrix], device: str, experts_per_token:
 
 def residual_bytes(facts: ModelFacts, *, runtime: str, fold: FoldMode) -> int:
     """What the residuals are, in bytes, wherever they lie: in a checkpoint, as many."""
-    if runtime != "vllm" or fold not in ("residual", "host-residual"):
-        return 0
-    return RESIDUAL_BYTES * sum(m.rows * m.cols for m in facts.moving)
+    return residual_size(fold) * sum(m.rows * m.cols for m in facts.moving) if runtime == "vllm" else 0

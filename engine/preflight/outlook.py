@@ -13,7 +13,7 @@ from engine.models.known_shapes import ON_THE_HUB
 from engine.preflight.choose import choose_dtype, usable_gpus
 from engine.preflight.disk import estimate_disk, free_disk
 from engine.preflight.folds import folds_for, try_folds
-from engine.preflight.scope import probing_at_once
+from engine.preflight.scope import folds_of, probing_at_once
 from engine.preset.load import load_file
 from engine.preset.model import Model
 from engine.preset.schema import BUILTIN_DEMO, Preset
@@ -49,14 +49,19 @@ def outlook(source: Path, wanted: Preset) -> Outlook:
     dtype = choose_dtype(wanted.model.dtype, device, facts)
     longest = min(facts.context, wanted.model.max_length or _LENGTH)
     batch = wanted.run.batch_size
-    needs = Needs(batch, longest, options=2, option_tokens=1, probing=probing_at_once(wanted.method, batch))
+    needs = Needs(
+        batch, longest, options=2, option_tokens=1, probing=probing_at_once(wanted.method, batch),
+        intervals=folds_of(wanted),
+    )  # fmt: skip
     folds = folds_for(wanted.model.fold, "", dtype=dtype, device=device, runtime=runtime, scope=wanted.method.scope)
     *_, least = try_folds(
         facts, needs, wanted.method, folds, dtype=dtype, device=device, runtime=runtime,
         graphs=wanted.model.cuda_graphs == "auto", available=available_memory(device, wanted.model.memory_limit_gib),
         available_host=available_memory("cpu", None),
     )  # fmt: skip
-    disk = estimate_disk(facts, wanted, dtype=dtype, runtime=runtime, fold=least.fold, steps_done=0, saved=0)
+    disk = estimate_disk(
+        facts, wanted, dtype=dtype, device=device, runtime=runtime, fold=least.fold, steps_done=0, saved=0
+    )
     room, _ = free_disk(runs_home())
     download = 0 if here else facts.parameters * facts.dtype.itemsize
     why = ""

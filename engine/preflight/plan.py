@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from engine.environment import overruled, prepare_device
 from engine.errors import UserError
-from engine.estimators.probing import Probing
 from engine.models import hub
 from engine.preflight import identity
 from engine.preflight.demo import with_demo
@@ -74,7 +73,9 @@ class Plan:
         folds = folds_for(self.wanted.model.fold, "", device=self.device, scope=self.facts.scope, **setting)
         plan = replace(self, runtime="training-loop", why=why, folds=folds)
         least = plan.fit(_LEAST)
-        disk = estimate_disk(self.facts, self.wanted, fold=least.fold, steps_done=0, saved=0, **setting)
+        disk = estimate_disk(
+            self.facts, self.wanted, device=self.device, fold=least.fold, steps_done=0, saved=0, **setting
+        )
         return replace(plan, least=least, disk=disk)
 
 
@@ -153,7 +154,7 @@ def plan_run(wanted: Preset, report: Report, note: Note = lambda level, text: No
     least = _fit(facts, _LEAST, wanted, folds, dtype=dtype, device=device, runtime=runtime)
     drawn = drawn_by(run.first_step() if run else None)
     disk = estimate_disk(
-        facts, wanted, dtype=dtype, runtime=runtime, fold=least.fold,
+        facts, wanted, dtype=dtype, device=device, runtime=runtime, fold=least.fold,
         steps_done=run.steps_done() if run else 0, saved=len(run.checkpoint_folders()) if run else 0,
     )  # fmt: skip
     rules = identity.rules_of(run, was)
@@ -170,7 +171,6 @@ def prepare(plan: Plan, report: Report, note: Note = lambda level, text: None) -
     from engine.models.tokenizer import read_tokenizer
     from engine.preflight.checks import check_generation, check_ids
     from engine.preflight.choose import choose_for_folder
-    from engine.preflight.scope import probing_at_once
 
     wanted, was = plan.wanted, plan.was
     trust = wanted.model.trust_remote_code
@@ -209,7 +209,7 @@ def prepare(plan: Plan, report: Report, note: Note = lambda level, text: None) -
     data = identity.of_data(task)
     if was and was.data:
         identity.check_data(data, was.data)
-    needs = _needs(task, wanted.run.batch_size, probing_at_once(wanted.method, wanted.run.batch_size))
+    needs = _needs(task, wanted)
     fit = plan.fit(needs)
     for line in (fit.updates, *fit.lines):
         note("info", line)
@@ -220,7 +220,6 @@ def prepare(plan: Plan, report: Report, note: Note = lambda level, text: None) -
 def on_test(prepared: Prepared, report: Report, note: Note = lambda level, text: None) -> Prepared:
     """The same with the test split in the place of the validation split. Raises `UserError`."""
     from engine.preflight.checks import check_generation, check_ids
-    from engine.preflight.scope import probing_at_once
 
     plan = prepared.plan
     examples, notes = load_test(
@@ -235,8 +234,7 @@ def on_test(prepared: Prepared, report: Report, note: Note = lambda level, text:
     check_ids("task.test", examples, prepared.tokenizer, prepared.facts.vocabulary)
     task = replace(prepared.task, validation=examples)
     check_generation(task, runtime=plan.runtime, device=plan.device, dtype=plan.dtype)
-    batch = plan.wanted.run.batch_size
-    needs = _needs(task, batch, probing_at_once(plan.wanted.method, batch))
+    needs = _needs(task, plan.wanted)
     return replace(prepared, task=task, needs=needs, fit=plan.fit(needs))
 
 
@@ -255,16 +253,19 @@ def _fit(facts: ModelFacts, needs: Needs, wanted: Preset, folds: Folds, **settin
     )  # fmt: skip
 
 
-def _needs(task: Task, batch_size: int, probing: Probing) -> Needs:
+def _needs(task: Task, wanted: Preset) -> Needs:
+    from engine.preflight.scope import folds_of, probing_at_once
+
     domains = [example.domain for example in task.validation if example.domain]
     every: Sequence[Example] = [*task.train, *task.validation, *domains]
     if not task.train or not task.validation:
         raise UserError("task.train and task.validation must both hold an example")
     return Needs(
-        batch=batch_size,
+        batch=wanted.run.batch_size,
         longest=max(length_with(example, task.generate_tokens) for example in every),
         options=max(len(example.options) for example in every),
         step_options=max(len(example.options) for example in task.train),
         option_tokens=max(len(option) for example in every for option in example.options),
-        probing=probing,
+        probing=probing_at_once(wanted.method, wanted.run.batch_size),
+        intervals=folds_of(wanted),
     )

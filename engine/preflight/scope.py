@@ -9,6 +9,7 @@ from engine.models.experts import of_expert
 from engine.models.facts import ModelFacts
 from engine.optimizer import probing_of
 from engine.preset.method import Method
+from engine.preset.schema import Preset
 
 
 def moving_numbers(facts: ModelFacts, method: Method) -> int:
@@ -47,3 +48,8 @@ def check_scope(facts: ModelFacts, method: Method, runtime: str) -> None:
             f"method.scope: the training loop has no adapters for the experts of a mixture, as {facts.path} is; "
             "use model.runtime = vllm, or low-rank directions, as lozo has"
         )
+
+
+def folds_of(wanted: Preset) -> int:
+    """How often a run folds what an interval learned: as each but the first begins."""
+    return (wanted.run.steps - 1) // wanted.method.interval

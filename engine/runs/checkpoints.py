@@ -1,13 +1,18 @@
-"""Checkpoints: the weights in scope, written aside and renamed, so that none is ever half there."""
+"""Checkpoints: the state of the weights in scope, written aside and renamed, so that none is ever half there.
+
+Where it is small, what was learned in each interval, which leads from the model's files to those weights; else the
+weights themselves.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -26,6 +31,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _WEIGHTS = "weights.safetensors"
+_LEARNED = "learned.safetensors"
 _MANIFEST = "manifest.json"
 
 
@@ -33,15 +39,33 @@ _MANIFEST = "manifest.json"
 class Whole:
     """A checkpoint whose files are as they were written."""
 
-    weights: Path
+    file: Path
     step: int  # steps done when it was written
     replay_from: int  # the journal from this step on rebuilds the rest
 
+    def load(self, state: State, began: int) -> None:
+        """Set a runtime to it; `began` as in `load_weights`."""
+        load = state.load_learned if self.file.name == _LEARNED else state.load_weights
+        load(self.file, self.replay_from, began)
 
-def save(run: RunDir, steps_done: int, write_weights: Callable[[Path], None], replay_from: int) -> Path:
+
+class State(Protocol):
+    """Of a runtime (`engine.runtimes.base.Runtime`)."""
+
+    def save_weights(self, path: Path) -> None: ...
+
+    def save_learned(self, path: Path) -> bool: ...
+
+    def load_weights(self, path: Path, step: int, began: int) -> None: ...
+
+    def load_learned(self, path: Path, step: int, began: int) -> None: ...
+
+    def weights_since(self) -> int: ...
+
+
+def save(run: RunDir, steps_done: int, state: State) -> Path:
     """Write the checkpoint of the state after `steps_done` steps; returns its folder.
 
-    `write_weights` writes a file of weights, from which the journal from step `replay_from` on leads to this state.
     Raises `OSError` if the disk does not take it: nothing of it is left then.
     """
     final = run.checkpoints / f"step-{steps_done:08d}"
@@ -49,11 +73,14 @@ def save(run: RunDir, steps_done: int, write_weights: Callable[[Path], None], re
     shutil.rmtree(aside, ignore_errors=True)
     try:
         aside.mkdir(parents=True)
-        write_weights(aside / _WEIGHTS)
-        weights = FileMark(size=(aside / _WEIGHTS).stat().st_size, sha256=_digest(aside / _WEIGHTS))
-        manifest = Manifest(step=steps_done, replay_from=replay_from, files={_WEIGHTS: weights})
+        file = aside / _LEARNED
+        if not state.save_learned(file):
+            file = aside / _WEIGHTS
+            state.save_weights(file)
+        mark = FileMark(size=file.stat().st_size, sha256=_digest(file))
+        manifest = Manifest(step=steps_done, replay_from=state.weights_since(), files={file.name: mark})
         (aside / _MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
-        for written in (aside / _WEIGHTS, aside / _MANIFEST, aside):
+        for written in (file, aside / _MANIFEST, aside):
             _sync(written)
     except OSError:
         shutil.rmtree(aside, ignore_errors=True)  # what there is room for, the journal may need
@@ -71,8 +98,8 @@ def newest(run: RunDir, way: Lineage) -> tuple[Whole | None, list[str]]:
         manifest = manifest_of(folder)
         if manifest is not None and not way.usable(manifest.step, manifest.replay_from):
             continue
-        if manifest is not None and _as_written(folder, manifest):
-            return Whole(folder / _WEIGHTS, manifest.step, manifest.replay_from), damaged
+        if manifest is not None and (file := _as_written(folder, manifest)) is not None:
+            return Whole(file, manifest.step, manifest.replay_from), damaged
         damaged.append(folder.name)
     return None, damaged
 
@@ -83,7 +110,7 @@ def is_there(run: RunDir, way: Lineage) -> bool:
     manifest = manifest_of(folder) if folder else None
     if folder is None or manifest is None or not way.usable(manifest.step, manifest.replay_from):
         return False
-    return _as_written(folder, manifest)
+    return _as_written(folder, manifest) is not None
 
 
 def prune(run: RunDir, keep: int, also: Collection[int | None]) -> None:
@@ -101,16 +128,16 @@ def manifest_of(folder: Path) -> Manifest | None:
         return None
 
 
-def _as_written(folder: Path, manifest: Manifest) -> bool:
-    """Whether its files are."""
+def _as_written(folder: Path, manifest: Manifest) -> Path | None:
+    """Its file of weights, or of what was learned, if all are as they were written."""
     try:
         for name, written in manifest.files.items():
             path = folder / name
             if path.stat().st_size != written.size or _digest(path) != written.sha256:
-                return False
+                return None
     except (OSError, ValueError):
-        return False
-    return _WEIGHTS in manifest.files
+        return None
+    return next((folder / name for name in (_LEARNED, _WEIGHTS) if name in manifest.files), None)
 
 
 def _digest(path: Path) -> str:

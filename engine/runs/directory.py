@@ -9,7 +9,8 @@ evaluations.jsonl   one line per evaluation, likewise
 changes.jsonl       one line per change while the run was at work, likewise; see `engine.runs.changes`
 evals.jsonl         one line per `zotui eval` of the run, likewise
 usage.jsonl         one line per half minute, likewise: memory, load, KV-cache use, every GPU; see `engine.runs.usage`
-checkpoints/        step-00000450/ with weights.safetensors and manifest.json, which has their hashes
+checkpoints/        step-00000450/ with learned.safetensors (what each interval learned, where that is small) or
+                    weights.safetensors, and manifest.json, which has its hash
 engine.log          the engine's and vLLM's log
 exports/            what the app wrote of it for elsewhere; tensorboard/ and wandb/: what `run.track` asks for
 lock                held (flock) by the engine while it lives; holds its process id

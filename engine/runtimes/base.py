@@ -37,6 +37,7 @@ class Needs:
     option_tokens: int  # longest option in tokens
     probing: Probing = Probing()  # of a step
     step_options: int = 0  # most options of an example in a step, where only evaluations have more; 0: as many
+    intervals: int = 0  # of all steps
 
 
 @dataclass(frozen=True)
@@ -130,8 +131,18 @@ class Runtime(Protocol):
         began.
         """
 
+    def save_learned(self, path: Path) -> bool:
+        """Write what each interval learned until the last fold, from which the model's files are led to those weights.
+
+        False, and nothing is written, where that is not small beside them, or does not lead there to the bit: where
+        weights move at every step, or are not the sum of intervals.
+        """
+
+    def load_learned(self, path: Path, step: int, began: int) -> None:
+        """As `load_weights`, from what `save_learned` wrote."""
+
     def weights_since(self) -> int:
-        """The step from which the journal must be replayed onto the weights that `save_weights` writes."""
+        """The step from which the journal must be replayed onto the weights that either of them writes."""
 
     def kv_cache_usage(self) -> float | None:
         """Share (0..1) of the KV space that the last probe used; None without a KV cache."""

@@ -23,6 +23,7 @@ from engine.directions.kept import UpdateKept
 from engine.directions.learned import Learned
 from engine.directions.low_rank import Drawn
 from engine.directions.space import Space
+from engine.errors import RunFailed
 from engine.estimators.probing import Probing
 from engine.models.facts import context_of, dtype_of
 from engine.models.streamed import Entry, write_streamed
@@ -180,6 +181,12 @@ class TrainingLoop:
         with safe_open(path, framework="pt") as file:
             self._moves.load(file, step, began)
         self._steps_done = step
+
+    def save_learned(self, path: Path) -> bool:
+        return False  # every step moves the weights, and rounds them
+
+    def load_learned(self, path: Path, step: int, began: int) -> None:
+        raise RunFailed(f"{path}: is of a run by vllm, which folds; model.runtime = vllm goes on from it")
 
     def weights_since(self) -> int:
         return self._steps_done

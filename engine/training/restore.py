@@ -45,7 +45,7 @@ class Restorer:
             )
         first = found.replay_from if found else 0
         if found is not None:
-            self._runtime.load_weights(found.weights, first, way.began(first, optimizer.method.interval))
+            found.load(self._runtime, way.began(first, optimizer.method.interval))
         left = list(way.after(first))
         for count, number in enumerate(left, 1):
             optimizer.replay(self._runtime, steps[number])

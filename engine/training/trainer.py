@@ -168,8 +168,7 @@ class Trainer:
         self._emit(Checkpoint(step=self.steps_done, path=str(path), seconds=lap.seconds))
 
     def _write_checkpoint(self, done: int) -> Path:
-        write = self._runtime.save_weights, self._runtime.weights_since()
-        return self._disk_wait.write("the checkpoint", done, lambda: checkpoints.save(self._run, done, *write))
+        return self._disk_wait.write("the checkpoint", done, lambda: checkpoints.save(self._run, done, self._runtime))
 
     def _until_finite(self, act: Callable[[], None]) -> None:
         """Do it. Where its numbers are not finite, hold the run as it was before; resuming tries again."""

@@ -1,9 +1,9 @@
 """`python -m tests.benchmarks.rebuild_cost`: what rebuilding a long run costs, measured on one block of a large model.
 
-A resume takes the journaled steps again that its newest checkpoint does not hold, an export takes all of
-them; neither scores anything: directions are drawn, U_acc is updated, intervals are folded. All of it grows
-with the number of blocks, so one block of real size, moved by the code that runs move by, tells the whole.
-Prints Markdown.
+An export takes all journaled steps again, a resume those that its newest checkpoint does not hold; neither scores
+anything: directions are drawn, U_acc is updated, intervals are folded. What a small checkpoint holds of an interval,
+whose folds a resume does again, is told beside it. All of it grows with the number of blocks, so one block of real
+size, moved by the code that runs move by, tells the whole. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from engine.environment import prepare
 from engine.models.known_shapes import SHAPES
 from engine.preset.method import Method
 from engine.protocol.events import Step
+from engine.text import in_bytes
 
 _STEPS = 20_000
 # Of one H200 and the processor that feeds it: assumed, not measured.
@@ -53,16 +54,17 @@ def main() -> int:
     device, blocks = torch.device(arguments.device), shape["num_hidden_layers"]
     folds = -(-_STEPS // arguments.interval)
     print(f"{arguments.shape}, one block of {blocks}, rank {arguments.rank}, {describe_device(arguments.device)}\n")
-    print(f"| weights | a step | a fold | {blocks} blocks, {_STEPS:,} steps and {folds} folds |")
-    print("| --- | --- | --- | --- |")
+    print(f"| weights | a step | a fold | {blocks} blocks, {_STEPS:,} steps and {folds} folds | of an interval |")
+    print("| --- | --- | --- | --- | --- |")
     estimates = []
     for dtype in ("float32", "bfloat16"):
-        taken, entries, matrices = replay_block(
+        taken, entries, matrices, learned = replay_block(
             shape, dtype, device, rank=arguments.rank, interval=arguments.interval, steps=arguments.steps
         )
         step, fold = statistics.median(taken.steps), statistics.median(taken.folds)
         drawn, folded = blocks * _STEPS * step, blocks * folds * fold
-        print(f"| {dtype} | {step * 1e3:.2f} ms | {fold:.3f} s | {drawn / 60:.1f} min and {folded / 60:.1f} min |")
+        cells = f"{step * 1e3:.2f} ms | {fold:.3f} s | {drawn / 60:.1f} min and {folded / 60:.1f} min"
+        print(f"| {dtype} | {cells} | {in_bytes(4 * blocks * learned)} |")
         kernels = blocks * matrices * _KERNELS_OF_A_FOLD
         gpu_step = _KERNELS_OF_A_STEP * _LAUNCH
         gpu_fold = max(blocks * entries * _MOVED / _BANDWIDTH, kernels * _LAUNCH)
@@ -78,8 +80,9 @@ def main() -> int:
 
 def replay_block(
     shape: dict[str, Any], dtype: str, device: Any, *, rank: int, interval: int, steps: int
-) -> tuple[_Taken, int, int]:
-    """Replay `steps` steps on one block; returns what they took, the entries of its matrices and their number."""
+) -> tuple[_Taken, int, int, int]:
+    """Replay `steps` steps on one block; returns what they took, the entries of its matrices, how many those are, and
+    the numbers that are learned of them."""
     from engine.optimizer import Optimizer
 
     block = _Block(shape, dtype, device, rank)
@@ -90,7 +93,7 @@ def replay_block(
         method.replay(block, structs.replace(taken, step=step))  # type: ignore[arg-type]
         block.taken.steps.append(block.seconds_since(began))
     block.taken.folds = block.taken.folds[1:]  # at the first there is nothing to fold
-    return block.taken, block.entries, block.matrices
+    return block.taken, block.entries, block.matrices, block.learned
 
 
 class _Block:
@@ -101,6 +104,7 @@ class _Block:
 
         from engine.directions.fold import choose_fold
         from engine.directions.learned import Learned
+        from engine.directions.space import Space
         from engine.models.facts import dtype_of
         from engine.models.weights import Matrix
 
@@ -108,7 +112,7 @@ class _Block:
         sizes = {f"self_attn.{name}_proj": (wide, wide) for name in "qkv"} | {"self_attn.out_proj": (wide, wide)}
         sizes |= {"fc1": (inner, wide), "fc2": (wide, inner)}
         named = [Matrix(f"model.decoder.layers.0.{name}.weight", *size) for name, size in sizes.items()]
-        self._learned = Learned(named, rank, 0, device, choose_fold("auto", dtype), "philox")
+        self._learned = Learned(named, Space(rank=rank), 0, device, choose_fold("auto", dtype), "philox")
         generator = torch.Generator(device).manual_seed(0)
         self._weights = [
             torch.empty(m.rows, m.cols, dtype=dtype_of(dtype), device=device).normal_(std=0.02, generator=generator)
@@ -117,7 +121,7 @@ class _Block:
         self._device = device
         self.taken = _Taken()
         self.entries = sum(m.rows * m.cols for m in named)
-        self.matrices = len(named)
+        self.matrices, self.learned = len(named), self._learned.learned.numel()
 
     def redraw(self, step: int) -> None:
         """Fold and draw V anew; timed by itself."""
@@ -129,12 +133,12 @@ class _Block:
         self._learned.redraw(step)
         self.taken.folds.append(self.seconds_since(began))
 
-    def replay_probe(self, step: int, query: int, eps: float) -> None:
+    def replay_probe(self, step: int, probing: Any, eps: float) -> None:
         """Probes in slots leave no trace in the weights."""
 
-    def update(self, step: int, coefficients: Sequence[float]) -> None:
+    def update(self, step: int, gradients: Sequence[float], lr: float) -> None:
         """As the worker's."""
-        self._learned.learn(step, coefficients)
+        self._learned.learn(step, gradients, lr)
 
     def began(self) -> tuple[float, int]:
         """Now, and how many folds there were."""

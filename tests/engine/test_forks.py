@@ -18,6 +18,7 @@ from engine.protocol.events import Done, Hello, Step
 from engine.runs.directory import RunDir
 from tests import forked
 from tests.engine.conftest import Runner, needs_vllm
+from tests.engine.states import saved
 from tests.live_engine import Engine
 
 STEPS = 12
@@ -27,7 +28,7 @@ def results(run: RunDir) -> tuple[Any, ...]:
     """All that a run leaves, without times: steps, evaluations, and the weights' bytes."""
     steps = [structs.replace(step, seconds=0.0) for step in run.journal()]
     taken = [(one.step, one.split, one.metrics) for one in run.evaluations()]
-    return steps, taken, (run.checkpoints / f"step-{STEPS:08d}/weights.safetensors").read_bytes()
+    return steps, taken, saved(run.path, STEPS).read_bytes()
 
 
 @pytest.mark.parametrize("runtime", ["training-loop", pytest.param("vllm", marks=needs_vllm)])

@@ -22,6 +22,7 @@ import tomlkit
 
 from engine.environment import absent, prepare
 from engine.preset.load import load_file
+from engine.tasks.example import Example
 from engine.tasks.load import Task, load_task
 from engine.tasks.objective import Scores, loss
 from tests.engine.tasks.samples import CONTEXT, TASKS, keys_of, make_long_opt
@@ -106,7 +107,10 @@ def loss_by(task: Task, score: Callable[[Sequence[int], Sequence[int]], float]) 
     return loss(task.objective, task.validation, scores)
 
 
-def _places(task: Task, example: Any, option: int) -> list[int]:
+def _places(task: Task, example: Example, option: int) -> list[int]:
+    """Of an option's tokens in its sequence; none where the loss does not ask for it."""
+    if task.objective == "lm" and option != example.label:
+        return []
     return [len(example.prompt) + at for at in example.scored(option)]
 
 
@@ -123,6 +127,8 @@ def by_transformers(model: Path, adapter: Path | None) -> Callable[[Sequence[int
 
     @torch.inference_mode()
     def score(ids: Sequence[int], places: Sequence[int]) -> float:
+        if not places:
+            return 0.0
         logits = found(input_ids=torch.tensor([ids])).logits[0].log_softmax(-1)
         return float(sum(logits[place - 1, ids[place]].double() for place in places))
 

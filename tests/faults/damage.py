@@ -56,7 +56,7 @@ def _flip(content: bytes, at: int, chance: random.Random) -> bytes:
 
 
 def _flipped_byte(folder: Path, chance: random.Random) -> None:
-    file = folder / "weights.safetensors"
+    (file,) = folder.glob("*.safetensors")
     content = file.read_bytes()
     file.write_bytes(_flip(content, chance.randrange(len(content)), chance))
 
@@ -66,12 +66,13 @@ def _missing_manifest(folder: Path, chance: random.Random) -> None:
 
 
 def _cut_weights(folder: Path, chance: random.Random) -> None:
-    file = folder / "weights.safetensors"
+    (file,) = folder.glob("*.safetensors")
     file.write_bytes(file.read_bytes()[: chance.randrange(file.stat().st_size)])
 
 
 def _missing_weights(folder: Path, chance: random.Random) -> None:
-    (folder / "weights.safetensors").unlink()
+    (file,) = folder.glob("*.safetensors")
+    file.unlink()
 
 
 def _spoilt_manifest(folder: Path, chance: random.Random) -> None:

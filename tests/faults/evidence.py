@@ -59,11 +59,12 @@ def _results(line: bytes) -> dict[str, Any]:
 
 
 def _weights(run: RunDir) -> dict[str, tuple[Any, bytes]]:
-    """Every tensor of the last checkpoint, bit for bit."""
+    """Every tensor of the last checkpoint, of what was learned or of the weights, bit for bit."""
     folders = sorted(run.checkpoints.glob("step-*"))
     if not folders:
         return {}
-    tensors = load_file(folders[-1] / "weights.safetensors")
+    (file,) = folders[-1].glob("*.safetensors")
+    tensors = load_file(file)
     return {"step": (folders[-1].name, b"")} | {
         name: ((str(tensor.dtype), tensor.shape), tensor.tobytes()) for name, tensor in tensors.items()
     }

@@ -216,6 +216,14 @@ class VllmRuntime:
         self._since = step
         self._settled = False
 
+    def save_learned(self, path: Path) -> bool:
+        return bool(self._call("zo_save_learned", str(path), self._facts.path))
+
+    def load_learned(self, path: Path, step: int, began: int) -> None:
+        self._call("zo_load_learned", str(path), step, self._facts.path, self._since > 0)
+        self._since = step
+        self._settled = False
+
     def weights_since(self) -> int:
         return self._since
 

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.engine.conftest import Runner, needs_vllm
+from tests.engine.states import weights_of
 from tests.families.models import lacking_here
 
 TOLERANCE = 1e-5
@@ -34,8 +35,8 @@ def compare(run: Runner, model: Path, *settings: str, folded_at: int = 30) -> No
     assert len({a["loss_plus"] for a, _ in steps}) == 31
     for a, b in zip(fast.of("eval"), loop.of("eval"), strict=True):
         assert abs(a["metrics"]["loss"] - b["metrics"]["loss"]) < TOLERANCE
-    folded = load_file(fast.folder / "checkpoints/step-00000031/weights.safetensors")
-    moved = load_file(loop.folder / f"checkpoints/step-{folded_at:08d}/weights.safetensors")
+    folded = weights_of(fast.folder, 31)
+    moved = weights_of(loop.folder, folded_at)
     assert folded.keys() == moved.keys()
     assert all((folded[name] - moved[name]).abs().max() < TOLERANCE for name in moved)
     start = load_file(model / "model.safetensors")

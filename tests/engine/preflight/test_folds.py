@@ -28,6 +28,7 @@ from engine.runs.fork import fork
 from engine.runs.info import Info
 from engine.runtimes.base import Needs
 from tests.engine.conftest import needs_vllm
+from tests.engine.states import saved
 from tests.live_engine import Engine
 
 GiB = 2**30
@@ -160,10 +161,11 @@ def test_runs_from_before_it_was_on_record_began_with_residuals() -> None:
 
 def test_pinned_memory_is_counted_as_torch_takes_it(shapes: dict[str, ModelFacts]) -> None:
     """Powers of two, of 1 GiB at most where no matrix is larger, which matrices share."""
-    host = estimate_host(shapes["llama-7b"], device="cuda:0", fold="host-residual")
+    host = estimate_host(shapes["llama-7b"], NEEDS, Method(), fold="host-residual", **HALF)
     scope = sum(m.rows * m.cols for m in shapes["llama-7b"].matrices)
     assert host.residuals == 12.5 * GiB and 0.95 < 2 * scope / host.residuals <= 1
-    assert estimate_host(shapes["llama-7b"], device="cpu", fold="residual").total == 0
+    on_cpu = {**HALF, "device": "cpu"}
+    assert estimate_host(shapes["llama-7b"], NEEDS, Method(), fold="residual", **on_cpu).total == 0
 
 
 # -- a run -----------------------------------------------------------------------------------------------
@@ -186,7 +188,7 @@ def test_a_run_keeps_the_fold_that_it_began_with_when_there_is_more_room_later(s
     said = [event.text for event in tight.seen if isinstance(event, Log) and event.text.startswith("folds: ")]
     assert len(said) == 1 and "stochastic rounding" in said[0] and "residuals beside the weights make" in said[0]
     assert json.loads(tight.run.info.file.read_text())["fold"] == "stochastic"
-    weights = load_file(tight.run.path / "checkpoints/step-00000011/weights.safetensors")
+    weights = load_file(saved(tight.run.path, 11))
     assert not [name for name in weights if name.endswith(".residual")]
     # With room again: what it began with, in a fork and in an export.
     room = fork(tight.run, 11, ["model.memory_limit_gib=4", "run.steps=12"], tmp_path / "room")

@@ -104,7 +104,7 @@ def estimated(model: Path, runtime: str, dtype: str, *settings: str, steps_done:
     facts = read_model(str(model), trust_remote_code=False)
     fold = "nearest" if dtype == "float32" else "residual"
     return estimate_disk(
-        facts, wanted, dtype=dtype, runtime=runtime, fold=fold, steps_done=steps_done, saved=saved  # type: ignore[arg-type]
+        facts, wanted, dtype=dtype, device="cpu", runtime=runtime, fold=fold, steps_done=steps_done, saved=saved  # type: ignore[arg-type]
     )  # fmt: skip
 
 
@@ -120,6 +120,7 @@ def test_a_checkpoint_and_the_journal_are_as_large_as_estimated(
     tiny_run: Runner, tiny_models: dict[str, Path], runtime: str, dtype: str, queries: int
 ) -> None:
     settings = (f"model.runtime={runtime}", f"model.dtype={dtype}", f"method.queries={queries}", "run.steps=50")
+    settings += ("method.interval=10",)
     done = tiny_run(*settings)
     assert done.code == 0, done.stderr
     expected = estimated(tiny_models["one-layer"], runtime, dtype, *settings[2:])

@@ -120,7 +120,7 @@ def test_a_damaged_one_is_never_taken(finished: RunDir, tmp_path: Path, damage: 
     damage(newest)
     found, damaged = checkpoints.newest(run, Lineage({}, 25))
     assert found is not None
-    assert (found.weights.parent, damaged) == (older, [newest.name])
+    assert (found.file.parent, damaged) == (older, [newest.name])
 
 
 def test_damaged_ones_are_passed_over_and_said(finished: RunDir, tmp_path: Path) -> None:

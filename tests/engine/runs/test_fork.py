@@ -146,11 +146,24 @@ def test_a_fork_moves_the_experts_that_its_run_does(saved: RunDir, tmp_path: Pat
     assert forked.info.read().experts is bool(experts)
 
 
+class At:
+    """A state of a runtime, after so many steps."""
+
+    def __init__(self, step: int) -> None:
+        self.weights_since = lambda: step
+
+    def save_learned(self, path: Path) -> bool:
+        return False
+
+    def save_weights(self, path: Path) -> None:
+        path.write_bytes(b"w")
+
+
 def test_a_fork_takes_the_checkpoints_on_its_way_and_the_one_to_return_to(stopped: RunDir, tmp_path: Path) -> None:
     for step in range(5, 12):  # two of ten steps led nowhere
         append(stopped.journal_file, {"step": step, **({"returned_to": 5} if step == 7 else {}), "lr": 1.0})
     for step in (3, 5, 7, 9, 11):
-        checkpoints.save(stopped, step, lambda path: path.write_bytes(b"w") and None, step)
+        checkpoints.save(stopped, step, At(step))
     for step, loss in ((3, 0.9), (5, 0.5), (7, 0.6), (9, 0.8)):
         metrics = {"loss": loss, "accuracy": 1 - loss if step != 3 else 0.9}
         stopped.add_evaluation(Eval(step=step, metrics=metrics))

@@ -70,6 +70,9 @@ class Symbols:
             self.weights = (*self.weights, (step, self.v))
             self.since = step + 1
 
+    def save_learned(self, path: Path) -> bool:
+        return False
+
     def save_weights(self, path: Path) -> None:
         path.write_text(repr((self.weights, self.settled if self.folds else self.memory)))
 
@@ -123,7 +126,7 @@ class Simulated:
         writer.close()
 
     def save(self, step: int) -> None:
-        checkpoints.save(self.run, step, self.runtime.save_weights, self.runtime.weights_since())
+        checkpoints.save(self.run, step, self.runtime)
 
     def rebuilt(self, done: int) -> Any:
         """The state after so many steps by a new engine."""

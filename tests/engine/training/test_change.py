@@ -16,6 +16,7 @@ from engine.runs.directory import RunDir
 from engine.runs.fork import fork
 from engine.runs.info import Origin
 from tests.engine.conftest import Runner, needs_vllm
+from tests.engine.states import saved
 from tests.engine.training.test_determinism import trajectory
 from tests.live_engine import Engine
 
@@ -23,7 +24,7 @@ STEPS = 40
 
 
 def weights(run: RunDir) -> bytes:
-    return (run.checkpoints / f"step-{STEPS:08d}" / "weights.safetensors").read_bytes()
+    return saved(run.path, STEPS).read_bytes()
 
 
 @pytest.mark.parametrize("runtime", ["training-loop", pytest.param("vllm", marks=needs_vllm)])

@@ -16,6 +16,7 @@ from engine.protocol.events import Done, Log, State, Step, Tried
 from engine.runs.directory import RunDir
 from engine.runs.journal import fields_of
 from tests.engine.conftest import Runner, needs_vllm
+from tests.engine.states import saved
 from tests.live_engine import Engine
 
 STEPS = 40
@@ -100,7 +101,7 @@ def test_pauses_evaluations_checkpoints_tries_a_resume_and_a_reader_that_leaves_
 
 
 def last_weights(run: RunDir) -> Path:
-    return run.checkpoints / f"step-{STEPS:08d}" / "weights.safetensors"
+    return saved(run.path, STEPS)
 
 
 def test_seeds_are_the_runs_that_their_presets_describe_and_are_summed_up(tiny_run: Runner, tmp_path: Path) -> None:

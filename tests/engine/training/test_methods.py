@@ -17,6 +17,7 @@ from engine.protocol.events import Done, State, Step
 from engine.runs.directory import RunDir
 from engine.runs.fork import fork
 from tests.engine.conftest import needs_vllm
+from tests.engine.states import saved
 from tests.engine.training.test_determinism import trajectory
 from tests.live_engine import Engine
 from tests.methods.cases import settings
@@ -92,4 +93,4 @@ def test_a_direction_for_every_example_is_a_shard_for_each_and_follows_the_batch
 
 
 def _last(run: RunDir) -> Path:
-    return run.checkpoints / f"step-{STEPS:08d}" / "weights.safetensors"
+    return saved(run.path, STEPS)

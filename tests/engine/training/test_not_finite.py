@@ -32,6 +32,7 @@ from engine.training.disk_wait import DiskWait
 from engine.training.stopwatch import Stopwatch
 from engine.training.trainer import Trainer
 from tests.engine.conftest import Runner, needs_vllm
+from tests.engine.states import saved, weights_of
 
 HALF = ("model.dtype=float16", "task.validation_examples=6", "run.batch_size=2")
 RUNTIMES = [pytest.param("vllm", marks=needs_vllm), "training-loop"]
@@ -104,7 +105,7 @@ def test_a_probe_that_overflows_leaves_the_run_as_it_was(session: Any, runtime: 
     assert len(held.held()) >= 2 and len(set(held.held())) == 1
     assert "step 4 is not a finite number" in held.held()[0]
     assert held.losses() == undisturbed.losses()
-    weights = [load_file(s.run.checkpoints / f"step-{STEPS:08d}/weights.safetensors") for s in (held, undisturbed)]
+    weights = [load_file(saved(s.run.path, STEPS)) for s in (held, undisturbed)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[1])
     # The evaluation while it was held is of finite weights, those before the bad step.
     evaluation = next(e for e in held.events if isinstance(e, Eval) and e.step == BAD)
@@ -149,13 +150,13 @@ def test_a_step_that_returns_and_overflows_is_as_if_it_had_not_been(session: Any
         assert {step.step: step.returned_to for step in one.run.journal() if step.returned_to is not None} == {BAD: 0}
         assert [event.to for event in one.events if isinstance(event, Returned)] == [0]
     assert len(held.held()) == 1 and held.losses() == undisturbed.losses()
-    weights = [load_file(s.run.checkpoints / f"step-{STEPS:08d}/weights.safetensors") for s in (held, undisturbed)]
+    weights = [load_file(saved(s.run.path, STEPS)) for s in (held, undisturbed)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[1])
     # What was saved while it was held is the state after four steps, from which a fork rebuilds it.
     found, damaged = checkpoints.newest(held.run, Lineage({}, BAD))
     assert found is not None and found.step == BAD and not damaged
-    there, base = load_file(found.weights), load_file(held.run.checkpoints / "step-00000000/weights.safetensors")
-    assert any(not torch.equal(there[name], base[name]) for name in base)
+    assert found.file == saved(held.run.path, BAD)
+    assert found.file.read_bytes() != saved(held.run.path, 0).read_bytes()
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -170,7 +171,7 @@ def test_headless_saves_says_what_to_try_and_exits_1(tiny_run: Runner, runtime: 
     for said in ("a smaller method.eps (now 1e+06)", "model.dtype=float32", "a new run: zotui run"):
         assert said in done.stderr
     assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) <= 8
-    weights = load_file(done.folder / "checkpoints/step-00000000/weights.safetensors")
+    weights = weights_of(done.folder, 0)
     assert all(bool(tensor.isfinite().all()) for tensor in weights.values())
     assert json.loads((done.folder / "run.json").read_bytes())["state"] == "failed"
 

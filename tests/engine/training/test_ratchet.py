@@ -24,6 +24,7 @@ from engine.runs.fork import fork
 from engine.runs.journal import encode_line
 from engine.runs.lineage import returns_of
 from tests.engine.conftest import needs_vllm
+from tests.engine.states import saved, weights_of
 from tests.engine.training.test_determinism import trajectory
 from tests.live_engine import Engine
 
@@ -56,7 +57,7 @@ BFLOAT16 = pytest.param(
 
 
 def weights(run: RunDir) -> dict[str, torch.Tensor]:
-    return load_file(run.checkpoints / f"step-{STEPS:08d}" / "weights.safetensors")
+    return load_file(saved(run.path, STEPS))
 
 
 def same(one: RunDir, other: RunDir) -> bool:
@@ -177,7 +178,7 @@ def test_an_export_is_of_the_steps_that_led_there(start: Any, tmp_path: Path, se
     tuned = load_file(tmp_path / "tuned" / "model.safetensors")
     found = {
         name: tensor
-        for name, tensor in weights(run).items()
+        for name, tensor in weights_of(run.path, STEPS).items()
         if not name.startswith("update.") and not name.endswith(".residual")
     }
     assert found and all(torch.equal(tuned[name], tensor) for name, tensor in found.items())

@@ -21,6 +21,7 @@ from engine.protocol.order import Order, encode_order
 from engine.runs.directory import RunDir
 from tests import forked, starting
 from tests.engine.conftest import Runner, needs_vllm
+from tests.engine.states import saved
 from tests.engine.training.test_determinism import trajectory
 from tests.live_engine import Conversation, Engine
 
@@ -91,8 +92,7 @@ def test_a_run_on_it_is_the_same_bit_for_bit(start: Any, spare: Callable[..., Sp
     assert len(trajectory(ready.run)) == STEPS
     assert trajectory(ready.run) == trajectory(fresh.run)
     assert ready.run.evaluations() and timeless(ready.run.evaluations()) == timeless(fresh.run.evaluations())
-    last = f"checkpoints/step-{STEPS:08d}/weights.safetensors"
-    ours, theirs = (load_file(run.path / last) for run in (ready.run, fresh.run))
+    ours, theirs = (load_file(saved(run.path, STEPS)) for run in (ready.run, fresh.run))
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
     for record in ("hardware", "versions", "runtime", "device", "noise", "started_on"):
         assert getattr(ready.run.info.read(), record) == getattr(fresh.run.info.read(), record)

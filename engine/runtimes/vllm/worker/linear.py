@@ -54,6 +54,11 @@ def read_weight(layer: Any) -> torch.Tensor:
     return torch.cat(parts).T.contiguous()
 
 
+def is_live(layer: Any) -> bool:
+    """Whether `read_weight` gives the same tensor every time, so that of several changes the last alone is written."""
+    return bool(layer.weight.numel()) or getattr(layer, _KEPT, None) is not None
+
+
 def write_weight(layer: Any, weight: torch.Tensor) -> None:
     """Make `weight`, changed since `read_weight`, the one that the layer applies."""
     if layer.weight.numel():

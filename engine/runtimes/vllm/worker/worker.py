@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from engine.directions.fold import FoldMode
+from engine.directions.fold import FoldMode, residual_size
+from engine.directions.intervals import Intervals, most_intervals
 from engine.directions.low_rank import Drawn
 from engine.directions.official import OfficialDraws, OfficialRun
 from engine.directions.space import Space
@@ -81,6 +82,7 @@ class ZoWorker(WeightsWorker, ParametersWorker, PublicWorker):
             self._zo_slots = Slots(
                 self._zo_slices, space=space, rule=rule, probing=probing, signs=signs, dtype=dtype, **common
             )
+        self._zo_intervals = Intervals(0 if dense else self._zo_most_intervals(fold))
         self._zo_layers = Layers(manager, self._zo_slots)
         for mixture in self._zo_mixtures:
             mixture.begin(self._zo_layers, self._zo_slots.of_layer if moving and not dense else None)
@@ -90,6 +92,12 @@ class ZoWorker(WeightsWorker, ParametersWorker, PublicWorker):
         self._zo_record_longest = record_longest if self._zo_forward.can_record else None
         self._zo_graphs = Graphs(cuda_recorder() if self._zo_record_longest else None)
         return [(p.matrix.name, p.matrix.rows, p.matrix.cols) for p in self._zo_slices]
+
+    def _zo_most_intervals(self, fold: FoldMode) -> int:
+        assert isinstance(self._zo_slots, Slots)
+        size = self.vllm_config.model_config.dtype.itemsize + residual_size(fold)
+        entries = sum(piece.matrix.rows * piece.matrix.cols for piece in self._zo_slices)
+        return most_intervals(self._zo_slots.learned.learned.numel(), entries, size, on_gpu=self._zo_on_gpu)
 
     def zo_block_size(self) -> int:
         """Tokens of a KV block."""
