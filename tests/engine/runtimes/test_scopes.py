@@ -137,11 +137,12 @@ def test_an_adapter_by_another_rule_is_the_same_on_both_runtimes(open_runtime: A
 
 
 @needs_vllm
-def test_500_perturbations_in_bfloat16_leave_every_bit_where_a_loop_drifts(
-    open_runtime: Any, tmp_path: Path, tiny_models: dict[str, Path]
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_500_perturbations_in_16_bits_leave_every_bit_where_a_loop_drifts(
+    open_runtime: Any, tmp_path: Path, tiny_models: dict[str, Path], dtype: str
 ) -> None:
     wanted, path = METHODS["mezo"], tmp_path / "weights.safetensors"
-    runtime, loop = open_runtime("vllm", wanted, "bfloat16"), open_runtime("training-loop", wanted, "bfloat16")
+    runtime, loop = open_runtime("vllm", wanted, dtype), open_runtime("training-loop", wanted, dtype)
     before = runtime.score(BATCH)
     for number in range(250):
         runtime.probe(number, probing_of(wanted, len(BATCH[1:])), 1e-3, BATCH[1:])
@@ -152,7 +153,7 @@ def test_500_perturbations_in_bfloat16_leave_every_bit_where_a_loop_drifts(
     start, after = load_file(tiny_models["one-layer"] / "model.safetensors"), load_file(path)
     whole = AutoModelForCausalLM.from_pretrained(tiny_models["one-layer"])
     assert {name for name in after if not name.endswith(".residual")} == {name for name, _ in whole.named_parameters()}
-    assert all(torch.equal(after[name], start[name].bfloat16()) for name in after if name in start)
+    assert all(torch.equal(after[name], start[name].to(getattr(torch, dtype))) for name in after if name in start)
     assert not any(after[name].any() for name in after if name.endswith(".residual"))
     loop.save_weights(tmp_path / "drifted.safetensors")
     drifted = load_file(tmp_path / "drifted.safetensors")

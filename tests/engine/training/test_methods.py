@@ -1,4 +1,7 @@
-"""A run of each kind of method is the same run, bit for bit, whatever happens in between; and goes on as a fork."""
+"""A run of each kind of method is the same run, bit for bit, whatever happens in between; and goes on as a fork.
+
+Of every method by its name, on both runtimes, with `ZOTUI_LONG_TESTS=1`; else of two that have the most to carry over.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from engine.export.merged import export_merged
+from engine.methods.catalogue import METHODS
 from engine.protocol.commands import Pause, Resume, Stop
 from engine.protocol.events import Done, State, Step
 from engine.runs.directory import RunDir
@@ -23,15 +27,14 @@ from tests.live_engine import Engine
 from tests.methods.cases import settings
 
 STEPS = 32
+RUNTIMES = ["training-loop", pytest.param("vllm", marks=needs_vllm)]
+DISTURBED = [("subzero+", "training-loop"), ("zo-muon, momentum, two sides", "vllm")]
+if os.environ.get("ZOTUI_LONG_TESTS"):
+    DISTURBED += [(name, runtime) for name in METHODS for runtime in ("training-loop", "vllm")]
 
 
-@pytest.mark.parametrize(
-    ("case", "runtime"),
-    [
-        ("subzero+", "training-loop"),
-        pytest.param("zo-muon, momentum, two sides", "vllm", marks=needs_vllm),
-    ],
-)
+@needs_vllm
+@pytest.mark.parametrize(("case", "runtime"), DISTURBED)
 def test_a_run_that_is_paused_killed_resumed_and_forked_is_the_run_that_nothing_disturbed(
     start: Any, tiny_models: dict[str, Path], tmp_path: Path, case: str, runtime: str
 ) -> None:
@@ -66,7 +69,7 @@ def test_a_run_that_is_paused_killed_resumed_and_forked_is_the_run_that_nothing_
         assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-@pytest.mark.parametrize("runtime", ["training-loop", pytest.param("vllm", marks=needs_vllm)])
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_direction_for_every_example_is_a_shard_for_each_and_follows_the_batch_of_a_fork(
     start: Any, tmp_path: Path, runtime: str
 ) -> None:
