@@ -34,3 +34,8 @@ def brings(name: object) -> Mapping[str, object]:
     """The keys that the method of this name brings; none if there is no such method."""
     found = METHODS.get(name) if isinstance(name, str) else None
     return found.brings if found else {}
+
+
+def searched(name: str, key: str) -> tuple[float, float] | None:
+    """From where to where a method's authors search a key of `[method]`; None where they say nothing of it."""
+    return METHODS[name].ranges.get(key) if name in METHODS else None

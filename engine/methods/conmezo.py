@@ -24,6 +24,7 @@ DECLARATION = Declaration(
         "angle": 1.35,
         "carry": "drop",
     },
+    ranges={"lr": (1e-07, 1e-06)},
     fixed=("direction", "update"),
     departs="The official code begins with a momentum of noise, estimates its norm where ours is measured, and has the "
     "decay rise from 0.1 over the first 2,000 steps; ours begins with none, anew in each interval.",

@@ -35,4 +35,5 @@ DECLARATION = Declaration(
         "lr": 0.00001,
         "ratchet": True,
     },
+    ranges={"lr": (1e-05, 0.0015), "eps": (0.001, 0.003), "rank": (2, 4), "interval": (4, 50)},
 )

@@ -25,6 +25,7 @@ DECLARATION = Declaration(
         "eps": 0.001,
         "lr": 5e-05,
     },
+    ranges={"eps": (0.0001, 0.001)},
     fixed=("law", "sides", "weights", "update"),
     departs="The official code divides by the spread with N, the paper and ours with N - 1; the paper reuses "
     "losses of earlier steps, which neither the code nor ours does. Our eps is ten times theirs, since weights of 16 "

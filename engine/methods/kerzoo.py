@@ -20,5 +20,6 @@ DECLARATION = Declaration(
         "eps": 1e-3,
         "lr": 1e-6,
     },
+    ranges={"lr": (1e-07, 1e-06)},
     fixed=("direction", "radius", "update"),
 )

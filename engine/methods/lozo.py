@@ -21,6 +21,7 @@ DECLARATION = Declaration(
         "eps": 1e-3,
         "lr": 1e-6,
     },
+    ranges={"lr": (1e-07, 1e-06), "eps": (0.0001, 0.001), "rank": (1, 4), "interval": (50, 100)},
     fixed=("direction", "sides", "update"),
     departs="Neither the official code nor ours divides Z by the rank, as the paper does; the official update "
     "draws U without V first, so that on every nu-th step it applies a direction that was not probed: ours does not.",

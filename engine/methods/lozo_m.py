@@ -24,6 +24,7 @@ DECLARATION = Declaration(
         "momentum": 0.9,
         "carry": "project",
     },
+    ranges={"lr": (1e-07, 1e-06), "eps": (0.0001, 0.001), "rank": (1, 4), "interval": (50, 100)},
     fixed=("direction", "sides", "update"),
     departs="The official code takes the first step of all, and nothing else, without the factor 1 - beta, "
     "applies another direction than the probed one on every nu-th step and keeps that in the "

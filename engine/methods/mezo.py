@@ -19,6 +19,7 @@ DECLARATION = Declaration(
         "eps": 0.001,
         "lr": 1e-06,
     },
+    ranges={"lr": (1e-07, 1e-06)},
     fixed=("direction", "update"),
     departs="The official code perturbs there and back in the precision of the weights, which drifts in 16 "
     "bits; our vLLM runtime restores them exactly.",

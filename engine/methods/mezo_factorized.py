@@ -19,5 +19,6 @@ DECLARATION = Declaration(
         "eps": 0.001,
         "lr": 1e-06,
     },
+    ranges={"lr": (1e-07, 1e-06), "rank": (2, 512)},
     fixed=("direction", "normalise", "update"),
 )

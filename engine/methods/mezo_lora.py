@@ -22,6 +22,7 @@ DECLARATION = Declaration(
         "eps": 0.01,
         "lr": 0.0001,
     },
+    ranges={"lr": (1e-05, 0.0001)},
     fixed=("direction", "scope", "moves", "update"),
     departs="The official adapters are on q_proj and v_proj; ours are on every linear layer of the blocks.",
 )

@@ -24,6 +24,7 @@ DECLARATION = Declaration(
         "lr": 0.0001,
         "shards": 4,
     },
+    ranges={"lr": (5e-05, 0.0001), "shards": (1, 16)},
     fixed=("direction", "scope", "moves", "update"),
     departs="The official code draws the next seed from the generator that this step left behind, so that "
     "seeds repeat; ours are functions of the step.",

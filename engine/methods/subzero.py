@@ -21,5 +21,6 @@ DECLARATION = Declaration(
         "eps": 0.001,
         "lr": 1e-06,
     },
+    ranges={"lr": (1e-07, 1e-06), "rank": (16, 128), "interval": (500, 2000)},
     fixed=("direction",),
 )

@@ -26,6 +26,7 @@ DECLARATION = Declaration(
         "eps": 0.001,
         "lr": 0.01,
     },
+    ranges={"interval": (100, 500), "queries": (4, 8)},
     fixed=("direction", "update"),
     departs="In the official code every query of an interval's first step probes in a subspace of its own, "
     "and all are lifted by the last one's; the paper and ours have one for all.",

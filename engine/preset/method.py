@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field
 from engine.methods import catalogue
 from engine.methods.catalogue import CONTROL as CONTROL
 from engine.methods.catalogue import brings as brings
+from engine.methods.catalogue import searched as searched
 from engine.methods.knobs import idle as idle
 from engine.methods.sense import refuse_nonsense
 from engine.preset.section import Section

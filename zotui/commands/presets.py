@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
+from engine.preset.method import set_for_nothing
 from engine.text import plain
 from zotui.commands.new_preset import new
-from zotui.commands.options import PLAIN, PresetName
+from zotui.commands.options import PLAIN, Changes, PresetName
 from zotui.home import presets
 from zotui.text.output import print_table
 
@@ -38,7 +39,10 @@ def copy(
 
 
 @commands.command()
-def validate(preset: PresetName) -> None:
-    """Check a preset's keys and values; it says, too, which of its files are not there."""
-    gone = presets.read(preset).missing()
+def validate(preset: PresetName, changes: Changes = None) -> None:
+    """Check a preset's keys and values; it says, too, which of its files are not there, and what changes nothing."""
+    wanted = presets.read(preset, changes or ())
+    gone = wanted.missing()
     typer.echo(plain(f"{preset}: valid{', but these are not there: ' * bool(gone)}{'; '.join(gone)}"))
+    if without_effect := set_for_nothing(wanted.method):
+        typer.echo(plain(f"{', '.join(without_effect)}: without effect on {wanted.method.name} as it is"))

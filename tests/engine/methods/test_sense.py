@@ -98,3 +98,10 @@ def test_a_cone_has_an_angle_and_nothing_else_has() -> None:
     assert not idle(Method(name="conmezo")) & {"angle", "momentum", "carry"}
     assert "second_momentum" in idle(Method(name="conmezo"))
     assert all("angle" in idle(Method(name=name)) for name in METHODS if name != "conmezo")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_a_method_brings_is_where_its_authors_search(name: str) -> None:
+    for key, (least, most) in METHODS[name].ranges.items():
+        brought = getattr(Method(name=name), key)
+        assert least < most and least <= brought <= most, key

@@ -157,6 +157,13 @@ def test_presets_are_listed_shown_copied_and_validated() -> None:
     assert (code, Path(out.strip()).read_text()) == (0, Path("p.toml").read_text())
     assert here("presets", "copy", "p.toml", "mine")[0] == 2
     assert here("presets", "validate", "mine")[:2] == (0, "mine: valid\n")
+    for changes, said in (
+        (["method.alpha=3", "method.angle=1"], "method.alpha, method.angle: without effect on "),
+        (["method.name=mezo", "method.rank=9"], "method.rank: without effect on mezo as it is"),
+    ):
+        code, told, _ = here("presets", "validate", "mine", *(f"--set={change}" for change in changes))
+        assert code == 0 and told.startswith("mine: valid") and said in told
+    assert "method.lr" in here("presets", "validate", "mine", "--set", "method.lr=fast")[2]
 
 
 # -- running without a cockpit ----------------------------------------------------------------------

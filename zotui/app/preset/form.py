@@ -15,7 +15,7 @@ from textual.widgets import Input, Static
 
 from engine.errors import UserError
 from engine.preset.load import load
-from engine.preset.method import CONTROL, Method, brings, idle
+from engine.preset.method import CONTROL, Method, brings, idle, searched
 from engine.preset.schema import Preset
 from zotui.app import glossary
 from zotui.app.kit.dialogs import Question
@@ -123,6 +123,12 @@ class Form(Screen[Made | None]):
                     row.unset(self._named.shown != own.get("name", self._named.field.default))
         self._check()
 
+    def _searched(self, field: Field) -> str:
+        """Where the authors of the method look for a key."""
+        name = self._named.shown
+        found = searched(name, field.name) if field.section == "method" else None
+        return f"searched for {name} from {found[0]:g} to {found[1]:g}" if found else ""
+
     @property
     def _named(self) -> FieldRow:
         """The row that names the method."""
@@ -171,7 +177,8 @@ class Form(Screen[Made | None]):
         field = row.field
         self.query_one("#explained").border_title = Content(field.key)
         default = "required" if field.required else f"default {field.shown(field.default) or 'unset'}"
-        facts = "   ".join(part for part in (default, field.bounds, ", ".join(field.choices)) if part)
+        looked_for = self._searched(field)
+        facts = "   ".join(part for part in (default, field.bounds, looked_for, ", ".join(field.choices)) if part)
         lines = [Content(field.about), Content.assemble((facts, "$quiet"))]
         self.query_one("#explained Static", Static).update(
             Content("\n\n" if self.has_class("-wide") else "\n").join(lines)

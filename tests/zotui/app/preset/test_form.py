@@ -315,6 +315,8 @@ async def test_another_method_brings_its_settings_and_only_its_knobs_are_shown(w
         assert field(pilot, "method.lr").value is None and field(pilot, "method.rank").value is None
         assert field(pilot, "method.update").shown == "momentum" and field(pilot, "method.carry").shown == "project"
         assert field(pilot, "method.rank").query_one(Input).placeholder == "4"
+        field(pilot, "method.lr").query_one(Input).focus()
+        await until_shown(pilot, "searched for lozo-m from 1e-07 to 1e-06")
         form = app.screen
         assert isinstance(form, Form)
         preset = form._check()
