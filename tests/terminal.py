@@ -39,14 +39,18 @@ class Terminal:
     def press(self, *keys: str) -> None:
         subprocess.run([*self._tmux, "send-keys", *keys], check=True)
 
+    def type(self, text: str) -> None:
+        """As it is, without names of keys."""
+        self.press("-l", text)
+
     def click(self, column: int, row: int) -> None:
         """The left button of the mouse at a cell, counted from 0, as terminals report it (SGR 1006)."""
         for end in "Mm":
-            self.press("-l", f"\x1b[<0;{column + 1};{row + 1}{end}")
+            self.type(f"\x1b[<0;{column + 1};{row + 1}{end}")
 
     def wheel_up(self, column: int, row: int) -> None:
         """A notch of the wheel, away from the hand."""
-        self.press("-l", f"\x1b[<64;{column + 1};{row + 1}M")
+        self.type(f"\x1b[<64;{column + 1};{row + 1}M")
 
     def find(self, text: str) -> tuple[int, int]:
         """The column and row at which a text stands on the screen."""

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 from filelock import FileLock
+from safetensors.torch import load_file
 
 from engine.runs.directory import RunDir
 from tests import starting
@@ -228,3 +229,40 @@ def test_the_engine_outlives_an_app_whose_terminal_is_closed(terminals: Home, pr
     assert [json.loads(line)["step"] for line in (terminals.run() / "journal.jsonl").open()] == list(
         range(terminals.steps_done())
     )
+
+
+@needs_tmux
+def test_from_a_file_of_ones_own_to_an_adapter(terminals: Home, tmp_path: Path, shared: Path) -> None:
+    """By keys alone: the file is found, its preset proposed, saved and run, and what was learned is taken away."""
+    films = (shared / "data/sst2/train.jsonl").read_text(encoding="utf-8").splitlines()[:60]
+    (tmp_path / "films.jsonl").write_text("".join(f"{line}\n" for line in films), encoding="utf-8")
+    terminal = terminals.open()
+    terminal.wait("new from my file")
+    terminal.press("f")
+    terminal.wait("which file")
+    terminal.type(str(tmp_path / "fil"))
+    terminal.wait(r"films\.jsonl")  # that there is such a file
+    for key in ("Tab", "Tab", "C-u"):  # completes it; the model's field; which is emptied
+        terminal.press(key)
+        terminal.resting_cursor()
+    terminal.type(str(shared / "models/tiny-opt"))
+    terminal.press("Enter")
+    terminal.wait(r"\d+ rows to train on")
+    terminal.press("C-r")
+    terminal.wait("preflight: films")
+    terminal.wait("Launch")
+    terminal.press("Enter")
+    terminal.wait(r"● running")
+    terminal.wait(r"step [1-9]\d+/")  # an interval of ten is over
+    terminal.press("s")
+    terminal.wait(r"● stopped")
+    terminal.press("y")
+    terminal.wait("take away")
+    terminal.press("a")
+    terminal.wait("Written:")
+    (adapter,) = (terminals.run() / "exports").iterdir()
+    learned = load_file(adapter / "adapter_model.safetensors")
+    assert any(tensor.any() for name, tensor in learned.items() if "lora_B" in name)
+    assert json.loads((adapter / "adapter_config.json").read_text())["r"] >= 2
+    terminal.press("Escape", "q")
+    terminal.wait("enter looks at a run")

@@ -46,7 +46,7 @@ class Intervals:
         """What was learned is about to be folded; it is copied, and from a GPU without waiting for it."""
         if self._all is None:
             return
-        if len(self._all) == self._most:
+        if len(self._all) >= self._most:
             self._all = None
         elif gpu.runs_kernels(learned.device):
             host = torch.empty(learned.shape, dtype=learned.dtype, pin_memory=True)

@@ -45,6 +45,7 @@ class Restorer:
             )
         first = found.replay_from if found else 0
         if found is not None:
+            self._emit(Phase(name="loading the checkpoint", detail=f"of step {found.step}"))
             found.load(self._runtime, way.began(first, optimizer.method.interval))
         left = list(way.after(first))
         for count, number in enumerate(left, 1):

@@ -83,9 +83,9 @@ def test_a_step_that_was_clipped_is_done_again_from_what_is_on_record(queries: i
 
 
 def test_a_gradient_that_no_number_holds_is_not_clipped_but_refused() -> None:
-    method = Optimizer(Method(eps=1e-300, lr=1e-30), 10, "lm")  # type: ignore[arg-type]
+    method = Optimizer(Method(eps=1e-30, lr=1e-30), 10, "lm")  # type: ignore[arg-type]
     runtime: Any = Told()
-    runtime.gradients = [1e10]
+    runtime.gradients = [1e300]
     with pytest.raises(NotFinite, match="too large for a number"):
         method.step(runtime, 3, EXAMPLE, bound=1.0)
     assert not runtime.updates

@@ -31,7 +31,7 @@ from zotui.engines.launched import EngineProcess
 from zotui.text.tried import options_of
 
 _STEER = ("pause", "checkpoint", "evaluate", "stop", "change", "try")
-_OF_THE_MOMENT = ("pause", "go_on", "stop", "resume")  # one of each kind that `check_action` tells apart
+_OF_THE_MOMENT = ("pause", "go_on", "stop", "resume", "try")  # one of each kind that `check_action` tells apart
 
 
 class Cockpit(LiveView):
