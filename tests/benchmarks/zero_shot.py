@@ -18,7 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from engine.environment import prepare
-from tests.engine.tasks.as_mezo import FOLDERS, OFFICIAL, Row
+from tests.engine.tasks.as_mezo import FOLDERS, OFFICIAL, Row, Written, fixed
+
+
+def _sst2(row: Row) -> Written:
+    return fixed(f"{row['sentence'].strip()} It was", [" terrible", " great"], row["label"])
+
+
+PROMPTS = {"sst2": _sst2, **OFFICIAL}
 
 TEXTS = {"squad": ("answers", "text"), "drop": ("answers_spans", "spans")}
 """Where the answers are of the tasks of which a text is generated."""
@@ -34,14 +41,14 @@ def main() -> None:
     parser.add_argument(
         "--rows", type=int, default=200, help="of a task's sample, at most; a quarter of generated ones"
     )
-    parser.add_argument("--task", action="append", help=f"of {', '.join(OFFICIAL)}; all")
+    parser.add_argument("--task", action="append", help=f"of {', '.join(PROMPTS)}; all")
     arguments = parser.parse_args()
     prepare()
     theirs = Transformers(arguments.model)
     print(
         "| task | rows | measure | zotui eval | transformers | apart, points |\n|---|---|---|---|---|---|", flush=True
     )
-    for task in arguments.task or OFFICIAL:
+    for task in arguments.task or PROMPTS:
         file = arguments.shared / "data" / FOLDERS.get(task, task) / "validation.jsonl"
         if not file.exists():
             continue
@@ -86,7 +93,7 @@ class Transformers:
     def evaluate(self, task: str, rows: list[Row]) -> dict[str, float]:
         """Accuracy; of generated texts, F1 and exact match."""
         if task in TEXTS:
-            pairs = [(self._generated(OFFICIAL[task](row)[0]), _answers(task, row)) for row in rows]
+            pairs = [(self._generated(PROMPTS[task](row)[0]), _answers(task, row)) for row in rows]
             return {
                 "f1": _mean(max(_f1(said, one) for one in right) for said, right in pairs),
                 "exact_match": _mean(_plain(said) in map(_plain, right) for said, right in pairs),
@@ -94,7 +101,7 @@ class Transformers:
         return {"accuracy": _mean(self._right(task, row) for row in rows)}
 
     def _right(self, task: str, row: Row) -> bool:
-        prompt, texts, label = OFFICIAL[task](row)
+        prompt, texts, label = PROMPTS[task](row)
         scores = [self._score(prompt.strip(" "), text.strip(" ")) for text in texts]
         said = scores.index(max(scores))
         return row["entities"][said] in row["answers"] if task == "record" else said == label
