@@ -63,8 +63,15 @@ def estimate_disk(
     factors = space_of(wanted.method).rank * sum(m.rows + m.cols for m in facts.matrices) * 4
     weights = sum(m.rows * m.cols for m in facts.moving) * dtype_of(dtype).itemsize
     scope = (factors if facts.scope == "adapter" else weights) + residual_bytes(facts, runtime=runtime, fold=fold)
-    needs = Needs(run.batch_size, 1, 1, 1, intervals=folds_of(wanted))
-    scope = interval_bytes(facts, needs, wanted.method, dtype=dtype, device=device, runtime=runtime, fold=fold) or scope
+    every, one_more = (
+        interval_bytes(
+            facts, Needs(run.batch_size, 1, 1, 1, intervals=count), wanted.method, dtype=dtype, device=device,
+            runtime=runtime, fold=fold,
+        )
+        for count in (folds_of(wanted), folds_of(wanted) + 1)
+    )  # fmt: skip
+    if 0 < every < one_more:  # so few that all of them are kept
+        scope = every
     line = _LINE + (_LOSSES * directions if directions > 1 else 0)
     # One at the end, and those on the way; an old one goes when the new one is whole.
     # A ratchet keeps the state of the least loss, the model as it came included.

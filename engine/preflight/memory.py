@@ -189,7 +189,7 @@ def estimate_host(
 def interval_bytes(
     facts: ModelFacts, needs: Needs, method: Method, *, dtype: str, device: str, runtime: str, fold: FoldMode
 ) -> int:
-    """What is kept of intervals, in bytes, and written into a checkpoint: nothing where its matrices are."""
+    """What is held of intervals at most, in bytes; where that is of all of them, a checkpoint is as large."""
     space = space_of(method)
     if runtime != "vllm" or space.coordinates == "dense" or not space.moves_weights:
         return 0
@@ -197,7 +197,7 @@ def interval_bytes(
     entries = sum(m.rows * m.cols for m in facts.moving)
     size = dtype_of(dtype).itemsize + residual_size(fold)
     most = most_intervals(learned, entries, size, on_gpu=device != "cpu")
-    return 4 * learned * needs.intervals if needs.intervals <= most else 0
+    return 4 * learned * min(needs.intervals, most)
 
 
 def activation_width(matrices: Sequence[Matrix], device: str, experts_per_token: int = 0) -> int:
