@@ -13,6 +13,7 @@ from engine.protocol.codec import encode
 from engine.protocol.commands import Try
 from engine.protocol.events import Error, Log, Phase, Tried
 from engine.protocol.findings import READY, Finding
+from engine.protocol.frames import LONGEST
 from engine.runs.directory import RunDir
 from engine.runs.states import steps_of_state
 from zotui.commands.options import RunName
@@ -91,15 +92,21 @@ def _typed(options: Sequence[str], tokens: int) -> Iterator[Try]:
 def _follow(engine: TryEngine, questions: Iterator[Try], *, as_json: bool) -> int:
     """Ask one after the other, and show each answer; returns the exit code: 1 where one was not answered."""
     progress = Progress(quiet=as_json or not sys.stderr.isatty())
-    findings, code = engine.findings(), EXIT_DONE
+    findings, code, said = engine.findings(), EXIT_DONE, list[str]()
     try:
-        if _until(findings, progress, READY) is None:
-            return _ended(engine)
+        if _until(findings, progress, said, READY) is None:
+            return _ended(engine, said)
         for question in questions:
+            if len(encode(question)) > LONGEST:  # a line that the engine would skip without an answer
+                talk(
+                    f"zotui: the prompt is too long: {len(question.prompt):,} characters; a line has {LONGEST:,} bytes"
+                )
+                code = EXIT_FAILED
+                continue
             engine.ask(question)
-            tried = _until(findings, progress)
+            tried = _until(findings, progress, said)
             if not isinstance(tried, Tried):
-                return _ended(engine)
+                return _ended(engine, said)
             if as_json:
                 print_out(encode(tried).decode().rstrip())
             elif tried.now is None:
@@ -113,19 +120,24 @@ def _follow(engine: TryEngine, questions: Iterator[Try], *, as_json: bool) -> in
     return code
 
 
-def _until(findings: Iterator[Finding], progress: Progress, phase: str = "") -> Finding | None:
-    """What comes next of an answer, or of the phase; None where the engine has ended, after what it said of that."""
+def _until(findings: Iterator[Finding], progress: Progress, said: list[str], phase: str = "") -> Finding | None:
+    """What comes next of an answer, or of the phase; None where the engine has ended, with what it `said` of that."""
     for found in findings:
         if isinstance(found, Tried) or (isinstance(found, Phase) and found.name == phase):
             progress.clear()
             return found
         if isinstance(found, Error):
             progress.clear()
+            said.append(found.text)
             talk(f"zotui: {found.text}")
         elif isinstance(found, Phase) or (isinstance(found, Log) and found.level == "warning"):
             progress.show(found)
     return None
 
 
-def _ended(engine: TryEngine) -> int:
-    return engine.wait() or EXIT_FAILED
+def _ended(engine: TryEngine, said: Sequence[str]) -> int:
+    """Its exit code; an engine that was killed has not said why it ended."""
+    code = engine.wait()
+    if not said:
+        talk(f"zotui: the engine ended with code {code} before it answered; run the same command again")
+    return code or EXIT_FAILED

@@ -80,3 +80,13 @@ def test_what_cannot_be_tried_is_refused_in_a_line(tiny_run: Runner) -> None:
     live.acquire()
     done = tried(tiny_run, run.folder)
     assert done.returncode == 2 and "is live; `zotui attach` and `p` try prompts on it as it is" in done.stderr
+
+
+def test_what_an_engine_would_not_answer_is_said_and_the_rest_is_asked(tiny_run: Runner) -> None:
+    run = tiny_run("run.steps=1")
+    done = tried(tiny_run, run.folder, "--prompt", "word " * 20, "--tokens", "2", given="")
+    assert done.returncode == 0, done.stderr
+    done = tried(tiny_run, run.folder, "--tokens", "2", given=f"{'x' * (1 << 20)}\nIt was\n")
+    assert done.returncode == 1
+    assert "zotui: the prompt is too long: 1,048,576 characters" in done.stderr
+    assert done.stdout.startswith("after 1 steps: It was")
